@@ -1,0 +1,174 @@
+//! The intermediate representation of an fp32 network between import and quantization.
+//!
+//! A [`Network`] is a list of [`Node`]s in execution order. Each node produces one value; value 0 is the
+//! image. The only operations are those the int8 runtime executes, so an importer either maps the whole
+//! source graph here or says which node does not fit. Residual additions are not nodes: they belong to the
+//! convolution that feeds them, as in the runtime.
+
+/// Names one value (activation tensor): `ValueId(0)` is the image, `ValueId(i + 1)` is the output of node `i`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub usize);
+
+impl ValueId {
+    /// The normalised input image.
+    pub const IMAGE: Self = Self(0);
+}
+
+/// Shape of one value, batch 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Channels.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl Shape {
+    /// Number of elements.
+    pub fn len(self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// An fp32 network ready to be folded, calibrated and quantized.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// Human-readable name of the variant or file, for example `resnext50_32x4d`.
+    pub name: String,
+    /// Shape of the image: 3 channels, RGB, normalised.
+    pub input: Shape,
+    /// Operations in execution order.
+    pub nodes: Vec<Node>,
+    /// What was recognised.
+    pub topology: Topology,
+}
+
+/// The family parameters that a ResNeXt's shapes reveal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topology {
+    /// Bottleneck blocks in each stage, for example `[3, 4, 6, 3]`.
+    pub blocks: Vec<usize>,
+    /// Groups of the 3×3 convolutions.
+    pub cardinality: usize,
+    /// Channels per group in the first stage (the `4d` of 32x4d).
+    pub base_width: usize,
+    /// Number of classes.
+    pub classes: usize,
+}
+
+impl Topology {
+    /// Weighted layers, the number in the network's name: stem + 3 per block + classifier.
+    pub fn depth(&self) -> usize {
+        2 + 3 * self.blocks.iter().sum::<usize>()
+    }
+}
+
+/// One operation and its output.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Dotted path in the vocabulary of the sources, for example `layer1.0.conv2`; unique in a network.
+    pub name: String,
+    /// The value read.
+    pub input: ValueId,
+    /// Shape of the value produced.
+    pub output: Shape,
+    /// What is computed.
+    pub op: Op,
+}
+
+/// The operations of the int8 runtime, in fp32.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// 2-D convolution with everything that is fused into it.
+    Conv(Conv),
+    /// Max pooling; padding does not take part in the maximum.
+    MaxPool(Window),
+    /// Mean over all pixels: output is 1×1.
+    GlobalAvgPool,
+    /// Fully connected classifier.
+    Linear(Linear),
+}
+
+/// A square sliding window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Kernel height and width.
+    pub kernel: usize,
+    /// Step in both directions.
+    pub stride: usize,
+    /// Padding on all four sides.
+    pub padding: usize,
+}
+
+/// Convolution, then batch norm (until folded), then residual addition, then ReLU.
+#[derive(Clone, Debug)]
+pub struct Conv {
+    /// Kernel, stride and padding.
+    pub window: Window,
+    /// Cardinality; divides both channel counts.
+    pub groups: usize,
+    /// Input channels.
+    pub in_channels: usize,
+    /// Output channels.
+    pub out_channels: usize,
+    /// `[out][in / groups][kh][kw]`.
+    pub weight: Vec<f32>,
+    /// `[out]`; empty means zero.
+    pub bias: Vec<f32>,
+    /// Not yet folded batch norm.
+    pub batch_norm: Option<BatchNorm>,
+    /// Value added before the ReLU; same shape as the output.
+    pub residual: Option<ValueId>,
+    /// Whether a ReLU follows.
+    pub relu: bool,
+}
+
+/// Inference-time batch norm: `(x − mean) / √(variance + epsilon) · scale + shift` per channel.
+#[derive(Clone, Debug)]
+pub struct BatchNorm {
+    /// γ.
+    pub scale: Vec<f32>,
+    /// β.
+    pub shift: Vec<f32>,
+    /// Running mean.
+    pub mean: Vec<f32>,
+    /// Running variance.
+    pub variance: Vec<f32>,
+    /// ε.
+    pub epsilon: f32,
+}
+
+/// `y = W x + b`.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    /// Input features.
+    pub in_features: usize,
+    /// Classes.
+    pub out_features: usize,
+    /// `[out][in]`.
+    pub weight: Vec<f32>,
+    /// `[out]`; empty means zero.
+    pub bias: Vec<f32>,
+}
+
+impl Network {
+    /// The value that holds the logits.
+    pub fn logits(&self) -> ValueId {
+        ValueId(self.nodes.len())
+    }
+
+    /// Shape of `value`.
+    pub fn shape(&self, value: ValueId) -> Shape {
+        match value.0 {
+            0 => self.input,
+            i => self.nodes[i - 1].output,
+        }
+    }
+}
