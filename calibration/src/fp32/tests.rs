@@ -1,0 +1,145 @@
+use super::*;
+use crate::fold::fold_batch_norm;
+use crate::import::tests::{FULL, SMALL, noise, reference, relative_error, tiny_network};
+use crate::import::{ImportOptions, load_with};
+
+fn folded(path: &Path, side: usize) -> Network {
+    let mut network = load_with(path, ImportOptions { input_size: Some(side) }).expect("a ResNeXt");
+    fold_batch_norm(&mut network);
+    network
+}
+
+/// A convolution in f64 by its definition, for images of any size.
+fn naive_conv(conv: &Conv, from: Shape, to: Shape, input: &[f32]) -> Vec<f64> {
+    let Window { kernel, stride, padding } = conv.window;
+    let (per_in, per_out) = (conv.in_channels / conv.groups, conv.out_channels / conv.groups);
+    let mut output = Vec::new();
+    for o in 0..to.channels {
+        for (y, x) in (0..to.height).flat_map(|y| (0..to.width).map(move |x| (y, x))) {
+            let mut sum = conv.bias.get(o).map_or(0.0, |&b| f64::from(b));
+            for i in 0..per_in {
+                for (ky, kx) in (0..kernel).flat_map(|ky| (0..kernel).map(move |kx| (ky, kx))) {
+                    let (Some(row), Some(column)) =
+                        ((y * stride + ky).checked_sub(padding), (x * stride + kx).checked_sub(padding))
+                    else {
+                        continue;
+                    };
+                    if row < from.height && column < from.width {
+                        let channel = o / per_out * per_in + i;
+                        let pixel = input[(channel * from.height + row) * from.width + column];
+                        let weight = conv.weight[((o * per_in + i) * kernel + ky) * kernel + kx];
+                        sum += f64::from(pixel) * f64::from(weight);
+                    }
+                }
+            }
+            output.push(sum);
+        }
+    }
+    output
+}
+
+#[test]
+fn every_value_is_what_its_definition_says() {
+    let mut network = tiny_network(37);
+    fold_batch_norm(&mut network);
+    let taps: Vec<_> = (0..=network.nodes.len()).map(ValueId).collect();
+    let mut model = Fp32Model::new(&network, &taps).expect("a model");
+    let outputs_of = noise(1, network.input.len());
+    let outputs = model.run(&outputs_of).expect("a run");
+    assert_eq!(outputs.tap(0).0, outputs_of);
+    for (i, node) in network.nodes.iter().enumerate() {
+        let (input, from) = outputs.tap(node.input.0);
+        let (got, to) = outputs.tap(i + 1);
+        assert_eq!(to, node.output);
+        let want: Vec<f32> = match &node.op {
+            NetworkOp::Conv(conv) => {
+                let mut sums = naive_conv(conv, from, to, input);
+                if let Some(residual) = conv.residual {
+                    let shortcut = outputs.tap(residual.0).0;
+                    sums.iter_mut().zip(shortcut).for_each(|(s, &r)| *s += f64::from(r));
+                }
+                sums.iter().map(|&s| if conv.relu { s.max(0.0) as f32 } else { s as f32 }).collect()
+            }
+            NetworkOp::GlobalAvgPool => {
+                input.chunks(from.height * from.width).map(|c| c.iter().sum::<f32>() / c.len() as f32).collect()
+            }
+            NetworkOp::Linear(linear) => linear
+                .weight
+                .chunks(linear.in_features)
+                .zip(&linear.bias)
+                .map(|(row, b)| row.iter().zip(input).map(|(w, x)| w * x).sum::<f32>() + b)
+                .collect(),
+            NetworkOp::MaxPool(_) => (0..to.channels)
+                .flat_map(|c| (0..to.height).flat_map(move |y| (0..to.width).map(move |x| (c, y, x))))
+                .map(|(c, y, x)| {
+                    let near = |at: usize, end: usize| (2 * at).saturating_sub(1)..(2 * at + 2).min(end);
+                    near(y, from.height)
+                        .flat_map(|r| near(x, from.width).map(move |k| (c * from.height + r) * from.width + k))
+                        .fold(f32::NEG_INFINITY, |m, at| m.max(input[at]))
+                })
+                .collect(),
+        };
+        assert!(relative_error(got, &want) < 1e-5, "{}", node.name);
+    }
+    assert_eq!(outputs.logits(), outputs.tap(network.nodes.len()).0);
+}
+
+#[test]
+fn runs_do_not_influence_each_other_or_clones() {
+    let mut network = tiny_network(32);
+    fold_batch_norm(&mut network);
+    let mut model = Fp32Model::new(&network, &[ValueId(3), ValueId(3), ValueId::IMAGE]).expect("a model");
+    let mut clone = model.clone();
+    let images = [noise(1, network.input.len()), noise(2, network.input.len())];
+    let first = model.run(&images[0]).expect("a run").logits().to_vec();
+    let second = model.run(&images[1]).expect("a run").logits().to_vec();
+    assert_ne!(first, second);
+    let again = clone.run(&images[0]).expect("a run");
+    assert_eq!(again.logits(), first);
+    assert_eq!((again.taps(), again.tap(0)), (3, again.tap(1)));
+    assert_eq!(again.tap(2).0, images[0]);
+}
+
+#[test]
+fn misuse_is_an_error() {
+    let mut network = tiny_network(32);
+    let line = Fp32Model::new(&network, &[]).expect_err("not folded").to_string();
+    assert!(line.contains("`conv1` has a batch norm"), "{line}");
+    fold_batch_norm(&mut network);
+    let line = Fp32Model::new(&network, &[ValueId(999)]).expect_err("no such value").to_string();
+    assert!(line.contains("999"), "{line}");
+    let mut model = Fp32Model::new(&network, &[]).expect("a model");
+    let line = model.run(&[0.0]).expect_err("too small").to_string();
+    assert!(line.contains("give 3072"), "{line}");
+    assert!(OnnxModel::load(Path::new("/nowhere/model.onnx"), 32).is_err());
+}
+
+#[test]
+fn agrees_with_the_original_file() {
+    for (name, side) in [(SMALL, 160), (SMALL, 192), (FULL, 160)] {
+        let Some(path) = reference(&format!("{name}.onnx")) else { return };
+        let mut model = Fp32Model::new(&folded(&path, side), &[]).expect("a model");
+        let mut original = OnnxModel::load(&path, side).expect("an ONNX model");
+        let image = noise(3, 3 * side * side);
+        let want = original.logits(&image).expect("a run");
+        let error = relative_error(model.run(&image).expect("a run").logits(), &want);
+        eprintln!("{name} at {side}: relative error {error:e}");
+        assert!(error < 1e-4, "{name} at {side}: {error}");
+    }
+}
+
+#[test]
+fn a_checkpoint_agrees_with_the_onnx_file_made_from_it() {
+    for name in [SMALL, FULL] {
+        let paths = [format!("{name}.onnx"), format!("{name}.safetensors")].map(|file| reference(&file));
+        let [Some(onnx), Some(checkpoint)] = paths else { return };
+        let image = noise(4, 3 * 160 * 160);
+        let logits = [onnx, checkpoint].map(|path| {
+            let mut model = Fp32Model::new(&folded(&path, 160), &[]).expect("a model");
+            model.run(&image).expect("a run").logits().to_vec()
+        });
+        let error = relative_error(&logits[1], &logits[0]);
+        eprintln!("{name}: relative error {error:e}");
+        assert!(error < 1e-4, "{name}: {error}");
+    }
+}

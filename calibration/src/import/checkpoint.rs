@@ -1,0 +1,312 @@
+//! Named tensors to [`Network`].
+//!
+//! Two things vary between checkpoints and they vary independently: how the *file* stores tensors
+//! ([`TensorFile`]) and what the *source library* calls them ([`KeyScheme`]). Both are open to more
+//! implementations; the walk over the architecture below serves them all.
+
+use std::collections::HashSet;
+
+use super::ImportOptions;
+use super::error::{ImportErrorKind, Place};
+use super::topology::{Bottleneck, Builder, Part, deep_stem, grouped, projection};
+use crate::network::{BatchNorm, Conv, Linear, Network, Shape, Window};
+
+/// A file of named tensors, whatever its format.
+pub trait TensorFile {
+    /// The names of all tensors, in file order.
+    fn names(&self) -> Vec<String>;
+    /// Shape of the tensor called `name`, if there is one.
+    fn shape(&self, name: &str) -> Option<&[usize]>;
+    /// The elements of the tensor called `name`, row-major, widened to f32.
+    ///
+    /// # Errors
+    ///
+    /// It is missing, its type is not a floating-point type of at most 32 bits, or an element is not finite.
+    fn read(&self, name: &str) -> Result<Vec<f32>, ImportErrorKind>;
+}
+
+/// A convolution's position in a ResNeXt. Stages and convolutions count from 1, blocks from 0.
+#[derive(Clone, Copy, Debug)]
+pub enum Layer {
+    /// The 7×7 convolution.
+    Stem,
+    /// Convolution `index` (1 to 3) of a bottleneck.
+    Conv {
+        /// Stage, from 1.
+        stage: usize,
+        /// Block of the stage, from 0.
+        block: usize,
+        /// 1: reducing 1×1; 2: grouped 3×3; 3: expanding 1×1.
+        index: usize,
+    },
+    /// The projection on the shortcut of a stage's first block.
+    Downsample {
+        /// Stage, from 1.
+        stage: usize,
+    },
+}
+
+/// Names of the tensors of one convolution and its batch norm.
+#[derive(Clone, Debug)]
+pub struct ConvKeys {
+    /// Weight, `[out, in / groups, kh, kw]`.
+    pub weight: String,
+    /// Scale, shift, running mean and running variance, each `[out]`.
+    pub batch_norm: [String; 4],
+}
+
+/// What one source library calls its tensors.
+pub trait KeyScheme {
+    /// Name of the source, for messages.
+    fn name(&self) -> &'static str;
+    /// Whether `file` seems to use this scheme.
+    fn recognises(&self, file: &dyn TensorFile) -> bool;
+    /// A tensor that only variants with a deep stem have, if the scheme has such variants.
+    fn deep_stem(&self) -> Option<&'static str>;
+    /// Names for one convolution.
+    fn conv(&self, layer: Layer) -> ConvKeys;
+    /// Names of the classifier's weight `[classes, features]` and bias `[classes]`.
+    fn linear(&self) -> [String; 2];
+    /// Whether a tensor plays no part in inference.
+    fn ignores(&self, name: &str) -> bool;
+}
+
+/// torchvision, timm and gluon.
+#[derive(Clone, Copy, Debug)]
+pub struct Torchvision;
+
+impl KeyScheme for Torchvision {
+    fn name(&self) -> &'static str {
+        "torchvision"
+    }
+
+    fn recognises(&self, file: &dyn TensorFile) -> bool {
+        file.shape("conv1.weight").is_some() || file.shape("conv1.0.weight").is_some()
+    }
+
+    fn deep_stem(&self) -> Option<&'static str> {
+        Some("conv1.0.weight")
+    }
+
+    fn conv(&self, layer: Layer) -> ConvKeys {
+        let (conv, norm) = match layer {
+            Layer::Stem => ("conv1".to_owned(), "bn1".to_owned()),
+            Layer::Conv { stage, block, index } => {
+                (format!("layer{stage}.{block}.conv{index}"), format!("layer{stage}.{block}.bn{index}"))
+            }
+            Layer::Downsample { stage } => {
+                (format!("layer{stage}.0.downsample.0"), format!("layer{stage}.0.downsample.1"))
+            }
+        };
+        let batch_norm = ["weight", "bias", "running_mean", "running_var"].map(|t| format!("{norm}.{t}"));
+        ConvKeys { weight: format!("{conv}.weight"), batch_norm }
+    }
+
+    fn linear(&self) -> [String; 2] {
+        ["fc.weight".into(), "fc.bias".into()]
+    }
+
+    fn ignores(&self, name: &str) -> bool {
+        name.ends_with(".num_batches_tracked")
+    }
+}
+
+/// Every scheme that is tried.
+const SCHEMES: &[&dyn KeyScheme] = &[&Torchvision];
+
+/// ε of every batch norm; no checkpoint stores it, every source uses the same.
+const EPSILON: f32 = 1e-5;
+
+/// Builds the network `name` from `file`. Blocks, widths and cardinality are read off the shapes.
+///
+/// # Errors
+///
+/// The names follow no known scheme, or a tensor is missing, left over, misshapen or not finite.
+pub fn load(
+    file: &dyn TensorFile,
+    name: String,
+    options: ImportOptions,
+) -> Result<Network, ImportErrorKind> {
+    let Some(&scheme) = SCHEMES.iter().find(|scheme| scheme.recognises(file)) else {
+        let seen = file.names().into_iter().next().unwrap_or_else(|| "nothing".into());
+        return Err(ImportErrorKind::Missing {
+            place: Place::Tensor(SCHEMES[0].conv(Layer::Stem).weight),
+            remedy: format!(
+                "expected the names of {}, but the file starts with `{}`",
+                SCHEMES.iter().map(|s| s.name()).collect::<Vec<_>>().join(" or "),
+                seen.escape_debug()
+            ),
+        });
+    };
+    Walk { file, scheme, read: HashSet::new() }.network(name, options)
+}
+
+/// A walk over the architecture that reads each layer's tensors.
+struct Walk<'a> {
+    file: &'a dyn TensorFile,
+    scheme: &'a dyn KeyScheme,
+    /// Names read so far; what is left over at the end does not belong to a ResNeXt.
+    read: HashSet<String>,
+}
+
+impl Walk<'_> {
+    fn network(mut self, name: String, options: ImportOptions) -> Result<Network, ImportErrorKind> {
+        let side = options.resolve(None)?;
+        let mut builder = Builder::new(name, Shape { channels: 3, height: side, width: side });
+        if let Some(key) = self.scheme.deep_stem().filter(|key| self.file.shape(key).is_some()) {
+            return Err(deep_stem(Place::Tensor(key.to_owned())));
+        }
+        let stem = self.conv(Layer::Stem, 3, Window { kernel: 7, stride: 2, padding: 3 })?;
+        let mut channels = stem.conv.out_channels;
+        // A checkpoint holds no trace of the pooling; every source has this one.
+        builder.stem(stem, &Place::Graph, Window { kernel: 3, stride: 2, padding: 1 })?;
+        let first = |stage, block| Layer::Conv { stage, block, index: 1 };
+        let mut stage = 1;
+        while self.has(first(stage, 0)) {
+            let mut block = 0;
+            while self.has(first(stage, block)) {
+                let part = self.bottleneck(stage, block, channels)?;
+                channels = part.conv3.conv.out_channels;
+                builder.block(part)?;
+                block += 1;
+            }
+            stage += 1;
+        }
+        let (place, linear) = self.linear(channels)?;
+        let network = builder.finish(&place, linear)?;
+        self.expect_nothing_left(&network)?;
+        Ok(network)
+    }
+
+    fn has(&self, layer: Layer) -> bool {
+        self.file.shape(&self.scheme.conv(layer).weight).is_some()
+    }
+
+    fn bottleneck(
+        &mut self,
+        stage: usize,
+        block: usize,
+        channels: usize,
+    ) -> Result<Bottleneck, ImportErrorKind> {
+        let opens = block == 0;
+        // The first stage keeps the resolution that the stem leaves.
+        let stride = if opens && stage > 1 { 2 } else { 1 };
+        let conv1 = self.conv(Layer::Conv { stage, block, index: 1 }, channels, projection(1))?;
+        let width = conv1.conv.out_channels;
+        let conv2 = self.conv(Layer::Conv { stage, block, index: 2 }, width, grouped(stride))?;
+        let conv3 = self.conv(Layer::Conv { stage, block, index: 3 }, width, projection(1))?;
+        let shortcut = Layer::Downsample { stage };
+        let projects = opens && (stage > 1 || self.has(shortcut));
+        let downsample =
+            if projects { Some(self.conv(shortcut, channels, projection(stride))?) } else { None };
+        Ok(Bottleneck { conv1, conv2, conv3, downsample })
+    }
+
+    /// Reads a convolution of `in_channels` channels. Only the 3×3 of a bottleneck may be grouped.
+    fn conv(&mut self, layer: Layer, in_channels: usize, window: Window) -> Result<Part, ImportErrorKind> {
+        let keys = self.scheme.conv(layer);
+        let kernel = window.kernel;
+        let may_group = matches!(layer, Layer::Conv { index: 2, .. });
+        let per_group = if may_group { "channels a group".into() } else { in_channels.to_string() };
+        let out = if may_group { in_channels.to_string() } else { "channels".into() };
+        let expected = format!("[{out}, {per_group}, {kernel}, {kernel}]");
+        let (out_channels, groups) = match *self.shape(&keys.weight, &expected)? {
+            [out, per_group, kh, kw]
+                if out > 0
+                    && per_group > 0
+                    && [kh, kw] == [kernel; 2]
+                    && in_channels.is_multiple_of(per_group)
+                    && if may_group { out == in_channels } else { per_group == in_channels } =>
+            {
+                (out, in_channels / per_group)
+            }
+            ref other => return Err(misshapen(&keys.weight, other, &expected)),
+        };
+        let [scale, shift, mean, variance] = &keys.batch_norm;
+        let mut vector = |name: &str| self.tensor(name, &[out_channels]);
+        let batch_norm = BatchNorm {
+            scale: vector(scale)?,
+            shift: vector(shift)?,
+            mean: vector(mean)?,
+            variance: vector(variance)?,
+            epsilon: EPSILON,
+        };
+        let weight = self.take(&keys.weight)?;
+        let conv = Conv {
+            window,
+            groups,
+            in_channels,
+            out_channels,
+            weight,
+            bias: Vec::new(),
+            batch_norm: Some(batch_norm),
+            residual: None,
+            relu: false,
+        };
+        Ok(Part { place: Place::Tensor(keys.weight), conv })
+    }
+
+    fn linear(&mut self, in_features: usize) -> Result<(Place, Linear), ImportErrorKind> {
+        let [weight, bias] = self.scheme.linear();
+        let expected = format!("[classes, {in_features}]");
+        let out_features = match *self.shape(&weight, &expected)? {
+            [classes, features] if classes > 0 && features == in_features => classes,
+            ref other => return Err(misshapen(&weight, other, &expected)),
+        };
+        let linear = Linear {
+            in_features,
+            out_features,
+            weight: self.take(&weight)?,
+            bias: self.tensor(&bias, &[out_features])?,
+        };
+        Ok((Place::Tensor(weight), linear))
+    }
+
+    fn shape(&self, name: &str, expected: &str) -> Result<&[usize], ImportErrorKind> {
+        self.file.shape(name).ok_or_else(|| ImportErrorKind::Missing {
+            place: Place::Tensor(name.to_owned()),
+            remedy: format!("expected it with shape {expected}"),
+        })
+    }
+
+    /// Reads a tensor that must have exactly `shape`.
+    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ImportErrorKind> {
+        let expected = format!("{shape:?}");
+        match self.shape(name, &expected)? {
+            found if found == shape => self.take(name),
+            other => Err(misshapen(name, other, &expected)),
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Result<Vec<f32>, ImportErrorKind> {
+        self.read.insert(name.to_owned());
+        self.file.read(name)
+    }
+
+    fn expect_nothing_left(&self, network: &Network) -> Result<(), ImportErrorKind> {
+        let mut names = self.file.names();
+        names.sort_unstable();
+        match names.into_iter().find(|name| !self.scheme.ignores(name) && !self.read.contains(name)) {
+            None => Ok(()),
+            Some(name) => Err(ImportErrorKind::Unexpected {
+                place: Place::Tensor(name),
+                remedy: format!(
+                    "expected only the tensors of a ResNeXt with {:?} blocks, named as in {}",
+                    network.topology.blocks,
+                    self.scheme.name()
+                ),
+            }),
+        }
+    }
+}
+
+fn misshapen(name: &str, found: &[usize], expected: &str) -> ImportErrorKind {
+    ImportErrorKind::layer(
+        Place::Tensor(name.to_owned()),
+        format!("its shape is {found:?}"),
+        format!("expected {expected}"),
+    )
+}
+
+#[cfg(test)]
+mod tests;

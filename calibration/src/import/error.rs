@@ -1,0 +1,145 @@
+//! What can be wrong with a model file.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// A model that cannot be imported: which file, and why. Displays as one line.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {kind}", .path.display())]
+pub struct ImportError {
+    /// The file being imported.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub kind: ImportErrorKind,
+}
+
+/// What is wrong with a model file, and how to mend it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportErrorKind {
+    /// The operating system refused to read the file.
+    #[error("cannot be read ({0}); check the path and its permissions")]
+    Read(std::io::Error),
+    /// The extension is not one of a known format.
+    #[error("not a known model format; give a .onnx or a .safetensors file")]
+    Format,
+    /// The file does not parse as its format.
+    #[error("not a valid {format} file ({reason}); it may be truncated, so export or download it again")]
+    Corrupt {
+        /// Name of the format.
+        format: &'static str,
+        /// What the parser said.
+        reason: String,
+    },
+    /// The graph contains an operation that no ResNeXt has.
+    #[error("{place} is not part of a ResNeXt; {remedy}")]
+    Operator {
+        /// The node.
+        place: Place,
+        /// What was expected in its place.
+        remedy: String,
+    },
+    /// A layer has a form or a position that no ResNeXt has.
+    #[error("{place}: {problem}; {remedy}")]
+    Layer {
+        /// The node or tensor.
+        place: Place,
+        /// What it is like.
+        problem: String,
+        /// What was expected instead.
+        remedy: String,
+    },
+    /// A tensor that the architecture needs is not there.
+    #[error("{place} is missing; {remedy}")]
+    Missing {
+        /// The tensor.
+        place: Place,
+        /// What was expected.
+        remedy: String,
+    },
+    /// A tensor is there that the architecture does not have.
+    #[error("{place} is unexpected; {remedy}")]
+    Unexpected {
+        /// The tensor.
+        place: Place,
+        /// Why, and what to do.
+        remedy: String,
+    },
+    /// A weight is NaN or infinite.
+    #[error("{place}: element {index} is {value}; export the model again from a sound checkpoint")]
+    NonFinite {
+        /// The tensor.
+        place: Place,
+        /// Flat index of the first such element.
+        index: usize,
+        /// The element.
+        value: f32,
+    },
+}
+
+impl ImportErrorKind {
+    /// A layer of the wrong form.
+    pub(crate) fn layer(place: Place, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Layer { place, problem: problem.into(), remedy: remedy.into() }
+    }
+
+    /// A damaged file. `reason` may span lines: it comes from a parser.
+    pub(crate) fn corrupt(format: &'static str, reason: impl fmt::Display) -> Self {
+        Self::Corrupt { format, reason: one_line(&reason.to_string()) }
+    }
+}
+
+/// Where in a file something is. Names come from the file, so control characters in them are escaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The file as a whole.
+    Graph,
+    /// A node of a graph.
+    Node {
+        /// Its name, or that of its first output if it has none.
+        name: String,
+        /// Its operator.
+        op: String,
+    },
+    /// A named tensor.
+    Tensor(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Graph => write!(f, "the model"),
+            Self::Node { name, op } => write!(f, "node `{}` ({})", name.escape_debug(), op.escape_debug()),
+            Self::Tensor(name) => write!(f, "tensor `{}`", name.escape_debug()),
+        }
+    }
+}
+
+/// `text` without line breaks.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_is_one_line() {
+        let place = || Place::Node { name: "a\nb".into(), op: "Sig\rmoid".into() };
+        let kinds = [
+            ImportErrorKind::Read(std::io::Error::other("gone")),
+            ImportErrorKind::Format,
+            ImportErrorKind::corrupt("ONNX", "first\n  second"),
+            ImportErrorKind::Operator { place: place(), remedy: "expected Relu".into() },
+            ImportErrorKind::layer(place(), "5×5", "expected 3×3"),
+            ImportErrorKind::Missing { place: Place::Tensor("x\ty".into()), remedy: "expected [4]".into() },
+            ImportErrorKind::NonFinite { place: Place::Graph, index: 3, value: f32::NAN },
+        ];
+        for kind in kinds {
+            let line = ImportError { path: "model.onnx".into(), kind }.to_string();
+            assert!(!line.contains(['\n', '\r', '\t']), "{line:?}");
+            assert!(line.starts_with("model.onnx: ") && line.contains("; ") | line.contains("Corrupt"), "{line}");
+        }
+    }
+}

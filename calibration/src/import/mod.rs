@@ -1,0 +1,80 @@
+//! Reads an fp32 ResNeXt from a file into a [`Network`].
+//!
+//! Data takes one path: a front end ([`onnx`] for graphs, [`checkpoint`] for named tensors) turns what the
+//! file says about each layer into a [`Part`](topology::Part), and [`topology`] alone decides whether the
+//! parts make a ResNeXt and puts them in execution order. The result does not depend on which front end
+//! was used, except for rounding that the file itself already did.
+
+pub mod checkpoint;
+mod error;
+pub mod onnx;
+mod safetensors;
+mod topology;
+
+use std::path::Path;
+
+pub use error::{ImportError, ImportErrorKind, Place};
+
+use crate::network::Network;
+
+/// Height and width that are assumed when neither the file nor the user says otherwise.
+pub const DEFAULT_INPUT_SIZE: usize = 224;
+
+/// The largest accepted height or width; well past every published ResNeXt, and small enough that no size
+/// computed from it overflows.
+pub const MAX_INPUT_SIZE: usize = 4096;
+
+/// What the user can say about a model beyond its file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// Height and width of the image in pixels. `None` takes what the file declares, or
+    /// [`DEFAULT_INPUT_SIZE`] where it declares nothing.
+    pub input_size: Option<usize>,
+}
+
+impl ImportOptions {
+    /// The height or width to use where the file declares `declared`.
+    fn resolve(self, declared: Option<usize>) -> Result<usize, ImportErrorKind> {
+        let size = self.input_size.or(declared).unwrap_or(DEFAULT_INPUT_SIZE);
+        if (1..=MAX_INPUT_SIZE).contains(&size) {
+            Ok(size)
+        } else {
+            Err(ImportErrorKind::layer(
+                Place::Graph,
+                format!("the input is {size} pixels on a side"),
+                format!("give an input size from 1 to {MAX_INPUT_SIZE}"),
+            ))
+        }
+    }
+}
+
+/// Reads the model in `path` with default [`ImportOptions`]; see [`load_with`].
+pub fn load(path: &Path) -> Result<Network, ImportError> {
+    load_with(path, ImportOptions::default())
+}
+
+/// Reads the model in `path`, choosing the reader by extension: `.onnx` or `.safetensors`.
+///
+/// The network is named after the file and keeps its batch norms
+/// ([`fold_batch_norm`](crate::fold::fold_batch_norm) removes them). Every weight in it is finite and every
+/// shape is consistent.
+///
+/// # Errors
+///
+/// The file cannot be read, is damaged, or holds something other than a ResNeXt. The error is one line that
+/// names the file and the node or tensor, and says what to do. No content of the file causes a panic.
+pub fn load_with(path: &Path, options: ImportOptions) -> Result<Network, ImportError> {
+    let name = path.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned());
+    let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+    let network = match extension.as_deref() {
+        Some("onnx") => onnx::load(path, name, options),
+        Some("safetensors") => {
+            safetensors::SafeTensorsFile::open(path).and_then(|file| checkpoint::load(&file, name, options))
+        }
+        _ => Err(ImportErrorKind::Format),
+    };
+    network.map_err(|kind| ImportError { path: path.to_owned(), kind })
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,358 @@
+//! An index over an ONNX graph: who produces and who reads each value, and typed access to what nodes hold.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use tract_onnx::data_resolver::MmapDataResolver;
+use tract_onnx::pb::attribute_proto::AttributeType;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
+use tract_onnx::pb::type_proto::Value as Type;
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
+
+use crate::import::error::{ImportErrorKind, Place};
+use crate::import::topology::finite;
+
+/// Operators a ResNeXt may contain, apart from `Identity` and `Constant`, which the index resolves.
+const OPERATORS: [&str; 12] = [
+    "Conv",
+    "BatchNormalization",
+    "Relu",
+    "Add",
+    "MaxPool",
+    "GlobalAveragePool",
+    "ReduceMean",
+    "Flatten",
+    "Reshape",
+    "Squeeze",
+    "Gemm",
+    "MatMul",
+];
+
+/// The part of an ONNX graph that its output depends on.
+pub(super) struct Graph<'a> {
+    /// Directory of weights that are kept outside the file.
+    directory: &'a Path,
+    /// Initializers and the outputs of `Constant` nodes.
+    constants: HashMap<&'a str, Cow<'a, TensorProto>>,
+    /// Output of each `Identity`, to its input.
+    aliases: HashMap<&'a str, &'a str>,
+    /// Who computes each value.
+    producers: HashMap<&'a str, &'a NodeProto>,
+    /// Live nodes in file order, without `Identity` and `Constant`.
+    live: Vec<&'a NodeProto>,
+    /// The live nodes that read each value, once per reading.
+    readers: HashMap<&'a str, Vec<&'a NodeProto>>,
+    image: &'a ValueInfoProto,
+    output: &'a str,
+}
+
+impl<'a> Graph<'a> {
+    pub(super) fn new(proto: &'a GraphProto, directory: &'a Path) -> Result<Self, ImportErrorKind> {
+        let mut constants: HashMap<_, _> =
+            proto.initializer.iter().map(|t| (t.name.as_str(), Cow::Borrowed(t))).collect();
+        let mut aliases = HashMap::new();
+        let mut producers = HashMap::new();
+        for node in &proto.node {
+            for output in node.output.iter().filter(|o| !o.is_empty()) {
+                if producers.insert(output.as_str(), node).is_some() {
+                    let reason = format_args!("two nodes produce the value `{}`", output.escape_debug());
+                    return Err(ImportErrorKind::corrupt("ONNX", reason));
+                }
+            }
+            match (node.op_type.as_str(), node.input.as_slice(), node.output.as_slice()) {
+                ("Identity", [input], [output]) => drop(aliases.insert(output.as_str(), input.as_str())),
+                ("Constant", [], [output]) => {
+                    if let Some(tensor) = constant(node) {
+                        constants.insert(output.as_str(), tensor);
+                    }
+                }
+                _ => {}
+            }
+        }
+        // Before IR version 4, initializers are listed as inputs as well.
+        let mut inputs = proto.input.iter().filter(|i| !constants.contains_key(i.name.as_str()));
+        let (Some(image), None) = (inputs.next(), inputs.next()) else {
+            return Err(ImportErrorKind::layer(
+                Place::Graph,
+                "it does not have exactly one input",
+                "expected the image and nothing else",
+            ));
+        };
+        let [output] = proto.output.as_slice() else {
+            return Err(ImportErrorKind::layer(
+                Place::Graph,
+                format!("it has {} outputs", proto.output.len()),
+                "expected the logits and nothing else",
+            ));
+        };
+        let mut graph = Self {
+            directory,
+            constants,
+            aliases,
+            producers,
+            live: Vec::new(),
+            readers: HashMap::new(),
+            image,
+            output: &output.name,
+        };
+        graph.find_live(proto)?;
+        Ok(graph)
+    }
+
+    /// Fills `live` and `readers`, walking backwards from the output.
+    fn find_live(&mut self, proto: &'a GraphProto) -> Result<(), ImportErrorKind> {
+        let mut live = HashSet::new();
+        let mut seen = HashSet::new();
+        let mut pending = vec![self.output()];
+        while let Some(value) = pending.pop() {
+            if !seen.insert(value) || value == self.image.name || self.constants.contains_key(value) {
+                continue;
+            }
+            let Some(node) = self.producers.get(value) else {
+                let reason = format_args!("nothing produces the value `{}`", value.escape_debug());
+                return Err(ImportErrorKind::corrupt("ONNX", reason));
+            };
+            live.insert(std::ptr::from_ref::<NodeProto>(node));
+            pending.extend(data_inputs(node).map(|input| self.resolve(input)));
+        }
+        for node in proto.node.iter().filter(|node| live.contains(&std::ptr::from_ref(*node))) {
+            for input in data_inputs(node) {
+                let value = self.resolve(input);
+                self.readers.entry(value).or_default().push(node);
+            }
+            self.live.push(node);
+        }
+        Ok(())
+    }
+
+    /// Checks that every live node has an operator that some ResNeXt has.
+    pub(super) fn expect_operators(&self) -> Result<(), ImportErrorKind> {
+        let foreign = |node: &&&NodeProto| {
+            !matches!(node.domain.as_str(), "" | "ai.onnx") || !OPERATORS.contains(&node.op_type.as_str())
+        };
+        let Some(node) = self.live.iter().find(foreign) else { return Ok(()) };
+        let remedy = match node.op_type.as_str() {
+            "QuantizeLinear" | "DequantizeLinear" | "QLinearConv" => "give the fp32 model, not a quantized one",
+            "Sigmoid" | "HardSigmoid" | "Mul" => "squeeze-and-excitation (SE-ResNeXt) is not supported",
+            "AveragePool" => "the average-pooled shortcut of ResNeXt-D and Paddle's vd is not supported yet",
+            "Softmax" | "LogSoftmax" => "export the model up to its logits",
+            "Cast" => "export the model in float32 throughout",
+            _ => "expected only Conv, BatchNormalization, Relu, Add, pooling, and one Gemm or MatMul",
+        };
+        Err(ImportErrorKind::Operator { place: place(node), remedy: remedy.into() })
+    }
+
+    /// The value `name` stands for, seen through `Identity` nodes.
+    pub(super) fn resolve(&self, name: &'a str) -> &'a str {
+        let mut name = name;
+        // In a valid graph a chain is at most this long; in an invalid one it may be a loop.
+        for _ in 0..self.aliases.len() {
+            match self.aliases.get(name) {
+                Some(source) => name = source,
+                None => break,
+            }
+        }
+        name
+    }
+
+    pub(super) fn output(&self) -> &'a str {
+        self.resolve(self.output)
+    }
+
+    /// The live nodes that read `value`, once per reading.
+    pub(super) fn readers(&self, value: &str) -> &[&'a NodeProto] {
+        self.readers.get(value).map_or(&[], Vec::as_slice)
+    }
+
+    /// Where `value` comes from, for messages.
+    pub(super) fn origin(&self, value: &str) -> Place {
+        self.producers.get(value).map_or(Place::Graph, |node| place(node))
+    }
+
+    /// Name of the image, and its declared batch, height and width; `None` where a size is left open.
+    pub(super) fn image(&self) -> Result<(&'a str, [Option<usize>; 3]), ImportErrorKind> {
+        let wrong = |problem: String| {
+            Err(ImportErrorKind::layer(Place::Graph, problem, "expected a float32 image of N×3×H×W"))
+        };
+        let Some(Type::TensorType(tensor)) = self.image.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
+            return wrong("its input is not a tensor".into());
+        };
+        if tensor.elem_type != DataType::Float as i32 {
+            let name = DataType::try_from(tensor.elem_type).map_or("unknown", |t| t.as_str_name());
+            return wrong(format!("the element type of its input is {name}"));
+        }
+        let dims = tensor.shape.iter().flat_map(|shape| &shape.dim);
+        // Exporters write an open size as a name, as nothing, or as a number that is not positive.
+        let sizes: Vec<Option<usize>> = dims
+            .map(|dim| match dim.value {
+                Some(Dim::DimValue(size)) if size > 0 => usize::try_from(size).ok(),
+                _ => None,
+            })
+            .collect();
+        match sizes[..] {
+            [batch, None | Some(3), height, width] => Ok((&self.image.name, [batch, height, width])),
+            _ => wrong("its input has another shape".into()),
+        }
+    }
+
+    /// Shape and elements of the f32 constant `name` that `node` reads.
+    pub(super) fn floats(
+        &self,
+        node: &NodeProto,
+        name: &'a str,
+    ) -> Result<(Vec<usize>, Vec<f32>), ImportErrorKind> {
+        let (label, proto) = self.constant(node, name)?;
+        let tensor_place = Place::Tensor(label.to_owned());
+        if proto.data_type != DataType::Float as i32 {
+            let found = DataType::try_from(proto.data_type).map_or("unknown", |t| t.as_str_name());
+            return Err(ImportErrorKind::layer(
+                tensor_place,
+                format!("its element type is {found}"),
+                "export the model in float32",
+            ));
+        }
+        let damaged = |e: &dyn std::fmt::Display| {
+            ImportErrorKind::corrupt("ONNX", format_args!("tensor `{}`: {e}", label.escape_debug()))
+        };
+        let tensor = tract_onnx::tensor::load_tensor(&MmapDataResolver, proto, self.directory.to_str())
+            .map_err(|e| damaged(&format_args!("{e:#}")))?;
+        let elements = tensor.try_as_plain_ram().and_then(|view| Ok(view.as_slice::<f32>()?.to_vec()));
+        let elements = elements.map_err(|e| damaged(&format_args!("{e:#}")))?;
+        Ok((tensor.shape().to_vec(), finite(&tensor_place, elements)?))
+    }
+
+    /// Elements of the i64 constant `name`; `None` if it is computed, or is not one.
+    pub(super) fn ints(&self, name: &'a str) -> Option<Vec<i64>> {
+        let proto = self.constants.get(self.resolve(name))?;
+        if proto.data_type != DataType::Int64 as i32 {
+            return None;
+        }
+        let tensor = tract_onnx::tensor::load_tensor(&MmapDataResolver, proto, self.directory.to_str()).ok()?;
+        Some(tensor.try_as_plain_ram().ok()?.as_slice::<i64>().ok()?.to_vec())
+    }
+
+    /// Whether `name` is a constant.
+    pub(super) fn is_constant(&self, name: &'a str) -> bool {
+        self.constants.contains_key(self.resolve(name))
+    }
+
+    fn constant(
+        &self,
+        node: &NodeProto,
+        name: &'a str,
+    ) -> Result<(&'a str, &TensorProto), ImportErrorKind> {
+        let name = self.resolve(name);
+        match self.constants.get(name) {
+            Some(tensor) => Ok((name, tensor)),
+            None => Err(ImportErrorKind::layer(
+                place(node),
+                format!("its operand `{}` is computed by the graph", name.escape_debug()),
+                "expected a weight stored in the file; export the model in inference mode",
+            )),
+        }
+    }
+}
+
+/// The inputs of `node` that carry data. The target shape of a `Reshape` does not: exporters compute it from
+/// the batch size, and what follows admits only one shape.
+fn data_inputs(node: &NodeProto) -> impl Iterator<Item = &str> {
+    let count = if node.op_type == "Reshape" { 1 } else { node.input.len() };
+    node.input.iter().take(count).map(String::as_str).filter(|name| !name.is_empty())
+}
+
+/// The value of a `Constant` node, in those of its forms that hold numbers.
+fn constant(node: &NodeProto) -> Option<Cow<'_, TensorProto>> {
+    let [attribute] = node.attribute.as_slice() else { return None };
+    let vector = |data_type: DataType, len: usize| TensorProto {
+        dims: i64::try_from(len).into_iter().collect(),
+        data_type: data_type as i32,
+        ..TensorProto::default()
+    };
+    match attribute.name.as_str() {
+        "value" => attribute.t.as_ref().map(Cow::Borrowed),
+        "value_ints" => {
+            let int64_data = attribute.ints.clone();
+            Some(Cow::Owned(TensorProto { int64_data, ..vector(DataType::Int64, attribute.ints.len()) }))
+        }
+        "value_floats" => {
+            let float_data = attribute.floats.clone();
+            Some(Cow::Owned(TensorProto { float_data, ..vector(DataType::Float, attribute.floats.len()) }))
+        }
+        _ => None,
+    }
+}
+
+/// Names `node` in messages.
+pub(super) fn place(node: &NodeProto) -> Place {
+    let name = if node.name.is_empty() { node.output.first() } else { Some(&node.name) };
+    Place::Node { name: name.cloned().unwrap_or_default(), op: node.op_type.clone() }
+}
+
+/// Typed access to the attributes of one node, all of which must be `known`.
+pub(super) struct Attributes<'a>(&'a NodeProto);
+
+impl<'a> Attributes<'a> {
+    pub(super) fn new(node: &'a NodeProto, known: &[&str]) -> Result<Self, ImportErrorKind> {
+        match node.attribute.iter().find(|a| !known.contains(&a.name.as_str())) {
+            None => Ok(Self(node)),
+            Some(other) => Err(ImportErrorKind::layer(
+                place(node),
+                format!("it has the attribute `{}`", other.name.escape_debug()),
+                format!("expected none but {}", known.join(", ")),
+            )),
+        }
+    }
+
+    fn get(&self, name: &str, kind: AttributeType) -> Result<Option<&'a AttributeProto>, ImportErrorKind> {
+        let Some(attribute) = self.0.attribute.iter().find(|a| a.name == name) else { return Ok(None) };
+        // Files older than the type field leave it at zero.
+        if attribute.r#type == kind as i32 || attribute.r#type == AttributeType::Undefined as i32 {
+            return Ok(Some(attribute));
+        }
+        Err(ImportErrorKind::layer(
+            place(self.0),
+            format!("its attribute `{name}` has the wrong type"),
+            format!("expected {}", kind.as_str_name()),
+        ))
+    }
+
+    pub(super) fn int(&self, name: &str, default: i64) -> Result<i64, ImportErrorKind> {
+        Ok(self.get(name, AttributeType::Int)?.map_or(default, |a| a.i))
+    }
+
+    pub(super) fn float(&self, name: &str, default: f32) -> Result<f32, ImportErrorKind> {
+        Ok(self.get(name, AttributeType::Float)?.map_or(default, |a| a.f))
+    }
+
+    pub(super) fn ints(&self, name: &str) -> Result<Option<&'a [i64]>, ImportErrorKind> {
+        Ok(self.get(name, AttributeType::Ints)?.map(|a| a.ints.as_slice()))
+    }
+
+    pub(super) fn string(&self, name: &str) -> Result<Option<&'a [u8]>, ImportErrorKind> {
+        Ok(self.get(name, AttributeType::String)?.map(|a| a.s.as_slice()))
+    }
+
+    /// Checks that the integer attribute `name` is `expected`, which is also its default.
+    pub(super) fn expect_int(&self, name: &str, expected: i64) -> Result<(), ImportErrorKind> {
+        match self.int(name, expected)? {
+            value if value == expected => Ok(()),
+            value => Err(self.wrong(name, value, expected)),
+        }
+    }
+
+    /// The error for attribute `name` having the value `found`.
+    pub(super) fn wrong(
+        &self,
+        name: &str,
+        found: impl std::fmt::Debug,
+        expected: impl std::fmt::Display,
+    ) -> ImportErrorKind {
+        ImportErrorKind::layer(
+            place(self.0),
+            format!("its attribute `{name}` is {found:?}"),
+            format!("expected {expected}"),
+        )
+    }
+}

@@ -1,0 +1,282 @@
+//! Reads single ONNX nodes: each function turns one node into one layer, or says what is odd about it.
+
+use tract_onnx::pb::NodeProto;
+
+use super::graph::{Attributes, Graph, place};
+use crate::import::error::ImportErrorKind;
+use crate::network::{BatchNorm, Conv, Linear, Window};
+
+/// A `Conv` with its weight and bias.
+pub(super) fn conv<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Conv, ImportErrorKind> {
+    let known = ["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"];
+    let attributes = Attributes::new(node, &known)?;
+    let [_, weight, bias @ ..] = node.input.as_slice() else { return Err(arity(node, "a weight")) };
+    let (shape, weight) = graph.floats(node, weight)?;
+    let [out_channels, per_group, kh, kw] = shape[..] else {
+        return Err(ImportErrorKind::layer(
+            place(node),
+            format!("its weight has shape {shape:?}"),
+            "expected [out, in / groups, height, width]",
+        ));
+    };
+    let window = window(&attributes, Some([kh, kw]))?;
+    let group = attributes.int("group", 1)?;
+    let (Ok(groups @ 1..), Some(in_channels)) = (usize::try_from(group), per_group.checked_mul(as_usize(group)))
+    else {
+        return Err(attributes.wrong("group", group, "a positive number of groups"));
+    };
+    let bias = match bias {
+        [] => Vec::new(),
+        [name] if name.is_empty() => Vec::new(),
+        [name] => graph.floats(node, name)?.1,
+        _ => return Err(arity(node, "data, weight and bias")),
+    };
+    Ok(Conv {
+        window,
+        groups,
+        in_channels,
+        out_channels,
+        weight,
+        bias,
+        batch_norm: None,
+        residual: None,
+        relu: false,
+    })
+}
+
+/// A `BatchNormalization` in inference mode.
+pub(super) fn batch_norm<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<BatchNorm, ImportErrorKind> {
+    let attributes = Attributes::new(node, &["epsilon", "momentum", "training_mode"])?;
+    attributes.expect_int("training_mode", 0)?;
+    let epsilon = attributes.float("epsilon", 1e-5)?;
+    let [_, scale, shift, mean, variance] = node.input.as_slice() else {
+        return Err(arity(node, "data, scale, shift, mean and variance"));
+    };
+    let read = |name| Ok(graph.floats(node, name)?.1);
+    Ok(BatchNorm {
+        scale: read(scale)?,
+        shift: read(shift)?,
+        mean: read(mean)?,
+        variance: read(variance)?,
+        epsilon,
+    })
+}
+
+/// The window of a `MaxPool`.
+pub(super) fn max_pool(node: &NodeProto) -> Result<Window, ImportErrorKind> {
+    let known =
+        ["auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides"];
+    let attributes = Attributes::new(node, &known)?;
+    attributes.expect_int("ceil_mode", 0)?;
+    attributes.expect_int("storage_order", 0)?;
+    window(&attributes, None)
+}
+
+/// Checks that `node` averages over height and width; returns whether it removes them as well.
+pub(super) fn global_pool<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<bool, ImportErrorKind> {
+    if node.op_type == "GlobalAveragePool" {
+        Attributes::new(node, &[])?;
+        return Ok(false);
+    }
+    let attributes = Attributes::new(node, &["axes", "keepdims", "noop_with_empty_axes"])?;
+    expect_spatial(graph, node, &attributes)?;
+    Ok(attributes.int("keepdims", 1)? == 0)
+}
+
+/// Checks that `node` turns N×`channels`×1×1 into N×`channels`, or leaves the latter alone if already `flat`.
+pub(super) fn flatten<'a>(
+    graph: &Graph<'a>,
+    node: &'a NodeProto,
+    flat: bool,
+    batch: Option<usize>,
+    channels: usize,
+) -> Result<(), ImportErrorKind> {
+    match node.op_type.as_str() {
+        "Flatten" => {
+            let attributes = Attributes::new(node, &["axis"])?;
+            let rank = if flat { 2 } else { 4 };
+            match attributes.int("axis", 1)? {
+                1 => Ok(()),
+                axis if axis == 1 - rank => Ok(()),
+                axis => Err(attributes.wrong("axis", axis, "1, to keep the batch")),
+            }
+        }
+        "Squeeze" if !flat => expect_spatial(graph, node, &Attributes::new(node, &["axes"])?),
+        "Reshape" => {
+            Attributes::new(node, &["allowzero"])?;
+            let [_, target] = node.input.as_slice() else { return Err(arity(node, "data and a shape")) };
+            if !graph.is_constant(target) {
+                // Computed from the batch size. The matrix product that follows takes N×channels only.
+                return Ok(());
+            }
+            let size = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+            let target = graph.ints(target);
+            match target.as_deref() {
+                // In front: the batch, however it is written. A 1 comes from tracing with a single image.
+                Some(&[n, c])
+                    if (n == -1 || n == 0 || n == 1 || batch.is_some_and(|b| n == size(b)))
+                        && (c == size(channels) || (c == -1 && n != -1)) =>
+                {
+                    Ok(())
+                }
+                _ => Err(ImportErrorKind::layer(
+                    place(node),
+                    format!("it reshapes to {target:?}"),
+                    format!("expected [N, {channels}]"),
+                )),
+            }
+        }
+        _ => Err(ImportErrorKind::layer(
+            place(node),
+            "it is out of place",
+            "expected Gemm or MatMul after the pooled image is flat",
+        )),
+    }
+}
+
+/// The classifier: a `Gemm`, or a `MatMul` with a constant.
+pub(super) fn linear<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Linear, ImportErrorKind> {
+    let is_gemm = node.op_type == "Gemm";
+    let known: &[&str] = if is_gemm { &["alpha", "beta", "transA", "transB"] } else { &[] };
+    let attributes = Attributes::new(node, known)?;
+    attributes.expect_int("transA", 0)?;
+    let (weight, bias) = match node.input.as_slice() {
+        [_, weight] => (weight, None),
+        [_, weight, bias] if is_gemm => (weight, Some(bias).filter(|name| !name.is_empty())),
+        _ => return Err(arity(node, "data, a weight and perhaps a bias")),
+    };
+    let (shape, mut weight) = graph.floats(node, weight)?;
+    let [rows, columns] = shape[..] else {
+        return Err(ImportErrorKind::layer(
+            place(node),
+            format!("its weight has shape {shape:?}"),
+            "expected a matrix",
+        ));
+    };
+    let (in_features, out_features) = if attributes.int("transB", 0)? != 0 {
+        (columns, rows)
+    } else {
+        weight = (0..columns).flat_map(|c| (0..rows).map(move |r| (r, c))).map(|(r, c)| weight[r * columns + c]).collect();
+        (rows, columns)
+    };
+    let mut bias = match bias {
+        Some(name) => per_class(node, graph.floats(node, name)?, out_features)?,
+        None => Vec::new(),
+    };
+    let (alpha, beta) = (attributes.float("alpha", 1.0)?, attributes.float("beta", 1.0)?);
+    for (name, factor, values) in [("alpha", alpha, &mut weight), ("beta", beta, &mut bias)] {
+        values.iter_mut().for_each(|v| *v *= factor);
+        if !values.iter().all(|v| v.is_finite()) {
+            return Err(attributes.wrong(name, factor, "a finite factor of the classifier"));
+        }
+    }
+    Ok(Linear { in_features, out_features, weight, bias })
+}
+
+/// The constant that `add` adds to `product`, one element for each of `classes`.
+pub(super) fn bias<'a>(
+    graph: &Graph<'a>,
+    add: &'a NodeProto,
+    product: &str,
+    classes: usize,
+) -> Result<Vec<f32>, ImportErrorKind> {
+    Attributes::new(add, &[])?;
+    match add.input.as_slice() {
+        [a, b] if graph.resolve(a) == product => per_class(add, graph.floats(add, b)?, classes),
+        [a, _] => per_class(add, graph.floats(add, a)?, classes),
+        _ => Err(arity(add, "two operands")),
+    }
+}
+
+/// The elements of a bias of shape `[classes]` or `[1, classes]`.
+fn per_class(
+    node: &NodeProto,
+    (shape, values): (Vec<usize>, Vec<f32>),
+    classes: usize,
+) -> Result<Vec<f32>, ImportErrorKind> {
+    if shape == [classes] || shape == [1, classes] {
+        return Ok(values);
+    }
+    Err(ImportErrorKind::layer(
+        place(node),
+        format!("its bias has shape {shape:?}"),
+        format!("expected [{classes}], one element per class"),
+    ))
+}
+
+/// Checks that the axes of `node` (an attribute, or the second input since opset 13 or 18) are height and
+/// width.
+fn expect_spatial<'a>(graph: &Graph<'a>, node: &'a NodeProto, attributes: &Attributes) -> Result<(), ImportErrorKind> {
+    let axes = match (attributes.ints("axes")?, node.input.as_slice()) {
+        (Some(axes), _) => Some(axes.to_vec()),
+        (None, [_, name]) => graph.ints(name),
+        _ => None,
+    };
+    match axes.as_deref() {
+        Some([2 | -2, 3 | -1] | [3 | -1, 2 | -2]) => Ok(()),
+        _ => Err(ImportErrorKind::layer(
+            place(node),
+            axes.map_or_else(|| "its axes are not constant".into(), |axes| format!("its axes are {axes:?}")),
+            "expected 2 and 3, height and width",
+        )),
+    }
+}
+
+/// The window of a convolution or pooling, whose kernel a weight may give as `[height, width]`.
+fn window(attributes: &Attributes, weight: Option<[usize; 2]>) -> Result<Window, ImportErrorKind> {
+    if let Some(mode) = attributes.string("auto_pad")?
+        && mode != b"NOTSET"
+    {
+        let mode = String::from_utf8_lossy(mode);
+        return Err(attributes.wrong("auto_pad", mode, "NOTSET, with explicit pads"));
+    }
+    if let Some(dilations) = attributes.ints("dilations")?
+        && dilations.iter().any(|&d| d != 1)
+    {
+        return Err(attributes.wrong("dilations", dilations, "1 in both directions"));
+    }
+    let declared = attributes.ints("kernel_shape")?;
+    let kernel = match (declared, weight) {
+        (Some(&[h, w]), None) => [as_usize(h), as_usize(w)],
+        (Some(&[h, w]), Some(weight)) if weight == [as_usize(h), as_usize(w)] => weight,
+        (None, Some(weight)) => weight,
+        (declared, weight) => {
+            let expected = weight.map_or("two sizes".into(), |[h, w]| format!("[{h}, {w}], as its weight has"));
+            return Err(attributes.wrong("kernel_shape", declared, expected));
+        }
+    };
+    let strides = attributes.ints("strides")?.unwrap_or(&[1, 1]);
+    let pads = attributes.ints("pads")?.unwrap_or(&[0; 4]);
+    match (kernel, strides, pads) {
+        ([kernel, kw], &[stride, sw], &[padding, ref rest @ ..]) if kernel == kw && stride == sw => {
+            if rest.len() != 3 || rest.iter().any(|&p| p != padding) || !(0..=SANE).contains(&padding) {
+                return Err(attributes.wrong("pads", pads, "the same padding on all four sides"));
+            }
+            if !(1..=SANE).contains(&stride) {
+                return Err(attributes.wrong("strides", strides, "a positive stride"));
+            }
+            Ok(Window { kernel, stride: as_usize(stride), padding: as_usize(padding) })
+        }
+        (_, strides, _) if strides.len() != 2 || strides[0] != strides[1] => {
+            Err(attributes.wrong("strides", strides, "the same stride in both directions"))
+        }
+        (kernel, ..) => Err(attributes.wrong("kernel_shape", kernel, "a square kernel and four pads")),
+    }
+}
+
+/// No stride or padding of an image network is larger; bounds what is computed from them.
+const SANE: i64 = 1 << 10;
+
+/// A size from an attribute; negative ones become 0, which no check accepts.
+fn as_usize(value: i64) -> usize {
+    usize::try_from(value).unwrap_or(0)
+}
+
+/// The error for a node with a wrong number of inputs.
+fn arity(node: &NodeProto, expected: &str) -> ImportErrorKind {
+    ImportErrorKind::layer(
+        place(node),
+        format!("it has {} inputs", node.input.len()),
+        format!("expected {expected}"),
+    )
+}

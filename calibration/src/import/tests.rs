@@ -1,0 +1,221 @@
+//! Fixtures shared by the tests of this crate, and tests of importing from files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::checkpoint::{KeyScheme, Layer, TensorFile, Torchvision};
+use super::*;
+use crate::network::Topology;
+
+/// The small reference model, without extension.
+pub(crate) const SMALL: &str = "resnext26_16x4d_half-imagenette";
+/// The reference model with the full topology of resnext50_32x4d, without extension.
+pub(crate) const FULL: &str = "resnext50_32x4d-imagenette";
+
+/// Path of a file of the reference models. Where there are none, tests that need them are skipped, except on
+/// CI.
+pub(crate) fn reference(file: &str) -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/reference-model");
+    let directory = std::env::var_os("RESNEXT_REFERENCE").map_or(beside, PathBuf::from);
+    let path = directory.join(file);
+    if path.is_file() {
+        return Some(path);
+    }
+    assert!(std::env::var_os("CI").is_none(), "{} is missing; set RESNEXT_REFERENCE", path.display());
+    eprintln!("skipped: no {}", path.display());
+    None
+}
+
+/// `len` numbers from −1 to 1 that look random and are the same everywhere.
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// Largest difference relative to the largest magnitude.
+pub(crate) fn relative_error(got: &[f32], want: &[f32]) -> f32 {
+    assert_eq!(got.len(), want.len());
+    let scale = want.iter().fold(f32::MIN_POSITIVE, |m, v| m.max(v.abs()));
+    let error = got.iter().zip(want).fold(0.0, |m: f32, (g, w)| m.max((g - w).abs()));
+    error / scale
+}
+
+/// Tensors in memory.
+#[derive(Clone, Default)]
+pub(crate) struct Tensors(pub(crate) BTreeMap<String, (Vec<usize>, Vec<f32>)>);
+
+impl Tensors {
+    pub(crate) fn put(&mut self, name: &str, shape: &[usize], values: Vec<f32>) {
+        assert_eq!(shape.iter().product::<usize>(), values.len());
+        self.0.insert(name.into(), (shape.into(), values));
+    }
+
+    /// The file these tensors make as `.safetensors`, f32.
+    pub(crate) fn safetensors(&self) -> Vec<u8> {
+        let bytes: BTreeMap<_, Vec<u8>> = self
+            .0
+            .iter()
+            .map(|(name, (_, v))| (name, v.iter().flat_map(|v| v.to_le_bytes()).collect()))
+            .collect();
+        let view = |name: &String| {
+            let shape = self.0[name].0.clone();
+            ::safetensors::tensor::TensorView::new(::safetensors::Dtype::F32, shape, &bytes[name]).expect("shape")
+        };
+        ::safetensors::serialize(self.0.keys().map(|name| (name, view(name))), None).expect("serializable")
+    }
+}
+
+impl TensorFile for Tensors {
+    fn names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.0.get(name).map(|(shape, _)| shape.as_slice())
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<f32>, ImportErrorKind> {
+        topology::finite(&Place::Tensor(name.into()), self.0[name].1.clone())
+    }
+}
+
+/// A checkpoint of a tiny ResNeXt: stem of 8, blocks [2, 1], cardinality 2, base width 4, 3 classes.
+pub(crate) fn tiny_checkpoint() -> Tensors {
+    let mut file = Tensors::default();
+    let mut seed = 0;
+    let mut conv = |layer: Layer, shape: [usize; 4]| {
+        let keys = Torchvision.conv(layer);
+        seed += 1;
+        let fan_in: usize = shape[1..].iter().product();
+        let gain = 1.5 / (fan_in as f32).sqrt();
+        let weight = noise(seed, shape.iter().product()).iter().map(|v| v * gain).collect();
+        file.put(&keys.weight, &shape, weight);
+        for (i, name) in keys.batch_norm.iter().enumerate() {
+            let values = noise(seed * 100 + i as u64, shape[0]);
+            // Scale and variance near 1, shift and mean near 0.
+            let values = values.iter().map(|v| if i % 3 == 0 { 1.0 + 0.3 * v } else { 0.3 * v }).collect();
+            file.put(name, &[shape[0]], values);
+        }
+    };
+    conv(Layer::Stem, [8, 3, 7, 7]);
+    let mut from = 8;
+    for (stage, block, width, out) in [(1, 0, 8, 16), (1, 1, 8, 16), (2, 0, 16, 32)] {
+        conv(Layer::Conv { stage, block, index: 1 }, [width, from, 1, 1]);
+        conv(Layer::Conv { stage, block, index: 2 }, [width, width / 2, 3, 3]);
+        conv(Layer::Conv { stage, block, index: 3 }, [out, width, 1, 1]);
+        if block == 0 {
+            conv(Layer::Downsample { stage }, [out, from, 1, 1]);
+        }
+        from = out;
+    }
+    file.put("fc.weight", &[3, 32], noise(1000, 96));
+    file.put("fc.bias", &[3], noise(1001, 3));
+    file
+}
+
+/// The network in [`tiny_checkpoint`], for images of `side` pixels.
+pub(crate) fn tiny_network(side: usize) -> Network {
+    let options = ImportOptions { input_size: Some(side) };
+    checkpoint::load(&tiny_checkpoint(), "tiny".into(), options).expect("a ResNeXt")
+}
+
+#[test]
+fn reference_models_have_the_topology_of_their_names() {
+    let cases = [
+        (SMALL, [2, 2, 2, 2], 16, 26),
+        (FULL, [3, 4, 6, 3], 32, 50),
+    ];
+    for (name, blocks, cardinality, depth) in cases {
+        for extension in ["onnx", "safetensors"] {
+            let Some(path) = reference(&format!("{name}.{extension}")) else { return };
+            let network = load_with(&path, ImportOptions { input_size: Some(160) }).expect("a ResNeXt");
+            let topology =
+                Topology { blocks: blocks.to_vec(), cardinality, base_width: 4, classes: 10 };
+            assert_eq!(network.topology, topology, "{}", path.display());
+            assert_eq!(network.topology.depth(), depth);
+            assert_eq!((network.name.as_str(), network.input.height), (name, 160));
+            let names: Vec<_> = network.nodes.iter().map(|n| n.name.as_str()).collect();
+            assert_eq!(
+                names[..7],
+                [
+                    "conv1",
+                    "maxpool",
+                    "layer1.0.conv1",
+                    "layer1.0.conv2",
+                    "layer1.0.downsample",
+                    "layer1.0.conv3",
+                    "layer1.1.conv1"
+                ]
+            );
+            assert_eq!(names[names.len() - 2..], ["global_pool", "fc"]);
+        }
+    }
+}
+
+#[test]
+fn an_onnx_file_declares_its_input_size_and_a_checkpoint_does_not() {
+    let side = |file: &str| Some(load(&reference(file)?).expect("a ResNeXt").input.width);
+    assert!(matches!(side(&format!("{SMALL}.onnx")), None | Some(160)));
+    assert!(matches!(side(&format!("{SMALL}.safetensors")), None | Some(DEFAULT_INPUT_SIZE)));
+}
+
+/// The one-line error for importing a file of these `bytes`.
+fn error_for(name: &str, bytes: &[u8]) -> String {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join(name);
+    std::fs::write(&path, bytes).expect("room");
+    let line = load(&path).expect_err("damaged").to_string();
+    assert!(line.starts_with(&path.display().to_string()) && !line.contains('\n'), "{line}");
+    assert!(line.contains("; "), "no remedy: {line}");
+    line
+}
+
+#[test]
+fn files_that_are_not_models_say_so() {
+    assert!(error_for("model.pth", b"").contains("not a known model format"));
+    assert!(error_for("model", b"").contains("not a known model format"));
+    assert!(error_for("model.onnx", b"").contains("not a valid ONNX file"));
+    assert!(error_for("model.onnx", &[0xFF; 100]).contains("not a valid ONNX file"));
+    assert!(error_for("model.safetensors", b"").contains("not a valid safetensors file"));
+    assert!(error_for("model.safetensors", &[0xFF; 100]).contains("not a valid safetensors file"));
+    let missing = load(Path::new("/nowhere/model.onnx")).expect_err("missing").to_string();
+    assert!(missing.contains("cannot be read"), "{missing}");
+}
+
+#[test]
+fn truncated_files_are_errors() {
+    let whole = tiny_checkpoint().safetensors();
+    for len in [4, 12, 200, whole.len() / 2, whole.len() - 1] {
+        assert!(error_for("m.safetensors", &whole[..len]).contains("not a valid safetensors file"), "{len}");
+    }
+    let Some(path) = reference(&format!("{SMALL}.onnx")) else { return };
+    let whole = std::fs::read(path).expect("readable");
+    for len in [1, 100, whole.len() / 2, whole.len() - 1] {
+        error_for("m.onnx", &whole[..len]);
+    }
+}
+
+#[test]
+fn a_safetensors_file_is_what_was_written() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("tiny.safetensors");
+    std::fs::write(&path, tiny_checkpoint().safetensors()).expect("room");
+    let network = load_with(&path, ImportOptions { input_size: Some(64) }).expect("a ResNeXt");
+    assert_eq!(format!("{network:?}"), format!("{:?}", tiny_network(64)));
+}
+
+#[test]
+fn absurd_input_sizes_are_refused() {
+    for side in [0, 1 << 20, usize::MAX] {
+        let options = ImportOptions { input_size: Some(side) };
+        let error = checkpoint::load(&tiny_checkpoint(), "tiny".into(), options).expect_err("absurd");
+        assert!(error.to_string().contains("input size"), "{error}");
+    }
+    assert_eq!(tiny_network(1).nodes[0].output.height, 1);
+}

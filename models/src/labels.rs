@@ -1,0 +1,153 @@
+//! What the outputs of a classifier mean.
+
+use core::iter::FusedIterator;
+use core::str::Lines;
+
+/// One class: its WordNet synset and a word for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Class {
+    /// WordNet 3.0 identifier, `n` and eight digits; unique, and the usual folder name in data sets.
+    pub wnid: &'static str,
+    /// The first word of the synset. **Not unique**: `crane` and `maillot` each name two classes of ImageNet.
+    pub label: &'static str,
+}
+
+/// One line a class, `wnid<TAB>label`; provenance and licence in `labels/README.md`.
+const IMAGENET1K: &str = include_str!("../labels/imagenet1k.txt");
+
+/// The 1000 classes of ImageNet-1k in the order of every source's outputs, which is the order of the wnids.
+///
+/// ```
+/// let goldfish = resnext_models::labels::imagenet1k().nth(1).unwrap();
+/// assert_eq!((goldfish.wnid, goldfish.label), ("n01443537", "goldfish"));
+/// ```
+pub fn imagenet1k() -> impl ExactSizeIterator<Item = Class> + FusedIterator + Clone {
+    Classes {
+        lines: IMAGENET1K.lines(),
+        left: 1000,
+    }
+}
+
+/// The classes of Imagenette, ten easily told apart ones of ImageNet, in the order of the reference model's outputs.
+pub const IMAGENETTE: [Class; 10] = [
+    Class {
+        wnid: "n01440764",
+        label: "tench",
+    },
+    Class {
+        wnid: "n02102040",
+        label: "English springer",
+    },
+    Class {
+        wnid: "n02979186",
+        label: "cassette player",
+    },
+    Class {
+        wnid: "n03000684",
+        label: "chain saw",
+    },
+    Class {
+        wnid: "n03028079",
+        label: "church",
+    },
+    Class {
+        wnid: "n03394916",
+        label: "French horn",
+    },
+    Class {
+        wnid: "n03417042",
+        label: "garbage truck",
+    },
+    Class {
+        wnid: "n03425413",
+        label: "gas pump",
+    },
+    Class {
+        wnid: "n03445777",
+        label: "golf ball",
+    },
+    Class {
+        wnid: "n03888257",
+        label: "parachute",
+    },
+];
+
+#[derive(Clone)]
+struct Classes {
+    lines: Lines<'static>,
+    left: usize,
+}
+
+impl Iterator for Classes {
+    type Item = Class;
+
+    fn next(&mut self) -> Option<Class> {
+        let (wnid, label) = self.lines.next()?.split_once('\t')?;
+        self.left -= 1;
+        Some(Class { wnid, label })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Classes {}
+impl FusedIterator for Classes {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn a_thousand_classes_in_the_order_of_their_wnids() {
+        let classes: Vec<Class> = imagenet1k().collect();
+        assert_eq!(classes.len(), 1000);
+        assert!(
+            classes.windows(2).all(|pair| pair[0].wnid < pair[1].wnid),
+            "sorted and unique"
+        );
+        for Class { wnid, label } in classes {
+            assert!(wnid.len() == 9 && wnid.starts_with('n'), "{wnid}");
+            assert!(wnid[1..].bytes().all(|b| b.is_ascii_digit()), "{wnid}");
+            assert!(
+                !label.is_empty() && label.trim() == label && !label.contains([',', '\t']),
+                "{label:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn length_counts_down_to_the_end() {
+        let mut classes = imagenet1k();
+        for left in (0..1000).rev() {
+            assert!(classes.next().is_some());
+            assert_eq!(classes.len(), left);
+        }
+        assert_eq!(classes.next(), None);
+        assert_eq!(classes.next(), None);
+    }
+
+    /// Well-known indices of the sources' outputs.
+    #[test]
+    fn known_positions() {
+        for (index, label) in [
+            (0, "tench"),
+            (207, "golden retriever"),
+            (281, "tabby"),
+            (985, "daisy"),
+            (999, "toilet tissue"),
+        ] {
+            assert_eq!(imagenet1k().nth(index).unwrap().label, label);
+        }
+    }
+
+    #[test]
+    fn imagenette_is_part_of_imagenet_and_in_its_order() {
+        let part: Vec<Class> = imagenet1k()
+            .filter(|class| IMAGENETTE.iter().any(|c| c.wnid == class.wnid))
+            .collect();
+        assert_eq!(part, IMAGENETTE);
+    }
+}

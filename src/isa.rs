@@ -1,0 +1,37 @@
+//! Proof that the running CPU has an instruction set extension.
+//!
+//! A token can only be had from [`detect`](Avx2::detect), so holding one is the safety argument for calling
+//! the kernels that need the extension.
+
+macro_rules! tokens {
+    ($($(#[$doc:meta])* $name:ident: $arch:literal, $detect:ident($($feature:tt),+);)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+        #[cfg(target_arch = $arch)]
+        pub struct $name(());
+
+        #[cfg(target_arch = $arch)]
+        impl $name {
+            /// A token if this CPU has the extension. Without `std` only what the compiler was told to assume
+            /// (`-C target-feature`) is known.
+            #[inline]
+            pub fn detect() -> Option<Self> {
+                #[cfg(feature = "std")]
+                let present = $(std::arch::$detect!($feature))&&+;
+                #[cfg(not(feature = "std"))]
+                let present = $(cfg!(target_feature = $feature))&&+;
+                present.then_some(Self(()))
+            }
+        }
+    )+};
+}
+
+tokens! {
+    /// AVX2 on x86-64.
+    Avx2: "x86_64", is_x86_feature_detected("avx2");
+    /// Advanced SIMD on AArch64: every armv8-a core that runs Linux.
+    Neon: "aarch64", is_aarch64_feature_detected("neon");
+    /// SDOT on AArch64: Cortex-A55, A75 and later (Raspberry Pi 5, Jetson Orin).
+    DotProd: "aarch64", is_aarch64_feature_detected("neon", "dotprod");
+}

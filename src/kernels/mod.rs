@@ -1,0 +1,262 @@
+//! Convolution kernels: one algorithm, one packing, one implementation per instruction set.
+//!
+//! | module | instruction set | role |
+//! |---|---|---|
+//! | [`reference`] | none | obvious, over unpacked weights; only in tests, where every other kernel must equal it |
+//! | `scalar` | none | safe Rust, runs anywhere |
+//! | `tile` | any | the loop nest the vector kernels share, over the small trait `Lanes` |
+//! | `aarch64` | `neon`, `dotprod` | armv8-a and SDOT |
+//! | `x86_64` | `avx2` | |
+//! | `tract` | whatever tract-linalg picks | GEMM-shaped layers on tract's kernels |
+//!
+//! A kernel computes all output channels of a run of output pixels. Results are equal to the bit.
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(test)]
+mod reference;
+mod scalar;
+#[cfg(test)]
+mod tests;
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+mod tile;
+#[cfg(feature = "tract")]
+pub(crate) mod tract;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+use crate::isa;
+use crate::model::{Conv, Linear};
+use crate::pack::Layout;
+use crate::tensor::Tensor;
+use core::ops::Range;
+
+/// The instruction set whose kernels run a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Kernels {
+    /// Safe Rust.
+    Scalar,
+    /// AVX2.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(isa::Avx2),
+    /// Advanced SIMD of armv8-a.
+    #[cfg(target_arch = "aarch64")]
+    Neon(isa::Neon),
+    /// SDOT.
+    #[cfg(target_arch = "aarch64")]
+    DotProd(isa::DotProd),
+}
+
+impl Kernels {
+    /// The fastest kernels this CPU runs.
+    pub fn detect() -> Self {
+        Self::available().last().unwrap_or(Self::Scalar)
+    }
+
+    /// All kernels this CPU runs, slowest first.
+    pub fn available() -> impl Iterator<Item = Self> {
+        [
+            Some(Self::Scalar),
+            #[cfg(target_arch = "x86_64")]
+            isa::Avx2::detect().map(Self::Avx2),
+            #[cfg(target_arch = "aarch64")]
+            isa::Neon::detect().map(Self::Neon),
+            #[cfg(target_arch = "aarch64")]
+            isa::DotProd::detect().map(Self::DotProd),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    /// Short name of the instruction set: `scalar`, `avx2`, `neon`, `dotprod`.
+    pub fn isa(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "neon",
+            #[cfg(target_arch = "aarch64")]
+            Self::DotProd(_) => "dotprod",
+        }
+    }
+
+    /// Name of the kernel that runs convolutions of `layout`, in XNNPACK's manner:
+    /// architecture, data types, algorithm, tile (pixels × channels, `c` input channels at a time), ISA.
+    pub fn kernel_name(self, layout: Layout) -> &'static str {
+        macro_rules! names {
+            ($arch:literal, $isa:literal, $rows:literal) => {
+                match layout {
+                    Layout::Dense => concat!($arch, "-qs8qc8w-igemm-", $rows, "x16c4-", $isa),
+                    Layout::PerGroup => concat!($arch, "-qs8qc8w-gconv-", $rows, "x16c4-", $isa),
+                    Layout::Paired8 => concat!($arch, "-qs8qc8w-gconv8-", $rows, "x16c4-", $isa),
+                    Layout::Quad4 => concat!($arch, "-qs8qc8w-gconv4-", $rows, "x16c4-", $isa),
+                }
+            };
+        }
+        match self {
+            Self::Scalar => names!("portable", "scalar", "1"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => names!("x86_64", "avx2", "4"),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => names!("aarch64", "neon", "2"),
+            #[cfg(target_arch = "aarch64")]
+            Self::DotProd(_) => names!("aarch64", "dotprod", "6"),
+        }
+    }
+
+    /// Runs a convolution for the pixels of `out`.
+    pub(crate) fn conv(self, task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
+        task.check(out);
+        match self {
+            Self::Scalar => scalar::conv(task, out),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(token) => x86_64::avx2::conv(token, task, out),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(token) => aarch64::neon::conv(token, task, out),
+            #[cfg(target_arch = "aarch64")]
+            Self::DotProd(token) => aarch64::dotprod::conv(token, task, out),
+        }
+    }
+
+    /// Runs the classifier for the blocks in `blocks`, writing the logits of those blocks.
+    pub(crate) fn linear(self, task: &LinearTask<'_>, blocks: Range<usize>, logits: &mut [f32]) {
+        task.check();
+        match self {
+            Self::Scalar => scalar::linear(task, blocks, logits),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(token) => x86_64::avx2::linear(token, task, blocks, logits),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(token) => aarch64::neon::linear(token, task, blocks, logits),
+            #[cfg(target_arch = "aarch64")]
+            Self::DotProd(token) => aarch64::dotprod::linear(token, task, blocks, logits),
+        }
+    }
+}
+
+/// A convolution with its operands.
+#[derive(Clone, Copy)]
+pub(crate) struct ConvTask<'a> {
+    pub(crate) conv: &'a Conv<'a>,
+    pub(crate) input: &'a Tensor,
+    /// The input with its border and slack, [`Tensor::arena_range`].
+    pub(crate) input_data: &'a [i8],
+    pub(crate) residual: Residual<'a>,
+}
+
+/// Where the residual is.
+#[derive(Clone, Copy)]
+pub(crate) enum Residual<'a> {
+    None,
+    /// The output's memory holds it; each element is read before it is overwritten.
+    InPlace,
+    /// Another tensor, with its border.
+    From(&'a Tensor, &'a [i8]),
+}
+
+/// A run of output pixels, and the part of the output tensor from the first to the last of them.
+pub(crate) struct OutputChunk<'a> {
+    pub(crate) pixels: Range<usize>,
+    pub(crate) data: &'a mut [i8],
+    /// Offset in the output tensor of `data[0]`: the first pixel's.
+    pub(crate) base: usize,
+}
+
+impl ConvTask<'_> {
+    /// The bounds that the kernels' unchecked accesses rest on. Loading has proved them for every model;
+    /// checking again costs a few comparisons per chunk and keeps this module's soundness its own affair.
+    fn check(&self, out: &OutputChunk<'_>) {
+        let (conv, input, output) = (self.conv, self.input, &self.conv.output);
+        let window = conv.window;
+        assert!(self.input_data.len() >= input.extent() + crate::format::TENSOR_SLACK);
+        assert!(window.padding <= input.halo && input.channels == conv.shape.in_channels);
+        assert!((output.height - 1) * window.stride + window.kernel <= input.height + 2 * window.padding);
+        assert!((output.width - 1) * window.stride + window.kernel <= input.width + 2 * window.padding);
+        assert!(conv.weights.len() == conv.shape.packed_len() && conv.blocks.len() == conv.shape.blocks());
+        assert!(window.kernel == conv.shape.kernel && window.kernel <= MAX_KERNEL);
+        assert!(output.channels == conv.shape.out_channels);
+        assert!(out.pixels.start < out.pixels.end && out.pixels.end <= output.pixels());
+        assert!(out.base == output.pixel_offset(out.pixels.start));
+        assert!(
+            out.base + out.data.len() == output.pixel_offset(out.pixels.end - 1) + output.channels
+        );
+        if let Residual::From(tensor, data) = self.residual {
+            assert!(data.len() >= tensor.extent());
+            assert!(
+                (tensor.height, tensor.width, tensor.channels) == (output.height, output.width, output.channels)
+            );
+        }
+    }
+
+    /// Offset in the input tensor of the window's first byte for output pixel (`y`, `x`).
+    fn window_offset(&self, y: usize, x: usize) -> usize {
+        let (window, input) = (self.conv.window, self.input);
+        let first = input.halo - window.padding;
+        (y * window.stride + first) * input.row_stride() + (x * window.stride + first) * input.channels
+    }
+
+    /// Offset of `segment` from the window's first byte.
+    fn segment_offset(&self, segment: usize) -> usize {
+        let kernel = self.conv.window.kernel;
+        match self.conv.shape.layout() {
+            Layout::Dense => segment * self.input.row_stride(),
+            _ => segment / kernel * self.input.row_stride() + segment % kernel * self.input.channels,
+        }
+    }
+
+    /// Offset of a block's first input channel, and its first output channel and number of them.
+    fn block_channels(&self, block: usize) -> BlockChannels {
+        use crate::format::LANES;
+        let shape = &self.conv.shape;
+        let first = block * LANES;
+        match shape.layout() {
+            Layout::Dense => BlockChannels { input: 0, output: first, count: LANES.min(shape.out_channels - first) },
+            Layout::PerGroup => {
+                let per_group = shape.blocks_per_group();
+                let (group, part) = (block / per_group, block % per_group);
+                BlockChannels {
+                    input: group * shape.group_in(),
+                    output: group * shape.group_out() + part * LANES,
+                    count: LANES.min(shape.group_out() - part * LANES),
+                }
+            }
+            Layout::Paired8 | Layout::Quad4 => BlockChannels { input: first, output: first, count: LANES },
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct BlockChannels {
+    input: usize,
+    output: usize,
+    count: usize,
+}
+
+/// Largest window the kernels' tables hold.
+const MAX_KERNEL: usize = 15;
+
+/// The classifier with its operand.
+#[derive(Clone, Copy)]
+pub(crate) struct LinearTask<'a> {
+    pub(crate) linear: &'a Linear<'a>,
+    /// The features, followed by at least `TENSOR_SLACK` readable bytes.
+    pub(crate) input_data: &'a [i8],
+}
+
+impl LinearTask<'_> {
+    fn check(&self) {
+        let linear = self.linear;
+        assert!(self.input_data.len() >= linear.shape.in_channels + crate::format::TENSOR_SLACK);
+        assert!(linear.weights.len() == linear.shape.packed_len());
+        assert!(linear.blocks.len() == linear.shape.blocks() && linear.shape.kernel == 1);
+    }
+}
+
+/// Dequantizes one block of accumulators. In one place, so that every kernel rounds alike.
+fn dequantize(accumulators: &[i32; crate::format::LANES], block: &crate::format::LinearBlock, logits: &mut [f32]) {
+    for ((logit, &acc), scale) in logits.iter_mut().zip(accumulators).zip(&block.scale) {
+        *logit = acc as f32 * scale.get();
+    }
+}

@@ -1,0 +1,69 @@
+//! Safe kernels for any CPU: the loop nest of [`super::tile`] with slices.
+
+use super::{ConvTask, LinearTask, OutputChunk, Residual, dequantize};
+use crate::format::{K_GROUP, LANES};
+use crate::pack::{Layout, UNIT};
+use crate::requantize::{narrow, scale};
+use core::ops::Range;
+
+pub(super) fn conv(task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
+    let (conv, output) = (task.conv, &task.conv.output);
+    let (layout, k_groups) = (conv.shape.layout(), conv.shape.k_groups());
+    let segment_bytes = k_groups * UNIT;
+    for pixel in out.pixels.clone() {
+        let (y, x) = (pixel / output.width, pixel % output.width);
+        let window = task.window_offset(y, x);
+        let out_pixel = output.offset(y, x) - out.base;
+        let blocks = conv.blocks.iter().zip(conv.weights.chunks_exact(conv.shape.block_len()));
+        for (index, (block, weights)) in blocks.enumerate() {
+            let channels = task.block_channels(index);
+            let mut acc = block.bias.map(|bias| bias.get());
+            for (segment, weights) in weights.chunks_exact(segment_bytes).enumerate() {
+                let start = window + task.segment_offset(segment) + channels.input;
+                accumulate(&mut acc, layout, &task.input_data[start..], weights);
+            }
+            for (lane, &acc) in acc.iter().enumerate().take(channels.count) {
+                let in_block = match layout {
+                    Layout::Quad4 => lane % 4 * 4 + lane / 4,
+                    _ => lane,
+                };
+                let channel = channels.output + in_block;
+                let residual = match task.residual {
+                    Residual::None => 0,
+                    Residual::InPlace => out.data[out_pixel + channel],
+                    Residual::From(tensor, data) => data[tensor.offset(y, x) + channel],
+                };
+                let acc = acc + block.residual[lane].get() * i32::from(residual);
+                let value = scale(acc, block.multiplier[lane].get(), conv.shift);
+                out.data[out_pixel + channel] =
+                    narrow(value, output.zero_point, conv.clamp.0, conv.clamp.1);
+            }
+        }
+    }
+}
+
+pub(super) fn linear(task: &LinearTask<'_>, blocks: Range<usize>, logits: &mut [f32]) {
+    let linear = task.linear;
+    let weights = linear.weights.chunks_exact(linear.shape.block_len());
+    let all = linear.blocks.iter().zip(weights).skip(blocks.start).take(blocks.len());
+    for ((block, weights), logits) in all.zip(logits.chunks_mut(LANES)) {
+        let mut acc = block.bias.map(|bias| bias.get());
+        accumulate(&mut acc, Layout::Dense, task.input_data, weights);
+        dequantize(&acc, block, logits);
+    }
+}
+
+/// Adds one segment to the accumulators of one block.
+fn accumulate(acc: &mut [i32; LANES], layout: Layout, input: &[i8], weights: &[i8]) {
+    for (k_group, unit) in weights.chunks_exact(UNIT).enumerate() {
+        for (lane, (acc, weights)) in acc.iter_mut().zip(unit.chunks_exact(K_GROUP)).enumerate() {
+            let group = match layout {
+                Layout::Dense | Layout::PerGroup => 0,
+                Layout::Paired8 => lane / 8 * 8,
+                Layout::Quad4 => lane % 4 * 4,
+            };
+            let input = &input[group + k_group * K_GROUP..][..K_GROUP];
+            *acc += input.iter().zip(weights).map(|(&a, &w)| i32::from(a) * i32::from(w)).sum::<i32>();
+        }
+    }
+}

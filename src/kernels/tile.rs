@@ -1,0 +1,255 @@
+//! The loop nest that the vector kernels share.
+//!
+//! A *tile* is `MR` output pixels × 16 output channels, its accumulators held in registers. The nest is:
+//! runs of [`RUN`] pixels (their input stays in the nearest cache) → blocks of 16 channels (their weights
+//! are read once per run) → tiles. Pixels are named by offsets, so a tile may cross rows of the image and
+//! nothing distinguishes a strided convolution or a bordered output.
+
+use super::{ConvTask, LinearTask, MAX_KERNEL, OutputChunk, Residual, dequantize};
+use crate::format::{Block, LANES};
+use crate::model::Conv;
+use crate::pack::{Layout, UNIT};
+use core::ops::Range;
+
+/// Pixels of a run: a multiple of every tile height.
+const RUN: usize = 96;
+
+/// Arithmetic on the 16 lanes of a block, one implementation per instruction set.
+///
+/// # Safety
+///
+/// Implementations read exactly the bytes the methods document. Callers guarantee those bytes, and that the
+/// CPU has the instruction set (the implementor is built from an [`isa`](crate::isa) token).
+pub(super) trait Lanes: Copy {
+    /// Accumulators of one pixel.
+    type Acc: Copy;
+
+    /// Pixels of a tile, at most 8; divides [`RUN`].
+    const ROWS: usize;
+
+    /// Accumulators that hold the 16 values at `bias`.
+    unsafe fn start(self, bias: *const i32) -> Self::Acc;
+
+    /// Every lane meets the same input: `k_groups × 4` bytes from each of `a`, `k_groups` units of weights.
+    unsafe fn broadcast<const MR: usize>(
+        self,
+        acc: &mut [Self::Acc; MR],
+        a: &[*const i8; MR],
+        w: *const i8,
+        k_groups: usize,
+    );
+
+    /// One tap of [`Layout::Paired8`]: 16 bytes from each of `a`, two units of weights.
+    unsafe fn paired<const MR: usize>(self, acc: &mut [Self::Acc; MR], a: &[*const i8; MR], w: *const i8);
+
+    /// One tap of [`Layout::Quad4`]: 16 bytes from each of `a`, one unit of weights.
+    unsafe fn quad<const MR: usize>(self, acc: &mut [Self::Acc; MR], a: &[*const i8; MR], w: *const i8);
+
+    /// Requantizes 16 lanes and writes 16 bytes to `out`; adds the 16 bytes at `residual` unless it is null.
+    unsafe fn finish(self, acc: Self::Acc, block: *const Block, residual: *const i8, rq: &Requantize, out: *mut i8);
+
+    /// The accumulators in lane order.
+    unsafe fn accumulators(self, acc: Self::Acc) -> [i32; LANES];
+}
+
+/// What all lanes of a step share in requantization.
+#[derive(Clone, Copy)]
+pub(super) struct Requantize {
+    pub(super) shift: u32,
+    pub(super) zero_point: i8,
+    pub(super) min: i8,
+    pub(super) max: i8,
+    /// Lanes are in [`Layout::Quad4`] order: transpose 4×4 before storing.
+    pub(super) transpose: bool,
+}
+
+impl Requantize {
+    pub(super) fn new(conv: &Conv<'_>) -> Self {
+        Self {
+            shift: conv.shift,
+            zero_point: conv.output.zero_point,
+            min: conv.clamp.0,
+            max: conv.clamp.1,
+            transpose: conv.shape.layout() == Layout::Quad4,
+        }
+    }
+}
+
+/// Offsets of the pixels of a run: window in the input, pixel in the output chunk, pixel in the residual.
+struct Offsets {
+    window: [usize; RUN],
+    output: [usize; RUN],
+    residual: [usize; RUN],
+}
+
+/// # Safety
+///
+/// `task.check(out)` holds, and the CPU has the instruction set of `lanes`.
+#[inline(always)]
+pub(super) unsafe fn conv<L: Lanes>(lanes: L, task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
+    let (conv, output) = (task.conv, &task.conv.output);
+    let layout = conv.shape.layout();
+    let mut segments = [0usize; MAX_KERNEL * MAX_KERNEL];
+    let segments = &mut segments[..conv.shape.segments()];
+    segments.iter_mut().enumerate().for_each(|(s, offset)| *offset = task.segment_offset(s));
+    let tile = Tile {
+        lanes,
+        layout,
+        segments,
+        k_groups: conv.shape.k_groups(),
+        requantize: Requantize::new(conv),
+    };
+    let (input, weights, data) = (task.input_data.as_ptr(), conv.weights.as_ptr(), out.data.as_mut_ptr());
+    let (residual, residual_tensor) = match task.residual {
+        Residual::None => (core::ptr::null(), output),
+        Residual::InPlace => (data.cast_const(), output),
+        Residual::From(tensor, data) => (data.as_ptr(), tensor),
+    };
+    let in_place = matches!(task.residual, Residual::InPlace);
+    let mut offsets = Offsets { window: [0; RUN], output: [0; RUN], residual: [0; RUN] };
+    let mut pixel = out.pixels.start;
+    while pixel < out.pixels.end {
+        let run = RUN.min(out.pixels.end - pixel);
+        let (mut y, mut x) = (pixel / output.width, pixel % output.width);
+        for i in 0..run {
+            offsets.window[i] = task.window_offset(y, x);
+            offsets.output[i] = output.offset(y, x) - out.base;
+            offsets.residual[i] = if in_place { offsets.output[i] } else { residual_tensor.offset(y, x) };
+            x += 1;
+            if x == output.width {
+                (y, x) = (y + 1, 0);
+            }
+        }
+        for (index, block) in conv.blocks.iter().enumerate() {
+            let channels = task.block_channels(index);
+            // SAFETY: `check` has established that block `index` of the packed weights exists, that every
+            // window of every output pixel lies inside the input tensor, whose slack covers the bytes of a
+            // last k-group, and that every output pixel of the chunk has `channels` bytes in `data` and, if
+            // there is one, in the residual.
+            unsafe {
+                let operands = Operands {
+                    input: input.add(channels.input),
+                    weights: weights.add(index * conv.shape.block_len()),
+                    block,
+                    residual: if residual.is_null() { residual } else { residual.add(channels.output) },
+                    output: data.add(channels.output),
+                    count: channels.count,
+                };
+                let mut row = 0;
+                while row + L::ROWS <= run {
+                    tile.rows(&operands, &offsets, row, L::ROWS);
+                    row += L::ROWS;
+                }
+                if row < run {
+                    tile.rows(&operands, &offsets, row, run - row);
+                }
+            }
+        }
+        pixel += run;
+    }
+}
+
+struct Tile<'a, L> {
+    lanes: L,
+    layout: Layout,
+    segments: &'a [usize],
+    k_groups: usize,
+    requantize: Requantize,
+}
+
+/// Pointers of one block, to which pixel offsets are added.
+struct Operands {
+    input: *const i8,
+    weights: *const i8,
+    block: *const Block,
+    residual: *const i8,
+    output: *mut i8,
+    count: usize,
+}
+
+impl<L: Lanes> Tile<'_, L> {
+    /// Runs `count` ≤ `L::ROWS` pixels from `row` of the run, with code made for just that many.
+    #[inline(always)]
+    unsafe fn rows(&self, operands: &Operands, offsets: &Offsets, row: usize, count: usize) {
+        // SAFETY: the caller's contract; each arm handles as many pixels as it says.
+        unsafe {
+            match count {
+                8 if L::ROWS >= 8 => self.run::<8>(operands, offsets, row),
+                7 if L::ROWS >= 7 => self.run::<7>(operands, offsets, row),
+                6 if L::ROWS >= 6 => self.run::<6>(operands, offsets, row),
+                5 if L::ROWS >= 5 => self.run::<5>(operands, offsets, row),
+                4 if L::ROWS >= 4 => self.run::<4>(operands, offsets, row),
+                3 if L::ROWS >= 3 => self.run::<3>(operands, offsets, row),
+                2 if L::ROWS >= 2 => self.run::<2>(operands, offsets, row),
+                _ => self.run::<1>(operands, offsets, row),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn run<const MR: usize>(&self, operands: &Operands, offsets: &Offsets, row: usize) {
+        // SAFETY: the caller's contract: pointers of `operands` plus offsets of pixels `row..row + MR` are
+        // in bounds for a whole window, and for `count` channels of output and residual.
+        unsafe {
+            let window: [*const i8; MR] = core::array::from_fn(|r| operands.input.add(offsets.window[row + r]));
+            let mut acc = [self.lanes.start((&raw const (*operands.block).bias).cast()); MR];
+            let mut w = operands.weights;
+            for &segment in self.segments {
+                let a: [*const i8; MR] = core::array::from_fn(|r| window[r].add(segment));
+                match self.layout {
+                    Layout::Dense | Layout::PerGroup => self.lanes.broadcast(&mut acc, &a, w, self.k_groups),
+                    Layout::Paired8 => self.lanes.paired(&mut acc, &a, w),
+                    Layout::Quad4 => self.lanes.quad(&mut acc, &a, w),
+                }
+                w = w.add(self.k_groups * UNIT);
+            }
+            for (r, &acc) in acc.iter().enumerate() {
+                let out = operands.output.add(offsets.output[row + r]);
+                let residual = match operands.residual.is_null() {
+                    true => operands.residual,
+                    false => operands.residual.add(offsets.residual[row + r]),
+                };
+                if operands.count == LANES {
+                    self.lanes.finish(acc, operands.block, residual, &self.requantize, out);
+                } else {
+                    self.finish_partial(acc, operands, residual, out);
+                }
+            }
+        }
+    }
+
+    /// A block with padding lanes touches only its real channels: their neighbours may be another thread's.
+    #[inline(never)]
+    unsafe fn finish_partial(&self, acc: L::Acc, operands: &Operands, residual: *const i8, out: *mut i8) {
+        let (mut input, mut result) = ([0i8; LANES], [0i8; LANES]);
+        // SAFETY: the caller's contract: `count` channels are in bounds of `out` and of a non-null residual.
+        unsafe {
+            let mut from = core::ptr::null();
+            if !residual.is_null() {
+                core::ptr::copy_nonoverlapping(residual, input.as_mut_ptr(), operands.count);
+                from = input.as_ptr();
+            }
+            self.lanes.finish(acc, operands.block, from, &self.requantize, result.as_mut_ptr());
+            core::ptr::copy_nonoverlapping(result.as_ptr(), out, operands.count);
+        }
+    }
+}
+
+/// # Safety
+///
+/// `task.check()` holds, and the CPU has the instruction set of `lanes`.
+#[inline(always)]
+pub(super) unsafe fn linear<L: Lanes>(lanes: L, task: &LinearTask<'_>, blocks: Range<usize>, logits: &mut [f32]) {
+    let shape = &task.linear.shape;
+    let weights = task.linear.weights.chunks_exact(shape.block_len());
+    let all = task.linear.blocks.iter().zip(weights).skip(blocks.start).take(blocks.len());
+    for ((block, weights), logits) in all.zip(logits.chunks_mut(LANES)) {
+        // SAFETY: `check` has established the features and their slack; `weights` is one whole block.
+        let acc = unsafe {
+            let mut acc = [lanes.start(block.bias.as_ptr().cast())];
+            lanes.broadcast(&mut acc, &[task.input_data.as_ptr()], weights.as_ptr(), shape.k_groups());
+            lanes.accumulators(acc[0])
+        };
+        dequantize(&acc, block, logits);
+    }
+}

@@ -1,0 +1,200 @@
+//! AVX2: exact int8 products by VPMADDUBSW on |input| and sign-adjusted weights.
+//!
+//! VPMADDUBSW multiplies unsigned by signed bytes and adds pairs in saturating 16 bits. With |a| ≤ 128 and
+//! |w| ≤ 127 a pair is at most 2 · 128 · 127 = 32,512, so nothing saturates; VPSIGNB moves the input's sign
+//! to the weight. VPMADDWD with ones then adds the two pairs of a 4-channel group.
+
+use crate::format::{Block, LANES};
+use crate::isa::Avx2;
+use crate::kernels::tile::{self, Lanes, Requantize};
+use crate::kernels::{ConvTask, LinearTask, OutputChunk};
+use core::arch::x86_64::*;
+use core::ops::Range;
+
+pub(in crate::kernels) fn conv(_: Avx2, task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
+    #[target_feature(enable = "avx2")]
+    fn with_avx2(task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
+        // SAFETY: the dispatcher has checked the task; the features are enabled on this function.
+        unsafe { tile::conv(Ymm, task, out) }
+    }
+    // SAFETY: the token proves that the CPU has AVX2.
+    unsafe { with_avx2(task, out) }
+}
+
+pub(in crate::kernels) fn linear(_: Avx2, task: &LinearTask<'_>, blocks: Range<usize>, logits: &mut [f32]) {
+    #[target_feature(enable = "avx2")]
+    fn with_avx2(task: &LinearTask<'_>, blocks: Range<usize>, logits: &mut [f32]) {
+        // SAFETY: as above.
+        unsafe { tile::linear(Ymm, task, blocks, logits) }
+    }
+    // SAFETY: the token proves that the CPU has AVX2.
+    unsafe { with_avx2(task, blocks, logits) }
+}
+
+/// Adds the block's initial values to 16 accumulators, requantizes and writes them.
+///
+/// # Safety
+///
+/// AVX2; 16 readable bytes at `residual` and 16 writable ones at `out`.
+#[cfg(feature = "tract")]
+#[target_feature(enable = "avx2")]
+pub(in crate::kernels) unsafe fn requantize(
+    acc: &[i32; LANES],
+    block: &Block,
+    residual: *const i8,
+    rq: &Requantize,
+    out: *mut i8,
+) {
+    // SAFETY: the contract above; 16 accumulators and 16 initial values.
+    unsafe {
+        let (acc, bias) = (Ymm.start(acc.as_ptr()), Ymm.start(block.bias.as_ptr().cast()));
+        let acc = core::array::from_fn(|i| _mm256_add_epi32(acc[i], bias[i]));
+        Ymm.finish(acc, block, residual, rq, out);
+    }
+}
+
+/// Two YMM of eight lanes.
+#[derive(Clone, Copy)]
+struct Ymm;
+
+/// Adds to eight lanes the dot products of four input bytes each.
+///
+/// # Safety
+///
+/// AVX2.
+#[inline(always)]
+unsafe fn dot(acc: __m256i, magnitude: __m256i, input: __m256i, w: __m256i) -> __m256i {
+    // SAFETY: AVX2, by the contract of `Lanes`.
+    unsafe {
+        let pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(w, input));
+        _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+    }
+}
+
+/// ⌊acc · multiplier / 2³¹⌋ on eight lanes: SQDMULH.
+///
+/// # Safety
+///
+/// AVX2.
+#[inline(always)]
+unsafe fn multiply_high(acc: __m256i, multiplier: __m256i) -> __m256i {
+    // SAFETY: AVX2, by the contract of `Lanes`.
+    unsafe {
+        let even = _mm256_mul_epi32(acc, multiplier);
+        let odd = _mm256_mul_epi32(_mm256_srli_epi64::<32>(acc), _mm256_srli_epi64::<32>(multiplier));
+        // Bits 31..63 of each product: the even ones move down, the odd ones up into their own lanes.
+        _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<31>(even), _mm256_slli_epi64::<1>(odd))
+    }
+}
+
+impl Lanes for Ymm {
+    type Acc = [__m256i; 2];
+
+    const ROWS: usize = 4;
+
+    #[inline(always)]
+    unsafe fn start(self, bias: *const i32) -> Self::Acc {
+        // SAFETY: 16 values, by the contract.
+        unsafe { [_mm256_loadu_si256(bias.cast()), _mm256_loadu_si256(bias.add(8).cast())] }
+    }
+
+    #[inline(always)]
+    unsafe fn broadcast<const MR: usize>(
+        self,
+        acc: &mut [Self::Acc; MR],
+        a: &[*const i8; MR],
+        w: *const i8,
+        k_groups: usize,
+    ) {
+        for k in 0..k_groups {
+            // SAFETY: 4 · k_groups input bytes and k_groups units of weights, by the contract.
+            unsafe {
+                let low = _mm256_loadu_si256(w.add(64 * k).cast());
+                let high = _mm256_loadu_si256(w.add(64 * k + 32).cast());
+                for r in 0..MR {
+                    let input = _mm256_set1_epi32(a[r].add(4 * k).cast::<i32>().read_unaligned());
+                    let magnitude = _mm256_abs_epi8(input);
+                    acc[r][0] = dot(acc[r][0], magnitude, input, low);
+                    acc[r][1] = dot(acc[r][1], magnitude, input, high);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn paired<const MR: usize>(self, acc: &mut [Self::Acc; MR], a: &[*const i8; MR], w: *const i8) {
+        for k in 0..2 {
+            // SAFETY: 16 input bytes and two units of weights, by the contract.
+            unsafe {
+                for half in 0..2 {
+                    let weights = _mm256_loadu_si256(w.add(64 * k + 32 * half).cast());
+                    for r in 0..MR {
+                        let input = a[r].add(8 * half + 4 * k).cast::<i32>().read_unaligned();
+                        let input = _mm256_set1_epi32(input);
+                        acc[r][half] = dot(acc[r][half], _mm256_abs_epi8(input), input, weights);
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn quad<const MR: usize>(self, acc: &mut [Self::Acc; MR], a: &[*const i8; MR], w: *const i8) {
+        // SAFETY: 16 input bytes and one unit of weights, by the contract.
+        unsafe {
+            let low = _mm256_loadu_si256(w.cast());
+            let high = _mm256_loadu_si256(w.add(32).cast());
+            for r in 0..MR {
+                let input = _mm256_broadcastsi128_si256(_mm_loadu_si128(a[r].cast()));
+                let magnitude = _mm256_abs_epi8(input);
+                acc[r][0] = dot(acc[r][0], magnitude, input, low);
+                acc[r][1] = dot(acc[r][1], magnitude, input, high);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn finish(self, acc: Self::Acc, block: *const Block, residual: *const i8, rq: &Requantize, out: *mut i8) {
+        // SAFETY: a whole block, 16 bytes of output and, unless null, of residual, by the contract.
+        unsafe {
+            let multiplier: *const i32 = (&raw const (*block).multiplier).cast();
+            let factor: *const i32 = (&raw const (*block).residual).cast();
+            let half = _mm256_set1_epi32(1 << (rq.shift - 1));
+            let shift = _mm_cvtsi32_si128(rq.shift as i32);
+            let order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            let mut addend = _mm_setzero_si128();
+            if !residual.is_null() {
+                addend = _mm_loadu_si128(residual.cast());
+                if rq.transpose {
+                    addend = _mm_shuffle_epi8(addend, order);
+                }
+            }
+            let addend = [addend, _mm_unpackhi_epi64(addend, addend)];
+            let scaled: [__m256i; 2] = core::array::from_fn(|i| {
+                let mut acc = acc[i];
+                if !residual.is_null() {
+                    let residual = _mm256_cvtepi8_epi32(addend[i]);
+                    let factor = _mm256_loadu_si256(factor.add(8 * i).cast());
+                    acc = _mm256_add_epi32(acc, _mm256_mullo_epi32(residual, factor));
+                }
+                let high = multiply_high(acc, _mm256_loadu_si256(multiplier.add(8 * i).cast()));
+                _mm256_sra_epi32(_mm256_add_epi32(high, half), shift)
+            });
+            // Packing works within 128-bit halves: lanes 0–3, 8–11 | 4–7, 12–15; the permute restores order.
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(scaled[0], scaled[1]));
+            let words = _mm256_adds_epi16(words, _mm256_set1_epi16(i16::from(rq.zero_point)));
+            let bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            let mut bytes = _mm_min_epi8(_mm_max_epi8(bytes, _mm_set1_epi8(rq.min)), _mm_set1_epi8(rq.max));
+            if rq.transpose {
+                bytes = _mm_shuffle_epi8(bytes, order);
+            }
+            _mm_storeu_si128(out.cast(), bytes);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn accumulators(self, acc: Self::Acc) -> [i32; LANES] {
+        // SAFETY: two YMM are sixteen i32.
+        unsafe { core::mem::transmute(acc) }
+    }
+}

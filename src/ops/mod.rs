@@ -1,0 +1,11 @@
+//! One step of the program: splits the work over the workers and hands it to the kernels.
+
+mod conv;
+mod linear;
+mod pool;
+
+pub(crate) use conv::conv;
+#[cfg(feature = "tract")]
+pub(crate) use conv::conv_on_tract;
+pub(crate) use linear::linear;
+pub(crate) use pool::{global_avg_pool, max_pool};

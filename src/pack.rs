@@ -1,0 +1,203 @@
+//! How convolution weights are laid out for the kernels.
+//!
+//! One packing serves every instruction set. The unit is 64 bytes: 16 output channels (lanes) × 4 input
+//! channels, lane-major, which is four SDOT operands on Arm, two YMM or one ZMM on x86. A *block* is the
+//! units of 16 output channels, in the order the kernel walks the window:
+//!
+//! ```text
+//! block → segment → k-group → lane (16) → input channel in the group (4)
+//! ```
+//!
+//! A *segment* is a run of consecutive bytes of the NHWC input: a whole kernel row of an ungrouped
+//! convolution, or one tap of a grouped one. Its length is padded to a multiple of 4 with zero weights.
+//! [`Layout`] says which output channels and which input channels the lanes of a block stand for.
+
+use crate::format::{K_GROUP, LANES};
+
+/// Bytes of 16 lanes × 4 input channels.
+pub const UNIT: usize = LANES * K_GROUP;
+
+/// Assignment of channels to lanes. The code is [`StepRecord::layout`](crate::format::StepRecord::layout).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u8)]
+pub enum Layout {
+    /// Ungrouped: 16 consecutive output channels; segments are kernel rows of `kernel × in_channels` bytes.
+    Dense = 0,
+    /// Grouped, any width: 16 consecutive output channels of one group (the last block of a group may be
+    /// partial); segments are taps of one group's channels.
+    PerGroup = 1,
+    /// 8 channels a group: lanes 0–7 are one group, lanes 8–15 the next.
+    Paired8 = 2,
+    /// 4 channels a group: lane `4 j + g` is output `j` of group `g` of four, so that 16 consecutive input
+    /// bytes, used as they are, meet every lane's own group.
+    Quad4 = 3,
+}
+
+/// Shape of a convolution's weights; everything about their packing follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ConvShape {
+    /// Input channels, a multiple of `groups`.
+    pub in_channels: usize,
+    /// Output channels, a multiple of `groups`.
+    pub out_channels: usize,
+    /// Window height and width.
+    pub kernel: usize,
+    /// Cardinality, at least 1.
+    pub groups: usize,
+}
+
+impl ConvShape {
+    /// Input channels of one group.
+    pub fn group_in(&self) -> usize {
+        self.in_channels / self.groups
+    }
+
+    /// Output channels of one group.
+    pub fn group_out(&self) -> usize {
+        self.out_channels / self.groups
+    }
+
+    /// The layout for this shape.
+    pub fn layout(&self) -> Layout {
+        let whole_blocks = self.out_channels.is_multiple_of(LANES);
+        match (self.groups, self.group_in(), self.group_out()) {
+            (1, ..) => Layout::Dense,
+            (_, 4, 4) if whole_blocks => Layout::Quad4,
+            (_, 8, 8) if whole_blocks => Layout::Paired8,
+            _ => Layout::PerGroup,
+        }
+    }
+
+    /// Number of blocks.
+    pub fn blocks(&self) -> usize {
+        match self.layout() {
+            Layout::PerGroup => self.groups * self.blocks_per_group(),
+            _ => self.out_channels.div_ceil(LANES),
+        }
+    }
+
+    /// Blocks of one group of [`Layout::PerGroup`].
+    pub(crate) fn blocks_per_group(&self) -> usize {
+        self.group_out().div_ceil(LANES)
+    }
+
+    /// Segments of one block.
+    pub fn segments(&self) -> usize {
+        match self.layout() {
+            Layout::Dense => self.kernel,
+            _ => self.kernel * self.kernel,
+        }
+    }
+
+    /// Input bytes of one segment.
+    pub fn segment_len(&self) -> usize {
+        match self.layout() {
+            Layout::Dense => self.kernel * self.in_channels,
+            _ => self.group_in(),
+        }
+    }
+
+    /// 4-channel groups of one segment.
+    pub fn k_groups(&self) -> usize {
+        self.segment_len().div_ceil(K_GROUP)
+    }
+
+    /// Bytes of one block of packed weights.
+    pub fn block_len(&self) -> usize {
+        self.segments() * self.k_groups() * UNIT
+    }
+
+    /// Bytes of the packed weights.
+    pub fn packed_len(&self) -> usize {
+        self.blocks() * self.block_len()
+    }
+
+    /// Output channel of `lane` of `block`, or `None` for a padding lane.
+    pub fn channel(&self, block: usize, lane: usize) -> Option<usize> {
+        match self.layout() {
+            Layout::Dense | Layout::Paired8 => {
+                let channel = block * LANES + lane;
+                (channel < self.out_channels).then_some(channel)
+            }
+            Layout::PerGroup => {
+                let (group, part) = (block / self.blocks_per_group(), block % self.blocks_per_group());
+                let in_group = part * LANES + lane;
+                (in_group < self.group_out()).then(|| group * self.group_out() + in_group)
+            }
+            Layout::Quad4 => Some(block * LANES + lane % 4 * 4 + lane / 4),
+        }
+    }
+
+    /// Packs `weights`, `[out][kernel][kernel][in / groups]`, into `packed` of [`Self::packed_len`] bytes.
+    ///
+    /// # Panics
+    ///
+    /// If a slice has another length.
+    pub fn pack(&self, weights: &[i8], packed: &mut [i8]) {
+        let taps = self.kernel * self.kernel;
+        let per_channel = taps * self.group_in();
+        assert_eq!(weights.len(), self.out_channels * per_channel);
+        assert_eq!(packed.len(), self.packed_len());
+        let (segments, k_groups, segment_len) = (self.segments(), self.k_groups(), self.segment_len());
+        for (block, packed) in packed.chunks_exact_mut(self.block_len()).enumerate() {
+            for (unit, packed) in packed.chunks_exact_mut(UNIT).enumerate() {
+                let (segment, k_group) = (unit / k_groups, unit % k_groups);
+                debug_assert!(segment < segments);
+                for (lane, packed) in packed.chunks_exact_mut(K_GROUP).enumerate() {
+                    for (k, packed) in packed.iter_mut().enumerate() {
+                        let in_segment = k_group * K_GROUP + k;
+                        *packed = match self.channel(block, lane) {
+                            Some(channel) if in_segment < segment_len => {
+                                weights[channel * per_channel + segment * segment_len + in_segment]
+                            }
+                            _ => 0,
+                        };
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+
+    fn shape(in_channels: usize, out_channels: usize, kernel: usize, groups: usize) -> ConvShape {
+        ConvShape { in_channels, out_channels, kernel, groups }
+    }
+
+    #[test]
+    fn layouts_follow_the_group_width() {
+        assert_eq!(shape(3, 64, 7, 1).layout(), Layout::Dense);
+        assert_eq!(shape(128, 128, 3, 32).layout(), Layout::Quad4);
+        assert_eq!(shape(256, 256, 3, 32).layout(), Layout::Paired8);
+        assert_eq!(shape(1536, 1536, 3, 32).layout(), Layout::PerGroup);
+        assert_eq!(shape(12, 12, 3, 3).layout(), Layout::PerGroup, "12 channels are not whole blocks");
+    }
+
+    #[test]
+    fn every_channel_has_exactly_one_lane() {
+        for s in [shape(3, 64, 7, 1), shape(64, 10, 1, 1), shape(32, 32, 3, 8), shape(64, 64, 3, 8), shape(96, 60, 3, 3)]
+        {
+            let mut seen = vec![0; s.out_channels];
+            for block in 0..s.blocks() {
+                (0..LANES).filter_map(|lane| s.channel(block, lane)).for_each(|c| seen[c] += 1);
+            }
+            assert!(seen.iter().all(|&n| n == 1), "{s:?}: {seen:?}");
+        }
+    }
+
+    #[test]
+    fn stem_rows_are_padded_to_whole_groups() {
+        let s = shape(3, 16, 7, 1);
+        assert_eq!((s.segments(), s.segment_len(), s.k_groups()), (7, 21, 6));
+        let weights = vec![1; 16 * 147];
+        let mut packed = vec![9; s.packed_len()];
+        s.pack(&weights, &mut packed);
+        assert_eq!(packed.iter().map(|&w| i32::from(w)).sum::<i32>(), 16 * 147, "padding is zero");
+    }
+}

@@ -1,0 +1,69 @@
+//! From logits to the most probable classes.
+
+/// One class and its probability.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Hit {
+    /// Index of the class.
+    pub class: usize,
+    /// Logit.
+    pub logit: f32,
+    /// Softmax probability, 0..1.
+    pub probability: f32,
+}
+
+/// Replaces logits by probabilities that sum to 1. The exponential is `libm`'s, so every CPU gives the same.
+pub fn softmax(logits: &mut [f32]) {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0;
+    for logit in &mut *logits {
+        *logit = libm::expf(*logit - max);
+        sum += *logit;
+    }
+    logits.iter_mut().for_each(|p| *p /= sum);
+}
+
+/// The `K` most probable classes, most probable first; equal logits in class order.
+pub fn top_k<const K: usize>(logits: &[f32]) -> heapless::Vec<Hit, K> {
+    let mut hits = heapless::Vec::<Hit, K>::new();
+    for (class, &logit) in logits.iter().enumerate() {
+        let place = hits.iter().position(|hit| logit > hit.logit).unwrap_or(hits.len());
+        if place < K {
+            if hits.is_full() {
+                hits.pop();
+            }
+            // There is room: a full list has just lost its last entry.
+            let _ = hits.insert(place, Hit { class, logit, probability: 0.0 });
+        }
+    }
+    if let Some(max) = hits.first().map(|hit| hit.logit) {
+        let sum: f32 = logits.iter().map(|logit| libm::expf(logit - max)).sum();
+        hits.iter_mut().for_each(|hit| hit.probability = libm::expf(hit.logit - max) / sum);
+    }
+    hits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn top_k_is_sorted_and_stable() {
+        let logits = [0.0, 3.0, 1.0, 3.0, 2.0];
+        let hits = top_k::<4>(&logits);
+        assert_eq!(hits.iter().map(|h| h.class).collect::<std::vec::Vec<_>>(), [1, 3, 4, 2]);
+        let mut all = logits;
+        softmax(&mut all);
+        assert!((all.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        for hit in &hits {
+            assert!((hit.probability - all[hit.class]).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn fewer_classes_than_k_and_none() {
+        assert_eq!(top_k::<5>(&[1.0, 2.0]).len(), 2);
+        assert!(top_k::<5>(&[]).is_empty());
+        assert!(top_k::<0>(&[1.0]).is_empty());
+    }
+}
