@@ -414,6 +414,9 @@ impl<'a> Model<'a> {
                 if !same || !(in_place || Self::disjoint(&residual, &output)) {
                     return Err(invalid("residual does not match the output", index));
                 }
+                if !Self::disjoint(&residual, input) {
+                    return Err(invalid("residual and input share memory", index));
+                }
                 Some(residual)
             }
         };

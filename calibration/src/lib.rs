@@ -1,3 +1,31 @@
 //! The offline half of resnext: an fp32 ResNeXt goes in, a calibrated int8 artifact comes out.
+//!
+//! Modules in the order data takes:
+//!
+//! | module | role |
+//! |---|---|
+//! | [`import`] | ONNX file or checkpoint → [`network::Network`] |
+//! | [`fold`] | batch norm into weights |
+//! | [`samples`], [`preprocessing`] | photos → cropped pixels |
+//! | [`fp32`] | the network in float, on tract: statistics and baseline |
+//! | [`observe`] | activations → histograms → ranges |
+//! | [`quantize`] | ranges and weights → integers |
+//! | [`plan`] | lifetimes → arena offsets |
+//! | [`emit`] | all of it → the bytes of a `.rnx` |
+//! | [`compile`] | the whole path, and a check of the result against fp32 |
+//! | [`evaluate`] | accuracy on labelled images |
 
+pub mod compile;
+pub mod emit;
+pub mod evaluate;
+mod fan_out;
+pub mod fidelity;
+pub mod fold;
+pub mod fp32;
+pub mod import;
 pub mod network;
+pub mod observe;
+pub mod plan;
+pub mod preprocessing;
+pub mod quantize;
+pub mod samples;

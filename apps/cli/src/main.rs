@@ -1,2 +1,82 @@
-//! stub
-fn main(){}
+//! `resnext`: classify images with int8 ResNeXt models, and measure and look into such models.
+//!
+//! One file per verb; results on stdout, everything else on stderr.
+
+mod allocations;
+mod args;
+mod artifact;
+mod bench;
+mod classify;
+mod error;
+mod inspect;
+mod memory;
+mod output;
+mod photo;
+mod statistics;
+mod workspace;
+#[cfg_attr(not(test), expect(dead_code, reason = "`compile` and `eval` write files"))]
+mod write;
+
+use clap::{Parser, Subcommand};
+use error::Error;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;
+
+/// Int8 ResNeXt image classification for small Arm boards.
+#[derive(Debug, Parser)]
+#[command(
+    name = "resnext",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  resnext classify model.rnx photo.jpg      what is in this picture?
+  resnext bench model.rnx                   how fast is this board?
+  resnext inspect model.rnx                 what is in this model?
+
+Results go to stdout, messages to stderr. Every verb that reports takes --json.
+Exit status: 0 done, 1 failed (one line says what and how to mend it), 2 wrong usage."
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Classify(classify::Args),
+    Bench(bench::Args),
+    Inspect(inspect::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().verb {
+        Verb::Classify(args) => classify::run(&args),
+        Verb::Bench(args) => bench::run(&args),
+        Verb::Inspect(args) => inspect::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has seen enough (`| head`): not a failure of ours.
+        Err(Error::OutputClosed) => ExitCode::SUCCESS,
+        Err(Error::Reported) => ExitCode::FAILURE,
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

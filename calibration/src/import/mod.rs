@@ -1,11 +1,12 @@
 //! Reads an fp32 ResNeXt from a file into a [`Network`].
 //!
 //! Data takes one path: a front end ([`onnx`] for graphs, [`checkpoint`] for named tensors) turns what the
-//! file says about each layer into a [`Part`](topology::Part), and [`topology`] alone decides whether the
-//! parts make a ResNeXt and puts them in execution order. The result does not depend on which front end
-//! was used, except for rounding that the file itself already did.
+//! file says about each layer into a `Part`, and `topology` alone decides whether the parts make a ResNeXt and
+//! puts them in execution order. The result does not depend on which front end was used, except for rounding
+//! that the file itself already did.
 
 pub mod checkpoint;
+mod checks;
 mod error;
 pub mod onnx;
 mod safetensors;
@@ -64,7 +65,9 @@ pub fn load(path: &Path) -> Result<Network, ImportError> {
 /// The file cannot be read, is damaged, or holds something other than a ResNeXt. The error is one line that
 /// names the file and the node or tensor, and says what to do. No content of the file causes a panic.
 pub fn load_with(path: &Path, options: ImportOptions) -> Result<Network, ImportError> {
-    let name = path.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned());
+    let name = path
+        .file_stem()
+        .map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned());
     let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
     let network = match extension.as_deref() {
         Some("onnx") => onnx::load(path, name, options),
@@ -73,7 +76,10 @@ pub fn load_with(path: &Path, options: ImportOptions) -> Result<Network, ImportE
         }
         _ => Err(ImportErrorKind::Format),
     };
-    network.map_err(|kind| ImportError { path: path.to_owned(), kind })
+    network.map_err(|kind| ImportError {
+        path: path.to_owned(),
+        kind,
+    })
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use memmap2::Mmap;
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 
 use super::checkpoint::TensorFile;
+use super::checks::finite;
 use super::error::{ImportErrorKind, Place};
-use super::topology::finite;
 
 /// An open `.safetensors` file. Tensors are decoded on demand from the mapped file.
 pub(crate) struct SafeTensorsFile {
@@ -30,7 +30,11 @@ impl SafeTensorsFile {
         let (header_len, header) =
             SafeTensors::read_metadata(&bytes).map_err(|e| ImportErrorKind::corrupt("safetensors", e))?;
         // Eight bytes hold the header's length; `read_metadata` has checked the sum against the file.
-        Ok(Self { bytes, header, data: header_len + 8 })
+        Ok(Self {
+            bytes,
+            header,
+            data: header_len + 8,
+        })
     }
 
     fn bytes_of(&self, info: &TensorInfo) -> Option<&[u8]> {
@@ -51,7 +55,10 @@ impl TensorFile for SafeTensorsFile {
     fn read(&self, name: &str) -> Result<Vec<f32>, ImportErrorKind> {
         let place = Place::Tensor(name.to_owned());
         let Some((info, bytes)) = self.header.info(name).and_then(|i| Some((i, self.bytes_of(i)?))) else {
-            return Err(ImportErrorKind::Missing { place, remedy: "check the file".into() });
+            return Err(ImportErrorKind::Missing {
+                place,
+                remedy: "check the file".into(),
+            });
         };
         let values = match info.dtype {
             Dtype::F32 => decode(bytes, f32::from_le_bytes),

@@ -8,9 +8,18 @@ use crate::network::{BatchNorm, Conv, Linear, Window};
 
 /// A `Conv` with its weight and bias.
 pub(super) fn conv<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Conv, ImportErrorKind> {
-    let known = ["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"];
+    let known = [
+        "auto_pad",
+        "dilations",
+        "group",
+        "kernel_shape",
+        "pads",
+        "strides",
+    ];
     let attributes = Attributes::new(node, &known)?;
-    let [_, weight, bias @ ..] = node.input.as_slice() else { return Err(arity(node, "a weight")) };
+    let [_, weight, bias @ ..] = node.input.as_slice() else {
+        return Err(arity(node, "a weight"));
+    };
     let (shape, weight) = graph.floats(node, weight)?;
     let [out_channels, per_group, kh, kw] = shape[..] else {
         return Err(ImportErrorKind::layer(
@@ -21,7 +30,8 @@ pub(super) fn conv<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Conv, I
     };
     let window = window(&attributes, Some([kh, kw]))?;
     let group = attributes.int("group", 1)?;
-    let (Ok(groups @ 1..), Some(in_channels)) = (usize::try_from(group), per_group.checked_mul(as_usize(group)))
+    let (Ok(groups @ 1..), Some(in_channels)) =
+        (usize::try_from(group), per_group.checked_mul(as_usize(group)))
     else {
         return Err(attributes.wrong("group", group, "a positive number of groups"));
     };
@@ -64,8 +74,15 @@ pub(super) fn batch_norm<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<B
 
 /// The window of a `MaxPool`.
 pub(super) fn max_pool(node: &NodeProto) -> Result<Window, ImportErrorKind> {
-    let known =
-        ["auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides"];
+    let known = [
+        "auto_pad",
+        "ceil_mode",
+        "dilations",
+        "kernel_shape",
+        "pads",
+        "storage_order",
+        "strides",
+    ];
     let attributes = Attributes::new(node, &known)?;
     attributes.expect_int("ceil_mode", 0)?;
     attributes.expect_int("storage_order", 0)?;
@@ -104,7 +121,9 @@ pub(super) fn flatten<'a>(
         "Squeeze" if !flat => expect_spatial(graph, node, &Attributes::new(node, &["axes"])?),
         "Reshape" => {
             Attributes::new(node, &["allowzero"])?;
-            let [_, target] = node.input.as_slice() else { return Err(arity(node, "data and a shape")) };
+            let [_, target] = node.input.as_slice() else {
+                return Err(arity(node, "data and a shape"));
+            };
             if !graph.is_constant(target) {
                 // Computed from the batch size. The matrix product that follows takes N×channels only.
                 return Ok(());
@@ -137,7 +156,11 @@ pub(super) fn flatten<'a>(
 /// The classifier: a `Gemm`, or a `MatMul` with a constant.
 pub(super) fn linear<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Linear, ImportErrorKind> {
     let is_gemm = node.op_type == "Gemm";
-    let known: &[&str] = if is_gemm { &["alpha", "beta", "transA", "transB"] } else { &[] };
+    let known: &[&str] = if is_gemm {
+        &["alpha", "beta", "transA", "transB"]
+    } else {
+        &[]
+    };
     let attributes = Attributes::new(node, known)?;
     attributes.expect_int("transA", 0)?;
     let (weight, bias) = match node.input.as_slice() {
@@ -156,7 +179,10 @@ pub(super) fn linear<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Linea
     let (in_features, out_features) = if attributes.int("transB", 0)? != 0 {
         (columns, rows)
     } else {
-        weight = (0..columns).flat_map(|c| (0..rows).map(move |r| (r, c))).map(|(r, c)| weight[r * columns + c]).collect();
+        weight = (0..columns)
+            .flat_map(|c| (0..rows).map(move |r| (r, c)))
+            .map(|(r, c)| weight[r * columns + c])
+            .collect();
         (rows, columns)
     };
     let mut bias = match bias {
@@ -170,7 +196,12 @@ pub(super) fn linear<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Linea
             return Err(attributes.wrong(name, factor, "a finite factor of the classifier"));
         }
     }
-    Ok(Linear { in_features, out_features, weight, bias })
+    Ok(Linear {
+        in_features,
+        out_features,
+        weight,
+        bias,
+    })
 }
 
 /// The constant that `add` adds to `product`, one element for each of `classes`.
@@ -206,7 +237,11 @@ fn per_class(
 
 /// Checks that the axes of `node` (an attribute, or the second input since opset 13 or 18) are height and
 /// width.
-fn expect_spatial<'a>(graph: &Graph<'a>, node: &'a NodeProto, attributes: &Attributes) -> Result<(), ImportErrorKind> {
+fn expect_spatial<'a>(
+    graph: &Graph<'a>,
+    node: &'a NodeProto,
+    attributes: &Attributes,
+) -> Result<(), ImportErrorKind> {
     let axes = match (attributes.ints("axes")?, node.input.as_slice()) {
         (Some(axes), _) => Some(axes.to_vec()),
         (None, [_, name]) => graph.ints(name),
@@ -216,7 +251,10 @@ fn expect_spatial<'a>(graph: &Graph<'a>, node: &'a NodeProto, attributes: &Attri
         Some([2 | -2, 3 | -1] | [3 | -1, 2 | -2]) => Ok(()),
         _ => Err(ImportErrorKind::layer(
             place(node),
-            axes.map_or_else(|| "its axes are not constant".into(), |axes| format!("its axes are {axes:?}")),
+            axes.map_or_else(
+                || "its axes are not constant".into(),
+                |axes| format!("its axes are {axes:?}"),
+            ),
             "expected 2 and 3, height and width",
         )),
     }
@@ -241,7 +279,9 @@ fn window(attributes: &Attributes, weight: Option<[usize; 2]>) -> Result<Window,
         (Some(&[h, w]), Some(weight)) if weight == [as_usize(h), as_usize(w)] => weight,
         (None, Some(weight)) => weight,
         (declared, weight) => {
-            let expected = weight.map_or("two sizes".into(), |[h, w]| format!("[{h}, {w}], as its weight has"));
+            let expected = weight.map_or("two sizes".into(), |[h, w]| {
+                format!("[{h}, {w}], as its weight has")
+            });
             return Err(attributes.wrong("kernel_shape", declared, expected));
         }
     };
@@ -255,7 +295,11 @@ fn window(attributes: &Attributes, weight: Option<[usize; 2]>) -> Result<Window,
             if !(1..=SANE).contains(&stride) {
                 return Err(attributes.wrong("strides", strides, "a positive stride"));
             }
-            Ok(Window { kernel, stride: as_usize(stride), padding: as_usize(padding) })
+            Ok(Window {
+                kernel,
+                stride: as_usize(stride),
+                padding: as_usize(padding),
+            })
         }
         (_, strides, _) if strides.len() != 2 || strides[0] != strides[1] => {
             Err(attributes.wrong("strides", strides, "the same stride in both directions"))

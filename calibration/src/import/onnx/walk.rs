@@ -6,8 +6,8 @@ use super::graph::{Attributes, Graph, place};
 use super::layers;
 use crate::import::ImportOptions;
 use crate::import::error::ImportErrorKind;
-use crate::import::topology::{Bottleneck, Builder, Part};
-use crate::network::{Network, Shape};
+use crate::import::topology::{Bottleneck, Builder, Part, deep_stem};
+use crate::network::{Linear, Network, Shape};
 
 /// Builds the network that `graph` computes.
 pub(super) fn network(
@@ -16,14 +16,17 @@ pub(super) fn network(
     options: ImportOptions,
 ) -> Result<Network, ImportErrorKind> {
     let (image, [batch, height, width]) = graph.image()?;
-    let input =
-        Shape { channels: 3, height: options.resolve(height)?, width: options.resolve(width)? };
+    let input = Shape {
+        channels: 3,
+        height: options.resolve(height)?,
+        width: options.resolve(width)?,
+    };
     let mut builder = Builder::new(name, input);
     let walk = Walk { graph };
 
     let (stem, value) = walk.conv(walk.next(image, &["Conv"])?, image)?;
     if stem.conv.window.kernel == 3 {
-        return Err(crate::import::topology::deep_stem(stem.place));
+        return Err(deep_stem(stem.place));
     }
     let value = walk.relu(value)?;
     let pool = walk.next(value, &["MaxPool"])?;
@@ -130,7 +133,13 @@ impl<'a> Walk<'a> {
             conv.batch_norm = Some(layers::batch_norm(self.graph, norm)?);
             output = self.output(norm)?;
         }
-        Ok((Part { place: place(node), conv }, output))
+        Ok((
+            Part {
+                place: place(node),
+                conv,
+            },
+            output,
+        ))
     }
 
     /// The residual block that reads `value`, and its output.
@@ -138,7 +147,11 @@ impl<'a> Walk<'a> {
         let (main, shortcut) = match *self.graph.readers(value) {
             [a, b] if a.op_type == "Conv" && b.op_type == "Conv" => {
                 let (a, b) = (self.branch(a, value)?, self.branch(b, value)?);
-                if a.parts.len() >= b.parts.len() { (a, Some(b)) } else { (b, Some(a)) }
+                if a.parts.len() >= b.parts.len() {
+                    (a, Some(b))
+                } else {
+                    (b, Some(a))
+                }
             }
             [conv, other] if conv.op_type == "Conv" && other.op_type == "Add" => {
                 (self.branch(conv, value)?, None)
@@ -155,8 +168,16 @@ impl<'a> Walk<'a> {
                 ));
             }
         };
-        let joins = [main.output, shortcut.as_ref().map_or(value, |branch| branch.output)];
-        let operands: Vec<_> = main.add.input.iter().map(|input| self.graph.resolve(input)).collect();
+        let joins = [
+            main.output,
+            shortcut.as_ref().map_or(value, |branch| branch.output),
+        ];
+        let operands: Vec<_> = main
+            .add
+            .input
+            .iter()
+            .map(|input| self.graph.resolve(input))
+            .collect();
         if operands != joins && operands != [joins[1], joins[0]] {
             return Err(ImportErrorKind::layer(
                 place(main.add),
@@ -167,15 +188,24 @@ impl<'a> Walk<'a> {
         Attributes::new(main.add, &[])?;
         let output = self.relu(self.output(main.add)?)?;
 
-        let downsample = shortcut.map(|branch| single(branch.parts, main.add)).transpose()?;
+        let downsample = shortcut
+            .map(|branch| single(branch.parts, main.add))
+            .transpose()?;
         let block = match <[Part; 3]>::try_from(main.parts) {
-            Ok([conv1, conv2, conv3]) => Bottleneck { conv1, conv2, conv3, downsample },
+            Ok([conv1, conv2, conv3]) => Bottleneck {
+                conv1,
+                conv2,
+                conv3,
+                downsample,
+            },
             Err(parts) => {
                 return Err(ImportErrorKind::layer(
                     place(main.add),
                     format!("it ends a block of {} convolutions", parts.len()),
                     match parts.len() {
-                        2 => "expected bottlenecks of three; basic blocks (ResNet-18, ResNet-34) are not ResNeXt",
+                        2 => {
+                            "expected bottlenecks of three; basic blocks (ResNet-18, ResNet-34) are not ResNeXt"
+                        }
                         _ => "expected bottlenecks of three: 1×1, grouped 3×3, 1×1",
                     },
                 ));
@@ -191,7 +221,11 @@ impl<'a> Walk<'a> {
         loop {
             let next = self.next(output, &["Relu", "Add"])?;
             if next.op_type == "Add" {
-                return Ok(Branch { parts, output, add: next });
+                return Ok(Branch {
+                    parts,
+                    output,
+                    add: next,
+                });
             }
             let activated = self.relu(output)?;
             let (part, end) = self.conv(self.next(activated, &["Conv"])?, activated)?;
@@ -207,7 +241,7 @@ impl<'a> Walk<'a> {
         value: &str,
         batch: Option<usize>,
         channels: usize,
-    ) -> Result<(&'a NodeProto, crate::network::Linear), ImportErrorKind> {
+    ) -> Result<(&'a NodeProto, Linear), ImportErrorKind> {
         let pool = self.next(value, &["GlobalAveragePool", "ReduceMean"])?;
         let mut flat = layers::global_pool(self.graph, pool)?;
         let mut value = self.output(pool)?;
@@ -258,4 +292,3 @@ fn single(parts: Vec<Part>, add: &NodeProto) -> Result<Part, ImportErrorKind> {
         )),
     }
 }
-

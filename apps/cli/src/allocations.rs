@@ -1,0 +1,60 @@
+//! Counts heap allocations, so that `bench` can show there are none while the model runs.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The system's allocator with a counter. One relaxed addition per allocation costs nothing one can measure,
+/// so it is always on rather than in a special build that nobody runs.
+pub(crate) struct Counting;
+
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
+/// Allocations and reallocations so far, by all threads.
+pub(crate) fn count() -> u64 {
+    COUNT.load(Ordering::Relaxed)
+}
+
+// SAFETY: every call is passed on unchanged to `System`, which upholds the contract.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's contract is `System`'s.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller's contract is `System`'s, and `ptr` came from it.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's contract is `System`'s.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's contract is `System`'s, and `ptr` came from it.
+        unsafe { System.realloc(ptr, layout, new_size) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Other tests allocate at the same time, so only a lower bound holds here; the integration tests check
+    // that `bench` counts none.
+    #[test]
+    fn allocations_are_counted() {
+        let before = count();
+        let mut bytes = Vec::with_capacity(1);
+        bytes.extend_from_slice(std::hint::black_box(&[1u8; 100]));
+        assert!(
+            count() >= before + 2,
+            "one allocation and one growth: {}",
+            bytes.len()
+        );
+    }
+}

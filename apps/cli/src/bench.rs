@@ -1,0 +1,427 @@
+//! `resnext bench`: how fast does this machine run a model, and with how much memory?
+
+use crate::allocations;
+use crate::args::Execution;
+use crate::artifact::Artifact;
+use crate::error::Error;
+use crate::memory;
+use crate::output::{self, Column, Facts, Table, shorten, size, terminal_width};
+use crate::statistics::{Times, milliseconds};
+use crate::workspace::Workspace;
+use resnext::{Model, Probe, Runner, Step, Tensor};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Measure latency, memory and allocations.
+///
+/// Runs the model on a fixed input, first to warm up and then to measure.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+What is measured is the inference alone, from the loaded input tensor to the logits. Decoding, resizing and
+loading the input are not part of it. Percentiles are nearest-rank; frames and GMAC per second follow from the
+median. Exactly W + R inferences are run.
+
+Examples:
+  resnext bench model.rnx
+  resnext bench model.rnx --threads 1 --profile     which layers take the time?
+  resnext bench model.rnx --kernels tract --json    compare with tract-linalg's kernels
+
+JSON: threads, warmup, runs, ms: {p50, p90, p99, min}, fps, arena_bytes, model_bytes, peak_rss_bytes,
+steady_state_allocations, isa, kernels: {NAME: LAYERS}, gmac, gmac_per_s, and with --profile
+profile: [{name, ms, share, gmac_per_s, kernel, output}]. `peak_rss_bytes` is null where the system does not say.")]
+pub(crate) struct Args {
+    /// Model to run
+    #[arg(value_name = "MODEL.rnx")]
+    model: PathBuf,
+
+    #[command(flatten)]
+    execution: Execution,
+
+    /// Inferences to run before measuring
+    #[arg(long, value_name = "W", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=MOST_RUNS))]
+    warmup: u32,
+
+    /// Inferences to measure
+    #[arg(long, value_name = "R", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=MOST_RUNS))]
+    runs: u32,
+
+    /// Measure every layer
+    #[arg(long)]
+    profile: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Times are kept until the end, in memory taken beforehand.
+const MOST_RUNS: i64 = 1_000_000;
+
+/// The verb.
+pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    let artifact = Artifact::open(&args.model)?;
+    let model = artifact.model()?;
+    let mut workspace = Workspace::new(&model, &args.execution)?;
+    let mut runner = workspace.runner(&model)?;
+    let measured = measure(&mut runner, &model, args).map_err(|error| Error::at(artifact.path(), error))?;
+    let report = Report::new(&artifact, &runner, args, measured)?;
+    if args.json {
+        output::print_json(&report)
+    } else {
+        output::print(&report)
+    }
+}
+
+struct Measured {
+    times: Vec<Duration>,
+    profile: Option<Profile>,
+    allocations: u64,
+}
+
+fn measure(runner: &mut Runner<'_>, model: &Model<'_>, args: &Args) -> Result<Measured, resnext::RunError> {
+    let input = model.input()?;
+    let pixels = fixed_pixels(input.pixels() * input.channels);
+    let mut logits = vec![0.0; model.class_count()];
+    let mut times = Vec::with_capacity(args.runs as usize);
+    let mut profile = args.profile.then(|| Profile::new(model.step_count()));
+    let mut nothing = ();
+    for _ in 0..args.warmup {
+        runner.load_pixels(&pixels)?;
+        runner.infer(&mut logits, &mut nothing)?;
+    }
+    let before = allocations::count();
+    for _ in 0..args.runs {
+        // The arena is reused, so every inference needs its input loaded again.
+        runner.load_pixels(&pixels)?;
+        let start = Instant::now();
+        let probe: &mut dyn Probe = match &mut profile {
+            Some(profile) => {
+                profile.last = start;
+                profile
+            }
+            None => &mut nothing,
+        };
+        runner.infer(&mut logits, probe)?;
+        times.push(start.elapsed());
+        std::hint::black_box(&logits);
+    }
+    let allocations = allocations::count() - before;
+    Ok(Measured {
+        times,
+        profile,
+        allocations,
+    })
+}
+
+/// The same pixels on every machine and in every version: noise, so that no kernel meets an easy case.
+fn fixed_pixels(len: usize) -> Vec<u8> {
+    let mut state = 1u32;
+    let mut next = || {
+        // The generator of Numerical Recipes; the high byte is its best.
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// Time of every step, summed over all runs in memory taken beforehand.
+struct Profile {
+    last: Instant,
+    steps: Vec<Duration>,
+}
+
+impl Profile {
+    fn new(steps: usize) -> Self {
+        Self {
+            last: Instant::now(),
+            steps: vec![Duration::ZERO; steps],
+        }
+    }
+}
+
+impl Probe for Profile {
+    fn after(&mut self, index: usize, _: &Step<'_>, _: Option<(&Tensor, &[i8])>) {
+        let now = Instant::now();
+        if let Some(total) = self.steps.get_mut(index) {
+            *total += now - self.last;
+        }
+        self.last = now;
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    model: String,
+    threads: usize,
+    warmup: u32,
+    runs: u32,
+    ms: Milliseconds,
+    fps: f64,
+    arena_bytes: usize,
+    model_bytes: usize,
+    peak_rss_bytes: Option<u64>,
+    steady_state_allocations: u64,
+    isa: &'static str,
+    /// Layers that each kernel runs.
+    kernels: BTreeMap<&'static str, usize>,
+    gmac: f64,
+    gmac_per_s: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Vec<Layer>>,
+    #[serde(skip)]
+    input: Tensor,
+}
+
+#[derive(Serialize)]
+struct Milliseconds {
+    p50: f64,
+    p90: f64,
+    p99: f64,
+    min: f64,
+}
+
+#[derive(Serialize)]
+struct Layer {
+    name: String,
+    /// Mean of all runs.
+    ms: f64,
+    /// Fraction of all layers' time.
+    share: f64,
+    /// `None` for pooling, which multiplies nothing.
+    gmac_per_s: Option<f64>,
+    kernel: &'static str,
+    /// Height, width, channels.
+    output: [usize; 3],
+    #[serde(skip)]
+    macs: u64,
+}
+
+impl Report {
+    fn new(artifact: &Artifact, runner: &Runner<'_>, args: &Args, measured: Measured) -> Result<Self, Error> {
+        let model = runner.model();
+        let failed = |error: &dyn fmt::Display| Error::at(artifact.path(), error);
+        let times =
+            Times::new(measured.times).ok_or_else(|| failed(&"nothing was run; ask for --runs 1 or more"))?;
+        let ms = Milliseconds {
+            p50: milliseconds(times.percentile(50)),
+            p90: milliseconds(times.percentile(90)),
+            p99: milliseconds(times.percentile(99)),
+            min: milliseconds(times.min()),
+        };
+        let mut kernels = BTreeMap::new();
+        for (index, step) in model.steps().enumerate() {
+            *kernels.entry(runner.kernel_name(index, &step)).or_default() += 1;
+        }
+        let fps = per_second(1.0, ms.p50);
+        let gmac = model.macs() as f64 / 1e9;
+        Ok(Self {
+            model: artifact.path().display().to_string(),
+            threads: args.execution.threads(),
+            warmup: args.warmup,
+            runs: args.runs,
+            gmac_per_s: per_second(gmac, ms.p50),
+            ms,
+            fps,
+            arena_bytes: model.arena_len(),
+            model_bytes: model.artifact_len(),
+            peak_rss_bytes: memory::peak_rss(),
+            steady_state_allocations: measured.allocations,
+            isa: runner.kernels().isa(),
+            kernels,
+            gmac,
+            profile: measured
+                .profile
+                .map(|profile| layers(runner, &profile.steps, args.runs)),
+            input: model.input().map_err(|error| failed(&error))?,
+        })
+    }
+}
+
+/// `amount` per `ms` milliseconds, per second. A clock too coarse to see a run gives 0, not infinity, which
+/// JSON cannot say.
+fn per_second(amount: f64, ms: f64) -> f64 {
+    if ms > 0.0 { amount * 1e3 / ms } else { 0.0 }
+}
+
+fn layers(runner: &Runner<'_>, totals: &[Duration], runs: u32) -> Vec<Layer> {
+    let all: Duration = totals.iter().sum();
+    let steps = runner.model().steps().enumerate().zip(totals);
+    steps
+        .map(|((index, step), &total)| {
+            let ms = milliseconds(total) / f64::from(runs);
+            let macs = step.macs();
+            let output = step.output().map(|t| [t.height, t.width, t.channels]);
+            Layer {
+                name: step.name.to_owned(),
+                ms,
+                share: if all.is_zero() {
+                    0.0
+                } else {
+                    total.as_secs_f64() / all.as_secs_f64()
+                },
+                gmac_per_s: (macs > 0).then(|| per_second(macs as f64 / 1e9, ms)),
+                kernel: runner.kernel_name(index, &step),
+                output: output.unwrap_or([1, 1, runner.model().class_count()]),
+                macs,
+            }
+        })
+        .collect()
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = terminal_width();
+        let plural = |n: usize| if n == 1 { "" } else { "s" };
+        let Milliseconds { p50, p90, p99, min } = self.ms;
+        let mut facts = Facts::default();
+        facts.add("model", output::clean(&self.model));
+        facts.add(
+            "input",
+            format!(
+                "{}×{} RGB, {:.3} GMAC an inference",
+                self.input.height, self.input.width, self.gmac
+            ),
+        );
+        let threads = self.threads;
+        facts.add(
+            "running on",
+            format!("{threads} thread{}, {} kernels", plural(threads), self.isa),
+        );
+        facts.add(
+            "latency",
+            format!("p50 {p50:.2} ms   p90 {p90:.2} ms   p99 {p99:.2} ms   min {min:.2} ms"),
+        );
+        facts.add(
+            "",
+            format!(
+                "{} run{} after {} warm-up{}",
+                self.runs,
+                plural(self.runs as usize),
+                self.warmup,
+                plural(self.warmup as usize)
+            ),
+        );
+        facts.add(
+            "throughput",
+            format!("{:.1} frames/s   {:.2} GMAC/s", self.fps, self.gmac_per_s),
+        );
+        let mut memory = format!(
+            "arena {}   model {}",
+            size(self.arena_bytes as u64),
+            size(self.model_bytes as u64)
+        );
+        if let Some(peak) = self.peak_rss_bytes {
+            memory += &format!("   peak resident {}", size(peak));
+        }
+        facts.add("memory", memory);
+        facts.add(
+            "allocations",
+            format!("{} while measuring", self.steady_state_allocations),
+        );
+        write!(f, "{facts}")?;
+        writeln!(f)?;
+        match &self.profile {
+            None => {
+                let mut table = Table::new([Column::text("kernel"), Column::number("layers")], width);
+                for (kernel, layers) in &self.kernels {
+                    table.row([(*kernel).to_owned(), layers.to_string()]);
+                }
+                write!(f, "{table}")
+            }
+            Some(layers) => {
+                writeln!(f, "{}", self.by_kernel(layers, width))?;
+                write!(f, "{}", by_layer(layers, width))
+            }
+        }
+    }
+}
+
+impl Report {
+    fn by_kernel(&self, layers: &[Layer], width: Option<usize>) -> Table<5> {
+        let columns = [
+            Column::text("kernel"),
+            Column::number("layers"),
+            Column::number("ms"),
+            Column::number("%"),
+            Column::number("GMAC/s"),
+        ];
+        let mut table = Table::new(columns, width);
+        for (&kernel, count) in &self.kernels {
+            let of_kernel = || layers.iter().filter(|layer| layer.kernel == kernel);
+            let ms = of_kernel().map(|layer| layer.ms).sum();
+            let share = of_kernel().map(|layer| layer.share).sum();
+            let macs = of_kernel().map(|layer| layer.macs).sum::<u64>();
+            let rate = (macs > 0).then(|| per_second(macs as f64 / 1e9, ms));
+            let [ms, share, rate] = numbers(ms, share, rate);
+            table.row([kernel.to_owned(), count.to_string(), ms, share, rate]);
+        }
+        table
+    }
+}
+
+fn by_layer(layers: &[Layer], width: Option<usize>) -> Table<6> {
+    let columns = [
+        Column::text("layer"),
+        Column::number("ms"),
+        Column::number("%"),
+        Column::number("GMAC/s"),
+        Column::number("output"),
+        Column::text("kernel").optional(1),
+    ];
+    let mut table = Table::new(columns, width);
+    for layer in layers {
+        let [ms, share, rate] = numbers(layer.ms, layer.share, layer.gmac_per_s);
+        let [h, w, c] = layer.output;
+        table.row([
+            shorten(&layer.name, 28),
+            ms,
+            share,
+            rate,
+            format!("{h}×{w}×{c}"),
+            short_kernel(layer.kernel).to_owned(),
+        ]);
+    }
+    table
+}
+
+fn numbers(ms: f64, share: f64, rate: Option<f64>) -> [String; 3] {
+    let rate = rate.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.2}"));
+    [format!("{ms:.3}"), format!("{:.1}", 100.0 * share), rate]
+}
+
+/// A kernel's name without architecture and data types, which are alike for all layers.
+fn short_kernel(name: &str) -> &str {
+    ["-qs8qc8w-", "-qs8-"]
+        .iter()
+        .find_map(|types| name.split_once(types))
+        .map_or(name, |(_, algorithm)| algorithm)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_input_never_changes() {
+        assert_eq!(fixed_pixels(6), [60, 94, 129, 180, 12, 94]);
+    }
+
+    #[test]
+    fn kernel_names_are_shortened_where_they_are_alike() {
+        assert_eq!(
+            short_kernel("aarch64-qs8qc8w-gconv4-6x16c4-dotprod"),
+            "gconv4-6x16c4-dotprod"
+        );
+        assert_eq!(short_kernel("portable-qs8-maxpool"), "maxpool");
+        assert_eq!(short_kernel("tract-avx2_mmm_i32_8x8"), "tract-avx2_mmm_i32_8x8");
+    }
+
+    #[test]
+    fn no_time_is_no_rate() {
+        assert_eq!(per_second(1.0, 4.0), 250.0);
+        assert_eq!(per_second(1.0, 0.0), 0.0);
+    }
+}

@@ -1,0 +1,41 @@
+//! What the operating system says about this process' memory.
+
+/// The most physical memory this process has used, in bytes; `None` where the system does not say.
+///
+/// On Linux, `VmHWM`: it includes the pages of the mapped model that were touched, which is all of them.
+pub(crate) fn peak_rss() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    high_water_mark(&status)
+}
+
+fn high_water_mark(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_high_water_mark() {
+        assert_eq!(
+            high_water_mark("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n"),
+            Some(2 << 20)
+        );
+    }
+
+    #[test]
+    fn anything_else_is_unknown() {
+        for status in [
+            "",
+            "VmHWM:",
+            "VmHWM: many kB",
+            "VmHWM: 5 MB",
+            "VmHWM: 18446744073709551615 kB",
+        ] {
+            assert_eq!(high_water_mark(status), None, "{status}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Everything a model needs to run besides its own bytes: arena, threads, kernels.
+
+use crate::args::{Execution, KernelChoice};
+use crate::error::Error;
+use resnext::{Kernels, Model, Pool, Runner, Workers as _};
+
+/// Memory and threads for one model.
+pub(crate) struct Workspace {
+    arena: Vec<u8>,
+    pool: Pool,
+    kernels: Kernels,
+    #[cfg(feature = "tract")]
+    tract: Option<resnext::TractGemm>,
+}
+
+impl Workspace {
+    /// Allocates what `model` needs and starts the threads.
+    pub(crate) fn new(model: &Model<'_>, how: &Execution) -> Result<Self, Error> {
+        let kernels = kernels(how.kernels)?;
+        #[cfg(feature = "tract")]
+        let tract = match how.kernels {
+            KernelChoice::Tract => Some(tract(model, how.threads())?),
+            _ => None,
+        };
+        let pool = Pool::new(how.threads()).map_err(|error| {
+            Error::new(
+                format_args!("--threads {}", how.threads()),
+                format_args!("cannot start threads: {error}; ask for fewer"),
+            )
+        })?;
+        // Returns when every thread has taken part, hence has started. Starting allocates, and `bench` would
+        // count that if a first inference overtook it.
+        pool.run(how.threads(), &|_| {});
+        Ok(Self {
+            arena: zeroed(model.arena_len())?,
+            pool,
+            kernels,
+            #[cfg(feature = "tract")]
+            tract,
+        })
+    }
+
+    /// A runner of `model`, the model this workspace was made for.
+    pub(crate) fn runner<'a>(&'a mut self, model: &Model<'a>) -> Result<Runner<'a>, Error> {
+        let runner = Runner::new(model, &mut self.arena).map_err(|error| Error::new("", error))?;
+        let runner = runner.with_kernels(self.kernels).with_workers(&self.pool);
+        #[cfg(feature = "tract")]
+        if let Some(tract) = &self.tract {
+            return Ok(runner.with_tract(tract));
+        }
+        Ok(runner)
+    }
+}
+
+/// An arena, or an error where `vec!` would abort: a model may ask for more memory than a board has.
+fn zeroed(len: usize) -> Result<Vec<u8>, Error> {
+    let mut arena = Vec::new();
+    arena.try_reserve_exact(len).map_err(|_| {
+        Error::new(
+            "",
+            format_args!("the model needs {len} bytes of memory to run; free some or use a smaller model"),
+        )
+    })?;
+    arena.resize(len, 0);
+    Ok(arena)
+}
+
+fn kernels(choice: KernelChoice) -> Result<Kernels, Error> {
+    let isa = match choice {
+        KernelChoice::Auto | KernelChoice::Native => return Ok(Kernels::detect()),
+        KernelChoice::Tract if cfg!(feature = "tract") => return Ok(Kernels::detect()),
+        KernelChoice::Tract => {
+            return Err(unusable(
+                choice,
+                "this resnext was built without tract",
+                "--features tract to build with, or ",
+            ));
+        }
+        named => named.name(),
+    };
+    let found = Kernels::available().find(|kernels| kernels.isa() == isa);
+    found.ok_or_else(|| unusable(choice, "this CPU does not have them", ""))
+}
+
+#[cfg(feature = "tract")]
+fn tract(model: &Model<'_>, threads: usize) -> Result<resnext::TractGemm, Error> {
+    // The runtime splits a step into a few parts per thread; more scratch than parts would be idle, less
+    // would idle threads.
+    const PARTS_PER_THREAD: usize = 3;
+    resnext::TractGemm::new(model, threads * PARTS_PER_THREAD).ok_or_else(|| {
+        unusable(
+            KernelChoice::Tract,
+            "tract-linalg has no int8 kernels for this CPU",
+            "",
+        )
+    })
+}
+
+fn unusable(choice: KernelChoice, why: &str, instead: &str) -> Error {
+    let mut choices = String::from("auto, native");
+    for kernels in Kernels::available() {
+        choices = choices + ", " + kernels.isa();
+    }
+    Error::new(
+        format_args!("--kernels {}", choice.name()),
+        format_args!(
+            "{why} ({}); use {instead}one of {choices}",
+            std::env::consts::ARCH
+        ),
+    )
+}

@@ -1,0 +1,278 @@
+//! Writes the artifact.
+
+use crate::network::{Network, Node, Op, ValueId};
+use crate::plan::Plan;
+use crate::preprocessing::Preprocessing;
+use crate::quantize::{Activation, Layer, Quantized, QuantizedConv, QuantizedLinear};
+use resnext::format::{
+    Block, ClassRecord, Header, LANES, LinearBlock, MAGIC, NO_TENSOR, PoolParams, PreprocessRecord, SECTION_ALIGN,
+    SECTIONS, Section, SectionId, StepKind, StepRecord, TensorRecord, VERSION, checksum,
+};
+use resnext::pack::ConvShape;
+use resnext::preprocess::{CropRounding, Filter, SideRounding};
+use zerocopy::{FromZeros, IntoBytes};
+
+/// Identifier and label of one class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassName {
+    /// For ImageNet the wnid such as `n01440764`; may be empty.
+    pub id: String,
+    /// Label such as `tench`.
+    pub label: String,
+}
+
+/// Everything an artifact is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// Shapes and names.
+    pub network: &'a Network,
+    /// Integers.
+    pub quantized: &'a Quantized,
+    /// Arena offsets.
+    pub plan: &'a Plan,
+    /// From frame to input.
+    pub preprocessing: &'a Preprocessing,
+    /// One per logit.
+    pub classes: &'a [ClassName],
+    /// JSON for people and tools.
+    pub metadata: &'a str,
+}
+
+/// The bytes of the artifact. The same parts give the same bytes.
+///
+/// # Panics
+///
+/// If the parts do not belong together.
+pub fn emit(parts: &Parts<'_>) -> Vec<u8> {
+    let network = parts.network;
+    let mut writer = Writer::default();
+    let tensors: Vec<TensorRecord> = (0..network.nodes.len()).map(|value| tensor(parts, value)).collect();
+    let steps: Vec<StepRecord> =
+        network.nodes.iter().enumerate().map(|(index, node)| writer.step(parts, index, node)).collect();
+    let classes: Vec<ClassRecord> = parts
+        .classes
+        .iter()
+        .map(|class| {
+            let ((id_offset, id_len), (label_offset, label_len)) =
+                (writer.string(&class.id), writer.string(&class.label));
+            ClassRecord {
+                id_offset: id_offset.into(),
+                id_len: id_len.into(),
+                label_offset: label_offset.into(),
+                label_len: label_len.into(),
+            }
+        })
+        .collect();
+
+    let mut sections: [&[u8]; SECTIONS] = [&[]; SECTIONS];
+    sections[SectionId::Tensors as usize] = tensors.as_bytes();
+    sections[SectionId::Steps as usize] = steps.as_bytes();
+    sections[SectionId::Params as usize] = &writer.params;
+    sections[SectionId::Weights as usize] = writer.weights.as_bytes();
+    sections[SectionId::Classes as usize] = classes.as_bytes();
+    sections[SectionId::Strings as usize] = writer.strings.as_bytes();
+    sections[SectionId::Metadata as usize] = parts.metadata.as_bytes();
+
+    let mut artifact = vec![0; size_of::<Header>()];
+    let mut header = Header::new_zeroed();
+    for (section, bytes) in header.sections.iter_mut().zip(sections) {
+        artifact.resize(artifact.len().next_multiple_of(SECTION_ALIGN), 0);
+        *section = Section { offset: (artifact.len() as u64).into(), len: (bytes.len() as u64).into() };
+        artifact.extend_from_slice(bytes);
+    }
+    header.magic = MAGIC;
+    header.version = VERSION.into();
+    header.header_len = (size_of::<Header>() as u32).into();
+    header.file_len = (artifact.len() as u64).into();
+    header.arena_len = (parts.plan.arena_len as u64).into();
+    header.preprocess = preprocess(parts.preprocessing);
+    header.macs = macs(network).into();
+    header.input = (ValueId::IMAGE.0 as u16).into();
+    artifact[..size_of::<Header>()].copy_from_slice(header.as_bytes());
+    header.checksum = checksum(&artifact).into();
+    artifact[..size_of::<Header>()].copy_from_slice(header.as_bytes());
+    artifact
+}
+
+/// Multiply-accumulates of one inference.
+pub fn macs(network: &Network) -> u64 {
+    let macs = |node: &Node| match &node.op {
+        Op::Conv(conv) => node.output.height * node.output.width * conv.weight.len(),
+        Op::Linear(linear) => linear.weight.len(),
+        _ => 0,
+    };
+    network.nodes.iter().map(|node| macs(node) as u64).sum()
+}
+
+fn preprocess(p: &Preprocessing) -> PreprocessRecord {
+    PreprocessRecord {
+        short_side: p.recipe.short_side.into(),
+        crop_height: p.recipe.crop_height.into(),
+        crop_width: p.recipe.crop_width.into(),
+        filter: match p.recipe.filter {
+            Filter::PillowBilinear => 0,
+            Filter::PillowBicubic => 1,
+            other => unreachable!("{other:?} has no code yet"),
+        },
+        side_rounding: match p.recipe.rounding {
+            SideRounding::Truncate => 0,
+            SideRounding::Nearest => 1,
+        },
+        crop_rounding: match p.recipe.crop {
+            CropRounding::HalfEven => 0,
+            CropRounding::Floor => 1,
+        },
+        channel_order: 0,
+        mean: p.mean.map(Into::into),
+        std: p.std.map(Into::into),
+    }
+}
+
+fn tensor(parts: &Parts<'_>, value: usize) -> TensorRecord {
+    let (shape, place) = (parts.network.shape(ValueId(value)), parts.plan.places[value]);
+    let Activation { scale, zero_point } = parts.quantized.activations[value];
+    let fill = if value == ValueId::IMAGE.0 {
+        // The pixel nearest to a normalised zero; the fourth entry stands for channels an image lacks.
+        let [r, g, b] = parts.preprocessing.mean.map(|mean| ((mean * 255.0).round() - 128.0) as i8);
+        [r, g, b, zero_point]
+    } else if place.pooled {
+        [i8::MIN; 4]
+    } else {
+        [zero_point; 4]
+    };
+    TensorRecord {
+        arena_offset: (place.offset as u64).into(),
+        height: (shape.height as u32).into(),
+        width: (shape.width as u32).into(),
+        channels: (shape.channels as u32).into(),
+        scale: (scale as f32).into(),
+        halo: place.halo as u8,
+        zero_point,
+        fill,
+        reserved: [0; 2],
+    }
+}
+
+/// Sections that grow step by step.
+#[derive(Default)]
+struct Writer {
+    params: Vec<u8>,
+    weights: Vec<i8>,
+    strings: String,
+}
+
+impl Writer {
+    fn string(&mut self, text: &str) -> (u32, u32) {
+        let offset = self.strings.len();
+        self.strings.push_str(text);
+        (offset as u32, text.len() as u32)
+    }
+
+    fn step(&mut self, parts: &Parts<'_>, index: usize, node: &Node) -> StepRecord {
+        let mut record = StepRecord::new_zeroed();
+        let (name_offset, name_len) = self.string(&node.name);
+        record.name_offset = name_offset.into();
+        record.name_len = name_len.into();
+        record.input = (node.input.0 as u16).into();
+        record.output = ((index + 1) as u16).into();
+        record.residual = NO_TENSOR.into();
+        record.clamp_min = i8::MIN;
+        record.clamp_max = i8::MAX;
+        record.params_offset = (self.params.len() as u64).into();
+        match (&node.op, &parts.quantized.layers[index]) {
+            (Op::Conv(conv), Layer::Conv(quantized)) => {
+                record.kind = StepKind::Conv as u8;
+                window(&mut record, conv.window);
+                record.clamp_min = quantized.clamp_min;
+                record.shift = quantized.shift as u8;
+                record.groups = (conv.groups as u32).into();
+                if let Some(residual) = conv.residual {
+                    record.residual = (residual.0 as u16).into();
+                }
+                let shape = ConvShape {
+                    in_channels: conv.in_channels,
+                    out_channels: conv.out_channels,
+                    kernel: conv.window.kernel,
+                    groups: conv.groups,
+                };
+                self.packed(&mut record, &shape, &quantized.weights);
+                for block in 0..shape.blocks() {
+                    self.params.extend_from_slice(conv_block(&shape, block, quantized).as_bytes());
+                }
+            }
+            (Op::MaxPool(pool), Layer::MaxPool) => {
+                record.kind = StepKind::MaxPool as u8;
+                window(&mut record, *pool);
+            }
+            (Op::GlobalAvgPool, &Layer::GlobalAvgPool { multiplier, shift }) => {
+                record.kind = StepKind::GlobalAvgPool as u8;
+                record.shift = shift as u8;
+                self.params.extend_from_slice(PoolParams { multiplier: multiplier.into() }.as_bytes());
+            }
+            (Op::Linear(linear), Layer::Linear(quantized)) => {
+                record.kind = StepKind::Linear as u8;
+                record.kernel = 1;
+                record.stride = 1;
+                record.groups = 1.into();
+                record.output = NO_TENSOR.into();
+                let shape = ConvShape {
+                    in_channels: linear.in_features,
+                    out_channels: linear.out_features,
+                    kernel: 1,
+                    groups: 1,
+                };
+                self.packed(&mut record, &shape, &quantized.weights);
+                for block in 0..shape.blocks() {
+                    self.params.extend_from_slice(linear_block(&shape, block, quantized).as_bytes());
+                }
+            }
+            (op, layer) => unreachable!("{op:?} was quantized to {layer:?}"),
+        }
+        record
+    }
+
+    fn packed(&mut self, record: &mut StepRecord, shape: &ConvShape, weights: &[i8]) {
+        let start = self.weights.len();
+        self.weights.resize(start + shape.packed_len(), 0);
+        shape.pack(weights, &mut self.weights[start..]);
+        record.layout = shape.layout() as u8;
+        record.out_channels = (shape.out_channels as u32).into();
+        record.weights_offset = (start as u64).into();
+    }
+}
+
+fn window(record: &mut StepRecord, window: crate::network::Window) {
+    record.kernel = window.kernel as u8;
+    record.stride = window.stride as u8;
+    record.padding = window.padding as u8;
+}
+
+fn weight_sum(weights: &[i8], channels: usize, channel: usize) -> i32 {
+    let per_channel = weights.len() / channels;
+    weights[channel * per_channel..][..per_channel].iter().map(|&w| i32::from(w)).sum()
+}
+
+fn conv_block(shape: &ConvShape, block: usize, conv: &QuantizedConv) -> Block {
+    let mut packed = Block::new_zeroed();
+    for lane in 0..LANES {
+        if let Some(channel) = shape.channel(block, lane) {
+            packed.bias[lane].set(conv.bias[channel]);
+            packed.multiplier[lane].set(conv.multiplier[channel]);
+            packed.weight_sum[lane].set(weight_sum(&conv.weights, shape.out_channels, channel));
+            packed.residual[lane].set(conv.residual[channel]);
+        }
+    }
+    packed
+}
+
+fn linear_block(shape: &ConvShape, block: usize, linear: &QuantizedLinear) -> LinearBlock {
+    let mut packed = LinearBlock::new_zeroed();
+    for lane in 0..LANES {
+        if let Some(channel) = shape.channel(block, lane) {
+            packed.bias[lane].set(linear.bias[channel]);
+            packed.scale[lane].set(linear.scale[channel]);
+            packed.weight_sum[lane].set(weight_sum(&linear.weights, shape.out_channels, channel));
+        }
+    }
+    packed
+}

@@ -1,0 +1,56 @@
+//! How far int8 is from fp32 on the same pixels, layer by layer.
+
+use resnext::Tensor;
+
+/// Signal and noise power; adds up over samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Noise {
+    /// Σ fp32².
+    pub signal: f64,
+    /// Σ (int8 − fp32)².
+    pub noise: f64,
+}
+
+impl Noise {
+    /// Compares an int8 tensor (NHWC with border) with its fp32 original (`[channels][height][width]`).
+    pub fn of_tensor(tensor: &Tensor, quantized: &[i8], original: &[f32]) -> Self {
+        let mut sum = Self::default();
+        let pixels = tensor.pixels();
+        for (pixel, at) in (0..pixels).map(|pixel| (pixel, tensor.pixel_offset(pixel))) {
+            for (channel, &q) in quantized[at..at + tensor.channels].iter().enumerate() {
+                let real = f64::from(tensor.scale) * f64::from(i32::from(q) - i32::from(tensor.zero_point));
+                sum.add(real, original[channel * pixels + pixel].into());
+            }
+        }
+        sum
+    }
+
+    /// Compares two vectors.
+    pub fn of_slices(quantized: &[f32], original: &[f32]) -> Self {
+        let mut sum = Self::default();
+        quantized.iter().zip(original).for_each(|(&q, &x)| sum.add(q.into(), x.into()));
+        sum
+    }
+
+    fn add(&mut self, quantized: f64, original: f64) {
+        self.signal += original * original;
+        self.noise += (quantized - original) * (quantized - original);
+    }
+
+    /// Signal to quantization noise ratio in dB; infinite without noise.
+    pub fn sqnr_db(self) -> f64 {
+        10.0 * (self.signal / self.noise).log10()
+    }
+}
+
+impl std::ops::AddAssign for Noise {
+    fn add_assign(&mut self, other: Self) {
+        self.signal += other.signal;
+        self.noise += other.noise;
+    }
+}
+
+/// Index of the greatest logit; the first of equals.
+pub fn argmax(logits: &[f32]) -> usize {
+    resnext::top_k::<1>(logits).first().map_or(0, |hit| hit.class)
+}

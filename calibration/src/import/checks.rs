@@ -1,0 +1,159 @@
+//! Checks of single layers: whether tensors, windows and shapes fit each other.
+
+use super::error::{ImportErrorKind, Place};
+use super::topology::Part;
+use crate::network::{Conv, Shape, Window};
+
+/// `values`, if all are finite; `place` names the tensor.
+pub(super) fn finite(place: &Place, values: Vec<f32>) -> Result<Vec<f32>, ImportErrorKind> {
+    match values.iter().position(|v| !v.is_finite()) {
+        None => Ok(values),
+        Some(index) => Err(ImportErrorKind::NonFinite {
+            place: place.clone(),
+            index,
+            value: values[index],
+        }),
+    }
+}
+
+/// Checks that the tensors of a convolution have the lengths that its channel counts ask for, and that its
+/// batch norm has a real square root.
+pub(super) fn check_tensors(place: &Place, conv: &Conv) -> Result<(), ImportErrorKind> {
+    let Conv {
+        groups,
+        in_channels,
+        out_channels,
+        ..
+    } = *conv;
+    let wrong = |problem: String, remedy: &str| {
+        Err(ImportErrorKind::layer(place.clone(), problem, remedy.to_owned()))
+    };
+    if groups == 0
+        || in_channels == 0
+        || out_channels == 0
+        || in_channels % groups != 0
+        || out_channels % groups != 0
+    {
+        return wrong(
+            format!("{groups} groups for {in_channels} input and {out_channels} output channels"),
+            "expected a number of groups that divides both",
+        );
+    }
+    let expected = [
+        out_channels,
+        in_channels / groups,
+        conv.window.kernel,
+        conv.window.kernel,
+    ]
+    .into_iter()
+    .try_fold(1usize, usize::checked_mul);
+    if expected != Some(conv.weight.len()) || !fits(&conv.bias, out_channels) {
+        return wrong(
+            format!("{} weights and {} biases", conv.weight.len(), conv.bias.len()),
+            "expected as many as its channels and kernel ask for",
+        );
+    }
+    let Some(norm) = &conv.batch_norm else {
+        return Ok(());
+    };
+    if [&norm.scale, &norm.shift, &norm.mean, &norm.variance]
+        .iter()
+        .any(|t| t.len() != out_channels)
+    {
+        return wrong(
+            "its batch norm has another number of channels".into(),
+            "expected one scale, shift, mean and variance per output channel",
+        );
+    }
+    let radicand = |v: f32| f64::from(v) + f64::from(norm.epsilon);
+    match norm
+        .variance
+        .iter()
+        .position(|&v| v < 0.0 || radicand(v).is_nan() || radicand(v) <= 0.0)
+    {
+        None => Ok(()),
+        Some(channel) => wrong(
+            format!(
+                "its batch norm has variance {} in channel {channel}",
+                norm.variance[channel]
+            ),
+            "expected a variance that is not negative, and a positive sum with epsilon",
+        ),
+    }
+}
+
+/// Whether `bias` is absent or has one element per channel.
+pub(super) fn fits(bias: &[f32], channels: usize) -> bool {
+    bias.is_empty() || bias.len() == channels
+}
+
+/// Checks that the window of `part` is `expected`.
+pub(super) fn expect_window(part: &Part, expected: Window) -> Result<(), ImportErrorKind> {
+    if part.conv.window == expected {
+        return Ok(());
+    }
+    Err(ImportErrorKind::layer(
+        part.place.clone(),
+        format!("it is {}", describe(part.conv.window)),
+        format!("a ResNeXt has {} here", describe(expected)),
+    ))
+}
+
+/// Checks that `part` has `expected` groups.
+pub(super) fn expect_groups(part: &Part, expected: usize) -> Result<(), ImportErrorKind> {
+    if part.conv.groups == expected {
+        return Ok(());
+    }
+    Err(ImportErrorKind::layer(
+        part.place.clone(),
+        format!("it has {} groups", part.conv.groups),
+        format!("expected {expected} here"),
+    ))
+}
+
+/// Shape after sliding `window` over `input`.
+pub(super) fn slide(
+    place: &Place,
+    window: Window,
+    input: Shape,
+    channels: usize,
+) -> Result<Shape, ImportErrorKind> {
+    match (window.positions(input.height), window.positions(input.width)) {
+        (Some(height), Some(width)) => Ok(Shape {
+            channels,
+            height,
+            width,
+        }),
+        _ => Err(ImportErrorKind::layer(
+            place.clone(),
+            format!(
+                "its {0}×{0} window does not fit an input of {1}",
+                window.kernel,
+                size(input)
+            ),
+            "give a larger input size",
+        )),
+    }
+}
+
+/// `7×7 with stride 2 and padding 3`.
+pub(super) fn describe(
+    Window {
+        kernel,
+        stride,
+        padding,
+    }: Window,
+) -> String {
+    format!("{kernel}×{kernel} with stride {stride} and padding {padding}")
+}
+
+/// `64×56×56`.
+pub(super) fn size(
+    Shape {
+        channels,
+        height,
+        width,
+    }: Shape,
+) -> String {
+    format!("{channels}×{height}×{width}")
+}

@@ -1,0 +1,217 @@
+//! What calibration learns of each activation: its distribution, streamed into a histogram, and from that
+//! the range that int8 should cover.
+//!
+//! A new calibration method is a new [`Method`]: it sees the histogram of one tensor and names a range.
+
+/// Bins on each side of zero.
+const BINS: usize = 4096;
+
+/// How the range of an activation is chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Method {
+    /// From the least to the greatest value seen.
+    Max,
+    /// The range that holds this share (0..1) of the values; the rest is clipped.
+    Percentile(f64),
+}
+
+impl Method {
+    /// The range to quantize, which always holds zero.
+    pub fn range(self, histogram: &Histogram) -> Range {
+        let seen = histogram.range();
+        match self {
+            Self::Max => seen,
+            Self::Percentile(share) => {
+                // A tensor that a ReLU has cut at zero has one tail; any other has two.
+                let tail = (1.0 - share) / if seen.low < 0.0 { 2.0 } else { 1.0 };
+                Range {
+                    low: histogram.quantile(tail).clamp(seen.low, 0.0),
+                    high: histogram.quantile(1.0 - tail).clamp(0.0, seen.high),
+                }
+            }
+        }
+    }
+
+    /// Name as typed: `max`, `percentile`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Max => "max",
+            Self::Percentile(_) => "percentile",
+        }
+    }
+}
+
+/// A range of real values around zero.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// Least value, at most 0.
+    pub low: f64,
+    /// Greatest value, at least 0.
+    pub high: f64,
+}
+
+/// A histogram of one tensor in constant memory.
+///
+/// Bins are as wide as a power of two, `BINS` on each side of zero. When a value falls outside, neighbours
+/// are merged and the width doubles, so a histogram does not depend on the order of the samples, and two can
+/// be added exactly.
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    /// Bin width is 2^`exponent`.
+    exponent: i32,
+    /// Bin `BINS + i` counts values in `[i, i + 1) · width`.
+    counts: Vec<u64>,
+    low: f32,
+    high: f32,
+    /// Values that were NaN or infinite.
+    not_finite: u64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        // Narrow enough for any activation worth quantizing; it only ever widens.
+        Self { exponent: -40, counts: vec![0; 2 * BINS], low: 0.0, high: 0.0, not_finite: 0 }
+    }
+}
+
+impl Histogram {
+    /// Counts `values`.
+    pub fn observe(&mut self, values: &[f32]) {
+        let (mut low, mut high, mut bad) = (self.low, self.high, 0u64);
+        for &value in values {
+            low = low.min(value);
+            high = high.max(value);
+            bad += u64::from(!value.is_finite());
+        }
+        if bad > 0 {
+            self.not_finite += bad;
+            return;
+        }
+        (self.low, self.high) = (low, high);
+        self.widen_to(low.abs().max(high.abs()));
+        let per_width = (-self.exponent as f32).exp2();
+        for &value in values {
+            self.counts[bin(value, per_width)] += 1;
+        }
+    }
+
+    /// Adds the counts of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        let mut other = other.clone();
+        let exponent = self.exponent.max(other.exponent);
+        self.widen(exponent);
+        other.widen(exponent);
+        self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| *a += b);
+        self.low = self.low.min(other.low);
+        self.high = self.high.max(other.high);
+        self.not_finite += other.not_finite;
+    }
+
+    /// How many values were NaN or infinite; they are not counted otherwise.
+    pub fn not_finite(&self) -> u64 {
+        self.not_finite
+    }
+
+    /// Least and greatest value seen, and zero.
+    pub fn range(&self) -> Range {
+        Range { low: self.low.into(), high: self.high.into() }
+    }
+
+    /// The value below which `share` of the values lie, to within one bin.
+    pub fn quantile(&self, share: f64) -> f64 {
+        let total: u64 = self.counts.iter().sum();
+        let target = share.clamp(0.0, 1.0) * total as f64;
+        let width = f64::from(self.exponent).exp2();
+        let mut below = 0.0;
+        for (bin, &count) in self.counts.iter().enumerate().filter(|&(_, &count)| count > 0) {
+            let next = below + count as f64;
+            if next >= target {
+                let part = ((target - below) / count as f64).clamp(0.0, 1.0);
+                return (bin as f64 - BINS as f64 + part) * width;
+            }
+            below = next;
+        }
+        self.high.into()
+    }
+
+    fn widen_to(&mut self, magnitude: f32) {
+        let mut exponent = self.exponent;
+        while f64::from(magnitude) >= BINS as f64 * f64::from(exponent).exp2() {
+            exponent += 1;
+        }
+        self.widen(exponent);
+    }
+
+    fn widen(&mut self, exponent: i32) {
+        while self.exponent < exponent {
+            let mut merged = vec![0; 2 * BINS];
+            for (bin, &count) in self.counts.iter().enumerate() {
+                // Floor division about zero: bins −2 and −1 become −1.
+                merged[(bin + BINS) / 2] += count;
+            }
+            self.counts = merged;
+            self.exponent += 1;
+        }
+    }
+}
+
+fn bin(value: f32, per_width: f32) -> usize {
+    // In range after `widen_to`; the clamp is for the negative edge, −BINS exactly.
+    ((value * per_width).floor() as i64 + BINS as i64).clamp(0, 2 * BINS as i64 - 1) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn histogram(values: &[f32]) -> Histogram {
+        let mut histogram = Histogram::default();
+        histogram.observe(values);
+        histogram
+    }
+
+    proptest! {
+        /// Order and split do not matter: calibration is deterministic however it is spread over threads.
+        #[test]
+        fn merging_equals_observing(values in prop::collection::vec(-1e4f32..1e4, 1..200), cut in 0usize..200) {
+            let cut = cut.min(values.len());
+            let mut merged = histogram(&values[cut..]);
+            merged.merge(&histogram(&values[..cut]));
+            let mut one_by_one = Histogram::default();
+            values.iter().rev().for_each(|&v| one_by_one.observe(&[v]));
+            let whole = histogram(&values);
+            prop_assert_eq!(&merged.counts, &whole.counts);
+            prop_assert_eq!(&one_by_one.counts, &whole.counts);
+            prop_assert_eq!(merged.range(), whole.range());
+        }
+
+        #[test]
+        fn quantiles_are_within_a_bin(values in prop::collection::vec(-50f32..50.0, 10..300), share in 0.0f64..1.0) {
+            let mut sorted = values.clone();
+            sorted.sort_by(f32::total_cmp);
+            let histogram = histogram(&values);
+            let rank = ((share * values.len() as f64).ceil() as usize).clamp(1, values.len()) - 1;
+            let width = f64::from(histogram.exponent).exp2();
+            prop_assert!((histogram.quantile(share) - f64::from(sorted[rank])).abs() <= width * 1.01);
+        }
+    }
+
+    #[test]
+    fn max_covers_everything_and_percentile_clips_outliers() {
+        let mut values = vec![1.0; 9999];
+        values.push(100.0);
+        let h = histogram(&values);
+        assert_eq!(Method::Max.range(&h), Range { low: 0.0, high: 100.0 });
+        let clipped = Method::Percentile(0.999).range(&h);
+        assert_eq!(clipped.low, 0.0);
+        assert!((1.0..1.1).contains(&clipped.high), "{clipped:?}");
+    }
+
+    #[test]
+    fn not_finite_values_are_counted_apart() {
+        let h = histogram(&[1.0, f32::NAN, f32::INFINITY]);
+        assert_eq!(h.not_finite(), 2);
+        assert_eq!(h.range(), Range { low: 0.0, high: 0.0 });
+    }
+}

@@ -1,0 +1,109 @@
+//! The arena: where every activation lives, decided offline by liveness.
+//!
+//! Buffers are placed greedily, largest first, each at the lowest offset free during its whole life: the
+//! "greedy by size" of Pisarchyk and Lee, *Efficient Memory Management for Deep Neural Net Inference* (2020).
+//! A residual that dies in the convolution that adds it hands its memory to that convolution's output.
+
+use crate::network::{Network, Op, ValueId};
+use resnext::format::{ARENA_ALIGN, TENSOR_SLACK};
+
+/// Placement of every value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Per value.
+    pub places: Vec<Place>,
+    /// Bytes of the whole arena.
+    pub arena_len: usize,
+}
+
+/// Placement of one value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// First byte.
+    pub offset: usize,
+    /// Border in pixels: the widest padding of its consumers.
+    pub halo: usize,
+    /// Whether a max pool reads it, so that its border must be −128.
+    pub pooled: bool,
+}
+
+struct Buffer {
+    values: Vec<usize>,
+    len: usize,
+    /// Steps during which it is in use, inclusive. The image is there before step 0.
+    first: usize,
+    last: usize,
+}
+
+/// Plans the arena of `network`. The logits are the caller's and take no place.
+pub fn plan(network: &Network) -> Plan {
+    let values = network.nodes.len();
+    let mut places = vec![Place::default(); values + 1];
+    let mut last_use = vec![0; values + 1];
+    for (step, node) in network.nodes.iter().enumerate() {
+        let place = &mut places[node.input.0];
+        last_use[node.input.0] = step;
+        match &node.op {
+            Op::Conv(conv) => {
+                place.halo = place.halo.max(conv.window.padding);
+                if let Some(residual) = conv.residual {
+                    last_use[residual.0] = step;
+                }
+            }
+            Op::MaxPool(window) => {
+                place.halo = place.halo.max(window.padding);
+                place.pooled = true;
+            }
+            Op::GlobalAvgPool | Op::Linear(_) => {}
+        }
+    }
+
+    let len = |value: usize| {
+        let (shape, border) = (network.shape(ValueId(value)), 2 * places[value].halo);
+        (shape.height + border) * (shape.width + border) * shape.channels + TENSOR_SLACK
+    };
+    let mut buffers: Vec<Buffer> = Vec::new();
+    let mut buffer_of = vec![0; values];
+    for value in 0..values {
+        let first = value.saturating_sub(1);
+        let inherits = value.checked_sub(1).and_then(|step| match &network.nodes[step].op {
+            Op::Conv(conv) => conv.residual.filter(|residual| {
+                last_use[residual.0] == step && places[residual.0].halo == places[value].halo
+            }),
+            _ => None,
+        });
+        match inherits {
+            Some(residual) => {
+                buffer_of[value] = buffer_of[residual.0];
+                let buffer = &mut buffers[buffer_of[value]];
+                buffer.values.push(value);
+                buffer.last = last_use[value];
+            }
+            None => {
+                buffer_of[value] = buffers.len();
+                buffers.push(Buffer { values: vec![value], len: len(value), first, last: last_use[value] });
+            }
+        }
+    }
+
+    buffers.sort_by_key(|buffer| (std::cmp::Reverse(buffer.len), buffer.first));
+    let mut placed: Vec<(usize, &Buffer)> = Vec::new();
+    let mut arena_len = 0;
+    for buffer in &buffers {
+        let mut offset = 0;
+        // `placed` is kept in order of offset, so the first gap found is the lowest.
+        for &(start, other) in &placed {
+            if other.last < buffer.first || buffer.last < other.first {
+                continue;
+            }
+            if start < offset + buffer.len && offset < start + other.len {
+                offset = (start + other.len).next_multiple_of(ARENA_ALIGN);
+            }
+        }
+        let at = placed.partition_point(|&(start, _)| start <= offset);
+        placed.insert(at, (offset, buffer));
+        arena_len = arena_len.max(offset + buffer.len);
+        buffer.values.iter().for_each(|&value| places[value].offset = offset);
+    }
+    Plan { places, arena_len: arena_len.next_multiple_of(ARENA_ALIGN) }
+}

@@ -1,0 +1,392 @@
+//! From fp32 layers and calibrated ranges to integers.
+//!
+//! Weights are symmetric int8 per output channel (no −128), activations asymmetric int8 per tensor over all
+//! 256 levels, zero points folded into int32 biases. Two choices are this project's own:
+//!
+//! * Normalisation is folded into the first convolution. Its input is then the pixel itself, `q = p − 128`,
+//!   which loses nothing, and the runtime does not normalise.
+//! * Where a residual is added, each output channel's weight scale is widened until one step of the residual
+//!   is a whole number of accumulator units. The addition then happens in int32 without any rounding.
+
+use crate::network::{Conv, Linear, Network, Op, ValueId};
+use crate::observe::Range;
+use crate::preprocessing::Preprocessing;
+use resnext::requantize;
+
+/// Largest |bias| in accumulator units; leaves the rest of ±2³⁰ to the products.
+const MAX_BIAS: f64 = (1u64 << 28) as f64;
+
+/// A channel's weight scale is at least this part of the layer's largest, so that multipliers that share one
+/// shift keep at least 31 − 12 significant bits.
+const LEAST_SCALE: f64 = 1.0 / 4096.0;
+
+/// Exclusive bound of the residual factor.
+const MAX_RESIDUAL: f64 = (1 << 15) as f64;
+
+/// Affine int8 quantization of a tensor: `real = scale · (q − zero_point)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Activation {
+    /// Real value of one step; exactly representable in f32.
+    pub scale: f64,
+    /// Quantized value of real zero.
+    pub zero_point: i8,
+}
+
+impl Activation {
+    /// The input image in pixel units: `q = pixel − 128`.
+    pub const PIXELS: Self = Self { scale: 1.0, zero_point: -128 };
+
+    /// Covers `range` with 256 levels, zero exactly among them.
+    pub fn covering(range: Range) -> Self {
+        let span = range.high - range.low;
+        if !(span.is_finite() && span > 0.0) {
+            return Self { scale: f64::from(1.0f32 / 255.0), zero_point: -128 };
+        }
+        // Rounded up, so that f32 rounding never clips the range's end.
+        let scale = f64::from(((span / 255.0) as f32).next_up());
+        let zero_point = (-128.0 - range.low / scale).round().clamp(-128.0, 127.0) as i8;
+        Self { scale, zero_point }
+    }
+
+    /// Real value of `q`.
+    pub fn dequantize(self, q: i8) -> f64 {
+        self.scale * (f64::from(q) - f64::from(self.zero_point))
+    }
+}
+
+/// A network in integers.
+#[derive(Clone, Debug)]
+pub struct Quantized {
+    /// Per value; the logits' entry is unused.
+    pub activations: Vec<Activation>,
+    /// Per node.
+    pub layers: Vec<Layer>,
+}
+
+/// One node in integers.
+#[derive(Clone, Debug)]
+pub enum Layer {
+    /// Convolution.
+    Conv(QuantizedConv),
+    /// Passes values through unchanged.
+    MaxPool,
+    /// Requantization of the mean.
+    GlobalAvgPool {
+        /// Q31 multiplier.
+        multiplier: i32,
+        /// Shift.
+        shift: u32,
+    },
+    /// Classifier.
+    Linear(QuantizedLinear),
+}
+
+/// Integers of a convolution, in channel order.
+#[derive(Clone, Debug)]
+pub struct QuantizedConv {
+    /// `[out][kernel][kernel][in / groups]`, −127..=127.
+    pub weights: Vec<i8>,
+    /// Initial accumulators, zero points folded in.
+    pub bias: Vec<i32>,
+    /// Q31 multipliers.
+    pub multiplier: Vec<i32>,
+    /// Accumulator units of one step of the residual; 0 without.
+    pub residual: Vec<i32>,
+    /// Shift.
+    pub shift: u32,
+    /// Least output: the zero point after a ReLU.
+    pub clamp_min: i8,
+}
+
+/// Integers of the classifier, in class order.
+#[derive(Clone, Debug)]
+pub struct QuantizedLinear {
+    /// `[out][in]`, −127..=127.
+    pub weights: Vec<i8>,
+    /// Initial accumulators, zero points folded in.
+    pub bias: Vec<i32>,
+    /// Logit of one accumulator unit.
+    pub scale: Vec<f32>,
+}
+
+/// A layer whose numbers do not fit the integer arithmetic.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("layer {layer}: {what}; check that the weights belong to this network and that the samples are photos")]
+pub struct QuantizeError {
+    /// Name of the node.
+    pub layer: String,
+    /// What does not fit.
+    pub what: &'static str,
+}
+
+/// Quantizes a folded `network` whose activation `i` covers `ranges[i]`.
+///
+/// `ranges` has an entry for every value; those of the image, of max pools and of the logits are ignored.
+///
+/// # Errors
+///
+/// If a layer's scales are so extreme that its integers overflow.
+///
+/// # Panics
+///
+/// If a batch norm has not been folded.
+pub fn quantize(
+    network: &Network,
+    ranges: &[Range],
+    preprocessing: &Preprocessing,
+) -> Result<Quantized, QuantizeError> {
+    let mut activations = vec![Activation::PIXELS];
+    let mut layers = Vec::new();
+    for (index, node) in network.nodes.iter().enumerate() {
+        let error = |what| QuantizeError { layer: node.name.clone(), what };
+        let input = activations[node.input.0];
+        let covering = Activation::covering(ranges[index + 1]);
+        let (layer, output) = match &node.op {
+            Op::Conv(conv) => {
+                let residual = conv.residual.map(|value| activations[value.0]);
+                let folded;
+                let conv = if node.input == ValueId::IMAGE {
+                    folded = fold_normalization(conv, preprocessing);
+                    &folded
+                } else {
+                    conv
+                };
+                let (layer, output) = quantize_conv(conv, input, residual, covering).map_err(error)?;
+                (Layer::Conv(layer), output)
+            }
+            Op::MaxPool(_) => (Layer::MaxPool, input),
+            Op::GlobalAvgPool => {
+                let shape = network.shape(node.input);
+                let pixels = (shape.height * shape.width) as f64;
+                let mut output = covering;
+                // A mean cannot be finer than half a step of the sum.
+                output.scale = output.scale.max(coarsest(input.scale / pixels));
+                let ratio = input.scale / pixels / output.scale;
+                let shift = requantize::shift_for([ratio]).ok_or_else(|| error("the mean's scale is out of range"))?;
+                (Layer::GlobalAvgPool { multiplier: requantize::multiplier_for(ratio, shift), shift }, output)
+            }
+            Op::Linear(linear) => (Layer::Linear(quantize_linear(linear, input).map_err(error)?), Activation::PIXELS),
+        };
+        activations.push(output);
+        layers.push(layer);
+    }
+    Ok(Quantized { activations, layers })
+}
+
+/// The least output scale that an accumulator unit of `unit` allows: ratios stay below ½.
+fn coarsest(unit: f64) -> f64 {
+    f64::from(((unit * 2.001) as f32).next_up())
+}
+
+/// Weights and bias for pixels 0..255 instead of normalised values: `(p / 255 − mean) / std`.
+fn fold_normalization(conv: &Conv, preprocessing: &Preprocessing) -> Conv {
+    let mut folded = conv.clone();
+    let taps = conv.window.kernel * conv.window.kernel;
+    let mut bias: Vec<f64> = (0..conv.out_channels).map(|o| conv.bias.get(o).copied().unwrap_or(0.0).into()).collect();
+    for (index, weight) in folded.weight.iter_mut().enumerate() {
+        let (out, channel) = (index / (conv.in_channels * taps), index / taps % conv.in_channels);
+        let (mean, std) = (f64::from(preprocessing.mean[channel]), f64::from(preprocessing.std[channel]));
+        bias[out] -= f64::from(*weight) * mean / std;
+        *weight = (f64::from(*weight) / (255.0 * std)) as f32;
+    }
+    folded.bias = bias.into_iter().map(|b| b as f32).collect();
+    folded
+}
+
+fn quantize_conv(
+    conv: &Conv,
+    input: Activation,
+    residual: Option<Activation>,
+    mut output: Activation,
+) -> Result<(QuantizedConv, Activation), &'static str> {
+    assert!(conv.batch_norm.is_none(), "fold batch norms before quantizing");
+    let per_channel = conv.weight.len() / conv.out_channels;
+    let bias = |o: usize| f64::from(conv.bias.get(o).copied().unwrap_or(0.0));
+    let mut scales = weight_scales(&conv.weight, per_channel, input.scale, bias);
+    let mut factors = vec![0; conv.out_channels];
+    if let Some(residual) = residual {
+        for (scale, factor) in scales.iter_mut().zip(&mut factors) {
+            let units = residual.scale / (input.scale * *scale);
+            if units >= 1.0 {
+                let whole = units.floor().min(MAX_RESIDUAL - 1.0);
+                *scale = residual.scale / (input.scale * whole);
+                *factor = whole as i32;
+            } else {
+                // One accumulator unit outweighs a whole step of the residual: round, there is no finer way.
+                *factor = units.round() as i32;
+            }
+        }
+    }
+    let coarsest_unit = scales.iter().fold(0.0f64, |max, &scale| max.max(input.scale * scale));
+    if output.scale < coarsest(coarsest_unit) {
+        output.scale = coarsest(coarsest_unit);
+    }
+    let ratio = |o: usize| input.scale * scales[o] / output.scale;
+    let shift = requantize::shift_for((0..conv.out_channels).map(ratio)).ok_or("its scales are out of range")?;
+
+    let taps = conv.window.kernel * conv.window.kernel;
+    let group_in = per_channel / taps;
+    let mut weights = Vec::with_capacity(conv.weight.len());
+    let mut integers = Vec::with_capacity(conv.out_channels);
+    for (o, oihw) in conv.weight.chunks_exact(per_channel).enumerate() {
+        let start = weights.len();
+        for tap in 0..taps {
+            weights.extend((0..group_in).map(|i| quantize_weight(oihw[i * taps + tap], scales[o])));
+        }
+        let sum: i64 = weights[start..].iter().map(|&w| i64::from(w)).sum();
+        let residual_zero = residual.map_or(0, |r| i64::from(r.zero_point)) * i64::from(factors[o]);
+        let unit = input.scale * scales[o];
+        let bias = (bias(o) / unit).round() as i64 - i64::from(input.zero_point) * sum - residual_zero;
+        integers.push(i32::try_from(bias).map_err(|_| "its bias does not fit 32 bits")?);
+    }
+    let quantized = QuantizedConv {
+        weights,
+        bias: integers,
+        multiplier: (0..conv.out_channels).map(|o| requantize::multiplier_for(ratio(o), shift)).collect(),
+        residual: factors,
+        shift,
+        clamp_min: if conv.relu { output.zero_point } else { i8::MIN },
+    };
+    Ok((quantized, output))
+}
+
+fn quantize_linear(linear: &Linear, input: Activation) -> Result<QuantizedLinear, &'static str> {
+    let bias = |o: usize| f64::from(linear.bias.get(o).copied().unwrap_or(0.0));
+    let scales = weight_scales(&linear.weight, linear.in_features, input.scale, bias);
+    let mut weights = Vec::with_capacity(linear.weight.len());
+    let mut integers = Vec::with_capacity(linear.out_features);
+    for (o, row) in linear.weight.chunks_exact(linear.in_features).enumerate() {
+        let start = weights.len();
+        weights.extend(row.iter().map(|&w| quantize_weight(w, scales[o])));
+        let sum: i64 = weights[start..].iter().map(|&w| i64::from(w)).sum();
+        let bias = (bias(o) / (input.scale * scales[o])).round() as i64 - i64::from(input.zero_point) * sum;
+        integers.push(i32::try_from(bias).map_err(|_| "its bias does not fit 32 bits")?);
+    }
+    let scale = scales.iter().map(|scale| (input.scale * scale) as f32).collect();
+    Ok(QuantizedLinear { weights, bias: integers, scale })
+}
+
+fn quantize_weight(weight: f32, scale: f64) -> i8 {
+    (f64::from(weight) / scale).round().clamp(-127.0, 127.0) as i8
+}
+
+/// Scale of each output channel: its largest |weight| is 127, unless its bias or its siblings need more.
+fn weight_scales(weights: &[f32], per_channel: usize, input_scale: f64, bias: impl Fn(usize) -> f64) -> Vec<f64> {
+    let mut scales: Vec<f64> = weights
+        .chunks_exact(per_channel)
+        .map(|channel| f64::from(channel.iter().fold(0.0f32, |max, w| max.max(w.abs()))) / 127.0)
+        .collect();
+    let largest = scales.iter().copied().fold(0.0, f64::max);
+    let least = if largest > 0.0 { largest * LEAST_SCALE } else { 1.0 };
+    for (o, scale) in scales.iter_mut().enumerate() {
+        *scale = scale.max(least).max(bias(o).abs() / (input_scale * MAX_BIAS));
+    }
+    scales
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Window;
+    use proptest::prelude::*;
+
+    fn pointwise(weight: Vec<f32>, bias: Vec<f32>, relu: bool) -> Conv {
+        let out_channels = bias.len();
+        Conv {
+            window: Window { kernel: 1, stride: 1, padding: 0 },
+            groups: 1,
+            in_channels: weight.len() / out_channels,
+            out_channels,
+            weight,
+            bias,
+            batch_norm: None,
+            residual: None,
+            relu,
+        }
+    }
+
+    #[test]
+    fn relu_ranges_use_all_levels() {
+        let a = Activation::covering(Range { low: 0.0, high: 5.1 });
+        assert_eq!(a.zero_point, -128);
+        assert!((a.dequantize(127) - 5.1).abs() < 1e-6 && a.dequantize(-128) == 0.0);
+        let b = Activation::covering(Range { low: -1.0, high: 3.0 });
+        assert!((b.dequantize(-128) + 1.0).abs() < b.scale && (b.dequantize(127) - 3.0).abs() < b.scale);
+        assert_eq!(Activation::covering(Range { low: 0.0, high: 0.0 }).zero_point, -128, "a dead tensor is fine");
+    }
+
+    proptest! {
+        /// A residual step is a whole number of units, exactly: the addition rounds nothing.
+        #[test]
+        fn residual_scales_match(
+            weights in prop::collection::vec(-1.0f32..1.0, 8),
+            input_scale in 1e-3f64..0.1, residual_scale in 1e-3f64..0.1,
+        ) {
+            let conv = pointwise(weights, vec![0.1, -0.2], true);
+            let input = Activation { scale: input_scale, zero_point: -128 };
+            let residual = Activation { scale: residual_scale, zero_point: 3 };
+            let output = Activation { scale: 0.1, zero_point: -128 };
+            let (q, out) = quantize_conv(&conv, input, Some(residual), output).unwrap();
+            for o in 0..2 {
+                let ratio = f64::from(q.multiplier[o]) / ((1u64 << 31) as f64 * f64::from(q.shift).exp2());
+                let step = f64::from(q.residual[o]) * ratio * out.scale;
+                prop_assert!((step / residual_scale - 1.0).abs() < 1e-5, "{step} {residual_scale}");
+            }
+        }
+    }
+
+    /// Integers give the real result to within half a step, plus what rounding the weights costs.
+    #[test]
+    fn a_layer_computes_what_it_should() {
+        let conv = pointwise(vec![0.5, -0.25, 1.0, 0.125], vec![0.3, -4.0], true);
+        let input = Activation::covering(Range { low: 0.0, high: 2.0 });
+        let output = Activation::covering(Range { low: 0.0, high: 3.0 });
+        let (q, output) = quantize_conv(&conv, input, None, output).unwrap();
+        for (a, b) in [(-128i8, -128i8), (127, -128), (-128, 127), (100, 30)] {
+            let real = [input.dequantize(a), input.dequantize(b)];
+            for o in 0..2 {
+                let acc = q.bias[o] + i32::from(q.weights[2 * o]) * i32::from(a) + i32::from(q.weights[2 * o + 1]) * i32::from(b);
+                let y = requantize::narrow(
+                    requantize::scale(acc, q.multiplier[o], q.shift), output.zero_point, q.clamp_min, 127,
+                );
+                let expected = (f64::from(conv.bias[o])
+                    + f64::from(conv.weight[2 * o]) * real[0]
+                    + f64::from(conv.weight[2 * o + 1]) * real[1])
+                    .clamp(0.0, 3.0);
+                assert!((output.dequantize(y) - expected).abs() <= 0.51 * output.scale + 0.01, "{a} {b} {o}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_dead_channel_keeps_its_bias() {
+        let conv = pointwise(vec![1.0, 0.0], vec![0.0, 1.5], false);
+        let output = Activation::covering(Range { low: -2.0, high: 2.0 });
+        let input = Activation { scale: 0.01, zero_point: 0 };
+        let (q, output) = quantize_conv(&conv, input, None, output).unwrap();
+        let y = requantize::narrow(requantize::scale(q.bias[1], q.multiplier[1], q.shift), output.zero_point, -128, 127);
+        assert!((output.dequantize(y) - 1.5).abs() <= 0.51 * output.scale);
+    }
+
+    #[test]
+    fn extreme_biases_stay_in_range() {
+        let conv = pointwise(vec![1e-30, 1e-30], vec![1e6, -1e6], false);
+        let input = Activation { scale: 1e-3, zero_point: -128 };
+        let output = Activation::covering(Range { low: -1e6, high: 1e6 });
+        let (q, _) = quantize_conv(&conv, input, None, output).unwrap();
+        assert!(q.bias.iter().all(|b| b.abs() <= 1 << 29));
+    }
+
+    #[test]
+    fn pixels_replace_normalised_values() {
+        let preprocessing = Preprocessing::imagenet(4, 4);
+        let mut conv = pointwise(vec![0.5, -1.0, 2.0], vec![0.25], false);
+        conv.in_channels = 3;
+        let folded = fold_normalization(&conv, &preprocessing);
+        let pixel = [10u8, 200, 77];
+        let value = |conv: &Conv, x: [f32; 3]| conv.bias[0] + (0..3).map(|c| conv.weight[c] * x[c]).sum::<f32>();
+        let normalised: Vec<f32> = preprocessing.normalize(&pixel);
+        let expected = value(&conv, [normalised[0], normalised[1], normalised[2]]);
+        assert!((value(&folded, pixel.map(f32::from)) - expected).abs() < 1e-4);
+    }
+}

@@ -1,0 +1,96 @@
+//! After loading, an inference allocates nothing, on no thread. One test, so that nothing else runs meanwhile.
+
+mod support;
+
+use resnext::{Frame, Model, Pool, Runner, Serial, Workers};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The system's allocator, counting every request of every thread.
+struct Counting;
+
+static REQUESTS: AtomicUsize = AtomicUsize::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: the system's allocator does the work.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        REQUESTS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        REQUESTS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's contract.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        REQUESTS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's contract.
+        unsafe { System.realloc(ptr, layout, new_size) }
+    }
+}
+
+/// Requests to the allocator while `f` runs, once it has run once to warm up.
+fn requests(mut f: impl FnMut()) -> usize {
+    f();
+    let before = REQUESTS.load(Ordering::Relaxed);
+    (0..3).for_each(|_| f());
+    REQUESTS.load(Ordering::Relaxed) - before
+}
+
+#[test]
+fn nothing_is_allocated_after_loading() {
+    let before = REQUESTS.load(Ordering::Relaxed);
+    drop(std::hint::black_box(vec![0u8; 1000]));
+    assert_eq!(REQUESTS.load(Ordering::Relaxed) - before, 2, "the allocator counts");
+
+    for (name, artifact) in [("small", support::small().bytes), ("reference", support::reference())] {
+        let model = Model::from_bytes(&artifact).unwrap();
+        let loading = requests(|| {
+            Model::from_bytes(&artifact).unwrap();
+        });
+        assert_eq!(loading, 0, "{name}: loading borrows");
+
+        let pools = [2, 4].map(|threads| Pool::new(threads).unwrap());
+        for workers in [&Serial as &dyn Workers, &pools[0], &pools[1]] {
+            let case = format!("{name}, {} threads", workers.count());
+            let mut arena = vec![0; model.arena_len()];
+            let runner = Runner::new(&model, &mut arena).unwrap().with_workers(workers);
+            check(runner, &model, &case);
+
+            #[cfg(feature = "tract")]
+            if let Some(gemm) = resnext::TractGemm::new(&model, 3 * workers.count()) {
+                let mut arena = vec![0; model.arena_len()];
+                let runner = Runner::new(&model, &mut arena).unwrap().with_workers(workers).with_tract(&gemm);
+                check(runner, &model, &format!("{case}, tract"));
+            }
+        }
+    }
+}
+
+fn check(mut runner: Runner<'_>, model: &Model<'_>, case: &str) {
+    let pixels = support::input_pixels(model, 1);
+    // Taller than wide, and larger than the input by no whole number.
+    let (width, height) = (61, 83);
+    let picture = support::picture(width, height, 2);
+    let frame = Frame::rgb8(&picture, width as u32, height as u32, width * 3).unwrap();
+    let mut logits = vec![0.0; model.class_count()];
+
+    let from_pixels = requests(|| {
+        runner.load_pixels(&pixels).unwrap();
+        runner.infer(&mut logits, &mut ()).unwrap();
+    });
+    let from_frame = requests(|| {
+        runner.load_frame(&frame).unwrap();
+        runner.infer(&mut logits, &mut ()).unwrap();
+    });
+    let top = requests(|| {
+        std::hint::black_box(resnext::top_k::<5>(&logits));
+    });
+    assert_eq!((from_pixels, from_frame, top), (0, 0, 0), "{case}: load_pixels, load_frame, top_k");
+}

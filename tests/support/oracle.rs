@@ -1,0 +1,121 @@
+//! The network again, written as its definition says: no packing, no arena, no halo, 64-bit sums.
+
+use super::builder::{Built, Layer};
+use resnext::format::{NO_TENSOR, StepKind, TensorRecord};
+use resnext::requantize::{narrow, scale};
+
+/// An activation tensor, NHWC without border.
+#[derive(Clone)]
+struct Activation<'a> {
+    record: &'a TensorRecord,
+    data: Vec<i8>,
+}
+
+impl<'a> Activation<'a> {
+    fn new(record: &'a TensorRecord) -> Self {
+        let len = record.height.get() * record.width.get() * record.channels.get();
+        Self { record, data: vec![0; len as usize] }
+    }
+
+    fn channels(&self) -> usize {
+        self.record.channels.get() as usize
+    }
+
+    fn size(&self) -> (usize, usize) {
+        (self.record.height.get() as usize, self.record.width.get() as usize)
+    }
+
+    /// The value at (`y`, `x`), which may lie on the border.
+    fn at(&self, y: isize, x: isize, channel: usize) -> i8 {
+        let (height, width) = self.size();
+        match (usize::try_from(y), usize::try_from(x)) {
+            (Ok(y), Ok(x)) if y < height && x < width => self.data[(y * width + x) * self.channels() + channel],
+            _ => self.record.fill[channel.min(3)],
+        }
+    }
+}
+
+/// Logits of `pixels`.
+pub fn logits(built: &Built, pixels: &[u8]) -> Vec<f32> {
+    let mut tensors: Vec<_> = built.tensors.iter().map(Activation::new).collect();
+    tensors[0].data = pixels.iter().map(|&pixel| (i32::from(pixel) - 128) as i8).collect();
+    for layer in &built.layers {
+        let input = &tensors[usize::from(layer.input)];
+        if layer.kind == StepKind::Linear {
+            return linear(layer, input);
+        }
+        let residual = (layer.residual != NO_TENSOR).then(|| &tensors[usize::from(layer.residual)]);
+        let mut output = Activation::new(tensors[usize::from(layer.output)].record);
+        match layer.kind {
+            StepKind::Conv => conv(layer, input, residual, &mut output),
+            StepKind::MaxPool => max_pool(layer, input, &mut output),
+            _ => global_avg_pool(layer, input, &mut output),
+        }
+        tensors[usize::from(layer.output)] = output;
+    }
+    unreachable!("the last layer is the classifier")
+}
+
+/// Calls `f(index, y, x, channel)` for every element of `output`, with the window's origin for `y` and `x`.
+fn elements(layer: &Layer, output: &mut Activation<'_>, f: impl Fn(usize, isize, isize, usize) -> i8) {
+    let ((height, width), channels) = (output.size(), output.channels());
+    let origin = |place: usize| (place * layer.stride) as isize - layer.padding as isize;
+    for y in 0..height {
+        for x in 0..width {
+            for channel in 0..channels {
+                let index = (y * width + x) * channels + channel;
+                output.data[index] = f(index, origin(y), origin(x), channel);
+            }
+        }
+    }
+}
+
+fn conv(layer: &Layer, input: &Activation<'_>, residual: Option<&Activation<'_>>, output: &mut Activation<'_>) {
+    let (group_in, group_out) = (input.channels() / layer.groups, output.channels() / layer.groups);
+    let zero_point = output.record.zero_point;
+    elements(layer, output, |index, top, left, channel| {
+        let first = channel / group_out * group_in;
+        let mut acc = i64::from(layer.bias[channel]);
+        for ky in 0..layer.kernel {
+            for kx in 0..layer.kernel {
+                for k in 0..group_in {
+                    let tap = ((channel * layer.kernel + ky) * layer.kernel + kx) * group_in + k;
+                    let value = input.at(top + ky as isize, left + kx as isize, first + k);
+                    acc += i64::from(layer.weights[tap]) * i64::from(value);
+                }
+            }
+        }
+        if let Some(residual) = residual {
+            acc += i64::from(layer.residual_factor[channel]) * i64::from(residual.data[index]);
+        }
+        let value = scale(i32::try_from(acc).expect("bounded"), layer.multiplier[channel], layer.shift);
+        narrow(value, zero_point, layer.clamp.0, layer.clamp.1)
+    });
+}
+
+fn max_pool(layer: &Layer, input: &Activation<'_>, output: &mut Activation<'_>) {
+    let kernel = 0..layer.kernel as isize;
+    elements(layer, output, |_, top, left, channel| {
+        let taps = kernel.clone().flat_map(|ky| kernel.clone().map(move |kx| (top + ky, left + kx)));
+        taps.map(|(y, x)| input.at(y, x, channel)).max().expect("a window has taps")
+    });
+}
+
+fn global_avg_pool(layer: &Layer, input: &Activation<'_>, output: &mut Activation<'_>) {
+    let zero_point = output.record.zero_point;
+    elements(layer, output, |_, _, _, channel| {
+        let values = input.data.iter().skip(channel).step_by(input.channels());
+        let sum = values.map(|&q| i32::from(q) - i32::from(input.record.zero_point)).sum();
+        narrow(scale(sum, layer.multiplier[0], layer.shift), zero_point, i8::MIN, i8::MAX)
+    });
+}
+
+fn linear(layer: &Layer, input: &Activation<'_>) -> Vec<f32> {
+    let features = input.channels();
+    let logit = |class: usize| {
+        let weights = &layer.weights[class * features..][..features];
+        let dot: i32 = weights.iter().zip(&input.data).map(|(&w, &q)| i32::from(w) * i32::from(q)).sum();
+        (layer.bias[class] + dot) as f32 * layer.scale[class]
+    };
+    (0..layer.bias.len()).map(logit).collect()
+}
