@@ -170,8 +170,10 @@ impl<'a> Model<'a> {
         if artifact.get(..MAGIC.len()) != Some(&MAGIC[..]) {
             return Err(LoadError::NotAnArtifact);
         }
-        let truncated =
-            |expected: usize| LoadError::WrongLength { expected: expected as u64, found: artifact.len() as u64 };
+        let truncated = |expected: usize| LoadError::WrongLength {
+            expected: expected as u64,
+            found: artifact.len() as u64,
+        };
         if artifact.len() < CHECKSUM_FROM {
             return Err(truncated(size_of::<Header>()));
         }
@@ -179,8 +181,7 @@ impl<'a> Model<'a> {
         if version > VERSION {
             return Err(LoadError::NewerVersion { found: version });
         }
-        let (header, _) =
-            Header::ref_from_prefix(artifact).map_err(|_| truncated(size_of::<Header>()))?;
+        let (header, _) = Header::ref_from_prefix(artifact).map_err(|_| truncated(size_of::<Header>()))?;
         if header.version != VERSION || header.header_len.get() as usize != size_of::<Header>() {
             return Err(invalid("header version or length", 0));
         }
@@ -196,14 +197,17 @@ impl<'a> Model<'a> {
         let section = |id: SectionId| -> Result<&'a [u8], LoadError> {
             let section = header.sections[id as usize];
             let (offset, len) = (section.offset.get(), section.len.get());
-            let end = offset.checked_add(len).ok_or(invalid("section length", id as usize))?;
+            let end = offset
+                .checked_add(len)
+                .ok_or(invalid("section length", id as usize))?;
             let range = usize::try_from(offset).ok().zip(usize::try_from(end).ok());
             range
-                .filter(|(start, _)| start % SECTION_ALIGN == 0)
+                .filter(|(start, _)| start.is_multiple_of(SECTION_ALIGN))
                 .and_then(|(start, end)| artifact.get(start..end))
                 .ok_or(invalid("section outside the file or misaligned", id as usize))
         };
-        let text = |id| core::str::from_utf8(section(id)?).map_err(|_| invalid("text is not UTF-8", id as usize));
+        let text =
+            |id| core::str::from_utf8(section(id)?).map_err(|_| invalid("text is not UTF-8", id as usize));
         let whole = |id: SectionId| invalid("section is not whole records", id as usize);
         let (tensors, steps) = (SectionId::Tensors, SectionId::Steps);
         let model = Self {
@@ -211,7 +215,8 @@ impl<'a> Model<'a> {
             tensors: <[TensorRecord]>::ref_from_bytes(section(tensors)?).map_err(|_| whole(tensors))?,
             steps: <[StepRecord]>::ref_from_bytes(section(steps)?).map_err(|_| whole(steps))?,
             params: section(SectionId::Params)?,
-            weights: <[i8]>::ref_from_bytes(section(SectionId::Weights)?).map_err(|_| whole(SectionId::Weights))?,
+            weights: <[i8]>::ref_from_bytes(section(SectionId::Weights)?)
+                .map_err(|_| whole(SectionId::Weights))?,
             classes: <[ClassRecord]>::ref_from_bytes(section(SectionId::Classes)?)
                 .map_err(|_| whole(SectionId::Classes))?,
             strings: text(SectionId::Strings)?,
@@ -312,7 +317,10 @@ impl<'a> Model<'a> {
     }
 
     fn tensor(&self, id: u16, step: usize) -> Result<Tensor, LoadError> {
-        let t = self.tensors.get(usize::from(id)).ok_or(invalid("step names a tensor that does not exist", step))?;
+        let t = self
+            .tensors
+            .get(usize::from(id))
+            .ok_or(invalid("step names a tensor that does not exist", step))?;
         // In range, so the casts below lose nothing; `validate` has seen every tensor.
         Ok(Tensor {
             arena_offset: t.arena_offset.get() as usize,
@@ -326,14 +334,26 @@ impl<'a> Model<'a> {
         })
     }
 
-    fn window(record: &StepRecord, input: &Tensor, output: &Tensor, index: usize) -> Result<Window, LoadError> {
+    fn window(
+        record: &StepRecord,
+        input: &Tensor,
+        output: &Tensor,
+        index: usize,
+    ) -> Result<Window, LoadError> {
         let window = Window {
             kernel: usize::from(record.kernel),
             stride: usize::from(record.stride),
             padding: usize::from(record.padding),
         };
-        if record.kernel == 0 || record.kernel > MAX_KERNEL || record.stride == 0 || window.padding > input.halo {
-            return Err(invalid("window is empty, too large or padded beyond the input's halo", index));
+        if record.kernel == 0
+            || record.kernel > MAX_KERNEL
+            || record.stride == 0
+            || window.padding > input.halo
+        {
+            return Err(invalid(
+                "window is empty, too large or padded beyond the input's halo",
+                index,
+            ));
         }
         let fits = |side: usize, out: usize| {
             let padded = side + 2 * window.padding;
@@ -384,7 +404,8 @@ impl<'a> Model<'a> {
             kernel: usize::from(record.kernel),
             groups: groups as usize,
         };
-        if !shape.in_channels.is_multiple_of(shape.groups) || !shape.out_channels.is_multiple_of(shape.groups) {
+        if !shape.in_channels.is_multiple_of(shape.groups) || !shape.out_channels.is_multiple_of(shape.groups)
+        {
             return Err(invalid("groups do not divide the channels", index));
         }
         let packed = (shape.blocks() as u64).checked_mul(shape.block_len() as u64);
@@ -457,24 +478,44 @@ impl<'a> Model<'a> {
         if !flat || input.channels != output.channels || !Self::disjoint(input, &output) {
             return Err(invalid("global average pool does not give 1×1", index));
         }
-        let multiplier = self.params::<PoolParams>(record.params_offset.get(), 1, index)?[0].multiplier.get();
+        let multiplier = self.params::<PoolParams>(record.params_offset.get(), 1, index)?[0]
+            .multiplier
+            .get();
         let shift = u32::from(record.shift);
         // Σ (q − z) of the largest tensor allowed, 4096², stays below 2³³; hold it to the accumulator's bound.
-        if multiplier < 0 || !requantize::SHIFT.contains(&shift) || input.pixels() as i64 * 255 > MAX_ACCUMULATOR {
+        if multiplier < 0
+            || !requantize::SHIFT.contains(&shift)
+            || input.pixels() as i64 * 255 > MAX_ACCUMULATOR
+        {
             return Err(invalid("global average pool out of range", index));
         }
-        Ok(GlobalAvgPool { output, multiplier, shift })
+        Ok(GlobalAvgPool {
+            output,
+            multiplier,
+            shift,
+        })
     }
 
     fn linear(&self, record: &StepRecord, input: &Tensor, index: usize) -> Result<Linear<'a>, LoadError> {
         let shape = Self::shape(record, input, index)?;
         let flat = input.pixels() == 1 && input.halo == 0 && record.kernel == 1;
-        if !flat || shape.groups != 1 || shape.out_channels != self.classes.len() || index + 1 != self.steps.len() {
-            return Err(invalid("classifier does not match the classes or is not the last step", index));
+        if !flat
+            || shape.groups != 1
+            || shape.out_channels != self.classes.len()
+            || index + 1 != self.steps.len()
+        {
+            return Err(invalid(
+                "classifier does not match the classes or is not the last step",
+                index,
+            ));
         }
         let weights = self.packed(record, &shape, index)?;
         let blocks = self.params(record.params_offset.get(), shape.blocks(), index)?;
-        Ok(Linear { shape, blocks, weights })
+        Ok(Linear {
+            shape,
+            blocks,
+            weights,
+        })
     }
 
     fn validate(&self) -> Result<(), LoadError> {
@@ -486,11 +527,13 @@ impl<'a> Model<'a> {
             validate_tensor(t, arena_len).map_err(|what| invalid(what, index))?;
         }
         for index in 0..self.classes.len() {
-            self.class(index).ok_or(invalid("class name outside the strings", index))?;
+            self.class(index)
+                .ok_or(invalid("class name outside the strings", index))?;
         }
         let input = self.input()?;
         let size = (input.height, input.width);
-        if input.channels != 3 || size != (self.recipe.crop_height as usize, self.recipe.crop_width as usize) {
+        if input.channels != 3 || size != (self.recipe.crop_height as usize, self.recipe.crop_width as usize)
+        {
             return Err(invalid("input tensor is not the cropped RGB frame", 0));
         }
         let mut macs = 0u64;
@@ -558,7 +601,7 @@ fn validate_tensor(t: &TensorRecord, arena_len: u64) -> Result<(), &'static str>
     let extent = (u64::from(t.height) + border) * (u64::from(t.width) + border) * u64::from(t.channels);
     let offset = t.arena_offset.get();
     let end = offset.checked_add(extent + crate::format::TENSOR_SLACK as u64);
-    if offset % ARENA_ALIGN as u64 != 0 || end.is_none_or(|end| end > arena_len) {
+    if !offset.is_multiple_of(ARENA_ALIGN as u64) || end.is_none_or(|end| end > arena_len) {
         return Err("tensor outside the arena or misaligned");
     }
     Ok(())

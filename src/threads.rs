@@ -101,11 +101,15 @@ impl Pool {
     /// If the system refuses to start a thread.
     pub fn new(threads: usize) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
-        let mut pool = Self { shared, threads: Vec::new() };
+        let mut pool = Self {
+            shared,
+            threads: Vec::new(),
+        };
         for index in 1..threads.max(1) {
             let shared = pool.shared.clone();
             let name = std::format!("resnext-{index}");
-            pool.threads.push(thread::Builder::new().name(name).spawn(move || shared.work())?);
+            pool.threads
+                .push(thread::Builder::new().name(name).spawn(move || shared.work())?);
         }
         Ok(pool)
     }
@@ -147,7 +151,10 @@ unsafe impl Workers for Pool {
         let wait = Wait(shared);
         shared.claim(part);
         drop(wait);
-        assert!(!shared.panicked.load(Ordering::Relaxed), "a worker thread panicked");
+        assert!(
+            !shared.panicked.load(Ordering::Relaxed),
+            "a worker thread panicked"
+        );
     }
 }
 
@@ -181,7 +188,10 @@ mod tests {
             pool.run(parts, &|part| {
                 counts[part].fetch_add(1, Ordering::Relaxed);
             });
-            assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1), "round {round}");
+            assert!(
+                counts.iter().all(|count| count.load(Ordering::Relaxed) == 1),
+                "round {round}"
+            );
         }
     }
 

@@ -73,7 +73,9 @@ pub enum EvaluateError {
     #[error(transparent)]
     Run(#[from] RunError),
     /// The baseline is another network.
-    #[error("the baseline has {baseline} classes and reads {baseline_size} pixels, the model {model} and {model_size}; give the fp32 network that the model was compiled from")]
+    #[error(
+        "the baseline has {baseline} classes and reads {baseline_size} pixels, the model {model} and {model_size}; give the fp32 network that the model was compiled from"
+    )]
     Baseline {
         /// Classes of the baseline.
         baseline: usize,
@@ -85,7 +87,9 @@ pub enum EvaluateError {
         model_size: usize,
     },
     /// No folder is named after a class.
-    #[error("no folder is named after a class of the model (found {found}); name each folder by wnid or label, such as {example}")]
+    #[error(
+        "no folder is named after a class of the model (found {found}); name each folder by wnid or label, such as {example}"
+    )]
     NoClass {
         /// Folders found.
         found: String,
@@ -128,7 +132,9 @@ pub fn evaluate(
     let truth = |folder: Option<&str>| {
         let folder = folder?;
         (0..model.class_count()).find(|&index| {
-            model.class(index).is_some_and(|class| class.id == folder || class.label.eq_ignore_ascii_case(folder))
+            model
+                .class(index)
+                .is_some_and(|class| class.id == folder || class.label.eq_ignore_ascii_case(folder))
         })
     };
     let mut skipped = Vec::new();
@@ -149,9 +155,22 @@ pub fn evaluate(
     if labelled.is_empty() {
         let mut found = samples.classes();
         found.truncate(3);
-        let found = if found.is_empty() { "no folders".to_owned() } else { found.join(", ") };
-        let example = model.class(0).map_or("", |class| if class.id.is_empty() { class.label } else { class.id });
-        return Err(EvaluateError::NoClass { found, example: example.to_owned() });
+        let found = if found.is_empty() {
+            "no folders".to_owned()
+        } else {
+            found.join(", ")
+        };
+        let example = model.class(0).map_or("", |class| {
+            if class.id.is_empty() {
+                class.label
+            } else {
+                class.id
+            }
+        });
+        return Err(EvaluateError::NoClass {
+            found,
+            example: example.to_owned(),
+        });
     }
     let labelled: Samples = labelled.into_iter().collect();
     progress.reset();
@@ -224,7 +243,11 @@ pub fn evaluate(
 /// The preprocessing that `model` carries.
 pub fn preprocessing(model: &Model<'_>) -> Preprocessing {
     let (mean, std) = model.normalization();
-    Preprocessing { recipe: *model.recipe(), mean, std }
+    Preprocessing {
+        recipe: *model.recipe(),
+        mean,
+        std,
+    }
 }
 
 /// One network's answer to one image.
@@ -239,7 +262,11 @@ impl Judged {
     fn new(logits: &[f32], truth: usize) -> Self {
         let hits = top_k::<5>(logits);
         let class = hits.first().map_or(0, |hit| hit.class);
-        Self { class, first: class == truth, in_five: hits.iter().any(|hit| hit.class == truth) }
+        Self {
+            class,
+            first: class == truth,
+            in_five: hits.iter().any(|hit| hit.class == truth),
+        }
     }
 }
 
@@ -259,7 +286,10 @@ impl Tally {
 
     fn accuracy(&self) -> Accuracy {
         let share = |count: usize| count as f64 / self.images.max(1) as f64;
-        Accuracy { top1: share(self.first), top5: share(self.in_five) }
+        Accuracy {
+            top1: share(self.first),
+            top5: share(self.in_five),
+        }
     }
 }
 
@@ -271,7 +301,14 @@ mod tests {
     fn mcnemar_is_the_binomial_tail() {
         let p = |lost, gained| {
             let (fp32, agreement, logit_sqnr_db) = (Accuracy::default(), 0.0, 0.0);
-            Comparison { fp32, agreement, lost, gained, logit_sqnr_db }.mcnemar_p()
+            Comparison {
+                fp32,
+                agreement,
+                lost,
+                gained,
+                logit_sqnr_db,
+            }
+            .mcnemar_p()
         };
         assert_eq!(p(0, 0), 1.0);
         assert!((p(3, 3) - 1.0).abs() < 1e-12);

@@ -14,7 +14,9 @@
 //! | [`emit`] | all of it → the bytes of a `.rnx` |
 //! | [`compile`] | the whole path, and a check of the result against fp32 |
 //! | [`evaluate`] | accuracy on labelled images |
+//! | [`bundled`] | photos and classes that the program carries |
 
+pub mod bundled;
 pub mod compile;
 pub mod emit;
 pub mod evaluate;

@@ -66,12 +66,14 @@ pub fn plan(network: &Network) -> Plan {
     let mut buffer_of = vec![0; values];
     for value in 0..values {
         let first = value.saturating_sub(1);
-        let inherits = value.checked_sub(1).and_then(|step| match &network.nodes[step].op {
-            Op::Conv(conv) => conv.residual.filter(|residual| {
-                last_use[residual.0] == step && places[residual.0].halo == places[value].halo
-            }),
-            _ => None,
-        });
+        let inherits = value
+            .checked_sub(1)
+            .and_then(|step| match &network.nodes[step].op {
+                Op::Conv(conv) => conv.residual.filter(|residual| {
+                    last_use[residual.0] == step && places[residual.0].halo == places[value].halo
+                }),
+                _ => None,
+            });
         match inherits {
             Some(residual) => {
                 buffer_of[value] = buffer_of[residual.0];
@@ -81,7 +83,12 @@ pub fn plan(network: &Network) -> Plan {
             }
             None => {
                 buffer_of[value] = buffers.len();
-                buffers.push(Buffer { values: vec![value], len: len(value), first, last: last_use[value] });
+                buffers.push(Buffer {
+                    values: vec![value],
+                    len: len(value),
+                    first,
+                    last: last_use[value],
+                });
             }
         }
     }
@@ -103,7 +110,13 @@ pub fn plan(network: &Network) -> Plan {
         let at = placed.partition_point(|&(start, _)| start <= offset);
         placed.insert(at, (offset, buffer));
         arena_len = arena_len.max(offset + buffer.len);
-        buffer.values.iter().for_each(|&value| places[value].offset = offset);
+        buffer
+            .values
+            .iter()
+            .for_each(|&value| places[value].offset = offset);
     }
-    Plan { places, arena_len: arena_len.next_multiple_of(ARENA_ALIGN) }
+    Plan {
+        places,
+        arena_len: arena_len.next_multiple_of(ARENA_ALIGN),
+    }
 }

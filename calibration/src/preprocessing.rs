@@ -55,9 +55,12 @@ impl Preprocessing {
         let (width, height) = (image.width, image.height);
         let frame = Frame::rgb8(&image.data, width, height, width as usize * 3).map_err(|e| e.to_string())?;
         let scratch = self.recipe.scratch_len(width, height).unwrap_or(0);
-        let mut pixels = Vec::with_capacity(self.recipe.crop_height as usize * self.recipe.crop_width as usize * 3);
+        let mut pixels =
+            Vec::with_capacity(self.recipe.crop_height as usize * self.recipe.crop_width as usize * 3);
         self.recipe
-            .run(&frame, &mut vec![0; scratch], |_, row| pixels.extend_from_slice(row))
+            .run(&frame, &mut vec![0; scratch], |_, row| {
+                pixels.extend_from_slice(row)
+            })
             .map_err(|e| e.to_string())?;
         Ok(pixels)
     }
@@ -68,7 +71,11 @@ impl Preprocessing {
         for channel in 0..3 {
             let (mean, std) = (self.mean[channel], self.std[channel]);
             planes.extend(
-                pixels.iter().skip(channel).step_by(3).map(|&p| (f32::from(p) / 255.0 - mean) / std),
+                pixels
+                    .iter()
+                    .skip(channel)
+                    .step_by(3)
+                    .map(|&p| (f32::from(p) / 255.0 - mean) / std),
             );
         }
         planes

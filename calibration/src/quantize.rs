@@ -34,13 +34,19 @@ pub struct Activation {
 
 impl Activation {
     /// The input image in pixel units: `q = pixel − 128`.
-    pub const PIXELS: Self = Self { scale: 1.0, zero_point: -128 };
+    pub const PIXELS: Self = Self {
+        scale: 1.0,
+        zero_point: -128,
+    };
 
     /// Covers `range` with 256 levels, zero exactly among them.
     pub fn covering(range: Range) -> Self {
         let span = range.high - range.low;
         if !(span.is_finite() && span > 0.0) {
-            return Self { scale: f64::from(1.0f32 / 255.0), zero_point: -128 };
+            return Self {
+                scale: f64::from(1.0f32 / 255.0),
+                zero_point: -128,
+            };
         }
         // Rounded up, so that f32 rounding never clips the range's end.
         let scale = f64::from(((span / 255.0) as f32).next_up());
@@ -111,7 +117,9 @@ pub struct QuantizedLinear {
 
 /// A layer whose numbers do not fit the integer arithmetic.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("layer {layer}: {what}; check that the weights belong to this network and that the samples are photos")]
+#[error(
+    "layer {layer}: {what}; check that the weights belong to this network and that the samples are photos"
+)]
 pub struct QuantizeError {
     /// Name of the node.
     pub layer: String,
@@ -138,7 +146,10 @@ pub fn quantize(
     let mut activations = vec![Activation::PIXELS];
     let mut layers = Vec::new();
     for (index, node) in network.nodes.iter().enumerate() {
-        let error = |what| QuantizeError { layer: node.name.clone(), what };
+        let error = |what| QuantizeError {
+            layer: node.name.clone(),
+            what,
+        };
         let input = activations[node.input.0];
         let covering = Activation::covering(ranges[index + 1]);
         let (layer, output) = match &node.op {
@@ -162,10 +173,20 @@ pub fn quantize(
                 // A mean cannot be finer than half a step of the sum.
                 output.scale = output.scale.max(coarsest(input.scale / pixels));
                 let ratio = input.scale / pixels / output.scale;
-                let shift = requantize::shift_for([ratio]).ok_or_else(|| error("the mean's scale is out of range"))?;
-                (Layer::GlobalAvgPool { multiplier: requantize::multiplier_for(ratio, shift), shift }, output)
+                let shift = requantize::shift_for([ratio])
+                    .ok_or_else(|| error("the mean's scale is out of range"))?;
+                (
+                    Layer::GlobalAvgPool {
+                        multiplier: requantize::multiplier_for(ratio, shift),
+                        shift,
+                    },
+                    output,
+                )
             }
-            Op::Linear(linear) => (Layer::Linear(quantize_linear(linear, input).map_err(error)?), Activation::PIXELS),
+            Op::Linear(linear) => (
+                Layer::Linear(quantize_linear(linear, input).map_err(error)?),
+                Activation::PIXELS,
+            ),
         };
         activations.push(output);
         layers.push(layer);
@@ -182,10 +203,15 @@ fn coarsest(unit: f64) -> f64 {
 fn fold_normalization(conv: &Conv, preprocessing: &Preprocessing) -> Conv {
     let mut folded = conv.clone();
     let taps = conv.window.kernel * conv.window.kernel;
-    let mut bias: Vec<f64> = (0..conv.out_channels).map(|o| conv.bias.get(o).copied().unwrap_or(0.0).into()).collect();
+    let mut bias: Vec<f64> = (0..conv.out_channels)
+        .map(|o| conv.bias.get(o).copied().unwrap_or(0.0).into())
+        .collect();
     for (index, weight) in folded.weight.iter_mut().enumerate() {
         let (out, channel) = (index / (conv.in_channels * taps), index / taps % conv.in_channels);
-        let (mean, std) = (f64::from(preprocessing.mean[channel]), f64::from(preprocessing.std[channel]));
+        let (mean, std) = (
+            f64::from(preprocessing.mean[channel]),
+            f64::from(preprocessing.std[channel]),
+        );
         bias[out] -= f64::from(*weight) * mean / std;
         *weight = (f64::from(*weight) / (255.0 * std)) as f32;
     }
@@ -217,12 +243,15 @@ fn quantize_conv(
             }
         }
     }
-    let coarsest_unit = scales.iter().fold(0.0f64, |max, &scale| max.max(input.scale * scale));
+    let coarsest_unit = scales
+        .iter()
+        .fold(0.0f64, |max, &scale| max.max(input.scale * scale));
     if output.scale < coarsest(coarsest_unit) {
         output.scale = coarsest(coarsest_unit);
     }
     let ratio = |o: usize| input.scale * scales[o] / output.scale;
-    let shift = requantize::shift_for((0..conv.out_channels).map(ratio)).ok_or("its scales are out of range")?;
+    let shift =
+        requantize::shift_for((0..conv.out_channels).map(ratio)).ok_or("its scales are out of range")?;
 
     let taps = conv.window.kernel * conv.window.kernel;
     let group_in = per_channel / taps;
@@ -242,7 +271,9 @@ fn quantize_conv(
     let quantized = QuantizedConv {
         weights,
         bias: integers,
-        multiplier: (0..conv.out_channels).map(|o| requantize::multiplier_for(ratio(o), shift)).collect(),
+        multiplier: (0..conv.out_channels)
+            .map(|o| requantize::multiplier_for(ratio(o), shift))
+            .collect(),
         residual: factors,
         shift,
         clamp_min: if conv.relu { output.zero_point } else { i8::MIN },
@@ -263,7 +294,11 @@ fn quantize_linear(linear: &Linear, input: Activation) -> Result<QuantizedLinear
         integers.push(i32::try_from(bias).map_err(|_| "its bias does not fit 32 bits")?);
     }
     let scale = scales.iter().map(|scale| (input.scale * scale) as f32).collect();
-    Ok(QuantizedLinear { weights, bias: integers, scale })
+    Ok(QuantizedLinear {
+        weights,
+        bias: integers,
+        scale,
+    })
 }
 
 fn quantize_weight(weight: f32, scale: f64) -> i8 {
@@ -271,7 +306,12 @@ fn quantize_weight(weight: f32, scale: f64) -> i8 {
 }
 
 /// Scale of each output channel: its largest |weight| is 127, unless its bias or its siblings need more.
-fn weight_scales(weights: &[f32], per_channel: usize, input_scale: f64, bias: impl Fn(usize) -> f64) -> Vec<f64> {
+fn weight_scales(
+    weights: &[f32],
+    per_channel: usize,
+    input_scale: f64,
+    bias: impl Fn(usize) -> f64,
+) -> Vec<f64> {
     let mut scales: Vec<f64> = weights
         .chunks_exact(per_channel)
         .map(|channel| f64::from(channel.iter().fold(0.0f32, |max, w| max.max(w.abs()))) / 127.0)
@@ -293,7 +333,11 @@ mod tests {
     fn pointwise(weight: Vec<f32>, bias: Vec<f32>, relu: bool) -> Conv {
         let out_channels = bias.len();
         Conv {
-            window: Window { kernel: 1, stride: 1, padding: 0 },
+            window: Window {
+                kernel: 1,
+                stride: 1,
+                padding: 0,
+            },
             groups: 1,
             in_channels: weight.len() / out_channels,
             out_channels,
@@ -312,7 +356,11 @@ mod tests {
         assert!((a.dequantize(127) - 5.1).abs() < 1e-6 && a.dequantize(-128) == 0.0);
         let b = Activation::covering(Range { low: -1.0, high: 3.0 });
         assert!((b.dequantize(-128) + 1.0).abs() < b.scale && (b.dequantize(127) - 3.0).abs() < b.scale);
-        assert_eq!(Activation::covering(Range { low: 0.0, high: 0.0 }).zero_point, -128, "a dead tensor is fine");
+        assert_eq!(
+            Activation::covering(Range { low: 0.0, high: 0.0 }).zero_point,
+            -128,
+            "a dead tensor is fine"
+        );
     }
 
     proptest! {
@@ -345,15 +393,23 @@ mod tests {
         for (a, b) in [(-128i8, -128i8), (127, -128), (-128, 127), (100, 30)] {
             let real = [input.dequantize(a), input.dequantize(b)];
             for o in 0..2 {
-                let acc = q.bias[o] + i32::from(q.weights[2 * o]) * i32::from(a) + i32::from(q.weights[2 * o + 1]) * i32::from(b);
+                let acc = q.bias[o]
+                    + i32::from(q.weights[2 * o]) * i32::from(a)
+                    + i32::from(q.weights[2 * o + 1]) * i32::from(b);
                 let y = requantize::narrow(
-                    requantize::scale(acc, q.multiplier[o], q.shift), output.zero_point, q.clamp_min, 127,
+                    requantize::scale(acc, q.multiplier[o], q.shift),
+                    output.zero_point,
+                    q.clamp_min,
+                    127,
                 );
                 let expected = (f64::from(conv.bias[o])
                     + f64::from(conv.weight[2 * o]) * real[0]
                     + f64::from(conv.weight[2 * o + 1]) * real[1])
                     .clamp(0.0, 3.0);
-                assert!((output.dequantize(y) - expected).abs() <= 0.51 * output.scale + 0.01, "{a} {b} {o}");
+                assert!(
+                    (output.dequantize(y) - expected).abs() <= 0.51 * output.scale + 0.01,
+                    "{a} {b} {o}"
+                );
             }
         }
     }
@@ -362,16 +418,27 @@ mod tests {
     fn a_dead_channel_keeps_its_bias() {
         let conv = pointwise(vec![1.0, 0.0], vec![0.0, 1.5], false);
         let output = Activation::covering(Range { low: -2.0, high: 2.0 });
-        let input = Activation { scale: 0.01, zero_point: 0 };
+        let input = Activation {
+            scale: 0.01,
+            zero_point: 0,
+        };
         let (q, output) = quantize_conv(&conv, input, None, output).unwrap();
-        let y = requantize::narrow(requantize::scale(q.bias[1], q.multiplier[1], q.shift), output.zero_point, -128, 127);
+        let y = requantize::narrow(
+            requantize::scale(q.bias[1], q.multiplier[1], q.shift),
+            output.zero_point,
+            -128,
+            127,
+        );
         assert!((output.dequantize(y) - 1.5).abs() <= 0.51 * output.scale);
     }
 
     #[test]
     fn extreme_biases_stay_in_range() {
         let conv = pointwise(vec![1e-30, 1e-30], vec![1e6, -1e6], false);
-        let input = Activation { scale: 1e-3, zero_point: -128 };
+        let input = Activation {
+            scale: 1e-3,
+            zero_point: -128,
+        };
         let output = Activation::covering(Range { low: -1e6, high: 1e6 });
         let (q, _) = quantize_conv(&conv, input, None, output).unwrap();
         assert!(q.bias.iter().all(|b| b.abs() <= 1 << 29));
@@ -384,7 +451,8 @@ mod tests {
         conv.in_channels = 3;
         let folded = fold_normalization(&conv, &preprocessing);
         let pixel = [10u8, 200, 77];
-        let value = |conv: &Conv, x: [f32; 3]| conv.bias[0] + (0..3).map(|c| conv.weight[c] * x[c]).sum::<f32>();
+        let value =
+            |conv: &Conv, x: [f32; 3]| conv.bias[0] + (0..3).map(|c| conv.weight[c] * x[c]).sum::<f32>();
         let normalised: Vec<f32> = preprocessing.normalize(&pixel);
         let expected = value(&conv, [normalised[0], normalised[1], normalised[2]]);
         assert!((value(&folded, pixel.map(f32::from)) - expected).abs() < 1e-4);

@@ -179,13 +179,12 @@ impl ConvTask<'_> {
         assert!(output.channels == conv.shape.out_channels);
         assert!(out.pixels.start < out.pixels.end && out.pixels.end <= output.pixels());
         assert!(out.base == output.pixel_offset(out.pixels.start));
-        assert!(
-            out.base + out.data.len() == output.pixel_offset(out.pixels.end - 1) + output.channels
-        );
+        assert!(out.base + out.data.len() == output.pixel_offset(out.pixels.end - 1) + output.channels);
         if let Residual::From(tensor, data) = self.residual {
             assert!(data.len() >= tensor.extent());
             assert!(
-                (tensor.height, tensor.width, tensor.channels) == (output.height, output.width, output.channels)
+                (tensor.height, tensor.width, tensor.channels)
+                    == (output.height, output.width, output.channels)
             );
         }
     }
@@ -212,7 +211,11 @@ impl ConvTask<'_> {
         let shape = &self.conv.shape;
         let first = block * LANES;
         match shape.layout() {
-            Layout::Dense => BlockChannels { input: 0, output: first, count: LANES.min(shape.out_channels - first) },
+            Layout::Dense => BlockChannels {
+                input: 0,
+                output: first,
+                count: LANES.min(shape.out_channels - first),
+            },
             Layout::PerGroup => {
                 let per_group = shape.blocks_per_group();
                 let (group, part) = (block / per_group, block % per_group);
@@ -222,7 +225,11 @@ impl ConvTask<'_> {
                     count: LANES.min(shape.group_out() - part * LANES),
                 }
             }
-            Layout::Paired8 | Layout::Quad4 => BlockChannels { input: first, output: first, count: LANES },
+            Layout::Paired8 | Layout::Quad4 => BlockChannels {
+                input: first,
+                output: first,
+                count: LANES,
+            },
         }
     }
 }
@@ -255,7 +262,11 @@ impl LinearTask<'_> {
 }
 
 /// Dequantizes one block of accumulators. In one place, so that every kernel rounds alike.
-fn dequantize(accumulators: &[i32; crate::format::LANES], block: &crate::format::LinearBlock, logits: &mut [f32]) {
+fn dequantize(
+    accumulators: &[i32; crate::format::LANES],
+    block: &crate::format::LinearBlock,
+    logits: &mut [f32],
+) {
     for ((logit, &acc), scale) in logits.iter_mut().zip(accumulators).zip(&block.scale) {
         *logit = acc as f32 * scale.get();
     }

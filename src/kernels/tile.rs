@@ -46,7 +46,14 @@ pub(super) trait Lanes: Copy {
     unsafe fn quad<const MR: usize>(self, acc: &mut [Self::Acc; MR], a: &[*const i8; MR], w: *const i8);
 
     /// Requantizes 16 lanes and writes 16 bytes to `out`; adds the 16 bytes at `residual` unless it is null.
-    unsafe fn finish(self, acc: Self::Acc, block: *const Block, residual: *const i8, rq: &Requantize, out: *mut i8);
+    unsafe fn finish(
+        self,
+        acc: Self::Acc,
+        block: *const Block,
+        residual: *const i8,
+        rq: &Requantize,
+        out: *mut i8,
+    );
 
     /// The accumulators in lane order.
     unsafe fn accumulators(self, acc: Self::Acc) -> [i32; LANES];
@@ -91,7 +98,10 @@ pub(super) unsafe fn conv<L: Lanes>(lanes: L, task: &ConvTask<'_>, out: &mut Out
     let layout = conv.shape.layout();
     let mut segments = [0usize; MAX_KERNEL * MAX_KERNEL];
     let segments = &mut segments[..conv.shape.segments()];
-    segments.iter_mut().enumerate().for_each(|(s, offset)| *offset = task.segment_offset(s));
+    segments
+        .iter_mut()
+        .enumerate()
+        .for_each(|(s, offset)| *offset = task.segment_offset(s));
     let tile = Tile {
         lanes,
         layout,
@@ -99,14 +109,22 @@ pub(super) unsafe fn conv<L: Lanes>(lanes: L, task: &ConvTask<'_>, out: &mut Out
         k_groups: conv.shape.k_groups(),
         requantize: Requantize::new(conv),
     };
-    let (input, weights, data) = (task.input_data.as_ptr(), conv.weights.as_ptr(), out.data.as_mut_ptr());
+    let (input, weights, data) = (
+        task.input_data.as_ptr(),
+        conv.weights.as_ptr(),
+        out.data.as_mut_ptr(),
+    );
     let (residual, residual_tensor) = match task.residual {
         Residual::None => (core::ptr::null(), output),
         Residual::InPlace => (data.cast_const(), output),
         Residual::From(tensor, data) => (data.as_ptr(), tensor),
     };
     let in_place = matches!(task.residual, Residual::InPlace);
-    let mut offsets = Offsets { window: [0; RUN], output: [0; RUN], residual: [0; RUN] };
+    let mut offsets = Offsets {
+        window: [0; RUN],
+        output: [0; RUN],
+        residual: [0; RUN],
+    };
     let mut pixel = out.pixels.start;
     while pixel < out.pixels.end {
         let run = RUN.min(out.pixels.end - pixel);
@@ -114,7 +132,11 @@ pub(super) unsafe fn conv<L: Lanes>(lanes: L, task: &ConvTask<'_>, out: &mut Out
         for i in 0..run {
             offsets.window[i] = task.window_offset(y, x);
             offsets.output[i] = output.offset(y, x) - out.base;
-            offsets.residual[i] = if in_place { offsets.output[i] } else { residual_tensor.offset(y, x) };
+            offsets.residual[i] = if in_place {
+                offsets.output[i]
+            } else {
+                residual_tensor.offset(y, x)
+            };
             x += 1;
             if x == output.width {
                 (y, x) = (y + 1, 0);
@@ -131,7 +153,11 @@ pub(super) unsafe fn conv<L: Lanes>(lanes: L, task: &ConvTask<'_>, out: &mut Out
                     input: input.add(channels.input),
                     weights: weights.add(index * conv.shape.block_len()),
                     block,
-                    residual: if residual.is_null() { residual } else { residual.add(channels.output) },
+                    residual: if residual.is_null() {
+                        residual
+                    } else {
+                        residual.add(channels.output)
+                    },
                     output: data.add(channels.output),
                     count: channels.count,
                 };
@@ -191,7 +217,8 @@ impl<L: Lanes> Tile<'_, L> {
         // SAFETY: the caller's contract: pointers of `operands` plus offsets of pixels `row..row + MR` are
         // in bounds for a whole window, and for `count` channels of output and residual.
         unsafe {
-            let window: [*const i8; MR] = core::array::from_fn(|r| operands.input.add(offsets.window[row + r]));
+            let window: [*const i8; MR] =
+                core::array::from_fn(|r| operands.input.add(offsets.window[row + r]));
             let mut acc = [self.lanes.start((&raw const (*operands.block).bias).cast()); MR];
             let mut w = operands.weights;
             for &segment in self.segments {
@@ -210,7 +237,8 @@ impl<L: Lanes> Tile<'_, L> {
                     false => operands.residual.add(offsets.residual[row + r]),
                 };
                 if operands.count == LANES {
-                    self.lanes.finish(acc, operands.block, residual, &self.requantize, out);
+                    self.lanes
+                        .finish(acc, operands.block, residual, &self.requantize, out);
                 } else {
                     self.finish_partial(acc, operands, residual, out);
                 }
@@ -229,7 +257,8 @@ impl<L: Lanes> Tile<'_, L> {
                 core::ptr::copy_nonoverlapping(residual, input.as_mut_ptr(), operands.count);
                 from = input.as_ptr();
             }
-            self.lanes.finish(acc, operands.block, from, &self.requantize, result.as_mut_ptr());
+            self.lanes
+                .finish(acc, operands.block, from, &self.requantize, result.as_mut_ptr());
             core::ptr::copy_nonoverlapping(result.as_ptr(), out, operands.count);
         }
     }
@@ -239,15 +268,31 @@ impl<L: Lanes> Tile<'_, L> {
 ///
 /// `task.check()` holds, and the CPU has the instruction set of `lanes`.
 #[inline(always)]
-pub(super) unsafe fn linear<L: Lanes>(lanes: L, task: &LinearTask<'_>, blocks: Range<usize>, logits: &mut [f32]) {
+pub(super) unsafe fn linear<L: Lanes>(
+    lanes: L,
+    task: &LinearTask<'_>,
+    blocks: Range<usize>,
+    logits: &mut [f32],
+) {
     let shape = &task.linear.shape;
     let weights = task.linear.weights.chunks_exact(shape.block_len());
-    let all = task.linear.blocks.iter().zip(weights).skip(blocks.start).take(blocks.len());
+    let all = task
+        .linear
+        .blocks
+        .iter()
+        .zip(weights)
+        .skip(blocks.start)
+        .take(blocks.len());
     for ((block, weights), logits) in all.zip(logits.chunks_mut(LANES)) {
         // SAFETY: `check` has established the features and their slack; `weights` is one whole block.
         let acc = unsafe {
             let mut acc = [lanes.start(block.bias.as_ptr().cast())];
-            lanes.broadcast(&mut acc, &[task.input_data.as_ptr()], weights.as_ptr(), shape.k_groups());
+            lanes.broadcast(
+                &mut acc,
+                &[task.input_data.as_ptr()],
+                weights.as_ptr(),
+                shape.k_groups(),
+            );
             lanes.accumulators(acc[0])
         };
         dequantize(&acc, block, logits);

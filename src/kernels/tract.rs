@@ -108,10 +108,21 @@ impl TractGemm {
                 _ => None,
             })
             .collect();
-        let longest = layers.iter().flatten().map(|layer| layer.panel_lines).max().unwrap_or(0);
+        let longest = layers
+            .iter()
+            .flatten()
+            .map(|layer| layer.panel_lines)
+            .max()
+            .unwrap_or(0);
         let scratch = || (vec![Line([0; 64]); longest], Accumulators([[0; LANES]; TILE]));
-        let scratch = (0..parts.max(1)).map(|_| Scratch(UnsafeCell::new(scratch()))).collect();
-        Some(Self { kernel, layers, scratch })
+        let scratch = (0..parts.max(1))
+            .map(|_| Scratch(UnsafeCell::new(scratch())))
+            .collect();
+        Some(Self {
+            kernel,
+            layers,
+            scratch,
+        })
     }
 
     /// Name of the kernel that runs step `index`, if it is one of tract's.
@@ -129,7 +140,13 @@ impl TractGemm {
     /// # Safety
     ///
     /// No other call with the same `part` is under way.
-    pub(crate) unsafe fn conv(&self, index: usize, part: usize, task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
+    pub(crate) unsafe fn conv(
+        &self,
+        index: usize,
+        part: usize,
+        task: &ConvTask<'_>,
+        out: &mut OutputChunk<'_>,
+    ) {
         let Some(layer) = &self.layers[index] else { return };
         task.check(out);
         let conv = task.conv;
@@ -165,7 +182,10 @@ impl TractGemm {
                 let start = window + task.segment_offset(segment);
                 let input = &task.input_data[start..start + shape.k_groups() * K_GROUP];
                 let panel = &mut panel[segment * shape.k_groups() * PANEL_UNIT..];
-                for (group, unit) in input.chunks_exact(K_GROUP).zip(panel.chunks_exact_mut(PANEL_UNIT)) {
+                for (group, unit) in input
+                    .chunks_exact(K_GROUP)
+                    .zip(panel.chunks_exact_mut(PANEL_UNIT))
+                {
                     self.kernel.pack_group(group, column, unit);
                 }
             }
@@ -173,7 +193,14 @@ impl TractGemm {
     }
 
     /// 8 channels × 8 pixels of accumulators into half of the tile.
-    fn multiply(&self, k: usize, weights: *const Line, pixels: &[Line], tile: &mut Accumulators, half: usize) {
+    fn multiply(
+        &self,
+        k: usize,
+        weights: *const Line,
+        pixels: &[Line],
+        tile: &mut Accumulators,
+        half: usize,
+    ) {
         assert!(k * TILE <= size_of_val(pixels));
         let row = size_of::<i32>() as isize;
         let store = OutputStoreKer {
@@ -184,7 +211,12 @@ impl TractGemm {
         };
         (self.kernel.call)(&[
             FusedKerSpec::Clear,
-            FusedKerSpec::AddMatMul { k, pa: weights.cast(), pb: pixels.as_ptr().cast(), packing: 1 },
+            FusedKerSpec::AddMatMul {
+                k,
+                pa: weights.cast(),
+                pb: pixels.as_ptr().cast(),
+                packing: 1,
+            },
             FusedKerSpec::Store(store),
             FusedKerSpec::Done,
         ]);
@@ -195,7 +227,11 @@ impl Kernel {
     /// Puts 4 consecutive k of row or column `index` into a panel's unit.
     fn pack_group(self, group: &[i8], index: usize, unit: &mut [u8]) {
         for (k, &value) in group.iter().enumerate() {
-            let place = if self.interleaved { index * K_GROUP + k } else { k * TILE + index };
+            let place = if self.interleaved {
+                index * K_GROUP + k
+            } else {
+                k * TILE + index
+            };
             unit[place] = value as u8;
         }
     }
@@ -207,7 +243,10 @@ impl Layer {
         // One unit more than the data: tract's loops load ahead.
         let panel_lines = ((units + 1) * PANEL_UNIT).div_ceil(size_of::<Line>());
         let mut panels = vec![Line([0; 64]); 2 * conv.shape.blocks() * panel_lines];
-        let halves = panels.as_mut_slice().as_mut_bytes().chunks_exact_mut(panel_lines * size_of::<Line>());
+        let halves = panels
+            .as_mut_slice()
+            .as_mut_bytes()
+            .chunks_exact_mut(panel_lines * size_of::<Line>());
         for (index, panel) in halves.enumerate() {
             let block = &conv.weights[index / 2 * conv.shape.block_len()..][..conv.shape.block_len()];
             for (unit, panel) in block.chunks_exact(UNIT).zip(panel.chunks_exact_mut(PANEL_UNIT)) {
@@ -217,7 +256,11 @@ impl Layer {
                 }
             }
         }
-        Self { panels, panel_lines, k: units * K_GROUP }
+        Self {
+            panels,
+            panel_lines,
+            k: units * K_GROUP,
+        }
     }
 }
 

@@ -2,7 +2,11 @@
 //!
 //! The small artifact is made here from [`resnext::format`] and [`resnext::pack`] alone, so that the runtime
 //! is tested against the format's documentation and not against the compiler that usually writes it.
-#![allow(dead_code, unreachable_pub, reason = "every test binary uses a part of this module")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "every test binary uses a part of this module"
+)]
 
 pub mod builder;
 #[cfg(unix)]
@@ -68,7 +72,8 @@ pub fn reference_path() -> PathBuf {
 /// The bundled artifact: a trained network, compiled by `resnext compile`.
 pub fn reference() -> Vec<u8> {
     let path = reference_path();
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; see models/reference/README.md", path.display()))
+    std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; see models/reference/README.md", path.display()))
 }
 
 /// Sets the checksum to what the bytes have, as an attacker or a faulty compiler would.
@@ -83,7 +88,10 @@ pub fn fix_checksum(artifact: &mut [u8]) {
 pub fn infer(model: &Model<'_>, pixels: &[u8], kernels: Kernels, workers: &dyn Workers) -> Vec<f32> {
     let mut arena = vec![0; model.arena_len()];
     let mut logits = vec![0.0; model.class_count()];
-    let mut runner = Runner::new(model, &mut arena).unwrap().with_kernels(kernels).with_workers(workers);
+    let mut runner = Runner::new(model, &mut arena)
+        .unwrap()
+        .with_kernels(kernels)
+        .with_workers(workers);
     runner.load_pixels(pixels).unwrap();
     runner.infer(&mut logits, &mut ()).unwrap();
     logits

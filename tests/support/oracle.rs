@@ -14,7 +14,10 @@ struct Activation<'a> {
 impl<'a> Activation<'a> {
     fn new(record: &'a TensorRecord) -> Self {
         let len = record.height.get() * record.width.get() * record.channels.get();
-        Self { record, data: vec![0; len as usize] }
+        Self {
+            record,
+            data: vec![0; len as usize],
+        }
     }
 
     fn channels(&self) -> usize {
@@ -22,14 +25,19 @@ impl<'a> Activation<'a> {
     }
 
     fn size(&self) -> (usize, usize) {
-        (self.record.height.get() as usize, self.record.width.get() as usize)
+        (
+            self.record.height.get() as usize,
+            self.record.width.get() as usize,
+        )
     }
 
     /// The value at (`y`, `x`), which may lie on the border.
     fn at(&self, y: isize, x: isize, channel: usize) -> i8 {
         let (height, width) = self.size();
         match (usize::try_from(y), usize::try_from(x)) {
-            (Ok(y), Ok(x)) if y < height && x < width => self.data[(y * width + x) * self.channels() + channel],
+            (Ok(y), Ok(x)) if y < height && x < width => {
+                self.data[(y * width + x) * self.channels() + channel]
+            }
             _ => self.record.fill[channel.min(3)],
         }
     }
@@ -38,7 +46,10 @@ impl<'a> Activation<'a> {
 /// Logits of `pixels`.
 pub fn logits(built: &Built, pixels: &[u8]) -> Vec<f32> {
     let mut tensors: Vec<_> = built.tensors.iter().map(Activation::new).collect();
-    tensors[0].data = pixels.iter().map(|&pixel| (i32::from(pixel) - 128) as i8).collect();
+    tensors[0].data = pixels
+        .iter()
+        .map(|&pixel| (i32::from(pixel) - 128) as i8)
+        .collect();
     for layer in &built.layers {
         let input = &tensors[usize::from(layer.input)];
         if layer.kind == StepKind::Linear {
@@ -70,7 +81,12 @@ fn elements(layer: &Layer, output: &mut Activation<'_>, f: impl Fn(usize, isize,
     }
 }
 
-fn conv(layer: &Layer, input: &Activation<'_>, residual: Option<&Activation<'_>>, output: &mut Activation<'_>) {
+fn conv(
+    layer: &Layer,
+    input: &Activation<'_>,
+    residual: Option<&Activation<'_>>,
+    output: &mut Activation<'_>,
+) {
     let (group_in, group_out) = (input.channels() / layer.groups, output.channels() / layer.groups);
     let zero_point = output.record.zero_point;
     elements(layer, output, |index, top, left, channel| {
@@ -88,7 +104,11 @@ fn conv(layer: &Layer, input: &Activation<'_>, residual: Option<&Activation<'_>>
         if let Some(residual) = residual {
             acc += i64::from(layer.residual_factor[channel]) * i64::from(residual.data[index]);
         }
-        let value = scale(i32::try_from(acc).expect("bounded"), layer.multiplier[channel], layer.shift);
+        let value = scale(
+            i32::try_from(acc).expect("bounded"),
+            layer.multiplier[channel],
+            layer.shift,
+        );
         narrow(value, zero_point, layer.clamp.0, layer.clamp.1)
     });
 }
@@ -96,8 +116,12 @@ fn conv(layer: &Layer, input: &Activation<'_>, residual: Option<&Activation<'_>>
 fn max_pool(layer: &Layer, input: &Activation<'_>, output: &mut Activation<'_>) {
     let kernel = 0..layer.kernel as isize;
     elements(layer, output, |_, top, left, channel| {
-        let taps = kernel.clone().flat_map(|ky| kernel.clone().map(move |kx| (top + ky, left + kx)));
-        taps.map(|(y, x)| input.at(y, x, channel)).max().expect("a window has taps")
+        let taps = kernel
+            .clone()
+            .flat_map(|ky| kernel.clone().map(move |kx| (top + ky, left + kx)));
+        taps.map(|(y, x)| input.at(y, x, channel))
+            .max()
+            .expect("a window has taps")
     });
 }
 
@@ -105,8 +129,15 @@ fn global_avg_pool(layer: &Layer, input: &Activation<'_>, output: &mut Activatio
     let zero_point = output.record.zero_point;
     elements(layer, output, |_, _, _, channel| {
         let values = input.data.iter().skip(channel).step_by(input.channels());
-        let sum = values.map(|&q| i32::from(q) - i32::from(input.record.zero_point)).sum();
-        narrow(scale(sum, layer.multiplier[0], layer.shift), zero_point, i8::MIN, i8::MAX)
+        let sum = values
+            .map(|&q| i32::from(q) - i32::from(input.record.zero_point))
+            .sum();
+        narrow(
+            scale(sum, layer.multiplier[0], layer.shift),
+            zero_point,
+            i8::MIN,
+            i8::MAX,
+        )
     });
 }
 
@@ -114,7 +145,11 @@ fn linear(layer: &Layer, input: &Activation<'_>) -> Vec<f32> {
     let features = input.channels();
     let logit = |class: usize| {
         let weights = &layer.weights[class * features..][..features];
-        let dot: i32 = weights.iter().zip(&input.data).map(|(&w, &q)| i32::from(w) * i32::from(q)).sum();
+        let dot: i32 = weights
+            .iter()
+            .zip(&input.data)
+            .map(|(&w, &q)| i32::from(w) * i32::from(q))
+            .sum();
         (layer.bias[class] + dot) as f32 * layer.scale[class]
     };
     (0..layer.bias.len()).map(logit).collect()

@@ -10,6 +10,7 @@ use crate::statistics::{Times, milliseconds};
 use crate::workspace::Workspace;
 use resnext::{Model, Probe, Runner, Step, Tensor};
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -20,8 +21,8 @@ use std::time::{Duration, Instant};
 /// Runs the model on a fixed input, first to warm up and then to measure.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-What is measured is the inference alone, from the loaded input tensor to the logits. Decoding, resizing and
-loading the input are not part of it. Percentiles are nearest-rank; frames and GMAC per second follow from the
+What is measured is the inference alone, from the loaded input tensor to the logits; decoding, resizing and \
+loading the input are not part of it. Percentiles are nearest-rank. Frames and GMAC per second follow from the \
 median. Exactly W + R inferences are run.
 
 Examples:
@@ -29,9 +30,9 @@ Examples:
   resnext bench model.rnx --threads 1 --profile     which layers take the time?
   resnext bench model.rnx --kernels tract --json    compare with tract-linalg's kernels
 
-JSON: threads, warmup, runs, ms: {p50, p90, p99, min}, fps, arena_bytes, model_bytes, peak_rss_bytes,
-steady_state_allocations, isa, kernels: {NAME: LAYERS}, gmac, gmac_per_s, and with --profile
-profile: [{name, ms, share, gmac_per_s, kernel, output}]. `peak_rss_bytes` is null where the system does not say.")]
+JSON: threads, warmup, runs, ms: {p50, p90, p99, min}, fps, arena_bytes, model_bytes, peak_rss_bytes (null where \
+the system does not say), steady_state_allocations, isa, kernels: {NAME: LAYERS}, gmac, gmac_per_s; with \
+--profile also profile: [{name, ms, share, gmac_per_s, kernel, output}].")]
 pub(crate) struct Args {
     /// Model to run
     #[arg(value_name = "MODEL.rnx")]
@@ -326,7 +327,9 @@ impl fmt::Display for Report {
         match &self.profile {
             None => {
                 let mut table = Table::new([Column::text("kernel"), Column::number("layers")], width);
-                for (kernel, layers) in &self.kernels {
+                let mut kernels: Vec<_> = self.kernels.iter().collect();
+                kernels.sort_by_key(|&(_, &layers)| Reverse(layers));
+                for (kernel, layers) in kernels {
                     table.row([(*kernel).to_owned(), layers.to_string()]);
                 }
                 write!(f, "{table}")
@@ -349,11 +352,19 @@ impl Report {
             Column::number("GMAC/s"),
         ];
         let mut table = Table::new(columns, width);
-        for (&kernel, count) in &self.kernels {
-            let of_kernel = || layers.iter().filter(|layer| layer.kernel == kernel);
-            let ms = of_kernel().map(|layer| layer.ms).sum();
-            let share = of_kernel().map(|layer| layer.share).sum();
-            let macs = of_kernel().map(|layer| layer.macs).sum::<u64>();
+        let mut kernels: Vec<_> = self
+            .kernels
+            .iter()
+            .map(|(&kernel, &count)| {
+                let of_kernel = || layers.iter().filter(|layer| layer.kernel == kernel);
+                let ms = of_kernel().map(|layer| layer.ms).sum::<f64>();
+                let share = of_kernel().map(|layer| layer.share).sum();
+                let macs = of_kernel().map(|layer| layer.macs).sum::<u64>();
+                (kernel, count, ms, share, macs)
+            })
+            .collect();
+        kernels.sort_by(|a, b| b.2.total_cmp(&a.2));
+        for (kernel, count, ms, share, macs) in kernels {
             let rate = (macs > 0).then(|| per_second(macs as f64 / 1e9, ms));
             let [ms, share, rate] = numbers(ms, share, rate);
             table.row([kernel.to_owned(), count.to_string(), ms, share, rate]);

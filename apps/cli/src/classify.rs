@@ -26,16 +26,16 @@ const BAR: usize = 20;
 /// exit status is then 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Images are JPEG or PNG files of any size; the model says how to resize and crop them. An EXIF orientation is
-not applied, as it was not when the accuracy was measured.
+Images are JPEG or PNG files of any size; the model says how to resize and crop them. An EXIF orientation is not \
+applied, as it was not when the accuracy was measured.
 
 Examples:
   resnext classify model.rnx photo.jpg
   resnext classify model.rnx photos/*.jpg --top-k 1
   resnext classify model.rnx photo.jpg --json | jq -r '.[0].top[0].label'
 
-JSON: [{image, top: [{class, label, probability}]}]. `class` is the identifier (wnid) of the class, or its index
-if the model has none; probabilities are fractions of 1.")]
+JSON: [{image, top: [{class, label, probability}]}]. The class is its identifier (for ImageNet the wnid), or its \
+index if the model has no identifiers; probabilities are fractions of 1.")]
 pub(crate) struct Args {
     /// Model to use
     #[arg(value_name = "MODEL.rnx")]

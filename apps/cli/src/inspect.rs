@@ -16,8 +16,8 @@ use std::path::PathBuf;
 /// Size, input, classes, every step with its shapes and quantization, and where the model came from.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-In the table of steps, `k/s/g` is window, stride and cardinality (`g` left out if 1), and scale and zero are those
-of the step's output: real = scale × (q − zero). A narrow terminal shows fewer columns; --json has everything.
+In the table of steps, k/s/g is window, stride and cardinality (if not 1). Scale and zero are those of the \
+step's output: real = scale × (q − zero). A narrow terminal shows fewer columns; --json has everything.
 
 Examples:
   resnext inspect model.rnx
@@ -186,7 +186,7 @@ impl<'a> StepRow<'a> {
                 (op, Some(conv.window), Some(conv.shape), conv.weights.len())
             }
             Op::MaxPool(pool) => ("max pool", Some(pool.window), None, 0),
-            Op::GlobalAvgPool(_) => ("mean", None, None, 0),
+            Op::GlobalAvgPool(_) => ("avg pool", None, None, 0),
             Op::Linear(linear) => ("linear", None, Some(linear.shape), linear.weights.len()),
         };
         Self {
@@ -336,6 +336,14 @@ impl Report<'_> {
             ]);
         }
         table
+    }
+}
+
+fn scale(scale: f32) -> String {
+    if scale < 1e-3 {
+        format!("{scale:.2e}")
+    } else {
+        format!("{scale:.6}")
     }
 }
 

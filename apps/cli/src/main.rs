@@ -7,14 +7,22 @@ mod args;
 mod artifact;
 mod bench;
 mod classify;
+#[cfg(feature = "compile")]
+mod compile;
+#[cfg(feature = "compile")]
+mod demo;
 mod error;
+#[cfg(feature = "compile")]
+mod eval;
 mod inspect;
 mod memory;
 mod output;
 mod photo;
+#[cfg(feature = "compile")]
+mod source;
 mod statistics;
 mod workspace;
-#[cfg_attr(not(test), expect(dead_code, reason = "`compile` and `eval` write files"))]
+#[cfg(feature = "compile")]
 mod write;
 
 use clap::{Parser, Subcommand};
@@ -47,6 +55,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    #[cfg(feature = "compile")]
+    Demo(demo::Args),
+    #[cfg(feature = "compile")]
+    Compile(compile::Args),
+    #[cfg(feature = "compile")]
+    Eval(eval::Args),
     Classify(classify::Args),
     Bench(bench::Args),
     Inspect(inspect::Args),
@@ -54,6 +68,12 @@ enum Verb {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
+        #[cfg(feature = "compile")]
+        Verb::Demo(args) => demo::run(&args),
+        #[cfg(feature = "compile")]
+        Verb::Compile(args) => compile::run(&args),
+        #[cfg(feature = "compile")]
+        Verb::Eval(args) => eval::run(&args),
         Verb::Classify(args) => classify::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Inspect(args) => inspect::run(&args),

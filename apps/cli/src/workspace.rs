@@ -72,14 +72,15 @@ fn kernels(choice: KernelChoice) -> Result<Kernels, Error> {
         KernelChoice::Tract => {
             return Err(unusable(
                 choice,
-                "this resnext was built without tract",
-                "--features tract to build with, or ",
+                "not in this build of resnext",
+                "build with --features tract, or ",
             ));
         }
         named => named.name(),
     };
     let found = Kernels::available().find(|kernels| kernels.isa() == isa);
-    found.ok_or_else(|| unusable(choice, "this CPU does not have them", ""))
+    let arch = std::env::consts::ARCH;
+    found.ok_or_else(|| unusable(choice, &format!("this {arch} CPU cannot run them"), ""))
 }
 
 #[cfg(feature = "tract")]
@@ -96,16 +97,13 @@ fn tract(model: &Model<'_>, threads: usize) -> Result<resnext::TractGemm, Error>
     })
 }
 
-fn unusable(choice: KernelChoice, why: &str, instead: &str) -> Error {
+fn unusable(choice: KernelChoice, why: &str, remedy: &str) -> Error {
     let mut choices = String::from("auto, native");
     for kernels in Kernels::available() {
         choices = choices + ", " + kernels.isa();
     }
     Error::new(
         format_args!("--kernels {}", choice.name()),
-        format_args!(
-            "{why} ({}); use {instead}one of {choices}",
-            std::env::consts::ARCH
-        ),
+        format_args!("{why}; {remedy}use one of {choices}"),
     )
 }

@@ -82,5 +82,19 @@ pub fn load_with(path: &Path, options: ImportOptions) -> Result<Network, ImportE
     })
 }
 
+/// Reads a `.safetensors` checkpoint that is in memory, such as one that is part of the program.
+///
+/// # Errors
+///
+/// As for [`load_with`], with `name` in the place of the path.
+pub fn load_safetensors(bytes: &[u8], name: &str, options: ImportOptions) -> Result<Network, ImportError> {
+    safetensors::SafeTensorsFile::new(bytes)
+        .and_then(|file| checkpoint::load(&file, name.to_owned(), options))
+        .map_err(|kind| ImportError {
+            path: name.into(),
+            kind,
+        })
+}
+
 #[cfg(test)]
 pub(crate) mod tests;

@@ -11,24 +11,31 @@ use super::checkpoint::TensorFile;
 use super::checks::finite;
 use super::error::{ImportErrorKind, Place};
 
-/// An open `.safetensors` file. Tensors are decoded on demand from the mapped file.
-pub(crate) struct SafeTensorsFile {
-    bytes: Mmap,
+/// A `.safetensors` file, mapped or in memory. Tensors are decoded on demand.
+pub(crate) struct SafeTensorsFile<B> {
+    bytes: B,
     header: Metadata,
     /// Offset in `bytes` of the tensor data.
     data: usize,
 }
 
-impl SafeTensorsFile {
-    /// Maps the file and validates its header, including that all tensors lie inside the file.
+impl SafeTensorsFile<Mmap> {
+    /// Maps the file and validates its header.
     pub(crate) fn open(path: &Path) -> Result<Self, ImportErrorKind> {
         let file = File::open(path).map_err(ImportErrorKind::Read)?;
         // SAFETY: the mapping is read-only and private to this struct. What `Mmap` asks of us beyond that,
         // that nobody truncates the file while it is mapped, is what every user of a model file relies on;
         // it is mapped for the duration of an import.
         let bytes = unsafe { Mmap::map(&file) }.map_err(ImportErrorKind::Read)?;
-        let (header_len, header) =
-            SafeTensors::read_metadata(&bytes).map_err(|e| ImportErrorKind::corrupt("safetensors", e))?;
+        Self::new(bytes)
+    }
+}
+
+impl<B: AsRef<[u8]>> SafeTensorsFile<B> {
+    /// Validates the header, including that all tensors lie inside the file.
+    pub(crate) fn new(bytes: B) -> Result<Self, ImportErrorKind> {
+        let (header_len, header) = SafeTensors::read_metadata(bytes.as_ref())
+            .map_err(|e| ImportErrorKind::corrupt("safetensors", e))?;
         // Eight bytes hold the header's length; `read_metadata` has checked the sum against the file.
         Ok(Self {
             bytes,
@@ -39,11 +46,11 @@ impl SafeTensorsFile {
 
     fn bytes_of(&self, info: &TensorInfo) -> Option<&[u8]> {
         let (start, end) = info.data_offsets;
-        self.bytes.get(self.data..)?.get(start..end)
+        self.bytes.as_ref().get(self.data..)?.get(start..end)
     }
 }
 
-impl TensorFile for SafeTensorsFile {
+impl<B: AsRef<[u8]>> TensorFile for SafeTensorsFile<B> {
     fn names(&self) -> Vec<String> {
         self.header.offset_keys()
     }

@@ -21,7 +21,12 @@ pub(in crate::kernels) fn conv(_: DotProd, task: &ConvTask<'_>, out: &mut Output
     unsafe { with_dotprod(task, out) }
 }
 
-pub(in crate::kernels) fn linear(_: DotProd, task: &LinearTask<'_>, blocks: Range<usize>, logits: &mut [f32]) {
+pub(in crate::kernels) fn linear(
+    _: DotProd,
+    task: &LinearTask<'_>,
+    blocks: Range<usize>,
+    logits: &mut [f32],
+) {
     #[target_feature(enable = "neon,dotprod")]
     fn with_dotprod(task: &LinearTask<'_>, blocks: Range<usize>, logits: &mut [f32]) {
         // SAFETY: as above.
@@ -137,7 +142,14 @@ impl Lanes for Sdot {
     }
 
     #[inline(always)]
-    unsafe fn finish(self, acc: Self::Acc, block: *const Block, residual: *const i8, rq: &Requantize, out: *mut i8) {
+    unsafe fn finish(
+        self,
+        acc: Self::Acc,
+        block: *const Block,
+        residual: *const i8,
+        rq: &Requantize,
+        out: *mut i8,
+    ) {
         // SAFETY: the contract is the same; SDOT implies Advanced SIMD.
         unsafe { finish(acc, block, residual, rq, out) }
     }

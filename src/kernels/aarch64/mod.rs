@@ -3,9 +3,9 @@
 pub(super) mod dotprod;
 pub(super) mod neon;
 
+use crate::format::Block;
 #[cfg(feature = "tract")]
 use crate::format::LANES;
-use crate::format::Block;
 use crate::kernels::tile::Requantize;
 use core::arch::aarch64::*;
 
@@ -36,7 +36,11 @@ unsafe fn finish(
             let words = [vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes)];
             for (i, acc) in acc.iter_mut().enumerate() {
                 let words = words[i / 2];
-                let wide = if i % 2 == 0 { vmovl_s16(vget_low_s16(words)) } else { vmovl_high_s16(words) };
+                let wide = if i % 2 == 0 {
+                    vmovl_s16(vget_low_s16(words))
+                } else {
+                    vmovl_high_s16(words)
+                };
                 *acc = vmlaq_s32(*acc, wide, vld1q_s32(factor.add(4 * i)));
             }
         }
@@ -74,7 +78,9 @@ pub(super) unsafe fn requantize(
     let bias: *const i32 = block.bias.as_ptr().cast();
     // SAFETY: the contract above; 16 accumulators and 16 initial values.
     unsafe {
-        let acc = core::array::from_fn(|i| vaddq_s32(vld1q_s32(acc.as_ptr().add(4 * i)), vld1q_s32(bias.add(4 * i))));
+        let acc = core::array::from_fn(|i| {
+            vaddq_s32(vld1q_s32(acc.as_ptr().add(4 * i)), vld1q_s32(bias.add(4 * i)))
+        });
         finish(acc, block, residual, rq, out);
     }
 }

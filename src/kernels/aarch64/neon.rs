@@ -135,7 +135,14 @@ impl Lanes for Smlal {
     }
 
     #[inline(always)]
-    unsafe fn finish(self, acc: Self::Acc, block: *const Block, residual: *const i8, rq: &Requantize, out: *mut i8) {
+    unsafe fn finish(
+        self,
+        acc: Self::Acc,
+        block: *const Block,
+        residual: *const i8,
+        rq: &Requantize,
+        out: *mut i8,
+    ) {
         // SAFETY: the contract is the same.
         unsafe { finish(fold(acc), block, residual, rq, out) }
     }

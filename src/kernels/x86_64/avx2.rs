@@ -95,7 +95,12 @@ impl Lanes for Ymm {
     #[inline(always)]
     unsafe fn start(self, bias: *const i32) -> Self::Acc {
         // SAFETY: 16 values, by the contract.
-        unsafe { [_mm256_loadu_si256(bias.cast()), _mm256_loadu_si256(bias.add(8).cast())] }
+        unsafe {
+            [
+                _mm256_loadu_si256(bias.cast()),
+                _mm256_loadu_si256(bias.add(8).cast()),
+            ]
+        }
     }
 
     #[inline(always)]
@@ -126,12 +131,12 @@ impl Lanes for Ymm {
         for k in 0..2 {
             // SAFETY: 16 input bytes and two units of weights, by the contract.
             unsafe {
-                for half in 0..2 {
-                    let weights = _mm256_loadu_si256(w.add(64 * k + 32 * half).cast());
-                    for r in 0..MR {
+                let weights = [w.add(64 * k), w.add(64 * k + 32)].map(|w| _mm256_loadu_si256(w.cast()));
+                for r in 0..MR {
+                    for (half, acc) in acc[r].iter_mut().enumerate() {
                         let input = a[r].add(8 * half + 4 * k).cast::<i32>().read_unaligned();
                         let input = _mm256_set1_epi32(input);
-                        acc[r][half] = dot(acc[r][half], _mm256_abs_epi8(input), input, weights);
+                        *acc = dot(*acc, _mm256_abs_epi8(input), input, weights[half]);
                     }
                 }
             }
@@ -154,7 +159,14 @@ impl Lanes for Ymm {
     }
 
     #[inline(always)]
-    unsafe fn finish(self, acc: Self::Acc, block: *const Block, residual: *const i8, rq: &Requantize, out: *mut i8) {
+    unsafe fn finish(
+        self,
+        acc: Self::Acc,
+        block: *const Block,
+        residual: *const i8,
+        rq: &Requantize,
+        out: *mut i8,
+    ) {
         // SAFETY: a whole block, 16 bytes of output and, unless null, of residual, by the contract.
         unsafe {
             let multiplier: *const i32 = (&raw const (*block).multiplier).cast();
@@ -183,7 +195,10 @@ impl Lanes for Ymm {
             // Packing works within 128-bit halves: lanes 0–3, 8–11 | 4–7, 12–15; the permute restores order.
             let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(scaled[0], scaled[1]));
             let words = _mm256_adds_epi16(words, _mm256_set1_epi16(i16::from(rq.zero_point)));
-            let bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            let bytes = _mm_packs_epi16(
+                _mm256_castsi256_si128(words),
+                _mm256_extracti128_si256::<1>(words),
+            );
             let mut bytes = _mm_min_epi8(_mm_max_epi8(bytes, _mm_set1_epi8(rq.min)), _mm_set1_epi8(rq.max));
             if rq.transpose {
                 bytes = _mm_shuffle_epi8(bytes, order);

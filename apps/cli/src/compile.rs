@@ -1,0 +1,223 @@
+//! `resnext compile`: from an fp32 network to an int8 model.
+
+use crate::error::Error;
+use crate::output::{self, Facts, size};
+use crate::source;
+use crate::write::write_atomically;
+use clap::ValueEnum;
+use resnext::preprocess::Filter;
+use resnext_calibration::compile::{Compiled, Options, compile};
+use resnext_calibration::observe::Method;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Calibrate an fp32 ResNeXt on sample images and write it as an int8 model.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+MODEL is an ONNX file as torch.onnx.export writes it (opset 11 or later), or a .safetensors checkpoint with
+torchvision's or timm's names. A few hundred photos like those the model will see are enough; labels are not
+needed. The preprocessing goes into the model: of the variant named by --arch, or else torchvision's for the
+model's input size.
+
+Classes are named after --labels (one a line, or identifier TAB label), ImageNet-1k if there are 1000, or the
+sample folders in sorted order if their number fits.
+
+Examples:
+  resnext compile resnext50.onnx --samples imagenet/val --num 512 -o resnext50.rnx
+  resnext compile model.safetensors --arch timm/resnext50_32x4d --samples photos -o model.rnx
+  resnext compile custom.onnx --samples photos --labels names.txt -o custom.rnx
+
+JSON: {output, bytes, samples, skipped, method, agreement, logit_sqnr_db, layers: [{name, sqnr_db}]}.")]
+pub(crate) struct Args {
+    /// fp32 network: .onnx or .safetensors
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+
+    /// Directory of JPEG or PNG photos to calibrate on, searched recursively
+    #[arg(long, value_name = "DIR")]
+    samples: PathBuf,
+
+    /// Model to write
+    #[arg(short, long, value_name = "OUT.rnx")]
+    output: PathBuf,
+
+    /// Published variant whose preprocessing to use, such as timm/resnext50_32x4d
+    #[arg(long, value_name = "SOURCE/VARIANT")]
+    arch: Option<String>,
+
+    /// Number of samples to use, at even distances [default: 512, or all if fewer]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    num: Option<u32>,
+
+    /// How the ranges of activations are chosen
+    #[arg(long, value_name = "METHOD", default_value = "percentile")]
+    method: MethodChoice,
+
+    /// Percentage of the values that --method percentile covers
+    #[arg(long, value_name = "P", default_value_t = 99.99, value_parser = percentage)]
+    percentile: f64,
+
+    /// Names of the classes, one a line
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+
+    /// Height and width of the input, if the model does not fix them
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(32..=4096))]
+    size: Option<u32>,
+
+    /// Short side to resize to before cropping
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    resize: Option<u32>,
+
+    /// Resampling filter, as Pillow computes it
+    #[arg(long, value_name = "FILTER")]
+    interpolation: Option<Interpolation>,
+
+    /// Threads to calibrate on [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// `--method`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum MethodChoice {
+    /// From the least to the greatest value seen
+    Max,
+    /// Clip the rarest values, see --percentile
+    Percentile,
+}
+
+/// `--interpolation`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Interpolation {
+    Bilinear,
+    Bicubic,
+}
+
+fn percentage(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(p) if (50.0..=100.0).contains(&p) => Ok(p),
+        _ => Err("not a percentage from 50 to 100".to_owned()),
+    }
+}
+
+/// Samples used unless told otherwise.
+const DEFAULT_SAMPLES: usize = 512;
+
+/// The verb.
+pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    let variant = args.arch.as_deref().map(source::variant).transpose()?;
+    let size = args.size.or(variant.map(|v| v.preprocess.size.into()));
+    let network = source::network(&args.model, size.map(|size| size as usize))?;
+    let all = source::samples(&args.samples, args.num.map(|n| n as usize))?;
+    let (classes, named_after) = source::classes(&network, args.labels.as_deref(), variant, &all)?;
+    let samples = match args.num {
+        None if all.len() > DEFAULT_SAMPLES => all.take_spread(DEFAULT_SAMPLES),
+        _ => all,
+    };
+    let mut preprocessing = source::preprocessing(variant, &network)?;
+    if let Some(resize) = args.resize {
+        preprocessing.recipe.short_side = resize;
+    }
+    match args.interpolation {
+        Some(Interpolation::Bilinear) => preprocessing.recipe.filter = Filter::PillowBilinear,
+        Some(Interpolation::Bicubic) => preprocessing.recipe.filter = Filter::PillowBicubic,
+        None => {}
+    }
+    let file_name = args
+        .model
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let options = Options {
+        method: match args.method {
+            MethodChoice::Max => Method::Max,
+            MethodChoice::Percentile => Method::Percentile(args.percentile / 100.0),
+        },
+        preprocessing,
+        classes,
+        source: variant.map_or(file_name, ToString::to_string),
+        threads: source::threads(args.threads),
+    };
+    let progress = source::progress();
+    let compiled = compile(&network, &samples, &options, &progress);
+    progress.finish_and_clear();
+    let compiled = compiled.map_err(|error| Error::at(&args.model, error))?;
+    source::note_skipped(&compiled.report.skipped);
+    write_atomically(&args.output, &compiled.artifact)?;
+    report(args, &options, &compiled, named_after)
+}
+
+fn report(args: &Args, options: &Options, compiled: &Compiled, named_after: &str) -> Result<(), Error> {
+    let report = &compiled.report;
+    if args.json {
+        let layers: Vec<_> = report
+            .layers
+            .iter()
+            .map(|layer| json!({ "name": layer.name, "sqnr_db": layer.sqnr_db }))
+            .collect();
+        return output::print_json(&json!({
+            "output": args.output.display().to_string(),
+            "bytes": compiled.artifact.len(),
+            "samples": report.calibrated,
+            "skipped": report.skipped.len(),
+            "method": options.method.name(),
+            "agreement": report.agreement,
+            "logit_sqnr_db": report.logit_sqnr_db,
+            "layers": layers,
+        }));
+    }
+    let mut facts = Facts::default();
+    facts.add(
+        "model",
+        format!(
+            "{} ({})",
+            args.output.display(),
+            size(compiled.artifact.len() as u64)
+        ),
+    );
+    facts.add(
+        "classes",
+        format!("{}, named after {named_after}", options.classes.len()),
+    );
+    facts.add(
+        "calibrated",
+        format!(
+            "on {} images, method {}",
+            report.calibrated,
+            options.method.name()
+        ),
+    );
+    if !report.skipped.is_empty() {
+        facts.add("skipped", format!("{} images", report.skipped.len()));
+    }
+    facts.add(
+        "int8 vs fp32",
+        format!(
+            "same class on {:.1} % of {} samples, logits {:.1} dB SQNR",
+            100.0 * report.agreement,
+            report.checked,
+            report.logit_sqnr_db
+        ),
+    );
+    let mut worst: Vec<_> = report.layers.iter().collect();
+    worst.sort_by(|a, b| a.sqnr_db.total_cmp(&b.sqnr_db));
+    let worst: Vec<String> = worst
+        .iter()
+        .take(3)
+        .map(|layer| format!("{} {:.1} dB", layer.name, layer.sqnr_db))
+        .collect();
+    facts.add("noisiest", worst.join(", "));
+    facts.add(
+        "next",
+        format!(
+            "resnext eval {} --data DIR --baseline {}",
+            args.output.display(),
+            args.model.display()
+        ),
+    );
+    output::print(&facts)
+}

@@ -1,0 +1,177 @@
+//! What `compile`, `eval` and `demo` share: reading fp32 networks, choosing classes and preprocessing, progress.
+
+use crate::error::Error;
+use crate::output::clean;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use resnext_calibration::bundled;
+use resnext_calibration::emit::ClassName;
+use resnext_calibration::fold::fold_batch_norm;
+use resnext_calibration::import::{ImportOptions, load_with};
+use resnext_calibration::network::Network;
+use resnext_calibration::preprocessing::Preprocessing;
+use resnext_calibration::samples::{SampleError, Samples};
+use resnext_models::Variant;
+use std::io::{IsTerminal, Write};
+use std::num::NonZero;
+use std::path::Path;
+
+/// Reads an fp32 network and folds its batch norms.
+pub(crate) fn network(path: &Path, input_size: Option<usize>) -> Result<Network, Error> {
+    let mut network = load_with(path, ImportOptions { input_size }).map_err(|error| Error::new("", error))?;
+    fold_batch_norm(&mut network);
+    Ok(network)
+}
+
+/// The published variant called `name`, such as `timm/resnext50_32x4d`.
+pub(crate) fn variant(name: &str) -> Result<&'static Variant, Error> {
+    resnext_models::find(name).ok_or_else(|| {
+        let near: Vec<String> = resnext_models::ZOO
+            .iter()
+            .filter(|v| name.rsplit('/').next().is_some_and(|tail| v.name.contains(tail)))
+            .take(3)
+            .map(ToString::to_string)
+            .collect();
+        let hint = match near.is_empty() {
+            true => "write SOURCE/VARIANT, such as torchvision/resnext50_32x4d".to_owned(),
+            false => format!("did you mean {}?", near.join(" or ")),
+        };
+        Error::new(
+            format_args!("--arch {name}"),
+            format_args!("no such variant; {hint}"),
+        )
+    })
+}
+
+/// Preprocessing of a variant, or torchvision's for a network that none was named for.
+pub(crate) fn preprocessing(variant: Option<&Variant>, network: &Network) -> Result<Preprocessing, Error> {
+    match variant {
+        Some(variant) => Preprocessing::of(&variant.preprocess).ok_or_else(|| {
+            Error::new(
+                format_args!("--arch {variant}"),
+                "its OpenCV resampling is not supported yet; leave --arch out and give --resize and --interpolation",
+            )
+        }),
+        None => {
+            let size = network.input.height as u32;
+            // timm's rule for the usual crop of 0.875: ⌊size / 0.875⌋.
+            Ok(Preprocessing::imagenet(size, size * 8 / 7))
+        }
+    }
+}
+
+/// Names of the classes, and where they come from.
+pub(crate) fn classes(
+    network: &Network,
+    labels: Option<&Path>,
+    variant: Option<&Variant>,
+    samples: &Samples,
+) -> Result<(Vec<ClassName>, &'static str), Error> {
+    let count = network.topology.classes;
+    if let Some(path) = labels {
+        return Ok((read_labels(path)?, "the labels file"));
+    }
+    let is_reference = variant.is_some_and(|v| v.name == resnext_models::reference::VARIANT.name);
+    let imagenet = bundled::imagenet_classes();
+    let folders = samples.classes();
+    Ok(if is_reference {
+        (bundled::reference_classes(), "the reference model")
+    } else if count == imagenet.len() {
+        (imagenet, "ImageNet-1k")
+    } else if count == folders.len() {
+        // torchvision's ImageFolder numbers classes by the sorted names of their folders.
+        let named = |folder: &str| {
+            let known = imagenet.iter().find(|class| class.id == folder).cloned();
+            known.unwrap_or_else(|| ClassName {
+                id: String::new(),
+                label: folder.to_owned(),
+            })
+        };
+        (
+            folders.into_iter().map(named).collect(),
+            "the sample folders in sorted order",
+        )
+    } else {
+        let numbered = |index| ClassName {
+            id: String::new(),
+            label: format!("class {index}"),
+        };
+        (
+            (0..count).map(numbered).collect(),
+            "their numbers; give --labels to name them",
+        )
+    })
+}
+
+/// One class a line: a label, or an identifier and a label with a tab between them.
+fn read_labels(path: &Path) -> Result<Vec<ClassName>, Error> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Error::at(
+            path,
+            format_args!("cannot be read: {error}; give a text file with one label per line"),
+        )
+    })?;
+    let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
+    Ok(lines
+        .map(|line| {
+            let (id, label) = line.split_once('\t').unwrap_or(("", line));
+            ClassName {
+                id: id.to_owned(),
+                label: label.to_owned(),
+            }
+        })
+        .collect())
+}
+
+/// A directory of samples, `most` of them at even distances if there are more.
+pub(crate) fn samples(directory: &Path, most: Option<usize>) -> Result<Samples, Error> {
+    let samples = Samples::open(directory).map_err(|error| Error::new("", error))?;
+    if let Some(most) = most.filter(|&most| most > samples.len()) {
+        note(format_args!(
+            "{}: has only {} of {most} images",
+            directory.display(),
+            samples.len()
+        ));
+    }
+    Ok(match most {
+        Some(most) if most < samples.len() => samples.take_spread(most),
+        _ => samples,
+    })
+}
+
+/// Threads for the offline step: all of them, unless told otherwise.
+pub(crate) fn threads(asked: Option<u16>) -> usize {
+    match asked {
+        Some(threads) => threads.into(),
+        None => std::thread::available_parallelism().map_or(1, NonZero::get),
+    }
+}
+
+/// A progress bar on stderr; nothing if that is not a terminal.
+pub(crate) fn progress() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    let template = "{msg:12} {bar:30} {pos}/{len}  {per_sec}  {eta} left";
+    // The template is a constant that parses; without style the bar is only plainer.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// A remark on stderr.
+pub(crate) fn note(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "resnext: {}", clean(&text.to_string()));
+}
+
+/// Names the samples that were left out, the first few of them.
+pub(crate) fn note_skipped(skipped: &[SampleError]) {
+    const NAMED: usize = 5;
+    for error in skipped.iter().take(NAMED) {
+        note(format_args!("skipped {}: {}", error.name, error.reason));
+    }
+    if skipped.len() > NAMED {
+        note(format_args!("skipped {} more", skipped.len() - NAMED));
+    }
+}

@@ -1,0 +1,77 @@
+//! Whole inferences and preprocessing of the bundled reference model, for every set of kernels this CPU has.
+//!
+//! `cargo bench -p resnext`, or `--features tract` to have tract-linalg beside them.
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use resnext::{Frame, Kernels, Model, Runner};
+use std::hint::black_box;
+
+const ARTIFACT: &[u8] = include_bytes!("../models/reference/resnext26_16x4d_half-imagenette.rnx");
+
+fn model() -> Model<'static> {
+    Model::from_bytes(ARTIFACT).expect("the bundled model loads")
+}
+
+/// Multiply-accumulates per second of whole inferences, one thread.
+fn inference(c: &mut Criterion) {
+    let model = model();
+    let mut group = c.benchmark_group("inference");
+    group.throughput(Throughput::Elements(model.macs()));
+    let mut arena = vec![0; model.arena_len()];
+    let mut logits = vec![0.0; model.class_count()];
+    let pixels: Vec<u8> = (0..model.input().map_or(0, |t| t.pixels() * 3))
+        .map(|i| (i * 37 % 251) as u8)
+        .collect();
+    for kernels in Kernels::available() {
+        let mut runner = Runner::new(&model, &mut arena)
+            .expect("arena")
+            .with_kernels(kernels);
+        group.bench_function(BenchmarkId::from_parameter(kernels.isa()), |b| {
+            b.iter(|| {
+                runner.load_pixels(&pixels).expect("pixels");
+                runner.infer(black_box(&mut logits), &mut ()).expect("logits");
+            });
+        });
+    }
+    #[cfg(feature = "tract")]
+    if let Some(gemm) = resnext::TractGemm::new(&model, 1) {
+        let mut runner = Runner::new(&model, &mut arena).expect("arena").with_tract(&gemm);
+        group.bench_function("tract", |b| {
+            b.iter(|| {
+                runner.load_pixels(&pixels).expect("pixels");
+                runner.infer(black_box(&mut logits), &mut ()).expect("logits");
+            });
+        });
+    }
+    group.finish();
+}
+
+/// From frame to input tensor, frames of the usual camera sizes.
+fn preprocess(c: &mut Criterion) {
+    let model = model();
+    let mut group = c.benchmark_group("preprocess");
+    let mut arena = vec![0; model.arena_len()];
+    for (width, height) in [(640u32, 480u32), (1280, 720), (1920, 1080)] {
+        let data: Vec<u8> = (0..width * height * 3).map(|i| (i * 31 % 253) as u8).collect();
+        let frame = Frame::rgb8(&data, width, height, width as usize * 3).expect("frame");
+        let mut runner = Runner::new(&model, &mut arena).expect("arena");
+        group.throughput(Throughput::Elements(u64::from(width * height)));
+        group.bench_function(BenchmarkId::from_parameter(format!("{width}x{height}")), |b| {
+            b.iter(|| runner.load_frame(black_box(&frame)).expect("frame fits"));
+        });
+    }
+    group.finish();
+}
+
+/// What opening a model costs: one pass over its bytes.
+fn load(c: &mut Criterion) {
+    let mut group = c.benchmark_group("load");
+    group.throughput(Throughput::Bytes(ARTIFACT.len() as u64));
+    group.bench_function("from_bytes", |b| {
+        b.iter(|| Model::from_bytes(black_box(ARTIFACT)).is_ok())
+    });
+    group.finish();
+}
+
+criterion_group!(benches, inference, preprocess, load);
+criterion_main!(benches);

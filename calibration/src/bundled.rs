@@ -1,0 +1,58 @@
+//! What the program carries to show itself: photos, and the reference model's recipe.
+//!
+//! Authors and licences of the photos are in `calibration/samples/README.md`.
+
+use crate::emit::ClassName;
+use crate::samples::{Sample, Samples};
+
+macro_rules! photos {
+    ($($name:literal),+) => {
+        [$(($name, include_bytes!(concat!("../samples/", $name, ".jpg")).as_slice())),+]
+    };
+}
+
+/// A dozen freely licensed photos: enough to try the path, too few to calibrate a model that matters.
+pub fn photos() -> Samples {
+    let photos = photos![
+        "admiral",
+        "astronaut",
+        "cameraman",
+        "cat",
+        "coffee",
+        "coins",
+        "dahlia",
+        "grass",
+        "pagoda",
+        "raccoon",
+        "rocket",
+        "stairs"
+    ];
+    photos
+        .into_iter()
+        .map(|(name, bytes)| Sample::embedded(name, None, bytes))
+        .collect()
+}
+
+/// The classes of the reference model.
+pub fn reference_classes() -> Vec<ClassName> {
+    resnext_models::reference::CLASSES
+        .iter()
+        .map(ClassName::from)
+        .collect()
+}
+
+/// The classes of ImageNet-1k.
+pub fn imagenet_classes() -> Vec<ClassName> {
+    resnext_models::labels::imagenet1k()
+        .map(|class| ClassName::from(&class))
+        .collect()
+}
+
+impl From<&resnext_models::labels::Class> for ClassName {
+    fn from(class: &resnext_models::labels::Class) -> Self {
+        Self {
+            id: class.wnid.to_owned(),
+            label: class.label.to_owned(),
+        }
+    }
+}
