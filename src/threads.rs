@@ -32,16 +32,24 @@ struct Shared {
     parts: AtomicUsize,
     /// Next part to claim.
     next: AtomicUsize,
-    /// Workers that have not finished this generation.
-    active: AtomicUsize,
+    /// [`OPEN`] while workers may join, plus the number of workers that have joined and not yet left.
+    ///
+    /// The caller waits only for those: on a busy machine a worker may not even be scheduled before the
+    /// others have done everything.
+    joined: AtomicUsize,
+    /// Workers that have started.
+    started: AtomicUsize,
     /// A call is under way.
     busy: AtomicBool,
     panicked: AtomicBool,
     stop: AtomicBool,
 }
 
-// SAFETY: `part` is written only by the caller that holds `busy`, while `active` is 0, and read by workers
-// only between the release of a new `generation` and their decrement of `active`.
+/// The bit of [`Shared::joined`] that lets workers in.
+const OPEN: usize = 1 << (usize::BITS - 1);
+
+// SAFETY: `part` is written only by the caller that holds `busy`, while `joined` is 0, and read by workers
+// only between their joining, which needs `OPEN`, and their leaving.
 unsafe impl Sync for Shared {}
 
 impl Shared {
@@ -56,7 +64,16 @@ impl Shared {
         }
     }
 
+    /// Counts a worker in, unless the step is over.
+    fn join(&self) -> bool {
+        let joined = |joined: usize| (joined & OPEN != 0).then_some(joined + 1);
+        self.joined
+            .fetch_update(Ordering::Acquire, Ordering::Relaxed, joined)
+            .is_ok()
+    }
+
     fn work(&self) {
+        self.started.fetch_add(1, Ordering::Release);
         let mut seen = 0;
         let mut spins = 0;
         while !self.stop.load(Ordering::Relaxed) {
@@ -70,26 +87,28 @@ impl Shared {
                 continue;
             }
             (seen, spins) = (generation, 0);
-            let finished = Finished(self);
-            // SAFETY: this worker is counted in `active`, so the caller neither changes `part` nor lets what
-            // it borrows end.
+            if !self.join() {
+                continue;
+            }
+            let leave = Leave(self);
+            // SAFETY: this worker has joined, so the caller neither changes `part` nor lets what it borrows end.
             if let Some(part) = unsafe { *self.part.get() } {
                 self.claim(part);
             }
-            drop(finished);
+            drop(leave);
         }
     }
 }
 
 /// Counts a worker out, also when a part panicked.
-struct Finished<'a>(&'a Shared);
+struct Leave<'a>(&'a Shared);
 
-impl Drop for Finished<'_> {
+impl Drop for Leave<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.panicked.store(true, Ordering::Relaxed);
         }
-        self.0.active.fetch_sub(1, Ordering::Release);
+        self.0.joined.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -111,6 +130,10 @@ impl Pool {
             pool.threads
                 .push(thread::Builder::new().name(name).spawn(move || shared.work())?);
         }
+        // Starting a thread allocates; an inference must not meet that.
+        while pool.shared.started.load(Ordering::Acquire) < pool.threads.len() {
+            thread::yield_now();
+        }
         Ok(pool)
     }
 }
@@ -127,7 +150,7 @@ impl Drop for Pool {
 }
 
 // SAFETY: `next` hands out every index below `parts` once, and `run` returns after its own claims have ended
-// and every worker has counted itself out.
+// and every worker that joined has left.
 unsafe impl Workers for Pool {
     fn count(&self) -> usize {
         self.threads.len() + 1
@@ -141,11 +164,12 @@ unsafe impl Workers for Pool {
         if alone || shared.busy.swap(true, Ordering::Acquire) {
             return (0..parts).for_each(part);
         }
-        // SAFETY: no worker is active, so none reads `part`; the lifetime is erased only until the wait below.
+        // SAFETY: no worker has joined and none can, so none reads `part`; the lifetime is erased only until the
+        // wait below.
         unsafe { *shared.part.get() = Some(core::mem::transmute::<Part<'_>, Part<'static>>(part)) };
         shared.parts.store(parts, Ordering::Relaxed);
         shared.next.store(0, Ordering::Relaxed);
-        shared.active.store(self.threads.len(), Ordering::Relaxed);
+        shared.joined.store(OPEN, Ordering::Release);
         shared.generation.fetch_add(1, Ordering::Release);
         self.threads.iter().for_each(|thread| thread.thread().unpark());
         let wait = Wait(shared);
@@ -158,13 +182,14 @@ unsafe impl Workers for Pool {
     }
 }
 
-/// Waits for all workers, also when the caller's own part panicked: they borrow what it is about to free.
+/// Closes the step and waits for all workers that joined, also when the caller's own part panicked: they borrow what it is about to free.
 struct Wait<'a>(&'a Shared);
 
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
+        self.0.joined.fetch_and(!OPEN, Ordering::Relaxed);
         let mut spins = 0;
-        while self.0.active.load(Ordering::Acquire) != 0 {
+        while self.0.joined.load(Ordering::Acquire) != 0 {
             spins += 1;
             match spins < SPINS {
                 true => core::hint::spin_loop(),

@@ -31,6 +31,10 @@ unsafe impl Workers for Serial {
     }
 }
 
+/// Parts per worker: enough that a slower core (big.LITTLE) takes fewer, few enough that every part still
+/// reuses the weights it reads.
+pub(crate) const PARTS_PER_WORKER: usize = 3;
+
 /// Splits `len` items into `parts` runs that differ by at most `multiple`, each but the last a multiple of it.
 pub(crate) fn split(len: usize, parts: usize, multiple: usize, part: usize) -> Range<usize> {
     let units = len.div_ceil(multiple);

@@ -35,12 +35,22 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Requests to the allocator while `f` runs, once it has run once to warm up.
+/// Requests to the allocator while `f` runs three times, after once to warm up. The test harness has a thread
+/// of its own that may allocate meanwhile, so the least of five tries counts: what `f` requests is in each.
 fn requests(mut f: impl FnMut()) -> usize {
     f();
-    let before = REQUESTS.load(Ordering::Relaxed);
-    (0..3).for_each(|_| f());
-    REQUESTS.load(Ordering::Relaxed) - before
+    let mut once = || {
+        let before = REQUESTS.load(Ordering::Relaxed);
+        (0..3).for_each(|_| f());
+        REQUESTS.load(Ordering::Relaxed) - before
+    };
+    let mut least = once();
+    for _ in 1..5 {
+        if least > 0 {
+            least = least.min(once());
+        }
+    }
+    least
 }
 
 #[test]
@@ -63,15 +73,16 @@ fn nothing_is_allocated_after_loading() {
         });
         assert_eq!(loading, 0, "{name}: loading borrows");
 
-        let pools = [2, 4].map(|threads| Pool::new(threads).unwrap());
-        for workers in [&Serial as &dyn Workers, &pools[0], &pools[1]] {
-            let case = format!("{name}, {} threads", workers.count());
+        for threads in [1, 2, 4] {
+            let pool = Pool::new(threads).unwrap();
+            let workers: &dyn Workers = if threads == 1 { &Serial } else { &pool };
+            let case = format!("{name}, {threads} threads");
             let mut arena = vec![0; model.arena_len()];
             let runner = Runner::new(&model, &mut arena).unwrap().with_workers(workers);
             check(runner, &model, &case);
 
             #[cfg(feature = "tract")]
-            if let Some(gemm) = resnext::TractGemm::new(&model, 3 * workers.count()) {
+            if let Some(gemm) = resnext::TractGemm::new(&model, threads) {
                 let mut arena = vec![0; model.arena_len()];
                 let runner = Runner::new(&model, &mut arena)
                     .unwrap()

@@ -25,6 +25,7 @@ pub(crate) mod tract;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 use crate::isa;
 use crate::model::{Conv, Linear};
 use crate::pack::Layout;

@@ -14,6 +14,7 @@ use super::{ConvTask, OutputChunk, Residual};
 use crate::format::{Block, K_GROUP, LANES};
 use crate::model::{Conv, Model, Op};
 use crate::pack::{Layout, UNIT};
+use crate::workers::PARTS_PER_WORKER;
 use core::cell::UnsafeCell;
 use std::vec;
 use std::vec::Vec;
@@ -96,10 +97,10 @@ struct Scratch(UnsafeCell<(Vec<Line>, Accumulators)>);
 unsafe impl Sync for Scratch {}
 
 impl TractGemm {
-    /// Packs the GEMM-shaped layers of `model` for tract-linalg, to be run in up to `parts` parts at once.
+    /// Packs the GEMM-shaped layers of `model` for tract-linalg, to be run by up to `workers` threads.
     ///
     /// `None` if tract-linalg has no int8 kernel for this CPU.
-    pub fn new(model: &Model<'_>, parts: usize) -> Option<Self> {
+    pub fn new(model: &Model<'_>, workers: usize) -> Option<Self> {
         let kernel = kernel()?;
         let layers: Vec<_> = model
             .steps()
@@ -115,7 +116,7 @@ impl TractGemm {
             .max()
             .unwrap_or(0);
         let scratch = || (vec![Line([0; 64]); longest], Accumulators([[0; LANES]; TILE]));
-        let scratch = (0..parts.max(1))
+        let scratch = (0..workers.max(1) * PARTS_PER_WORKER)
             .map(|_| Scratch(UnsafeCell::new(scratch())))
             .collect();
         Some(Self {

@@ -1,12 +1,8 @@
 //! Convolution: runs of output pixels are the parts.
 
 use crate::kernels::{ConvTask, Kernels, OutputChunk};
-use crate::workers::{Workers, split};
+use crate::workers::{PARTS_PER_WORKER, Workers, split};
 use core::marker::PhantomData;
-
-/// Parts per worker: enough that a slower core (big.LITTLE) takes fewer, few enough that every part still
-/// reuses the weights it reads.
-const PARTS_PER_WORKER: usize = 3;
 
 /// Pixels a part is a multiple of: a common multiple of the tile heights.
 const GRAIN: usize = 12;

@@ -54,7 +54,7 @@ pub(crate) struct Args {
     method: MethodChoice,
 
     /// Percentage of the values that --method percentile covers
-    #[arg(long, value_name = "P", default_value_t = 99.99, value_parser = percentage)]
+    #[arg(long, value_name = "P", default_value_t = 99.999, value_parser = percentage)]
     percentile: f64,
 
     /// Names of the classes, one a line

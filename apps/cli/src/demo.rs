@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         "work",
         format!(
             "{:.2} GMAC at {size_px}×{size_px}",
-            variant.architecture.macs(size_px as u32) as f64 / 1e9
+            variant.architecture.macs(size_px) as f64 / 1e9
         ),
     );
     output::print(&facts)?;

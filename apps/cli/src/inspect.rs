@@ -330,8 +330,7 @@ impl Report<'_> {
                 } else {
                     String::new()
                 },
-                step.scale
-                    .map_or_else(|| "fp32".to_owned(), |scale| format!("{scale:.3e}")),
+                step.scale.map_or_else(|| "fp32".to_owned(), scale),
                 step.zero_point.map_or_else(String::new, |zero| zero.to_string()),
             ]);
         }

@@ -2,7 +2,7 @@
 
 use crate::args::{Execution, KernelChoice};
 use crate::error::Error;
-use resnext::{Kernels, Model, Pool, Runner, Workers as _};
+use resnext::{Kernels, Model, Pool, Runner};
 
 /// Memory and threads for one model.
 pub(crate) struct Workspace {
@@ -28,9 +28,6 @@ impl Workspace {
                 format_args!("cannot start threads: {error}; ask for fewer"),
             )
         })?;
-        // Returns when every thread has taken part, hence has started. Starting allocates, and `bench` would
-        // count that if a first inference overtook it.
-        pool.run(how.threads(), &|_| {});
         Ok(Self {
             arena: zeroed(model.arena_len())?,
             pool,
@@ -85,10 +82,7 @@ fn kernels(choice: KernelChoice) -> Result<Kernels, Error> {
 
 #[cfg(feature = "tract")]
 fn tract(model: &Model<'_>, threads: usize) -> Result<resnext::TractGemm, Error> {
-    // The runtime splits a step into a few parts per thread; more scratch than parts would be idle, less
-    // would idle threads.
-    const PARTS_PER_THREAD: usize = 3;
-    resnext::TractGemm::new(model, threads * PARTS_PER_THREAD).ok_or_else(|| {
+    resnext::TractGemm::new(model, threads).ok_or_else(|| {
         unusable(
             KernelChoice::Tract,
             "tract-linalg has no int8 kernels for this CPU",

@@ -48,7 +48,10 @@ pub(in crate::kernels) unsafe fn requantize(
     // SAFETY: the contract above; 16 accumulators and 16 initial values.
     unsafe {
         let (acc, bias) = (Ymm.start(acc.as_ptr()), Ymm.start(block.bias.as_ptr().cast()));
-        let acc = core::array::from_fn(|i| _mm256_add_epi32(acc[i], bias[i]));
+        let acc = [
+            _mm256_add_epi32(acc[0], bias[0]),
+            _mm256_add_epi32(acc[1], bias[1]),
+        ];
         Ymm.finish(acc, block, residual, rq, out);
     }
 }
@@ -131,7 +134,10 @@ impl Lanes for Ymm {
         for k in 0..2 {
             // SAFETY: 16 input bytes and two units of weights, by the contract.
             unsafe {
-                let weights = [w.add(64 * k), w.add(64 * k + 32)].map(|w| _mm256_loadu_si256(w.cast()));
+                let weights = [
+                    _mm256_loadu_si256(w.add(64 * k).cast()),
+                    _mm256_loadu_si256(w.add(64 * k + 32).cast()),
+                ];
                 for r in 0..MR {
                     for (half, acc) in acc[r].iter_mut().enumerate() {
                         let input = a[r].add(8 * half + 4 * k).cast::<i32>().read_unaligned();
@@ -182,16 +188,17 @@ impl Lanes for Ymm {
                 }
             }
             let addend = [addend, _mm_unpackhi_epi64(addend, addend)];
-            let scaled: [__m256i; 2] = core::array::from_fn(|i| {
-                let mut acc = acc[i];
+            // A loop and not `array::from_fn`: a closure does not inherit AVX2, and its intrinsics become calls.
+            let mut scaled = acc;
+            for (i, acc) in scaled.iter_mut().enumerate() {
                 if !residual.is_null() {
                     let residual = _mm256_cvtepi8_epi32(addend[i]);
                     let factor = _mm256_loadu_si256(factor.add(8 * i).cast());
-                    acc = _mm256_add_epi32(acc, _mm256_mullo_epi32(residual, factor));
+                    *acc = _mm256_add_epi32(*acc, _mm256_mullo_epi32(residual, factor));
                 }
-                let high = multiply_high(acc, _mm256_loadu_si256(multiplier.add(8 * i).cast()));
-                _mm256_sra_epi32(_mm256_add_epi32(high, half), shift)
-            });
+                let high = multiply_high(*acc, _mm256_loadu_si256(multiplier.add(8 * i).cast()));
+                *acc = _mm256_sra_epi32(_mm256_add_epi32(high, half), shift);
+            }
             // Packing works within 128-bit halves: lanes 0–3, 8–11 | 4–7, 12–15; the permute restores order.
             let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(scaled[0], scaled[1]));
             let words = _mm256_adds_epi16(words, _mm256_set1_epi16(i16::from(rq.zero_point)));

@@ -1,0 +1,207 @@
+//! The whole path: fp32 in, artifact out, answers on real photos.
+
+mod support;
+
+use indicatif::ProgressBar;
+use resnext::{Model, Runner};
+use resnext_calibration::bundled;
+use resnext_calibration::compile::{CompileError, Compiled, compile};
+use resnext_calibration::evaluate::{EvaluateError, evaluate};
+use resnext_calibration::fidelity::Noise;
+use resnext_calibration::fold::fold_batch_norm;
+use resnext_calibration::fp32::Fp32Model;
+use resnext_calibration::import::{ImportOptions, load_with};
+use resnext_calibration::network::Op;
+use resnext_calibration::observe::Method;
+use resnext_calibration::samples::{Sample, Samples};
+use support::{photos, reference_network, reference_options, root, synthetic_pixels};
+
+fn quiet() -> ProgressBar {
+    ProgressBar::hidden()
+}
+
+fn compiled(method: Method, samples: &Samples, threads: usize) -> Compiled {
+    compile(
+        &reference_network(),
+        samples,
+        &reference_options(method, threads),
+        &quiet(),
+    )
+    .expect("compiles")
+}
+
+#[test]
+fn the_same_inputs_give_the_same_bytes() {
+    let photos = bundled::photos();
+    let one = compiled(Method::Max, &photos, 1);
+    let two = compiled(Method::Max, &photos, 2);
+    assert!(one.artifact == two.artifact, "threads change the artifact");
+    assert_eq!(one.report.calibrated, photos.len());
+    let other = compiled(Method::Percentile(0.999), &photos, 2);
+    assert!(one.artifact != other.artifact, "the method does not matter?");
+}
+
+/// The committed artifact is what the committed weights and photos give, as `models/reference/README.md` says.
+#[test]
+fn the_committed_artifact_is_reproducible() {
+    let Some(samples) = photos("imagenette/calib") else {
+        return;
+    };
+    let fresh = compiled(Method::Percentile(0.99999), &samples, 2).artifact;
+    let committed = root().join("models/reference/resnext26_16x4d_half-imagenette.rnx");
+    assert!(
+        fresh == std::fs::read(committed).expect("committed"),
+        "recompile models/reference, see its README"
+    );
+}
+
+/// int8 is within its quantization error of fp32: every layer keeps its signal, the logits most of it.
+#[test]
+fn every_layer_is_close_to_fp32() {
+    let report = compiled(Method::Max, &bundled::photos(), 2).report;
+    for layer in &report.layers {
+        assert!(layer.sqnr_db > 18.0, "{} has {:.1} dB", layer.name, layer.sqnr_db);
+    }
+    assert!(report.logit_sqnr_db > 22.0, "{:.1} dB", report.logit_sqnr_db);
+    assert!(report.agreement > 0.9, "{}", report.agreement);
+}
+
+#[test]
+fn accuracy_survives_on_real_photos() {
+    let (Some(calibration), Some(validation)) = (photos("imagenette/calib"), photos("imagenette/val")) else {
+        return;
+    };
+    let artifact = compiled(Method::Percentile(0.99999), &calibration.take_spread(128), 2).artifact;
+    let model = Model::from_bytes(&artifact).expect("loads");
+    let validation = validation.take_spread(400);
+    let result = evaluate(&model, Some(&reference_network()), &validation, 2, &quiet()).expect("evaluates");
+    let comparison = result.comparison.expect("baseline");
+    assert_eq!((result.images, result.skipped.len()), (400, 0));
+    assert!(
+        (0.80..0.90).contains(&comparison.fp32.top1),
+        "fp32 {}",
+        comparison.fp32.top1
+    );
+    assert!(
+        comparison.fp32.top1 - result.int8.top1 <= 0.01,
+        "{} → {}",
+        comparison.fp32.top1,
+        result.int8.top1
+    );
+    assert!(comparison.agreement >= 0.97, "{}", comparison.agreement);
+    assert!(result.int8.top5 > 0.97, "{}", result.int8.top5);
+}
+
+/// An ONNX file with odd sizes all the way (72 pixels: 36, 18, 9, 5, 3), which no artifact in use has.
+#[test]
+fn odd_sizes_work() {
+    let path = root().join("tests/fixtures/pytorch/tiny-opset11-bn.onnx");
+    let mut network = load_with(&path, ImportOptions::default()).expect("imports");
+    fold_batch_norm(&mut network);
+    let size = network.input.height;
+    let mut options = reference_options(Method::Max, 1);
+    options.preprocessing.recipe.short_side = size as u32;
+    (
+        options.preprocessing.recipe.crop_height,
+        options.preprocessing.recipe.crop_width,
+    ) = (size as u32, size as u32);
+    let compiled = compile(&network, &bundled::photos(), &options, &quiet()).expect("compiles");
+    let model = Model::from_bytes(&compiled.artifact).expect("loads");
+    let (mut arena, mut int8) = (vec![0; model.arena_len()], vec![0.0; 10]);
+    let mut runner = Runner::new(&model, &mut arena).expect("arena");
+    let photo = bundled::photos()
+        .iter()
+        .nth(3)
+        .expect("photo")
+        .decode()
+        .expect("decodes");
+    let pixels = options.preprocessing.crop(&photo).expect("crops");
+    runner.load_pixels(&pixels).expect("pixels");
+    runner.infer(&mut int8, &mut ()).expect("runs");
+    let mut fp32 = Fp32Model::new(&network, &[]).expect("runs");
+    let outputs = fp32.run(&options.preprocessing.normalize(&pixels)).expect("runs");
+    let sqnr = Noise::of_slices(&int8, outputs.logits()).sqnr_db();
+    assert!(sqnr > 15.0, "{sqnr:.1} dB: {int8:?} {:?}", outputs.logits());
+}
+
+#[test]
+fn broken_samples_are_skipped_and_named() {
+    let mut samples: Vec<Sample> = bundled::photos().iter().take(3).cloned().collect();
+    samples.insert(
+        1,
+        Sample::embedded("broken", None, b"\xff\xd8\xff\xe0 not a JPEG"),
+    );
+    let samples: Samples = samples.into_iter().collect();
+    let report = compiled(Method::Max, &samples, 2).report;
+    assert_eq!(report.calibrated, 3);
+    assert_eq!(report.skipped.len(), 1);
+    assert_eq!(report.skipped[0].name, "broken");
+
+    let none: Samples = [Sample::embedded("broken", None, b"nonsense")]
+        .into_iter()
+        .collect();
+    let options = reference_options(Method::Max, 1);
+    let error =
+        compile(&reference_network(), &none, &options, &quiet()).expect_err("nothing to calibrate on");
+    assert!(
+        matches!(error, CompileError::NoSamples { found: 1, .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("broken"), "{error}");
+}
+
+#[test]
+fn not_finite_activations_name_layer_and_sample() {
+    let mut network = reference_network();
+    if let Op::Conv(conv) = &mut network.nodes[3].op {
+        conv.bias[0] = f32::NAN;
+        conv.relu = false;
+    }
+    let error = compile(
+        &network,
+        &bundled::photos(),
+        &reference_options(Method::Max, 1),
+        &quiet(),
+    )
+    .expect_err("NaN");
+    let text = error.to_string();
+    assert!(
+        text.contains(&network.nodes[3].name) && text.contains("admiral"),
+        "{text}"
+    );
+}
+
+#[test]
+fn wrong_number_of_labels_is_an_error() {
+    let mut options = reference_options(Method::Max, 1);
+    options.classes.pop();
+    let error = compile(&reference_network(), &bundled::photos(), &options, &quiet()).expect_err("9 labels");
+    assert!(error.to_string().contains("10 classes but 9 labels"), "{error}");
+}
+
+#[test]
+fn unlabelled_folders_are_an_error() {
+    let artifact = compiled(Method::Max, &bundled::photos(), 2).artifact;
+    let model = Model::from_bytes(&artifact).expect("loads");
+    let error = evaluate(&model, None, &bundled::photos(), 1, &quiet()).expect_err("no folders");
+    assert!(matches!(error, EvaluateError::NoClass { .. }), "{error}");
+    assert!(error.to_string().contains("n01440764"), "{error}");
+}
+
+/// The pixels that int8 reads are those fp32 reads: the synthetic image is classified alike.
+#[test]
+fn synthetic_image_agrees() {
+    let artifact = compiled(Method::Max, &bundled::photos(), 2).artifact;
+    let model = Model::from_bytes(&artifact).expect("loads");
+    let (mut arena, mut int8) = (vec![0; model.arena_len()], vec![0.0; 10]);
+    let pixels = synthetic_pixels(160);
+    let mut runner = Runner::new(&model, &mut arena).expect("arena");
+    runner.load_pixels(&pixels).expect("pixels");
+    runner.infer(&mut int8, &mut ()).expect("runs");
+    let mut fp32 = Fp32Model::new(&reference_network(), &[]).expect("runs");
+    let outputs = fp32
+        .run(&resnext_calibration::evaluate::preprocessing(&model).normalize(&pixels))
+        .expect("runs");
+    let sqnr = Noise::of_slices(&int8, outputs.logits()).sqnr_db();
+    assert!(sqnr > 12.0, "{sqnr:.1} dB");
+}

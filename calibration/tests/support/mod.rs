@@ -1,0 +1,79 @@
+//! Where tests find data, and the synthetic image that the PyTorch fixtures were made with.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use resnext_calibration::compile::Options;
+use resnext_calibration::fold::fold_batch_norm;
+use resnext_calibration::import::{ImportOptions, load_safetensors};
+use resnext_calibration::network::Network;
+use resnext_calibration::observe::Method;
+use resnext_calibration::preprocessing::Preprocessing;
+use resnext_calibration::{bundled, samples::Samples};
+use resnext_models::reference;
+use std::path::{Path, PathBuf};
+
+/// The root of the workspace.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A folder of real ImageNet photos below `RESNEXT_DATA` or `../shared/data`. Where CI runs it must be there; on
+/// a user's machine its absence skips the test, aloud.
+pub fn photos(folder: &str) -> Option<Samples> {
+    let data = std::env::var_os("RESNEXT_DATA").map_or_else(|| root().join("../shared/data"), PathBuf::from);
+    let folder = data.join(folder);
+    if !folder.is_dir() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "{} is missing and CI must have it",
+            folder.display()
+        );
+        eprintln!(
+            "skipped: {} is not here; set RESNEXT_DATA to a folder that has it",
+            folder.display()
+        );
+        return None;
+    }
+    Some(Samples::open(&folder).expect("photos"))
+}
+
+/// The bundled fp32 network, folded.
+pub fn reference_network() -> Network {
+    let options = ImportOptions {
+        input_size: Some(reference::VARIANT.preprocess.size.into()),
+    };
+    let mut network =
+        load_safetensors(reference::WEIGHTS, reference::VARIANT.name, options).expect("bundled weights");
+    fold_batch_norm(&mut network);
+    network
+}
+
+/// How the bundled network is compiled.
+pub fn reference_options(method: Method, threads: usize) -> Options {
+    Options {
+        method,
+        preprocessing: Preprocessing::of(&reference::VARIANT.preprocess).expect("Pillow"),
+        classes: bundled::reference_classes(),
+        source: reference::VARIANT.to_string(),
+        threads,
+    }
+}
+
+/// `image(size)` of `tests/fixtures/pytorch/make.py` before normalisation, `[size][size][3]` bytes.
+pub fn synthetic_pixels(size: usize) -> Vec<u8> {
+    let mut state = 1u32;
+    let mut fill = |side: usize| -> Vec<u32> {
+        (0..side * side * 3)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                state >> 24
+            })
+            .collect()
+    };
+    let side = size.div_ceil(8);
+    let (lattice, noise) = (fill(side), fill(size));
+    let value = |i: usize| {
+        let (y, x, c) = (i / 3 / size, i / 3 % size, i % 3);
+        ((3 * lattice[(y / 8 * side + x / 8) * 3 + c] + noise[i]) >> 2) as u8
+    };
+    (0..size * size * 3).map(value).collect()
+}
