@@ -194,7 +194,7 @@ pub fn compile(
 fn metadata(network: &Network, options: &Options, report: &Report) -> String {
     let round = |x: f64| (x * 1e4).round() / 1e4;
     let percentile = match options.method {
-        Method::Percentile(share) => Some(share),
+        Method::Percentile(percentage) => Some(percentage),
         Method::Max => None,
     };
     json!({

@@ -11,7 +11,7 @@ const BINS: usize = 4096;
 pub enum Method {
     /// From the least to the greatest value seen.
     Max,
-    /// The range that holds this share (0..1) of the values; the rest is clipped.
+    /// The range that holds this percentage (0..100) of the values; the rest is clipped.
     Percentile(f64),
 }
 
@@ -21,9 +21,9 @@ impl Method {
         let seen = histogram.range();
         match self {
             Self::Max => seen,
-            Self::Percentile(share) => {
+            Self::Percentile(percentage) => {
                 // A tensor that a ReLU has cut at zero has one tail; any other has two.
-                let tail = (1.0 - share) / if seen.low < 0.0 { 2.0 } else { 1.0 };
+                let tail = (1.0 - percentage / 100.0) / if seen.low < 0.0 { 2.0 } else { 1.0 };
                 Range {
                     low: histogram.quantile(tail).clamp(seen.low, 0.0),
                     high: histogram.quantile(1.0 - tail).clamp(0.0, seen.high),
@@ -221,7 +221,7 @@ mod tests {
                 high: 100.0
             }
         );
-        let clipped = Method::Percentile(0.999).range(&h);
+        let clipped = Method::Percentile(99.9).range(&h);
         assert_eq!(clipped.low, 0.0);
         assert!((1.0..1.1).contains(&clipped.high), "{clipped:?}");
     }

@@ -37,22 +37,42 @@ fn the_same_inputs_give_the_same_bytes() {
     let two = compiled(Method::Max, &photos, 2);
     assert!(one.artifact == two.artifact, "threads change the artifact");
     assert_eq!(one.report.calibrated, photos.len());
-    let other = compiled(Method::Percentile(0.999), &photos, 2);
+    let other = compiled(Method::Percentile(99.9), &photos, 2);
     assert!(one.artifact != other.artifact, "the method does not matter?");
 }
 
-/// The committed artifact is what the committed weights and photos give, as `models/reference/README.md` says.
+/// The committed artifact is what the committed weights and the calibration photos give, as
+/// `models/reference/README.md` says. Not to the byte: tract multiplies with other kernels on another CPU, and
+/// ranges follow its last bits.
 #[test]
 fn the_committed_artifact_is_reproducible() {
     let Some(samples) = photos("imagenette/calib") else {
         return;
     };
-    let fresh = compiled(Method::Percentile(0.99999), &samples, 2).artifact;
-    let committed = root().join("models/reference/resnext26_16x4d_half-imagenette.rnx");
-    assert!(
-        fresh == std::fs::read(committed).expect("committed"),
-        "recompile models/reference, see its README"
+    let fresh = compiled(Method::Percentile(99.999), &samples, 2).artifact;
+    let committed = std::fs::read(root().join("models/reference/resnext26_16x4d_half-imagenette.rnx"))
+        .expect("committed");
+    let (fresh, committed) = (
+        Model::from_bytes(&fresh).expect("loads"),
+        Model::from_bytes(&committed).expect("loads"),
     );
+    assert_eq!(fresh.arena_len(), committed.arena_len());
+    assert_eq!(fresh.step_count(), committed.step_count());
+    for (fresh, committed) in fresh.steps().zip(committed.steps()) {
+        assert_eq!((fresh.name, fresh.macs()), (committed.name, committed.macs()));
+        if let (Some(fresh_out), Some(committed_out)) = (fresh.output(), committed.output()) {
+            let ratio = fresh_out.scale / committed_out.scale;
+            assert!(
+                (0.995..1.005).contains(&ratio),
+                "{}: recompile models/reference, see its README",
+                fresh.name
+            );
+        }
+    }
+    let calibration = |model: &Model<'_>| -> serde_json::Value {
+        serde_json::from_str::<serde_json::Value>(model.metadata()).expect("JSON")["calibration"].clone()
+    };
+    assert_eq!(calibration(&fresh), calibration(&committed));
 }
 
 /// int8 is within its quantization error of fp32: every layer keeps its signal, the logits most of it.
@@ -71,7 +91,7 @@ fn accuracy_survives_on_real_photos() {
     let (Some(calibration), Some(validation)) = (photos("imagenette/calib"), photos("imagenette/val")) else {
         return;
     };
-    let artifact = compiled(Method::Percentile(0.99999), &calibration.take_spread(128), 2).artifact;
+    let artifact = compiled(Method::Percentile(99.999), &calibration.take_spread(128), 2).artifact;
     let model = Model::from_bytes(&artifact).expect("loads");
     let validation = validation.take_spread(400);
     let result = evaluate(&model, Some(&reference_network()), &validation, 2, &quiet()).expect("evaluates");

@@ -41,6 +41,9 @@ pub const CLASSES: &[Class] = &IMAGENETTE;
 /// and the classifier's bias in fp32. A `static`, so that a program holds them once however often it names them.
 pub static WEIGHTS: &[u8] = include_bytes!("../reference/resnext26_16x4d_half-imagenette.safetensors");
 
+/// The model compiled to int8, a `.rnx` artifact: what `resnext compile` makes of [`WEIGHTS`] and Imagenette's photos.
+pub static ARTIFACT: &[u8] = include_bytes!("../reference/resnext26_16x4d_half-imagenette.rnx");
+
 #[cfg(test)]
 mod tests {
     use super::*;

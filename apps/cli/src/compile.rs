@@ -135,7 +135,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let options = Options {
         method: match args.method {
             MethodChoice::Max => Method::Max,
-            MethodChoice::Percentile => Method::Percentile(args.percentile / 100.0),
+            MethodChoice::Percentile => Method::Percentile(args.percentile),
         },
         preprocessing,
         classes,

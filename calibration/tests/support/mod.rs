@@ -12,13 +12,13 @@ use resnext_models::reference;
 use std::path::{Path, PathBuf};
 
 /// The root of the workspace.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// A folder of real ImageNet photos below `RESNEXT_DATA` or `../shared/data`. Where CI runs it must be there; on
 /// a user's machine its absence skips the test, aloud.
-pub fn photos(folder: &str) -> Option<Samples> {
+pub(crate) fn photos(folder: &str) -> Option<Samples> {
     let data = std::env::var_os("RESNEXT_DATA").map_or_else(|| root().join("../shared/data"), PathBuf::from);
     let folder = data.join(folder);
     if !folder.is_dir() {
@@ -37,7 +37,7 @@ pub fn photos(folder: &str) -> Option<Samples> {
 }
 
 /// The bundled fp32 network, folded.
-pub fn reference_network() -> Network {
+pub(crate) fn reference_network() -> Network {
     let options = ImportOptions {
         input_size: Some(reference::VARIANT.preprocess.size.into()),
     };
@@ -48,7 +48,7 @@ pub fn reference_network() -> Network {
 }
 
 /// How the bundled network is compiled.
-pub fn reference_options(method: Method, threads: usize) -> Options {
+pub(crate) fn reference_options(method: Method, threads: usize) -> Options {
     Options {
         method,
         preprocessing: Preprocessing::of(&reference::VARIANT.preprocess).expect("Pillow"),
@@ -59,7 +59,7 @@ pub fn reference_options(method: Method, threads: usize) -> Options {
 }
 
 /// `image(size)` of `tests/fixtures/pytorch/make.py` before normalisation, `[size][size][3]` bytes.
-pub fn synthetic_pixels(size: usize) -> Vec<u8> {
+pub(crate) fn synthetic_pixels(size: usize) -> Vec<u8> {
     let mut state = 1u32;
     let mut fill = |side: usize| -> Vec<u32> {
         (0..side * side * 3)
