@@ -45,14 +45,15 @@ pub(super) trait Lanes: Copy {
     /// One tap of [`Layout::Quad4`]: 16 bytes from each of `a`, one unit of weights.
     unsafe fn quad<const MR: usize>(self, acc: &mut [Self::Acc; MR], a: &[*const i8; MR], w: *const i8);
 
-    /// Requantizes 16 lanes and writes 16 bytes to `out`; adds the 16 bytes at `residual` unless it is null.
-    unsafe fn finish(
+    /// Requantizes `MR` pixels and writes 16 bytes to each of `out`; adds the 16 bytes at each of `residual` if
+    /// there is one.
+    unsafe fn finish<const MR: usize>(
         self,
-        acc: Self::Acc,
+        acc: &[Self::Acc; MR],
         block: *const Block,
-        residual: *const i8,
+        residual: Option<&[*const i8; MR]>,
         rq: &Requantize,
-        out: *mut i8,
+        out: &[*mut i8; MR],
     );
 
     /// The accumulators in lane order.
@@ -81,6 +82,22 @@ impl Requantize {
         }
     }
 }
+
+/// Runs `$body` for rows 0..`$rows` of a tile, unrolled: a loop would keep the accumulators in memory, and a
+/// closure would not inherit the instruction set.
+macro_rules! each_row {
+    ($rows:ident, $r:ident => $body:block) => {
+        each_row!(@ $rows, $r, $body, 0 1 2 3 4 5 6 7)
+    };
+    (@ $rows:ident, $r:ident, $body:block, $($index:literal)+) => {$(
+        if $index < $rows {
+            // Checked by the condition above, which the compiler sees too.
+            let $r = if $index < $rows { $index } else { 0 };
+            $body
+        }
+    )+};
+}
+pub(super) use each_row;
 
 /// Offsets of the pixels of a run: window in the input, pixel in the output chunk, pixel in the residual.
 struct Offsets {
@@ -230,17 +247,16 @@ impl<L: Lanes> Tile<'_, L> {
                 }
                 w = w.add(self.k_groups * UNIT);
             }
-            for (r, &acc) in acc.iter().enumerate() {
-                let out = operands.output.add(offsets.output[row + r]);
-                let residual = match operands.residual.is_null() {
-                    true => operands.residual,
-                    false => operands.residual.add(offsets.residual[row + r]),
-                };
-                if operands.count == LANES {
-                    self.lanes
-                        .finish(acc, operands.block, residual, &self.requantize, out);
-                } else {
-                    self.finish_partial(acc, operands, residual, out);
+            let out: [*mut i8; MR] = core::array::from_fn(|r| operands.output.add(offsets.output[row + r]));
+            let from: [*const i8; MR] =
+                core::array::from_fn(|r| operands.residual.wrapping_add(offsets.residual[row + r]));
+            let residual = (!operands.residual.is_null()).then_some(&from);
+            if operands.count == LANES {
+                self.lanes
+                    .finish(&acc, operands.block, residual, &self.requantize, &out);
+            } else {
+                for (r, &acc) in acc.iter().enumerate() {
+                    self.finish_partial(acc, operands, residual.map(|from| from[r]), out[r]);
                 }
             }
         }
@@ -248,17 +264,28 @@ impl<L: Lanes> Tile<'_, L> {
 
     /// A block with padding lanes touches only its real channels: their neighbours may be another thread's.
     #[inline(never)]
-    unsafe fn finish_partial(&self, acc: L::Acc, operands: &Operands, residual: *const i8, out: *mut i8) {
+    unsafe fn finish_partial(
+        &self,
+        acc: L::Acc,
+        operands: &Operands,
+        residual: Option<*const i8>,
+        out: *mut i8,
+    ) {
         let (mut input, mut result) = ([0i8; LANES], [0i8; LANES]);
-        // SAFETY: the caller's contract: `count` channels are in bounds of `out` and of a non-null residual.
+        // SAFETY: the caller's contract: `count` channels are in bounds of `out` and of a residual.
         unsafe {
-            let mut from = core::ptr::null();
-            if !residual.is_null() {
+            if let Some(residual) = residual {
                 core::ptr::copy_nonoverlapping(residual, input.as_mut_ptr(), operands.count);
-                from = input.as_ptr();
             }
-            self.lanes
-                .finish(acc, operands.block, from, &self.requantize, result.as_mut_ptr());
+            let from = [input.as_ptr()];
+            let from = residual.map(|_| &from);
+            self.lanes.finish(
+                &[acc],
+                operands.block,
+                from,
+                &self.requantize,
+                &[result.as_mut_ptr()],
+            );
             core::ptr::copy_nonoverlapping(result.as_ptr(), out, operands.count);
         }
     }

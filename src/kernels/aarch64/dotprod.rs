@@ -1,6 +1,10 @@
 //! SDOT: four 4-channel dot products an instruction.
 //!
 //! The intrinsics are not stable yet, so the instruction is one line of assembly.
+#![expect(
+    clippy::needless_range_loop,
+    reason = "an index names registers of several arrays at once"
+)]
 
 use super::finish;
 use crate::format::{Block, LANES};
@@ -142,13 +146,13 @@ impl Lanes for Sdot {
     }
 
     #[inline(always)]
-    unsafe fn finish(
+    unsafe fn finish<const MR: usize>(
         self,
-        acc: Self::Acc,
+        acc: &[Self::Acc; MR],
         block: *const Block,
-        residual: *const i8,
+        residual: Option<&[*const i8; MR]>,
         rq: &Requantize,
-        out: *mut i8,
+        out: &[*mut i8; MR],
     ) {
         // SAFETY: the contract is the same; SDOT implies Advanced SIMD.
         unsafe { finish(acc, block, residual, rq, out) }

@@ -4,6 +4,10 @@
 //! twice it gives eight 16-bit products. Two of them fit 16 bits (2 · 127 · 128 < 2¹⁵), so two k-groups are
 //! multiplied before SADALP folds pairs into 32 bits. Each accumulator vector thus holds two partial sums
 //! of two channels, added up at the end.
+#![expect(
+    clippy::needless_range_loop,
+    reason = "an index names registers of several arrays at once"
+)]
 
 use super::finish;
 use crate::format::{Block, LANES};
@@ -135,16 +139,16 @@ impl Lanes for Smlal {
     }
 
     #[inline(always)]
-    unsafe fn finish(
+    unsafe fn finish<const MR: usize>(
         self,
-        acc: Self::Acc,
+        acc: &[Self::Acc; MR],
         block: *const Block,
-        residual: *const i8,
+        residual: Option<&[*const i8; MR]>,
         rq: &Requantize,
-        out: *mut i8,
+        out: &[*mut i8; MR],
     ) {
         // SAFETY: the contract is the same.
-        unsafe { finish(fold(acc), block, residual, rq, out) }
+        unsafe { finish(&acc.map(|acc| fold(acc)), block, residual, rq, out) }
     }
 
     #[inline(always)]

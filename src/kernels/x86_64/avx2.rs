@@ -6,7 +6,7 @@
 
 use crate::format::{Block, LANES};
 use crate::isa::Avx2;
-use crate::kernels::tile::{self, Lanes, Requantize};
+use crate::kernels::tile::{self, Lanes, Requantize, each_row};
 use crate::kernels::{ConvTask, LinearTask, OutputChunk};
 use core::arch::x86_64::*;
 use core::ops::Range;
@@ -52,7 +52,7 @@ pub(in crate::kernels) unsafe fn requantize(
             _mm256_add_epi32(acc[0], bias[0]),
             _mm256_add_epi32(acc[1], bias[1]),
         ];
-        Ymm.finish(acc, block, residual, rq, out);
+        Ymm.finish(&[acc], block, Some(&[residual]), rq, &[out]);
     }
 }
 
@@ -165,52 +165,58 @@ impl Lanes for Ymm {
     }
 
     #[inline(always)]
-    unsafe fn finish(
+    unsafe fn finish<const MR: usize>(
         self,
-        acc: Self::Acc,
+        acc: &[Self::Acc; MR],
         block: *const Block,
-        residual: *const i8,
+        residual: Option<&[*const i8; MR]>,
         rq: &Requantize,
-        out: *mut i8,
+        out: &[*mut i8; MR],
     ) {
-        // SAFETY: a whole block, 16 bytes of output and, unless null, of residual, by the contract.
+        // SAFETY: a whole block, 16 bytes of each output and, if there is one, of each residual, by the contract.
         unsafe {
+            let mut acc = *acc;
+            let order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            if let Some(residual) = residual {
+                let factor: *const i32 = (&raw const (*block).residual).cast();
+                let factor = [
+                    _mm256_loadu_si256(factor.cast()),
+                    _mm256_loadu_si256(factor.add(8).cast()),
+                ];
+                each_row!(MR, r => {
+                    let mut bytes = _mm_loadu_si128(residual[r].cast());
+                    if rq.transpose {
+                        bytes = _mm_shuffle_epi8(bytes, order);
+                    }
+                    let low = _mm256_cvtepi8_epi32(bytes);
+                    let high = _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(bytes, bytes));
+                    acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_mullo_epi32(low, factor[0]));
+                    acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_mullo_epi32(high, factor[1]));
+                });
+            }
             let multiplier: *const i32 = (&raw const (*block).multiplier).cast();
-            let factor: *const i32 = (&raw const (*block).residual).cast();
+            let multiplier = [
+                _mm256_loadu_si256(multiplier.cast()),
+                _mm256_loadu_si256(multiplier.add(8).cast()),
+            ];
             let half = _mm256_set1_epi32(1 << (rq.shift - 1));
             let shift = _mm_cvtsi32_si128(rq.shift as i32);
-            let order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-            let mut addend = _mm_setzero_si128();
-            if !residual.is_null() {
-                addend = _mm_loadu_si128(residual.cast());
+            let zero_point = _mm256_set1_epi16(i16::from(rq.zero_point));
+            let (min, max) = (_mm_set1_epi8(rq.min), _mm_set1_epi8(rq.max));
+            each_row!(MR, r => {
+                let low = _mm256_add_epi32(multiply_high(acc[r][0], multiplier[0]), half);
+                let high = _mm256_add_epi32(multiply_high(acc[r][1], multiplier[1]), half);
+                let (low, high) = (_mm256_sra_epi32(low, shift), _mm256_sra_epi32(high, shift));
+                // Packing works within 128-bit halves: lanes 0–3, 8–11 | 4–7, 12–15; the permute restores order.
+                let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(low, high));
+                let words = _mm256_adds_epi16(words, zero_point);
+                let bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+                let mut bytes = _mm_min_epi8(_mm_max_epi8(bytes, min), max);
                 if rq.transpose {
-                    addend = _mm_shuffle_epi8(addend, order);
+                    bytes = _mm_shuffle_epi8(bytes, order);
                 }
-            }
-            let addend = [addend, _mm_unpackhi_epi64(addend, addend)];
-            // A loop and not `array::from_fn`: a closure does not inherit AVX2, and its intrinsics become calls.
-            let mut scaled = acc;
-            for (i, acc) in scaled.iter_mut().enumerate() {
-                if !residual.is_null() {
-                    let residual = _mm256_cvtepi8_epi32(addend[i]);
-                    let factor = _mm256_loadu_si256(factor.add(8 * i).cast());
-                    *acc = _mm256_add_epi32(*acc, _mm256_mullo_epi32(residual, factor));
-                }
-                let high = multiply_high(*acc, _mm256_loadu_si256(multiplier.add(8 * i).cast()));
-                *acc = _mm256_sra_epi32(_mm256_add_epi32(high, half), shift);
-            }
-            // Packing works within 128-bit halves: lanes 0–3, 8–11 | 4–7, 12–15; the permute restores order.
-            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(scaled[0], scaled[1]));
-            let words = _mm256_adds_epi16(words, _mm256_set1_epi16(i16::from(rq.zero_point)));
-            let bytes = _mm_packs_epi16(
-                _mm256_castsi256_si128(words),
-                _mm256_extracti128_si256::<1>(words),
-            );
-            let mut bytes = _mm_min_epi8(_mm_max_epi8(bytes, _mm_set1_epi8(rq.min)), _mm_set1_epi8(rq.max));
-            if rq.transpose {
-                bytes = _mm_shuffle_epi8(bytes, order);
-            }
-            _mm_storeu_si128(out.cast(), bytes);
+                _mm_storeu_si128(out[r].cast(), bytes);
+            });
         }
     }
 
