@@ -136,6 +136,9 @@ impl Sample {
     /// allow. The error names the sample, so that a caller can report it, count it and go on.
     pub fn decode(&self) -> Result<Rgb8Image, SampleError> {
         let bytes = self.bytes()?;
+        if is_cut_jpeg(&bytes) {
+            return Err(self.error("the JPEG ends early"));
+        }
         let mut reader = ImageReader::new(Cursor::new(bytes))
             .with_guessed_format()
             .map_err(|e| self.error(e))?;
@@ -302,6 +305,16 @@ impl<'a> IntoIterator for &'a Samples {
 fn is_image(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str());
     extension.is_some_and(|e| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
+}
+
+/// Whether `bytes` are a JPEG without the end of its picture. The decoder would fill the rest with grey; Pillow
+/// refuses such a file, and a half-grey photo would widen ranges that no real photo needs.
+///
+/// Inside entropy-coded data FF is never followed by a marker's byte, so the last start of scan (FF DA) and the last
+/// end of image (FF D9) are real ones, a thumbnail's or the picture's: the picture's end comes after its start.
+fn is_cut_jpeg(bytes: &[u8]) -> bool {
+    let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xff, marker]);
+    bytes.starts_with(&[0xff, 0xd8, 0xff]) && last(0xd9) <= last(0xda)
 }
 
 #[cfg(test)]

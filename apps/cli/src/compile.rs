@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::output::{self, Facts, size};
 use crate::source;
-use crate::write::write_atomically;
+use crate::write::{check_writable, write_atomically};
 use clap::ValueEnum;
 use resnext::preprocess::Filter;
 use resnext_calibration::compile::{Compiled, Options, compile};
@@ -110,6 +110,7 @@ const DEFAULT_SAMPLES: usize = 512;
 
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    check_writable(&args.output)?;
     let variant = args.arch.as_deref().map(source::variant).transpose()?;
     let size = args.size.or(variant.map(|v| v.preprocess.size.into()));
     let network = source::network(&args.model, size.map(|size| size as usize))?;

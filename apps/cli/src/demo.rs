@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::output::{self, Column, Facts, Table, bar, size, terminal_width};
 use crate::source;
 use crate::statistics::{Times, milliseconds};
-use crate::write::write_atomically;
+use crate::write::{check_writable, write_atomically};
 use resnext::{Kernels, Model, Pool, Runner, Workers};
 use resnext_calibration::bundled;
 use resnext_calibration::compile::{Compiled, Options, compile};
@@ -45,6 +45,7 @@ const WARMUP: u32 = 3;
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let internal = |error: &dyn Display| Error::new("demo", error);
+    args.output.as_deref().map_or(Ok(()), check_writable)?;
     let variant = &reference::VARIANT;
     let size_px = usize::from(variant.preprocess.size);
     let mut network = load_safetensors(

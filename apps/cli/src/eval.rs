@@ -47,6 +47,9 @@ pub(crate) struct Args {
     json: bool,
 }
 
+/// Logits further apart than this, in dB, come from another network or a broken calibration.
+const UNLIKE_DB: f64 = 12.0;
+
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let artifact = Artifact::open(&args.model)?;
@@ -69,6 +72,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     progress.finish_and_clear();
     let evaluation = evaluation.map_err(|error| Error::at(&args.data, error))?;
     source::note_skipped(&evaluation.skipped);
+    if evaluation
+        .comparison
+        .as_ref()
+        .is_some_and(|comparison| comparison.logit_sqnr_db < UNLIKE_DB)
+    {
+        source::note(
+            "int8 and fp32 hardly resemble each other; is the baseline what the model was compiled from?",
+        );
+    }
     if args.json {
         output::print_json(&json(&evaluation))
     } else {

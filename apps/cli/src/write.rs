@@ -6,6 +6,20 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile};
 
+/// Fails now if [`write_atomically`] would fail later for a reason that can be known: before minutes of work, not after.
+pub(crate) fn check_writable(path: &Path) -> Result<(), Error> {
+    let target = resolve(path)?;
+    temporary(directory_of(&target)).map_err(|error| Error::at(path, cannot_write(&error)))?;
+    Ok(())
+}
+
+/// The parent of a bare file name is the empty path, which means the working directory.
+fn directory_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
 /// Writes `bytes` to `path`, replacing what is there.
 ///
 /// The bytes go to a temporary file beside it, reach the disk, and take its name in one step. That keeps a
@@ -14,11 +28,7 @@ use tempfile::{Builder, NamedTempFile};
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let failed = |error: io::Error| Error::at(path, cannot_write(&error));
     let target = resolve(path)?;
-    // The parent of a bare file name is the empty path, which means the working directory.
-    let directory = target
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let directory = directory_of(&target);
     let mut file = temporary(directory).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
@@ -146,6 +156,17 @@ mod tests {
         let error = write_atomically(Path::new(""), b"x").unwrap_err().to_string();
         assert!(error.contains("does not name a file; "), "{error}");
         assert!(names(directory.path()).is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_known_beforehand() {
+        let directory = tempfile::tempdir().unwrap();
+        check_writable(&directory.path().join("model.rnx")).unwrap();
+        assert!(names(directory.path()).is_empty(), "the check leaves nothing");
+        let error = check_writable(&directory.path().join("missing/model.rnx"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("no such directory; "), "{error}");
     }
 
     #[cfg(target_os = "linux")]

@@ -175,3 +175,15 @@ fn crc32(bytes: &[u8]) -> u32 {
         })
     })
 }
+
+#[test]
+fn a_cut_jpeg_is_refused() {
+    let whole = include_bytes!("../../samples/cat.jpg");
+    assert!(Sample::embedded("whole", None, whole).decode().is_ok());
+    for len in [whole.len() - 1, whole.len() / 2, 2000] {
+        let error = Sample::embedded("cut", None, &whole[..len])
+            .decode()
+            .expect_err("cut");
+        assert!(error.to_string().contains("ends early"), "{len}: {error}");
+    }
+}
