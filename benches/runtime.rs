@@ -19,13 +19,10 @@ fn inference(c: &mut Criterion) {
     group.throughput(Throughput::Elements(model.macs()));
     let mut arena = vec![0; model.arena_len()];
     let mut logits = vec![0.0; model.class_count()];
-    let pixels: Vec<u8> = (0..model.input().map_or(0, |t| t.pixels() * 3))
-        .map(|i| (i * 37 % 251) as u8)
-        .collect();
+    let pixels: Vec<u8> =
+        (0..model.input().map_or(0, |t| t.pixels() * 3)).map(|i| (i * 37 % 251) as u8).collect();
     for kernels in Kernels::available() {
-        let mut runner = Runner::new(&model, &mut arena)
-            .expect("arena")
-            .with_kernels(kernels);
+        let mut runner = Runner::new(&model, &mut arena).expect("arena").with_kernels(kernels);
         group.bench_function(BenchmarkId::from_parameter(kernels.isa()), |b| {
             b.iter(|| {
                 runner.load_pixels(&pixels).expect("pixels");
@@ -67,9 +64,7 @@ fn preprocess(c: &mut Criterion) {
 fn load(c: &mut Criterion) {
     let mut group = c.benchmark_group("load");
     group.throughput(Throughput::Bytes(ARTIFACT.len() as u64));
-    group.bench_function("from_bytes", |b| {
-        b.iter(|| Model::from_bytes(black_box(ARTIFACT)).is_ok())
-    });
+    group.bench_function("from_bytes", |b| b.iter(|| Model::from_bytes(black_box(ARTIFACT)).is_ok()));
     group.finish();
 }
 

@@ -42,17 +42,11 @@ impl fmt::Display for LoadError {
                 crate::format::VERSION
             ),
             Self::WrongLength { expected, found } => {
-                write!(
-                    f,
-                    "artifact is {found} bytes long but should be {expected}; copy it again"
-                )
+                write!(f, "artifact is {found} bytes long but should be {expected}; copy it again")
             }
             Self::Damaged => f.write_str("artifact is damaged (checksum mismatch); copy it again"),
             Self::Invalid { what, index } => {
-                write!(
-                    f,
-                    "artifact is malformed: {what} (entry {index}); recompile the model"
-                )
+                write!(f, "artifact is malformed: {what} (entry {index}); recompile the model")
             }
         }
     }
@@ -102,16 +96,10 @@ impl fmt::Display for RunError {
                 )
             }
             Self::WrongLogitCount { classes, given } => {
-                write!(
-                    f,
-                    "output holds {given} logits but the model has {classes} classes"
-                )
+                write!(f, "output holds {given} logits but the model has {classes} classes")
             }
             Self::WrongPixelCount { needed, given } => {
-                write!(
-                    f,
-                    "input is {given} bytes but the model reads {needed} (height × width × 3)"
-                )
+                write!(f, "input is {given} bytes but the model reads {needed} (height × width × 3)")
             }
             Self::Preprocess(error) => error.fmt(f),
             Self::Model(error) => error.fmt(f),

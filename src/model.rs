@@ -197,9 +197,7 @@ impl<'a> Model<'a> {
         let section = |id: SectionId| -> Result<&'a [u8], LoadError> {
             let section = header.sections[id as usize];
             let (offset, len) = (section.offset.get(), section.len.get());
-            let end = offset
-                .checked_add(len)
-                .ok_or(invalid("section length", id as usize))?;
+            let end = offset.checked_add(len).ok_or(invalid("section length", id as usize))?;
             let range = usize::try_from(offset).ok().zip(usize::try_from(end).ok());
             range
                 .filter(|(start, _)| start.is_multiple_of(SECTION_ALIGN))
@@ -350,10 +348,7 @@ impl<'a> Model<'a> {
             || record.stride == 0
             || window.padding > input.halo
         {
-            return Err(invalid(
-                "window is empty, too large or padded beyond the input's halo",
-                index,
-            ));
+            return Err(invalid("window is empty, too large or padded beyond the input's halo", index));
         }
         let fits = |side: usize, out: usize| {
             let padded = side + 2 * window.padding;
@@ -478,9 +473,7 @@ impl<'a> Model<'a> {
         if !flat || input.channels != output.channels || !Self::disjoint(input, &output) {
             return Err(invalid("global average pool does not give 1×1", index));
         }
-        let multiplier = self.params::<PoolParams>(record.params_offset.get(), 1, index)?[0]
-            .multiplier
-            .get();
+        let multiplier = self.params::<PoolParams>(record.params_offset.get(), 1, index)?[0].multiplier.get();
         let shift = u32::from(record.shift);
         // Σ (q − z) of the largest tensor allowed, 4096², stays below 2³³; hold it to the accumulator's bound.
         if multiplier < 0
@@ -489,11 +482,7 @@ impl<'a> Model<'a> {
         {
             return Err(invalid("global average pool out of range", index));
         }
-        Ok(GlobalAvgPool {
-            output,
-            multiplier,
-            shift,
-        })
+        Ok(GlobalAvgPool { output, multiplier, shift })
     }
 
     fn linear(&self, record: &StepRecord, input: &Tensor, index: usize) -> Result<Linear<'a>, LoadError> {
@@ -504,18 +493,11 @@ impl<'a> Model<'a> {
             || shape.out_channels != self.classes.len()
             || index + 1 != self.steps.len()
         {
-            return Err(invalid(
-                "classifier does not match the classes or is not the last step",
-                index,
-            ));
+            return Err(invalid("classifier does not match the classes or is not the last step", index));
         }
         let weights = self.packed(record, &shape, index)?;
         let blocks = self.params(record.params_offset.get(), shape.blocks(), index)?;
-        Ok(Linear {
-            shape,
-            blocks,
-            weights,
-        })
+        Ok(Linear { shape, blocks, weights })
     }
 
     fn validate(&self) -> Result<(), LoadError> {
@@ -527,8 +509,7 @@ impl<'a> Model<'a> {
             validate_tensor(t, arena_len).map_err(|what| invalid(what, index))?;
         }
         for index in 0..self.classes.len() {
-            self.class(index)
-                .ok_or(invalid("class name outside the strings", index))?;
+            self.class(index).ok_or(invalid("class name outside the strings", index))?;
         }
         let input = self.input()?;
         let size = (input.height, input.width);

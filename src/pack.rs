@@ -167,12 +167,7 @@ mod tests {
     use std::vec;
 
     fn shape(in_channels: usize, out_channels: usize, kernel: usize, groups: usize) -> ConvShape {
-        ConvShape {
-            in_channels,
-            out_channels,
-            kernel,
-            groups,
-        }
+        ConvShape { in_channels, out_channels, kernel, groups }
     }
 
     #[test]
@@ -181,11 +176,7 @@ mod tests {
         assert_eq!(shape(128, 128, 3, 32).layout(), Layout::Quad4);
         assert_eq!(shape(256, 256, 3, 32).layout(), Layout::Paired8);
         assert_eq!(shape(1536, 1536, 3, 32).layout(), Layout::PerGroup);
-        assert_eq!(
-            shape(12, 12, 3, 3).layout(),
-            Layout::PerGroup,
-            "12 channels are not whole blocks"
-        );
+        assert_eq!(shape(12, 12, 3, 3).layout(), Layout::PerGroup, "12 channels are not whole blocks");
     }
 
     #[test]
@@ -199,9 +190,7 @@ mod tests {
         ] {
             let mut seen = vec![0; s.out_channels];
             for block in 0..s.blocks() {
-                (0..LANES)
-                    .filter_map(|lane| s.channel(block, lane))
-                    .for_each(|c| seen[c] += 1);
+                (0..LANES).filter_map(|lane| s.channel(block, lane)).for_each(|c| seen[c] += 1);
             }
             assert!(seen.iter().all(|&n| n == 1), "{s:?}: {seen:?}");
         }
@@ -214,10 +203,6 @@ mod tests {
         let weights = vec![1; 16 * 147];
         let mut packed = vec![9; s.packed_len()];
         s.pack(&weights, &mut packed);
-        assert_eq!(
-            packed.iter().map(|&w| i32::from(w)).sum::<i32>(),
-            16 * 147,
-            "padding is zero"
-        );
+        assert_eq!(packed.iter().map(|&w| i32::from(w)).sum::<i32>(), 16 * 147, "padding is zero");
     }
 }

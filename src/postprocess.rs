@@ -27,29 +27,18 @@ pub fn softmax(logits: &mut [f32]) {
 pub fn top_k<const K: usize>(logits: &[f32]) -> heapless::Vec<Hit, K> {
     let mut hits = heapless::Vec::<Hit, K>::new();
     for (class, &logit) in logits.iter().enumerate() {
-        let place = hits
-            .iter()
-            .position(|hit| logit > hit.logit)
-            .unwrap_or(hits.len());
+        let place = hits.iter().position(|hit| logit > hit.logit).unwrap_or(hits.len());
         if place < K {
             if hits.is_full() {
                 hits.pop();
             }
             // There is room: a full list has just lost its last entry.
-            let _ = hits.insert(
-                place,
-                Hit {
-                    class,
-                    logit,
-                    probability: 0.0,
-                },
-            );
+            let _ = hits.insert(place, Hit { class, logit, probability: 0.0 });
         }
     }
     if let Some(max) = hits.first().map(|hit| hit.logit) {
         let sum: f32 = logits.iter().map(|logit| libm::expf(logit - max)).sum();
-        hits.iter_mut()
-            .for_each(|hit| hit.probability = libm::expf(hit.logit - max) / sum);
+        hits.iter_mut().for_each(|hit| hit.probability = libm::expf(hit.logit - max) / sum);
     }
     hits
 }
@@ -62,10 +51,7 @@ mod tests {
     fn top_k_is_sorted_and_stable() {
         let logits = [0.0, 3.0, 1.0, 3.0, 2.0];
         let hits = top_k::<4>(&logits);
-        assert_eq!(
-            hits.iter().map(|h| h.class).collect::<std::vec::Vec<_>>(),
-            [1, 3, 4, 2]
-        );
+        assert_eq!(hits.iter().map(|h| h.class).collect::<std::vec::Vec<_>>(), [1, 3, 4, 2]);
         let mut all = logits;
         softmax(&mut all);
         assert!((all.iter().sum::<f32>() - 1.0).abs() < 1e-6);

@@ -26,9 +26,7 @@ pub fn scale(acc: i32, multiplier: i32, shift: u32) -> i32 {
 /// Adds the zero point and clamps.
 #[inline]
 pub fn narrow(value: i32, zero_point: i8, min: i8, max: i8) -> i8 {
-    value
-        .saturating_add(i32::from(zero_point))
-        .clamp(i32::from(min), i32::from(max)) as i8
+    value.saturating_add(i32::from(zero_point)).clamp(i32::from(min), i32::from(max)) as i8
 }
 
 /// A step's multipliers and shift for real `ratios` (accumulator unit ÷ output unit, one per channel).
@@ -46,9 +44,7 @@ pub fn shift_for(ratios: impl IntoIterator<Item = f64>) -> Option<u32> {
         }
         greatest = greatest.max(ratio);
     }
-    SHIFT
-        .rev()
-        .find(|&shift| (greatest * (1u64 << (31 + shift)) as f64).round() < f64::from(i32::MAX))
+    SHIFT.rev().find(|&shift| (greatest * (1u64 << (31 + shift)) as f64).round() < f64::from(i32::MAX))
 }
 
 /// The multiplier that goes with `shift` for `ratio`, rounded to nearest.
@@ -114,10 +110,7 @@ mod tests {
     fn halves_round_upwards() {
         // multiplier · 2⁻³¹ = ½, shift 1: a quarter.
         let quarter = |acc| scale(acc, 1 << 30, 1);
-        assert_eq!(
-            [-6, -5, -2, -1, 0, 1, 2, 5, 6].map(quarter),
-            [-1, -1, 0, 0, 0, 0, 1, 1, 2]
-        );
+        assert_eq!([-6, -5, -2, -1, 0, 1, 2, 5, 6].map(quarter), [-1, -1, 0, 0, 0, 0, 1, 1, 2]);
     }
 
     #[test]

@@ -124,9 +124,7 @@ impl<'a> Runner<'a> {
         let (data, after) = rest.split_at_mut(range.len());
         let scratch = if before.len() > after.len() { before } else { after };
         input.fill_halo(data);
-        recipe.run(frame, scratch.as_mut_bytes(), |row, pixels| {
-            store_row(&input, data, row, pixels)
-        })?;
+        recipe.run(frame, scratch.as_mut_bytes(), |row, pixels| store_row(&input, data, row, pixels))?;
         Ok(())
     }
 
@@ -165,9 +163,7 @@ impl<'a> Runner<'a> {
             let step = self.model.step(index)?;
             self.step(index, &step, logits)?;
             let output = step.output();
-            let output = output
-                .as_ref()
-                .map(|t| (t, &self.arena[t.arena_offset..][..t.extent()]));
+            let output = output.as_ref().map(|t| (t, &self.arena[t.arena_offset..][..t.extent()]));
             probe.after(index, &step, output);
         }
         Ok(())
@@ -183,9 +179,7 @@ impl<'a> Runner<'a> {
         let input_range = step.input.arena_range();
         match step.op {
             Op::Conv(conv) => {
-                let separate = conv
-                    .residual
-                    .filter(|r| r.arena_offset != conv.output.arena_offset);
+                let separate = conv.residual.filter(|r| r.arena_offset != conv.output.arena_offset);
                 // Without a separate residual, an empty range stands in for it.
                 let residual_range = separate.map_or(0..0, |r| r.arena_range());
                 let ranges = [input_range, residual_range, conv.output.arena_range()];
@@ -195,12 +189,7 @@ impl<'a> Runner<'a> {
                     (Some(_), None) => Residual::InPlace,
                     (Some(_), Some(tensor)) => Residual::From(tensor, residual),
                 };
-                let task = ConvTask {
-                    conv: &conv,
-                    input: &step.input,
-                    input_data: input,
-                    residual,
-                };
+                let task = ConvTask { conv: &conv, input: &step.input, input_data: input, residual };
                 #[cfg(feature = "tract")]
                 if let Some(gemm) = self.tract
                     && ops::conv_on_tract(gemm, index, &task, output, self.workers)
@@ -218,10 +207,7 @@ impl<'a> Runner<'a> {
                 ops::global_avg_pool(&pool, &step.input, input, output);
             }
             Op::Linear(linear) => {
-                let task = LinearTask {
-                    linear: &linear,
-                    input_data: &self.arena[input_range],
-                };
+                let task = LinearTask { linear: &linear, input_data: &self.arena[input_range] };
                 ops::linear(&task, logits, self.kernels, self.workers);
             }
         }
@@ -231,10 +217,7 @@ impl<'a> Runner<'a> {
 
 /// Disjoint parts of the arena. Loading has proved them disjoint and in bounds.
 fn split<const N: usize>(arena: &mut [i8], ranges: [Range<usize>; N]) -> Result<[&mut [i8]; N], RunError> {
-    let overlap = crate::LoadError::Invalid {
-        what: "tensors overlap",
-        index: 0,
-    };
+    let overlap = crate::LoadError::Invalid { what: "tensors overlap", index: 0 };
     arena.get_disjoint_mut(ranges).map_err(|_| overlap.into())
 }
 
@@ -242,7 +225,5 @@ fn split<const N: usize>(arena: &mut [i8], ranges: [Range<usize>; N]) -> Result<
 fn store_row(input: &Tensor, data: &mut [i8], row: usize, pixels: &[u8]) {
     let start = input.offset(row, 0);
     let row = &mut data[start..start + pixels.len()];
-    row.iter_mut()
-        .zip(pixels)
-        .for_each(|(q, &pixel)| *q = (pixel ^ 0x80) as i8);
+    row.iter_mut().zip(pixels).for_each(|(q, &pixel)| *q = (pixel ^ 0x80) as i8);
 }

@@ -86,10 +86,7 @@ impl Tensor {
             bytes.fill(self.fill[0]);
         } else {
             for pixel in bytes.chunks_exact_mut(self.channels) {
-                pixel
-                    .iter_mut()
-                    .enumerate()
-                    .for_each(|(c, byte)| *byte = self.fill_of(c));
+                pixel.iter_mut().enumerate().for_each(|(c, byte)| *byte = self.fill_of(c));
             }
         }
     }

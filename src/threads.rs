@@ -67,9 +67,7 @@ impl Shared {
     /// Counts a worker in, unless the step is over.
     fn join(&self) -> bool {
         let joined = |joined: usize| (joined & OPEN != 0).then_some(joined + 1);
-        self.joined
-            .fetch_update(Ordering::Acquire, Ordering::Relaxed, joined)
-            .is_ok()
+        self.joined.fetch_update(Ordering::Acquire, Ordering::Relaxed, joined).is_ok()
     }
 
     fn work(&self) {
@@ -120,15 +118,11 @@ impl Pool {
     /// If the system refuses to start a thread.
     pub fn new(threads: usize) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
-        let mut pool = Self {
-            shared,
-            threads: Vec::new(),
-        };
+        let mut pool = Self { shared, threads: Vec::new() };
         for index in 1..threads.max(1) {
             let shared = pool.shared.clone();
             let name = std::format!("resnext-{index}");
-            pool.threads
-                .push(thread::Builder::new().name(name).spawn(move || shared.work())?);
+            pool.threads.push(thread::Builder::new().name(name).spawn(move || shared.work())?);
         }
         // Starting a thread allocates; an inference must not meet that.
         while pool.shared.started.load(Ordering::Acquire) < pool.threads.len() {
@@ -175,10 +169,7 @@ unsafe impl Workers for Pool {
         let wait = Wait(shared);
         shared.claim(part);
         drop(wait);
-        assert!(
-            !shared.panicked.load(Ordering::Relaxed),
-            "a worker thread panicked"
-        );
+        assert!(!shared.panicked.load(Ordering::Relaxed), "a worker thread panicked");
     }
 }
 
@@ -213,10 +204,7 @@ mod tests {
             pool.run(parts, &|part| {
                 counts[part].fetch_add(1, Ordering::Relaxed);
             });
-            assert!(
-                counts.iter().all(|count| count.load(Ordering::Relaxed) == 1),
-                "round {round}"
-            );
+            assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1), "round {round}");
         }
     }
 

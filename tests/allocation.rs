@@ -57,16 +57,9 @@ fn requests(mut f: impl FnMut()) -> usize {
 fn nothing_is_allocated_after_loading() {
     let before = REQUESTS.load(Ordering::Relaxed);
     drop(std::hint::black_box(vec![0u8; 1000]));
-    assert_eq!(
-        REQUESTS.load(Ordering::Relaxed) - before,
-        2,
-        "the allocator counts"
-    );
+    assert_eq!(REQUESTS.load(Ordering::Relaxed) - before, 2, "the allocator counts");
 
-    for (name, artifact) in [
-        ("small", support::small().bytes),
-        ("reference", support::reference()),
-    ] {
+    for (name, artifact) in [("small", support::small().bytes), ("reference", support::reference())] {
         let model = Model::from_bytes(&artifact).unwrap();
         let loading = requests(|| {
             Model::from_bytes(&artifact).unwrap();
@@ -84,10 +77,7 @@ fn nothing_is_allocated_after_loading() {
             #[cfg(feature = "tract")]
             if let Some(gemm) = resnext::TractGemm::new(&model, threads) {
                 let mut arena = vec![0; model.arena_len()];
-                let runner = Runner::new(&model, &mut arena)
-                    .unwrap()
-                    .with_workers(workers)
-                    .with_tract(&gemm);
+                let runner = Runner::new(&model, &mut arena).unwrap().with_workers(workers).with_tract(&gemm);
                 check(runner, &model, &format!("{case}, tract"));
             }
         }
@@ -113,9 +103,5 @@ fn check(mut runner: Runner<'_>, model: &Model<'_>, case: &str) {
     let top = requests(|| {
         std::hint::black_box(resnext::top_k::<5>(&logits));
     });
-    assert_eq!(
-        (from_pixels, from_frame, top),
-        (0, 0, 0),
-        "{case}: load_pixels, load_frame, top_k"
-    );
+    assert_eq!((from_pixels, from_frame, top), (0, 0, 0), "{case}: load_pixels, load_frame, top_k");
 }

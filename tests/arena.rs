@@ -28,12 +28,7 @@ struct Value {
 /// All activations of a model, in the order they are written.
 fn values(model: &Model<'_>) -> Vec<Value> {
     let input = model.input().unwrap();
-    let mut values = vec![Value {
-        from: 0,
-        to: 0,
-        memory: input.arena_range(),
-        replaces: None,
-    }];
+    let mut values = vec![Value { from: 0, to: 0, memory: input.arena_range(), replaces: None }];
     // What the latest write to an offset was.
     let mut at = HashMap::from([(input.arena_offset, 0)]);
     for (index, step) in model.steps().enumerate() {
@@ -43,25 +38,14 @@ fn values(model: &Model<'_>) -> Vec<Value> {
         };
         for read in [Some(step.input), residual].into_iter().flatten() {
             let value: &mut Value = &mut values[at[&read.arena_offset]];
-            assert_eq!(
-                value.memory,
-                read.arena_range(),
-                "{} reads what was written",
-                step.name
-            );
+            assert_eq!(value.memory, read.arena_range(), "{} reads what was written", step.name);
             value.to = index;
         }
         if let Some(output) = step.output() {
-            let replaces = residual
-                .filter(|r| r.arena_offset == output.arena_offset)
-                .map(|r| at[&r.arena_offset]);
+            let replaces =
+                residual.filter(|r| r.arena_offset == output.arena_offset).map(|r| at[&r.arena_offset]);
             at.insert(output.arena_offset, values.len());
-            values.push(Value {
-                from: index,
-                to: index,
-                memory: output.arena_range(),
-                replaces,
-            });
+            values.push(Value { from: index, to: index, memory: output.arena_range(), replaces });
         }
     }
     values
@@ -74,11 +58,7 @@ fn check_plan(model: &Model<'_>, values: &[Value]) {
         for (earlier_index, earlier) in values[..index].iter().enumerate() {
             let together = later.from <= earlier.to && later.replaces != Some(earlier_index);
             let apart = later.memory.end <= earlier.memory.start || earlier.memory.end <= later.memory.start;
-            assert!(
-                apart || !together,
-                "activations {earlier_index} and {index} share {:?}",
-                later.memory
-            );
+            assert!(apart || !together, "activations {earlier_index} and {index} share {:?}", later.memory);
         }
     }
 }
@@ -86,19 +66,11 @@ fn check_plan(model: &Model<'_>, values: &[Value]) {
 /// The most bytes that are needed at once, whatever the plan, and the step that needs them.
 fn peak(model: &Model<'_>, values: &[Value]) -> (usize, usize) {
     let needed = |step: usize| {
-        let live = values
-            .iter()
-            .enumerate()
-            .filter(|(_, v)| (v.from..=v.to).contains(&step));
+        let live = values.iter().enumerate().filter(|(_, v)| (v.from..=v.to).contains(&step));
         let replaced = |index: usize| values.iter().any(|v| v.from == step && v.replaces == Some(index));
-        live.filter(|&(index, _)| !replaced(index))
-            .map(|(_, v)| v.memory.len())
-            .sum::<usize>()
+        live.filter(|&(index, _)| !replaced(index)).map(|(_, v)| v.memory.len()).sum::<usize>()
     };
-    (0..model.step_count())
-        .map(|step| (needed(step), step))
-        .max()
-        .unwrap()
+    (0..model.step_count()).map(|step| (needed(step), step)).max().unwrap()
 }
 
 #[test]
@@ -117,13 +89,7 @@ fn reference_arena_is_pinned() {
     let (peak, step) = peak(&model, &values);
     let arena = model.arena_len();
     println!("arena {arena}, peak {peak} at {}", model.step(step).unwrap().name);
-    assert!(
-        arena.abs_diff(REFERENCE_ARENA) * 100 <= 3 * REFERENCE_ARENA,
-        "arena is {arena} bytes"
-    );
+    assert!(arena.abs_diff(REFERENCE_ARENA) * 100 <= 3 * REFERENCE_ARENA, "arena is {arena} bytes");
     // No plan can do with less than the peak.
-    assert!(
-        (peak..=peak + peak / 20).contains(&arena),
-        "arena is {arena} bytes, needed at once {peak}"
-    );
+    assert!((peak..=peak + peak / 20).contains(&arena), "arena is {arena} bytes, needed at once {peak}");
 }

@@ -14,11 +14,7 @@ use zerocopy::FromBytes;
 
 /// Rounds of the random tests: `cases` unless the environment asks for more. An emulator gets a tenth.
 fn cases(cases: usize) -> usize {
-    let cases = if cfg!(target_arch = "x86_64") {
-        cases
-    } else {
-        cases / 10
-    };
+    let cases = if cfg!(target_arch = "x86_64") { cases } else { cases / 10 };
     std::env::var("RESNEXT_FUZZ_CASES")
         .ok()
         .map_or(cases, |n| n.parse().expect("RESNEXT_FUZZ_CASES is a number"))
@@ -26,9 +22,7 @@ fn cases(cases: usize) -> usize {
 
 /// The seed of the random tests.
 fn seed() -> u64 {
-    std::env::var("RESNEXT_FUZZ_SEED")
-        .ok()
-        .map_or(1, |n| n.parse().expect("RESNEXT_FUZZ_SEED is a number"))
+    std::env::var("RESNEXT_FUZZ_SEED").ok().map_or(1, |n| n.parse().expect("RESNEXT_FUZZ_SEED is a number"))
 }
 
 fn header(artifact: &mut [u8]) -> &mut Header {
@@ -36,10 +30,7 @@ fn header(artifact: &mut [u8]) -> &mut Header {
 }
 
 fn section(artifact: &[u8], id: SectionId) -> Range<usize> {
-    let section = Header::ref_from_prefix(artifact)
-        .expect("at least a header")
-        .0
-        .sections[id as usize];
+    let section = Header::ref_from_prefix(artifact).expect("at least a header").0.sections[id as usize];
     let start = section.offset.get() as usize;
     start..start + section.len.get() as usize
 }
@@ -47,22 +38,13 @@ fn section(artifact: &[u8], id: SectionId) -> Range<usize> {
 #[test]
 fn foreign_bytes_are_not_an_artifact() {
     let artifact = small().bytes;
-    for foreign in [
-        &b""[..],
-        b"\x89",
-        b"\x89RNX\r\n\x1a",
-        b"\x89PNG\r\n\x1a\n and so on",
-        &[0; 4096],
-        &artifact[1..],
-    ] {
+    for foreign in
+        [&b""[..], b"\x89", b"\x89RNX\r\n\x1a", b"\x89PNG\r\n\x1a\n and so on", &[0; 4096], &artifact[1..]]
+    {
         assert_eq!(Model::from_bytes(foreign).unwrap_err(), LoadError::NotAnArtifact);
     }
     // A transfer in text mode.
-    let text = artifact
-        .iter()
-        .copied()
-        .filter(|&byte| byte != b'\r')
-        .collect::<Vec<_>>();
+    let text = artifact.iter().copied().filter(|&byte| byte != b'\r').collect::<Vec<_>>();
     assert_eq!(Model::from_bytes(&text).unwrap_err(), LoadError::NotAnArtifact);
 }
 
@@ -71,15 +53,9 @@ fn newer_version_is_named() {
     for found in [VERSION + 1, u32::MAX] {
         let mut artifact = small().bytes;
         header(&mut artifact).version.set(found);
-        assert_eq!(
-            Model::from_bytes(&artifact).unwrap_err(),
-            LoadError::NewerVersion { found }
-        );
+        assert_eq!(Model::from_bytes(&artifact).unwrap_err(), LoadError::NewerVersion { found });
         fix_checksum(&mut artifact);
-        assert_eq!(
-            Model::from_bytes(&artifact).unwrap_err(),
-            LoadError::NewerVersion { found }
-        );
+        assert_eq!(Model::from_bytes(&artifact).unwrap_err(), LoadError::NewerVersion { found });
         // Even if all that a newer version kept is the magic and the version.
         assert_eq!(
             Model::from_bytes(&artifact[..CHECKSUM_FROM]).unwrap_err(),
@@ -101,9 +77,7 @@ fn any_alignment_serves() {
         let mut arena = vec![0; model.arena_len() + shift];
         for kernels in Kernels::available() {
             let mut logits = vec![0.0; model.class_count()];
-            let mut runner = Runner::new(&model, &mut arena[shift..])
-                .unwrap()
-                .with_kernels(kernels);
+            let mut runner = Runner::new(&model, &mut arena[shift..]).unwrap().with_kernels(kernels);
             runner.load_pixels(&pixels).unwrap();
             runner.infer(&mut logits, &mut ()).unwrap();
             assert_eq!(
@@ -124,10 +98,7 @@ fn truncated_and_extended_files_are_refused() {
         Model::from_bytes(&artifact[..end]).unwrap_err();
     }
     artifact.push(0);
-    let wrong = LoadError::WrongLength {
-        expected: len as u64,
-        found: len as u64 + 1,
-    };
+    let wrong = LoadError::WrongLength { expected: len as u64, found: len as u64 + 1 };
     assert_eq!(Model::from_bytes(&artifact).unwrap_err(), wrong);
 }
 
@@ -187,9 +158,7 @@ fn kernels_stay_inside_arena_and_artifact() {
     for (index, tensor) in built.tensors.iter().enumerate() {
         let mut artifact = built.bytes.clone();
         let offset = model.arena_len().next_multiple_of(ARENA_ALIGN) as u64;
-        header(&mut artifact)
-            .arena_len
-            .set(extent(tensor).saturating_add(offset));
+        header(&mut artifact).arena_len.set(extent(tensor).saturating_add(offset));
         let tensors = section(&artifact, SectionId::Tensors);
         for record in <[TensorRecord]>::mut_from_bytes(&mut artifact[tensors]).unwrap() {
             // Tensors that share memory move together.
@@ -206,12 +175,7 @@ fn kernels_stay_inside_arena_and_artifact() {
             let mut runner = Runner::new(&moved, &mut arena).unwrap().with_kernels(kernels);
             runner.load_pixels(&pixels).unwrap();
             runner.infer(&mut logits, &mut ()).unwrap();
-            assert_eq!(
-                bits(&logits),
-                bits(&expected),
-                "{}, tensor {index} last",
-                kernels.isa()
-            );
+            assert_eq!(bits(&logits), bits(&expected), "{}, tensor {index} last", kernels.isa());
         }
         #[cfg(feature = "tract")]
         if let Some(gemm) = resnext::TractGemm::new(&moved, 1) {
@@ -286,11 +250,7 @@ fn mutate(artifact: &mut [u8], regions: &[Region], random: &mut Random) -> Mutat
         bytes = bytes.wrapping_add([1, u64::MAX][random.below(2)]);
     }
     artifact[at..][..len].copy_from_slice(&bytes.to_le_bytes()[..len]);
-    Mutation {
-        at,
-        len,
-        value: bytes,
-    }
+    Mutation { at, len, value: bytes }
 }
 
 /// Largest arena that a mutated artifact is run in.
@@ -306,38 +266,26 @@ fn agree(artifact: &mut [u8], random: &mut Random) {
     let [Some(tensors), Some(steps)] = tables else {
         return;
     };
-    let (Ok(tensors), Ok(steps)) = (
-        <[TensorRecord]>::ref_from_bytes(tensors),
-        <[StepRecord]>::ref_from_bytes(steps),
-    ) else {
+    let (Ok(tensors), Ok(steps)) =
+        (<[TensorRecord]>::ref_from_bytes(tensors), <[StepRecord]>::ref_from_bytes(steps))
+    else {
         return;
     };
-    let ends = tensors
-        .iter()
-        .map(|t| t.arena_offset.get().saturating_add(extent(t)));
+    let ends = tensors.iter().map(|t| t.arena_offset.get().saturating_add(extent(t)));
     let arena_len = ends.max().unwrap_or(0);
     let mut macs = 0u64;
     for step in steps {
         let Some(input) = tensors.get(usize::from(step.input)) else {
             continue;
         };
-        let pixels = match (
-            StepKind::from_code(step.kind),
-            tensors.get(usize::from(step.output)),
-        ) {
+        let pixels = match (StepKind::from_code(step.kind), tensors.get(usize::from(step.output))) {
             (Some(StepKind::Conv), Some(output)) => u64::from(output.height) * u64::from(output.width),
             (Some(StepKind::Linear), _) => 1,
             _ => continue,
         };
-        let group_in = u64::from(input.channels)
-            .checked_div(u64::from(step.groups))
-            .unwrap_or(0);
+        let group_in = u64::from(input.channels).checked_div(u64::from(step.groups)).unwrap_or(0);
         let taps = u64::from(step.kernel) * u64::from(step.kernel) * group_in;
-        macs = macs.saturating_add(
-            pixels
-                .saturating_mul(taps)
-                .saturating_mul(u64::from(step.out_channels)),
-        );
+        macs = macs.saturating_add(pixels.saturating_mul(taps).saturating_mul(u64::from(step.out_channels)));
     }
     let header = header(artifact);
     if random.below(8) > 0 {
@@ -386,9 +334,7 @@ impl Outcomes {
         assert_eq!(model.steps().count(), model.step_count());
         let pixels = input_pixels(&model, 1);
         let mut logits = vec![0.0; model.class_count()];
-        let mut runner = Runner::new(&model, &mut arena[start..])
-            .unwrap()
-            .with_kernels(kernels);
+        let mut runner = Runner::new(&model, &mut arena[start..]).unwrap().with_kernels(kernels);
         runner.load_pixels(&pixels).unwrap();
         runner.infer(&mut logits, &mut ()).unwrap();
         resnext::top_k::<5>(&logits);
@@ -411,9 +357,7 @@ fn mutated_artifacts_with_a_right_checksum_are_refused_or_run() {
     for _ in 0..cases {
         artifact.copy_from_slice(&original);
         let count = 1 + random.below(3);
-        let mutations: Vec<_> = (0..count)
-            .map(|_| mutate(&mut artifact, &regions, &mut random))
-            .collect();
+        let mutations: Vec<_> = (0..count).map(|_| mutate(&mut artifact, &regions, &mut random)).collect();
         agree(&mut artifact, &mut random);
         fix_checksum(&mut artifact);
         let trying = Trying(&mutations);
@@ -422,10 +366,7 @@ fn mutated_artifacts_with_a_right_checksum_are_refused_or_run() {
     }
     println!("{outcomes:?}");
     // The test has teeth only while many get past the checks.
-    assert!(
-        outcomes.ran * 20 > cases && outcomes.refused * 20 > cases,
-        "{outcomes:?}"
-    );
+    assert!(outcomes.ran * 20 > cases && outcomes.refused * 20 > cases, "{outcomes:?}");
 }
 
 /// Every byte of every record set to each of a few values.
@@ -438,27 +379,11 @@ fn every_byte_of_the_tables_may_be_anything() {
     let mut random = Random(seed());
     let tables = [SectionId::Tensors, SectionId::Steps, SectionId::Classes].map(|id| section(&original, id));
     let step = if cfg!(target_arch = "x86_64") { 1 } else { 5 };
-    for at in (0..size_of::<Header>())
-        .chain(tables.into_iter().flatten())
-        .step_by(step)
-    {
+    for at in (0..size_of::<Header>()).chain(tables.into_iter().flatten()).step_by(step) {
         let old = original[at];
-        for value in [
-            0,
-            1,
-            0x7f,
-            0x80,
-            0xff,
-            old.wrapping_add(1),
-            old.wrapping_sub(1),
-            old ^ 0x10,
-        ] {
+        for value in [0, 1, 0x7f, 0x80, 0xff, old.wrapping_add(1), old.wrapping_sub(1), old ^ 0x10] {
             artifact[at] = value;
-            let mutations = [Mutation {
-                at,
-                len: 1,
-                value: u64::from(value),
-            }];
+            let mutations = [Mutation { at, len: 1, value: u64::from(value) }];
             let trying = Trying(&mutations);
             fix_checksum(&mut artifact);
             outcomes.try_one(&artifact, &mut arena, Kernels::detect());
@@ -480,33 +405,9 @@ fn sections_may_lie_anywhere() {
     let mut artifact = Guarded::copy(&original);
     let mut outcomes = Outcomes::default();
     let len = original.len() as u64;
-    let offsets = [
-        0,
-        1,
-        63,
-        64,
-        128,
-        len - 1,
-        len,
-        len + 1,
-        len.next_multiple_of(64),
-        1 << 32,
-        1 << 63,
-        u64::MAX,
-    ];
-    let lengths = [
-        0,
-        1,
-        16,
-        36,
-        48,
-        64,
-        len - 64,
-        len,
-        1 << 32,
-        u64::MAX - 63,
-        u64::MAX,
-    ];
+    let offsets =
+        [0, 1, 63, 64, 128, len - 1, len, len + 1, len.next_multiple_of(64), 1 << 32, 1 << 63, u64::MAX];
+    let lengths = [0, 1, 16, 36, 48, 64, len - 64, len, 1 << 32, u64::MAX - 63, u64::MAX];
     for index in 0..SECTIONS {
         for offset in offsets {
             for length in lengths {
@@ -540,10 +441,7 @@ fn operands_that_share_memory_are_refused() {
         let mut random = Random(0);
         agree(&mut artifact, &mut random);
         fix_checksum(&mut artifact);
-        assert!(
-            matches!(Model::from_bytes(&artifact), Err(LoadError::Invalid { .. })),
-            "step {index}"
-        );
+        assert!(matches!(Model::from_bytes(&artifact), Err(LoadError::Invalid { .. })), "step {index}");
     }
 }
 
@@ -556,9 +454,8 @@ fn reference_artifact_may_be_mutated_too() {
     let mut artifact = Guarded::copy(&original);
     let mut outcomes = Outcomes::default();
     for _ in 0..cases(60) {
-        let mutations: Vec<_> = (0..1 + random.below(2))
-            .map(|_| mutate(&mut artifact, &regions, &mut random))
-            .collect();
+        let mutations: Vec<_> =
+            (0..1 + random.below(2)).map(|_| mutate(&mut artifact, &regions, &mut random)).collect();
         fix_checksum(&mut artifact);
         let trying = Trying(&mutations);
         outcomes.try_one(&artifact, &mut arena, Kernels::detect());
@@ -573,13 +470,7 @@ fn errors_say_what_to_do() {
     for (error, advice) in [
         (LoadError::NotAnArtifact, "resnext compile"),
         (LoadError::NewerVersion { found: 9 }, "update resnext"),
-        (
-            LoadError::WrongLength {
-                expected: 2,
-                found: 1,
-            },
-            "copy it again",
-        ),
+        (LoadError::WrongLength { expected: 2, found: 1 }, "copy it again"),
         (LoadError::Damaged, "copy it again"),
         (LoadError::Invalid { what: "x", index: 0 }, "recompile"),
     ] {

@@ -20,11 +20,7 @@ fn each_configuration(f: impl Fn(Kernels, &dyn Workers, &str)) {
     for kernels in Kernels::available() {
         f(kernels, &Serial, &format!("{}, 1 thread", kernels.isa()));
         for pool in &pools {
-            f(
-                kernels,
-                pool,
-                &format!("{}, {} threads", kernels.isa(), pool.count()),
-            );
+            f(kernels, pool, &format!("{}, {} threads", kernels.isa(), pool.count()));
         }
     }
 }
@@ -35,10 +31,7 @@ fn infer_on_tract(model: &Model<'_>, pixels: &[u8], threads: usize) -> Option<Ve
     let pool = Pool::new(threads).unwrap();
     let mut arena = vec![0; model.arena_len()];
     let mut logits = vec![0.0; model.class_count()];
-    let mut runner = Runner::new(model, &mut arena)
-        .unwrap()
-        .with_workers(&pool)
-        .with_tract(&gemm);
+    let mut runner = Runner::new(model, &mut arena).unwrap().with_workers(&pool).with_tract(&gemm);
     runner.load_pixels(pixels).unwrap();
     runner.infer(&mut logits, &mut ()).unwrap();
     Some(logits)
@@ -51,10 +44,7 @@ fn small_network_equals_its_definition() {
     for seed in 0..3 {
         let pixels = input_pixels(&model, seed);
         let expected = oracle::logits(&built, &pixels);
-        assert!(
-            expected.iter().any(|&logit| logit != expected[0]),
-            "the network computes something"
-        );
+        assert!(expected.iter().any(|&logit| logit != expected[0]), "the network computes something");
         each_configuration(|kernels, workers, name| {
             let actual = infer(&model, &pixels, kernels, workers);
             assert_eq!(bits(&actual), bits(&expected), "{name}, seed {seed}");
@@ -62,11 +52,7 @@ fn small_network_equals_its_definition() {
         #[cfg(feature = "tract")]
         for threads in 1..=4 {
             if let Some(actual) = infer_on_tract(&model, &pixels, threads) {
-                assert_eq!(
-                    bits(&actual),
-                    bits(&expected),
-                    "tract, {threads} threads, seed {seed}"
-                );
+                assert_eq!(bits(&actual), bits(&expected), "tract, {threads} threads, seed {seed}");
             }
         }
     }
@@ -85,11 +71,7 @@ fn what_the_arena_held_does_not_matter() {
             let mut logits = vec![0.0; model.class_count()];
             runner.load_pixels(&pixels).unwrap();
             runner.infer(&mut logits, &mut ()).unwrap();
-            assert_eq!(
-                bits(&logits),
-                bits(&expected),
-                "arena of {filler:#x}, round {round}"
-            );
+            assert_eq!(bits(&logits), bits(&expected), "arena of {filler:#x}, round {round}");
         }
     }
 }
@@ -101,19 +83,11 @@ fn a_frame_of_the_input_size_is_the_input() {
     let recipe = model.recipe();
     // Neither resized nor cropped in width; two rows and columns are cut off in all.
     let (width, height) = (recipe.short_side as usize, recipe.short_side as usize + 4);
-    let (left, top) = (
-        (width - recipe.crop_width as usize) / 2,
-        (height - recipe.crop_height as usize) / 2,
-    );
+    let (left, top) = ((width - recipe.crop_width as usize) / 2, (height - recipe.crop_height as usize) / 2);
     let frame = picture(width, height, 5);
-    let rows = frame
-        .chunks_exact(3 * width)
-        .skip(top)
-        .take(recipe.crop_height as usize);
-    let pixels: Vec<u8> = rows
-        .flat_map(|row| &row[3 * left..][..3 * recipe.crop_width as usize])
-        .copied()
-        .collect();
+    let rows = frame.chunks_exact(3 * width).skip(top).take(recipe.crop_height as usize);
+    let pixels: Vec<u8> =
+        rows.flat_map(|row| &row[3 * left..][..3 * recipe.crop_width as usize]).copied().collect();
     let mut arena = vec![0; model.arena_len()];
     let mut logits = vec![0.0; model.class_count()];
     let mut runner = Runner::new(&model, &mut arena).unwrap();
@@ -149,20 +123,11 @@ impl Golden {
         let path = Self::path();
         let text =
             std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let mut golden = Self {
-            pixels: vec![],
-            frame: vec![],
-        };
+        let mut golden = Self { pixels: vec![], frame: vec![] };
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            let [input, class, bits, ..] = fields[..] else {
-                panic!("{}: {line:?}", path.display())
-            };
-            let logits = if input == "frame" {
-                &mut golden.frame
-            } else {
-                &mut golden.pixels
-            };
+            let [input, class, bits, ..] = fields[..] else { panic!("{}: {line:?}", path.display()) };
+            let logits = if input == "frame" { &mut golden.frame } else { &mut golden.pixels };
             assert_eq!(class, logits.len().to_string(), "classes in order");
             logits.push(f32::from_bits(u32::from_str_radix(bits, 16).unwrap()));
         }
@@ -191,11 +156,7 @@ fn reference_network_is_pinned() {
     let pixels = input_pixels(&model, 7);
     if std::env::var_os("RESNEXT_BLESS").is_some() {
         let scalar = Kernels::Scalar;
-        Golden {
-            pixels: infer(&model, &pixels, scalar, &Serial),
-            frame: run_frame(&model, scalar),
-        }
-        .write();
+        Golden { pixels: infer(&model, &pixels, scalar, &Serial), frame: run_frame(&model, scalar) }.write();
     }
     let golden = Golden::read();
     each_configuration(|kernels, workers, name| {
@@ -206,11 +167,7 @@ fn reference_network_is_pinned() {
         let actual = infer(&model, &pixels, kernels, workers);
         assert_eq!(bits(&actual), bits(&golden.pixels), "{name}");
     });
-    assert_eq!(
-        bits(&run_frame(&model, Kernels::detect())),
-        bits(&golden.frame),
-        "frame"
-    );
+    assert_eq!(bits(&run_frame(&model, Kernels::detect())), bits(&golden.frame), "frame");
     #[cfg(feature = "tract")]
     for threads in 1..=4 {
         if let Some(actual) = infer_on_tract(&model, &pixels, threads) {

@@ -27,32 +27,21 @@ pub fn photos() -> Samples {
         "rocket",
         "stairs"
     ];
-    photos
-        .into_iter()
-        .map(|(name, bytes)| Sample::embedded(name, None, bytes))
-        .collect()
+    photos.into_iter().map(|(name, bytes)| Sample::embedded(name, None, bytes)).collect()
 }
 
 /// The classes of the reference model.
 pub fn reference_classes() -> Vec<ClassName> {
-    resnext_models::reference::CLASSES
-        .iter()
-        .map(ClassName::from)
-        .collect()
+    resnext_models::reference::CLASSES.iter().map(ClassName::from).collect()
 }
 
 /// The classes of ImageNet-1k.
 pub fn imagenet_classes() -> Vec<ClassName> {
-    resnext_models::labels::imagenet1k()
-        .map(|class| ClassName::from(&class))
-        .collect()
+    resnext_models::labels::imagenet1k().map(|class| ClassName::from(&class)).collect()
 }
 
 impl From<&resnext_models::labels::Class> for ClassName {
     fn from(class: &resnext_models::labels::Class) -> Self {
-        Self {
-            id: class.wnid.to_owned(),
-            label: class.label.to_owned(),
-        }
+        Self { id: class.wnid.to_owned(), label: class.label.to_owned() }
     }
 }

@@ -134,15 +134,8 @@ pub fn compile(
     if logits != labels {
         return Err(CompileError::Labels { logits, labels });
     }
-    let Calibration {
-        histograms,
-        calibrated,
-        skipped,
-    } = calibrate(network, samples, options, progress)?;
-    let ranges: Vec<Range> = histograms
-        .iter()
-        .map(|histogram| options.method.range(histogram))
-        .collect();
+    let Calibration { histograms, calibrated, skipped } = calibrate(network, samples, options, progress)?;
+    let ranges: Vec<Range> = histograms.iter().map(|histogram| options.method.range(histogram)).collect();
     let quantized = quantize(network, &ranges, &options.preprocessing)?;
     let plan = plan(network);
     let mut parts = Parts {
@@ -166,10 +159,7 @@ pub fn compile(
             sqnr_db: noise.sqnr_db(),
             range: (index + 1 < network.nodes.len()).then(|| {
                 let activation = quantized.activations[index + 1];
-                Range {
-                    low: activation.dequantize(i8::MIN),
-                    high: activation.dequantize(i8::MAX),
-                }
+                Range { low: activation.dequantize(i8::MIN), high: activation.dequantize(i8::MAX) }
             }),
             seen: histograms[index + 1].range(),
         })
@@ -184,10 +174,7 @@ pub fn compile(
     };
     let metadata = metadata(network, options, &report);
     parts.metadata = &metadata;
-    Ok(Compiled {
-        artifact: emit(&parts),
-        report,
-    })
+    Ok(Compiled { artifact: emit(&parts), report })
 }
 
 /// What goes into the artifact for people to read. Nothing here depends on when or where it was made.
@@ -247,12 +234,7 @@ fn calibrate(
         &options.preprocessing,
         options.threads,
         progress,
-        || {
-            Ok((
-                Fp32Model::new(network, &taps)?,
-                vec![Histogram::default(); taps.len() + 1],
-            ))
-        },
+        || Ok((Fp32Model::new(network, &taps)?, vec![Histogram::default(); taps.len() + 1])),
         |(model, histograms), index, pixels| {
             let outputs = model.run(&options.preprocessing.normalize(pixels))?;
             for (tap, histogram) in histograms[1..].iter_mut().enumerate() {
@@ -268,32 +250,18 @@ fn calibrate(
     )?;
     let mut histograms = vec![Histogram::default(); taps.len() + 1];
     for worker in &fanned.workers {
-        histograms
-            .iter_mut()
-            .zip(worker)
-            .for_each(|(sum, histogram)| sum.merge(histogram));
+        histograms.iter_mut().zip(worker).for_each(|(sum, histogram)| sum.merge(histogram));
     }
     let mut skipped: Vec<SampleError> = fanned.results.into_iter().filter_map(Result::err).collect();
     let calibrated = samples.len() - skipped.len();
     if calibrated == 0 {
         let found = skipped.len();
         let reason = "the sample list is empty".to_owned();
-        let none = SampleError {
-            name: "no sample".to_owned(),
-            reason,
-        };
-        let first = if skipped.is_empty() {
-            none
-        } else {
-            skipped.swap_remove(0)
-        };
+        let none = SampleError { name: "no sample".to_owned(), reason };
+        let first = if skipped.is_empty() { none } else { skipped.swap_remove(0) };
         return Err(CompileError::NoSamples { found, first });
     }
-    Ok(Calibration {
-        histograms,
-        calibrated,
-        skipped,
-    })
+    Ok(Calibration { histograms, calibrated, skipped })
 }
 
 /// Noise of every layer and agreement of the classes.
@@ -326,10 +294,7 @@ fn check(
         |(fp32, arena), _, pixels| -> Result<_, CompileError> {
             let outputs = fp32.run(&options.preprocessing.normalize(pixels))?;
             let mut logits = vec![0.0; model.class_count()];
-            let mut tracer = Tracer {
-                layers: Vec::new(),
-                original: &|index| outputs.tap(index).0,
-            };
+            let mut tracer = Tracer { layers: Vec::new(), original: &|index| outputs.tap(index).0 };
             let mut runner = Runner::new(&model, arena)?;
             runner.load_pixels(pixels)?;
             runner.infer(&mut logits, &mut tracer)?;
@@ -339,20 +304,13 @@ fn check(
         },
         drop,
     )?;
-    let mut fidelity = Fidelity {
-        samples: 0,
-        agreeing: 0,
-        layers: vec![Noise::default(); network.nodes.len()],
-    };
+    let mut fidelity =
+        Fidelity { samples: 0, agreeing: 0, layers: vec![Noise::default(); network.nodes.len()] };
     // In the order of the samples, so that the sums are the same however many threads there were.
     for (agrees, layers) in fanned.results.into_iter().flatten() {
         fidelity.samples += 1;
         fidelity.agreeing += usize::from(agrees);
-        fidelity
-            .layers
-            .iter_mut()
-            .zip(layers)
-            .for_each(|(sum, noise)| *sum += noise);
+        fidelity.layers.iter_mut().zip(layers).for_each(|(sum, noise)| *sum += noise);
     }
     Ok(fidelity)
 }
@@ -366,8 +324,7 @@ struct Tracer<'a> {
 impl Probe for Tracer<'_> {
     fn after(&mut self, index: usize, _: &Step<'_>, output: Option<(&Tensor, &[i8])>) {
         if let Some((tensor, data)) = output {
-            self.layers
-                .push(Noise::of_tensor(tensor, data, (self.original)(index)));
+            self.layers.push(Noise::of_tensor(tensor, data, (self.original)(index)));
         }
     }
 }

@@ -46,15 +46,9 @@ pub struct Parts<'a> {
 pub fn emit(parts: &Parts<'_>) -> Vec<u8> {
     let network = parts.network;
     let mut writer = Writer::default();
-    let tensors: Vec<TensorRecord> = (0..network.nodes.len())
-        .map(|value| tensor(parts, value))
-        .collect();
-    let steps: Vec<StepRecord> = network
-        .nodes
-        .iter()
-        .enumerate()
-        .map(|(index, node)| writer.step(parts, index, node))
-        .collect();
+    let tensors: Vec<TensorRecord> = (0..network.nodes.len()).map(|value| tensor(parts, value)).collect();
+    let steps: Vec<StepRecord> =
+        network.nodes.iter().enumerate().map(|(index, node)| writer.step(parts, index, node)).collect();
     let classes: Vec<ClassRecord> = parts
         .classes
         .iter()
@@ -83,10 +77,7 @@ pub fn emit(parts: &Parts<'_>) -> Vec<u8> {
     let mut header = Header::new_zeroed();
     for (section, bytes) in header.sections.iter_mut().zip(sections) {
         artifact.resize(artifact.len().next_multiple_of(SECTION_ALIGN), 0);
-        *section = Section {
-            offset: (artifact.len() as u64).into(),
-            len: (bytes.len() as u64).into(),
-        };
+        *section = Section { offset: (artifact.len() as u64).into(), len: (bytes.len() as u64).into() };
         artifact.extend_from_slice(bytes);
     }
     header.magic = MAGIC;
@@ -142,10 +133,7 @@ fn tensor(parts: &Parts<'_>, value: usize) -> TensorRecord {
     let Activation { scale, zero_point } = parts.quantized.activations[value];
     let fill = if value == ValueId::IMAGE.0 {
         // The pixel nearest to a normalised zero; the fourth entry stands for channels an image lacks.
-        let [r, g, b] = parts
-            .preprocessing
-            .mean
-            .map(|mean| ((mean * 255.0).round() - 128.0) as i8);
+        let [r, g, b] = parts.preprocessing.mean.map(|mean| ((mean * 255.0).round() - 128.0) as i8);
         [r, g, b, zero_point]
     } else if place.pooled {
         [i8::MIN; 4]
@@ -209,8 +197,7 @@ impl Writer {
                 };
                 self.packed(&mut record, &shape, &quantized.weights);
                 for block in 0..shape.blocks() {
-                    self.params
-                        .extend_from_slice(conv_block(&shape, block, quantized).as_bytes());
+                    self.params.extend_from_slice(conv_block(&shape, block, quantized).as_bytes());
                 }
             }
             (Op::MaxPool(pool), Layer::MaxPool) => {
@@ -220,12 +207,7 @@ impl Writer {
             (Op::GlobalAvgPool, &Layer::GlobalAvgPool { multiplier, shift }) => {
                 record.kind = StepKind::GlobalAvgPool as u8;
                 record.shift = shift as u8;
-                self.params.extend_from_slice(
-                    PoolParams {
-                        multiplier: multiplier.into(),
-                    }
-                    .as_bytes(),
-                );
+                self.params.extend_from_slice(PoolParams { multiplier: multiplier.into() }.as_bytes());
             }
             (Op::Linear(linear), Layer::Linear(quantized)) => {
                 record.kind = StepKind::Linear as u8;
@@ -241,8 +223,7 @@ impl Writer {
                 };
                 self.packed(&mut record, &shape, &quantized.weights);
                 for block in 0..shape.blocks() {
-                    self.params
-                        .extend_from_slice(linear_block(&shape, block, quantized).as_bytes());
+                    self.params.extend_from_slice(linear_block(&shape, block, quantized).as_bytes());
                 }
             }
             (op, layer) => unreachable!("{op:?} was quantized to {layer:?}"),
@@ -268,10 +249,7 @@ fn window(record: &mut StepRecord, window: crate::network::Window) {
 
 fn weight_sum(weights: &[i8], channels: usize, channel: usize) -> i32 {
     let per_channel = weights.len() / channels;
-    weights[channel * per_channel..][..per_channel]
-        .iter()
-        .map(|&w| i32::from(w))
-        .sum()
+    weights[channel * per_channel..][..per_channel].iter().map(|&w| i32::from(w)).sum()
 }
 
 fn conv_block(shape: &ConvShape, block: usize, conv: &QuantizedConv) -> Block {

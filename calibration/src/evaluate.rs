@@ -155,22 +155,10 @@ pub fn evaluate(
     if labelled.is_empty() {
         let mut found = samples.classes();
         found.truncate(3);
-        let found = if found.is_empty() {
-            "no folders".to_owned()
-        } else {
-            found.join(", ")
-        };
-        let example = model.class(0).map_or("", |class| {
-            if class.id.is_empty() {
-                class.label
-            } else {
-                class.id
-            }
-        });
-        return Err(EvaluateError::NoClass {
-            found,
-            example: example.to_owned(),
-        });
+        let found = if found.is_empty() { "no folders".to_owned() } else { found.join(", ") };
+        let example =
+            model.class(0).map_or("", |class| if class.id.is_empty() { class.label } else { class.id });
+        return Err(EvaluateError::NoClass { found, example: example.to_owned() });
     }
     let labelled: Samples = labelled.into_iter().collect();
     progress.reset();
@@ -243,11 +231,7 @@ pub fn evaluate(
 /// The preprocessing that `model` carries.
 pub fn preprocessing(model: &Model<'_>) -> Preprocessing {
     let (mean, std) = model.normalization();
-    Preprocessing {
-        recipe: *model.recipe(),
-        mean,
-        std,
-    }
+    Preprocessing { recipe: *model.recipe(), mean, std }
 }
 
 /// One network's answer to one image.
@@ -262,11 +246,7 @@ impl Judged {
     fn new(logits: &[f32], truth: usize) -> Self {
         let hits = top_k::<5>(logits);
         let class = hits.first().map_or(0, |hit| hit.class);
-        Self {
-            class,
-            first: class == truth,
-            in_five: hits.iter().any(|hit| hit.class == truth),
-        }
+        Self { class, first: class == truth, in_five: hits.iter().any(|hit| hit.class == truth) }
     }
 }
 
@@ -286,10 +266,7 @@ impl Tally {
 
     fn accuracy(&self) -> Accuracy {
         let share = |count: usize| count as f64 / self.images.max(1) as f64;
-        Accuracy {
-            top1: share(self.first),
-            top5: share(self.in_five),
-        }
+        Accuracy { top1: share(self.first), top5: share(self.in_five) }
     }
 }
 
@@ -301,14 +278,7 @@ mod tests {
     fn mcnemar_is_the_binomial_tail() {
         let p = |lost, gained| {
             let (fp32, agreement, logit_sqnr_db) = (Accuracy::default(), 0.0, 0.0);
-            Comparison {
-                fp32,
-                agreement,
-                lost,
-                gained,
-                logit_sqnr_db,
-            }
-            .mcnemar_p()
+            Comparison { fp32, agreement, lost, gained, logit_sqnr_db }.mcnemar_p()
         };
         assert_eq!(p(0, 0), 1.0);
         assert!((p(3, 3) - 1.0).abs() < 1e-12);

@@ -39,10 +39,9 @@ pub(crate) fn fan_out<W, R: Send, S: Send, E: Send>(
                 break;
             };
             let pixels = sample.decode().and_then(|image| {
-                preprocessing.crop(&image).map_err(|reason| SampleError {
-                    name: sample.name().to_owned(),
-                    reason,
-                })
+                preprocessing
+                    .crop(&image)
+                    .map_err(|reason| SampleError { name: sample.name().to_owned(), reason })
             });
             let result = match pixels {
                 Ok(pixels) => Ok(work(&mut worker, index, &pixels)?),
@@ -60,18 +59,9 @@ pub(crate) fn fan_out<W, R: Send, S: Send, E: Send>(
         let threads: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(stopping)).collect();
         threads
             .into_iter()
-            .map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect::<Result<Vec<_>, E>>()
     })?;
-    let results = results
-        .into_inner()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
-    Ok(FannedOut {
-        results: results.into_iter().flatten().collect(),
-        workers,
-    })
+    let results = results.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    Ok(FannedOut { results: results.into_iter().flatten().collect(), workers })
 }

@@ -28,10 +28,7 @@ impl Noise {
     /// Compares two vectors.
     pub fn of_slices(quantized: &[f32], original: &[f32]) -> Self {
         let mut sum = Self::default();
-        quantized
-            .iter()
-            .zip(original)
-            .for_each(|(&q, &x)| sum.add(q.into(), x.into()));
+        quantized.iter().zip(original).for_each(|(&q, &x)| sum.add(q.into(), x.into()));
         sum
     }
 

@@ -52,11 +52,7 @@ mod tests {
             epsilon: 1e-5,
         };
         Conv {
-            window: Window {
-                kernel: 1,
-                stride: 1,
-                padding: 0,
-            },
+            window: Window { kernel: 1, stride: 1, padding: 0 },
             groups,
             in_channels: channels,
             out_channels: channels,
@@ -75,10 +71,8 @@ mod tests {
             .map(|o| {
                 let first = o / (conv.out_channels / conv.groups) * per_group;
                 let weights = &conv.weight[o * per_group..][..per_group];
-                let products = weights
-                    .iter()
-                    .zip(&pixel[first..])
-                    .map(|(&w, &x)| f64::from(w) * f64::from(x));
+                let products =
+                    weights.iter().zip(&pixel[first..]).map(|(&w, &x)| f64::from(w) * f64::from(x));
                 let sum = products.sum::<f64>() + conv.bias.get(o).map_or(0.0, |&b| f64::from(b));
                 conv.batch_norm.as_ref().map_or(sum, |norm| {
                     let at = |values: &[f32]| f64::from(values[o]);

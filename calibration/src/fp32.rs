@@ -45,10 +45,7 @@ impl From<TractError> for Fp32Error {
 
 /// An error and its causes without line breaks.
 fn one_line(error: &TractError) -> String {
-    format!("{error:#}")
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
+    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A folded [`Network`] compiled for tract-core, batch 1.
@@ -100,11 +97,7 @@ impl Fp32Model {
         let values = values.collect::<Result<Vec<_>, Fp32Error>>()?;
         model.select_output_outlets(&outputs)?;
         let state = model.into_optimized()?.into_runnable()?.spawn()?;
-        Ok(Self {
-            state,
-            input: network.input,
-            values,
-        })
+        Ok(Self { state, input: network.input, values })
     }
 
     /// Runs on `image`, NCHW with batch 1.
@@ -114,10 +107,7 @@ impl Fp32Model {
     /// The image does not have the network's input shape.
     pub fn run(&mut self, image: &[f32]) -> Result<Outputs<'_>, Fp32Error> {
         if image.len() != self.input.len() {
-            return Err(Fp32Error::ImageSize {
-                found: image.len(),
-                expected: self.input.len(),
-            });
+            return Err(Fp32Error::ImageSize { found: image.len(), expected: self.input.len() });
         }
         let image: TValue = Tensor::from_shape(&nchw(self.input), image)?.into();
         let outputs = self.state.run(tvec!(image.clone()))?;
@@ -132,11 +122,7 @@ impl Fp32Model {
                 return Err(format_err!("output of {len:?} elements, expected {shape:?}").into());
             }
         }
-        Ok(Outputs {
-            image,
-            outputs,
-            values: &self.values,
-        })
+        Ok(Outputs { image, outputs, values: &self.values })
     }
 }
 
@@ -200,10 +186,7 @@ impl OnnxModel {
             .model_for_path(path)?
             .with_input_fact(0, f32::fact(input).into())?
             .into_optimized()?;
-        Ok(Self {
-            state: model.into_runnable()?.spawn()?,
-            input,
-        })
+        Ok(Self { state: model.into_runnable()?.spawn()?, input })
     }
 
     /// The logits for `image`, NCHW with batch 1.
@@ -214,17 +197,10 @@ impl OnnxModel {
     pub fn logits(&mut self, image: &[f32]) -> Result<Vec<f32>, Fp32Error> {
         let expected = self.input.iter().product();
         if image.len() != expected {
-            return Err(Fp32Error::ImageSize {
-                found: image.len(),
-                expected,
-            });
+            return Err(Fp32Error::ImageSize { found: image.len(), expected });
         }
-        let outputs = self
-            .state
-            .run(tvec!(Tensor::from_shape(&self.input, image)?.into()))?;
-        let logits = outputs
-            .first()
-            .ok_or_else(|| format_err!("the model has no output"))?;
+        let outputs = self.state.run(tvec!(Tensor::from_shape(&self.input, image)?.into()))?;
+        let logits = outputs.first().ok_or_else(|| format_err!("the model has no output"))?;
         Ok(floats(logits)?.to_vec())
     }
 }
@@ -234,13 +210,7 @@ fn floats(value: &TValue) -> TractResult<&[f32]> {
     value.try_as_plain_ram()?.as_slice()
 }
 
-fn nchw(
-    Shape {
-        channels,
-        height,
-        width,
-    }: Shape,
-) -> [usize; 4] {
+fn nchw(Shape { channels, height, width }: Shape) -> [usize; 4] {
     [1, channels, height, width]
 }
 
@@ -286,24 +256,11 @@ fn wire(
 }
 
 fn wire_conv(model: &mut TypedModel, name: &str, conv: &Conv, from: OutletId) -> TractResult<OutletId> {
-    let Conv {
-        window,
-        groups,
-        in_channels,
-        out_channels,
-        ..
-    } = *conv;
+    let Conv { window, groups, in_channels, out_channels, .. } = *conv;
     ensure!(groups > 0, "{name} has no groups");
     let shape = [out_channels, in_channels / groups, window.kernel, window.kernel];
-    let weight = model.add_const(
-        format!("{name}.weight"),
-        Tensor::from_shape(&shape, &conv.weight)?,
-    )?;
-    let bias = if conv.bias.is_empty() {
-        tensor1(&vec![0f32; out_channels])
-    } else {
-        tensor1(&conv.bias)
-    };
+    let weight = model.add_const(format!("{name}.weight"), Tensor::from_shape(&shape, &conv.weight)?)?;
+    let bias = if conv.bias.is_empty() { tensor1(&vec![0f32; out_channels]) } else { tensor1(&conv.bias) };
     let bias = model.add_const(format!("{name}.bias"), bias)?;
     let spec = pool_spec(window, in_channels, out_channels);
     let op = TractConv::new(spec, KernelFormat::OIHW, groups, None);
@@ -316,10 +273,7 @@ fn wire_linear(model: &mut TypedModel, name: &str, linear: &Linear, from: Outlet
         flat = model.wire_node(format!("{name}.squeeze{axis}"), AxisOp::Rm(axis), &[flat])?[0];
     }
     let shape = [linear.out_features, linear.in_features];
-    let weight = model.add_const(
-        format!("{name}.weight"),
-        Tensor::from_shape(&shape, &linear.weight)?,
-    )?;
+    let weight = model.add_const(format!("{name}.weight"), Tensor::from_shape(&shape, &linear.weight)?)?;
     let product = EinSum::new("mk,nk->mn".parse()?, f32::datum_type());
     let product = model.wire_node(format!("{name}.product"), product, &[flat, weight])?[0];
     if linear.bias.is_empty() {
@@ -330,25 +284,9 @@ fn wire_linear(model: &mut TypedModel, name: &str, linear: &Linear, from: Outlet
     Ok(model.wire_node(name, tract_core::ops::math::add(), &[product, bias])?[0])
 }
 
-fn pool_spec(
-    Window {
-        kernel,
-        stride,
-        padding,
-    }: Window,
-    from: usize,
-    to: usize,
-) -> PoolSpec {
+fn pool_spec(Window { kernel, stride, padding }: Window, from: usize, to: usize) -> PoolSpec {
     let padding = PaddingSpec::Explicit(tvec!(padding; 2), tvec!(padding; 2));
-    PoolSpec::new(
-        DataFormat::NCHW,
-        tvec!(kernel; 2),
-        padding,
-        None,
-        Some(tvec!(stride; 2)),
-        from,
-        to,
-    )
+    PoolSpec::new(DataFormat::NCHW, tvec!(kernel; 2), padding, None, Some(tvec!(stride; 2)), from, to)
 }
 
 #[cfg(test)]

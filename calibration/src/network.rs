@@ -111,10 +111,7 @@ impl Window {
     /// Positions of the window along a side of `input` pixels; `None` if it does not fit even once.
     pub fn positions(self, input: usize) -> Option<usize> {
         let padded = input.checked_add(self.padding.checked_mul(2)?)?;
-        padded
-            .checked_sub(self.kernel)?
-            .checked_div(self.stride)?
-            .checked_add(1)
+        padded.checked_sub(self.kernel)?.checked_div(self.stride)?.checked_add(1)
     }
 }
 

@@ -70,13 +70,7 @@ pub struct Histogram {
 impl Default for Histogram {
     fn default() -> Self {
         // Narrow enough for any activation worth quantizing; it only ever widens.
-        Self {
-            exponent: -40,
-            counts: vec![0; 2 * BINS],
-            low: 0.0,
-            high: 0.0,
-            not_finite: 0,
-        }
+        Self { exponent: -40, counts: vec![0; 2 * BINS], low: 0.0, high: 0.0, not_finite: 0 }
     }
 }
 
@@ -107,10 +101,7 @@ impl Histogram {
         let exponent = self.exponent.max(other.exponent);
         self.widen(exponent);
         other.widen(exponent);
-        self.counts
-            .iter_mut()
-            .zip(&other.counts)
-            .for_each(|(a, b)| *a += b);
+        self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| *a += b);
         self.low = self.low.min(other.low);
         self.high = self.high.max(other.high);
         self.not_finite += other.not_finite;
@@ -123,10 +114,7 @@ impl Histogram {
 
     /// Least and greatest value seen, and zero.
     pub fn range(&self) -> Range {
-        Range {
-            low: self.low.into(),
-            high: self.high.into(),
-        }
+        Range { low: self.low.into(), high: self.high.into() }
     }
 
     /// The value below which `share` of the values lie, to within one bin.
@@ -214,13 +202,7 @@ mod tests {
         let mut values = vec![1.0; 9999];
         values.push(100.0);
         let h = histogram(&values);
-        assert_eq!(
-            Method::Max.range(&h),
-            Range {
-                low: 0.0,
-                high: 100.0
-            }
-        );
+        assert_eq!(Method::Max.range(&h), Range { low: 0.0, high: 100.0 });
         let clipped = Method::Percentile(99.9).range(&h);
         assert_eq!(clipped.low, 0.0);
         assert!((1.0..1.1).contains(&clipped.high), "{clipped:?}");

@@ -67,14 +67,12 @@ pub fn plan(network: &Network) -> Plan {
     let mut buffer_of = vec![0; values];
     for value in 0..values {
         let first = value.saturating_sub(1);
-        let inherits = value
-            .checked_sub(1)
-            .and_then(|step| match &network.nodes[step].op {
-                Op::Conv(conv) => conv.residual.filter(|residual| {
-                    last_use[residual.0] == step && places[residual.0].halo == places[value].halo
-                }),
-                _ => None,
-            });
+        let inherits = value.checked_sub(1).and_then(|step| match &network.nodes[step].op {
+            Op::Conv(conv) => conv.residual.filter(|residual| {
+                last_use[residual.0] == step && places[residual.0].halo == places[value].halo
+            }),
+            _ => None,
+        });
         match inherits {
             Some(residual) => {
                 buffer_of[value] = buffer_of[residual.0];
@@ -84,27 +82,16 @@ pub fn plan(network: &Network) -> Plan {
             }
             None => {
                 buffer_of[value] = buffers.len();
-                buffers.push(Buffer {
-                    values: vec![value],
-                    len: len(value),
-                    first,
-                    last: last_use[value],
-                });
+                buffers.push(Buffer { values: vec![value], len: len(value), first, last: last_use[value] });
             }
         }
     }
 
     let (offsets, arena_len) = place(&buffers);
     for (buffer, offset) in buffers.iter().zip(offsets) {
-        buffer
-            .values
-            .iter()
-            .for_each(|&value| places[value].offset = offset);
+        buffer.values.iter().for_each(|&value| places[value].offset = offset);
     }
-    Plan {
-        places,
-        arena_len: arena_len.next_multiple_of(ARENA_ALIGN),
-    }
+    Plan { places, arena_len: arena_len.next_multiple_of(ARENA_ALIGN) }
 }
 
 /// Rounds of improvement; far more than any plan has needed.
@@ -120,9 +107,7 @@ fn place(buffers: &[Buffer]) -> (Vec<usize>, usize) {
     let mut best = place_in_order(buffers, &order);
     for _ in 0..ROUNDS {
         let (offsets, arena_len) = place_in_order(buffers, &order);
-        let outermost = order
-            .iter()
-            .position(|&index| offsets[index] + buffers[index].len == arena_len);
+        let outermost = order.iter().position(|&index| offsets[index] + buffers[index].len == arena_len);
         if arena_len < best.1 {
             best = (offsets, arena_len);
         }

@@ -58,9 +58,7 @@ impl Preprocessing {
         let mut pixels =
             Vec::with_capacity(self.recipe.crop_height as usize * self.recipe.crop_width as usize * 3);
         self.recipe
-            .run(&frame, &mut vec![0; scratch], |_, row| {
-                pixels.extend_from_slice(row)
-            })
+            .run(&frame, &mut vec![0; scratch], |_, row| pixels.extend_from_slice(row))
             .map_err(|e| e.to_string())?;
         Ok(pixels)
     }
@@ -70,13 +68,8 @@ impl Preprocessing {
         let mut planes = Vec::with_capacity(pixels.len());
         for channel in 0..3 {
             let (mean, std) = (self.mean[channel], self.std[channel]);
-            planes.extend(
-                pixels
-                    .iter()
-                    .skip(channel)
-                    .step_by(3)
-                    .map(|&p| (f32::from(p) / 255.0 - mean) / std),
-            );
+            planes
+                .extend(pixels.iter().skip(channel).step_by(3).map(|&p| (f32::from(p) / 255.0 - mean) / std));
         }
         planes
     }

@@ -34,19 +34,13 @@ pub struct Activation {
 
 impl Activation {
     /// The input image in pixel units: `q = pixel − 128`.
-    pub const PIXELS: Self = Self {
-        scale: 1.0,
-        zero_point: -128,
-    };
+    pub const PIXELS: Self = Self { scale: 1.0, zero_point: -128 };
 
     /// Covers `range` with 256 levels, zero exactly among them.
     pub fn covering(range: Range) -> Self {
         let span = range.high - range.low;
         if !(span.is_finite() && span > 0.0) {
-            return Self {
-                scale: f64::from(1.0f32 / 255.0),
-                zero_point: -128,
-            };
+            return Self { scale: f64::from(1.0f32 / 255.0), zero_point: -128 };
         }
         // Rounded up, so that f32 rounding never clips the range's end.
         let scale = f64::from(((span / 255.0) as f32).next_up());
@@ -146,10 +140,7 @@ pub fn quantize(
     let mut activations = vec![Activation::PIXELS];
     let mut layers = Vec::new();
     for (index, node) in network.nodes.iter().enumerate() {
-        let error = |what| QuantizeError {
-            layer: node.name.clone(),
-            what,
-        };
+        let error = |what| QuantizeError { layer: node.name.clone(), what };
         let input = activations[node.input.0];
         let covering = Activation::covering(ranges[index + 1]);
         let (layer, output) = match &node.op {
@@ -175,18 +166,11 @@ pub fn quantize(
                 let ratio = input.scale / pixels / output.scale;
                 let shift = requantize::shift_for([ratio])
                     .ok_or_else(|| error("the mean's scale is out of range"))?;
-                (
-                    Layer::GlobalAvgPool {
-                        multiplier: requantize::multiplier_for(ratio, shift),
-                        shift,
-                    },
-                    output,
-                )
+                (Layer::GlobalAvgPool { multiplier: requantize::multiplier_for(ratio, shift), shift }, output)
             }
-            Op::Linear(linear) => (
-                Layer::Linear(quantize_linear(linear, input).map_err(error)?),
-                Activation::PIXELS,
-            ),
+            Op::Linear(linear) => {
+                (Layer::Linear(quantize_linear(linear, input).map_err(error)?), Activation::PIXELS)
+            }
         };
         activations.push(output);
         layers.push(layer);
@@ -203,15 +187,11 @@ fn coarsest(unit: f64) -> f64 {
 fn fold_normalization(conv: &Conv, preprocessing: &Preprocessing) -> Conv {
     let mut folded = conv.clone();
     let taps = conv.window.kernel * conv.window.kernel;
-    let mut bias: Vec<f64> = (0..conv.out_channels)
-        .map(|o| conv.bias.get(o).copied().unwrap_or(0.0).into())
-        .collect();
+    let mut bias: Vec<f64> =
+        (0..conv.out_channels).map(|o| conv.bias.get(o).copied().unwrap_or(0.0).into()).collect();
     for (index, weight) in folded.weight.iter_mut().enumerate() {
         let (out, channel) = (index / (conv.in_channels * taps), index / taps % conv.in_channels);
-        let (mean, std) = (
-            f64::from(preprocessing.mean[channel]),
-            f64::from(preprocessing.std[channel]),
-        );
+        let (mean, std) = (f64::from(preprocessing.mean[channel]), f64::from(preprocessing.std[channel]));
         bias[out] -= f64::from(*weight) * mean / std;
         *weight = (f64::from(*weight) / (255.0 * std)) as f32;
     }
@@ -243,9 +223,7 @@ fn quantize_conv(
             }
         }
     }
-    let coarsest_unit = scales
-        .iter()
-        .fold(0.0f64, |max, &scale| max.max(input.scale * scale));
+    let coarsest_unit = scales.iter().fold(0.0f64, |max, &scale| max.max(input.scale * scale));
     if output.scale < coarsest(coarsest_unit) {
         output.scale = coarsest(coarsest_unit);
     }
@@ -271,9 +249,7 @@ fn quantize_conv(
     let quantized = QuantizedConv {
         weights,
         bias: integers,
-        multiplier: (0..conv.out_channels)
-            .map(|o| requantize::multiplier_for(ratio(o), shift))
-            .collect(),
+        multiplier: (0..conv.out_channels).map(|o| requantize::multiplier_for(ratio(o), shift)).collect(),
         residual: factors,
         shift,
         clamp_min: if conv.relu { output.zero_point } else { i8::MIN },
@@ -294,11 +270,7 @@ fn quantize_linear(linear: &Linear, input: Activation) -> Result<QuantizedLinear
         integers.push(i32::try_from(bias).map_err(|_| "its bias does not fit 32 bits")?);
     }
     let scale = scales.iter().map(|scale| (input.scale * scale) as f32).collect();
-    Ok(QuantizedLinear {
-        weights,
-        bias: integers,
-        scale,
-    })
+    Ok(QuantizedLinear { weights, bias: integers, scale })
 }
 
 fn quantize_weight(weight: f32, scale: f64) -> i8 {
@@ -333,11 +305,7 @@ mod tests {
     fn pointwise(weight: Vec<f32>, bias: Vec<f32>, relu: bool) -> Conv {
         let out_channels = bias.len();
         Conv {
-            window: Window {
-                kernel: 1,
-                stride: 1,
-                padding: 0,
-            },
+            window: Window { kernel: 1, stride: 1, padding: 0 },
             groups: 1,
             in_channels: weight.len() / out_channels,
             out_channels,
@@ -406,10 +374,7 @@ mod tests {
                     + f64::from(conv.weight[2 * o]) * real[0]
                     + f64::from(conv.weight[2 * o + 1]) * real[1])
                     .clamp(0.0, 3.0);
-                assert!(
-                    (output.dequantize(y) - expected).abs() <= 0.51 * output.scale + 0.01,
-                    "{a} {b} {o}"
-                );
+                assert!((output.dequantize(y) - expected).abs() <= 0.51 * output.scale + 0.01, "{a} {b} {o}");
             }
         }
     }
@@ -418,10 +383,7 @@ mod tests {
     fn a_dead_channel_keeps_its_bias() {
         let conv = pointwise(vec![1.0, 0.0], vec![0.0, 1.5], false);
         let output = Activation::covering(Range { low: -2.0, high: 2.0 });
-        let input = Activation {
-            scale: 0.01,
-            zero_point: 0,
-        };
+        let input = Activation { scale: 0.01, zero_point: 0 };
         let (q, output) = quantize_conv(&conv, input, None, output).unwrap();
         let y = requantize::narrow(
             requantize::scale(q.bias[1], q.multiplier[1], q.shift),
@@ -435,10 +397,7 @@ mod tests {
     #[test]
     fn extreme_biases_stay_in_range() {
         let conv = pointwise(vec![1e-30, 1e-30], vec![1e6, -1e6], false);
-        let input = Activation {
-            scale: 1e-3,
-            zero_point: -128,
-        };
+        let input = Activation { scale: 1e-3, zero_point: -128 };
         let output = Activation::covering(Range { low: -1e6, high: 1e6 });
         let (q, _) = quantize_conv(&conv, input, None, output).unwrap();
         assert!(q.bias.iter().all(|b| b.abs() <= 1 << 29));

@@ -80,21 +80,13 @@ enum Source {
 impl Sample {
     /// An encoded (JPEG or PNG) image that is part of the program.
     pub fn embedded(name: impl Into<String>, class: Option<&str>, encoded: &'static [u8]) -> Self {
-        Self {
-            name: name.into(),
-            class: class.map(str::to_owned),
-            source: Source::Memory(encoded),
-        }
+        Self { name: name.into(), class: class.map(str::to_owned), source: Source::Memory(encoded) }
     }
 
     /// An image file outside any [`Samples`].
     pub fn file(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        Self {
-            name: path.display().to_string(),
-            class: None,
-            source: Source::File(path),
-        }
+        Self { name: path.display().to_string(), class: None, source: Source::File(path) }
     }
 
     /// The path as it was listed, or the name it was embedded under.
@@ -139,9 +131,8 @@ impl Sample {
         if is_cut_jpeg(&bytes) {
             return Err(self.error("the JPEG ends early"));
         }
-        let mut reader = ImageReader::new(Cursor::new(bytes))
-            .with_guessed_format()
-            .map_err(|e| self.error(e))?;
+        let mut reader =
+            ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| self.error(e))?;
         let mut limits = Limits::default();
         limits.max_image_width = Some(MAX_IMAGE_SIDE);
         limits.max_image_height = Some(MAX_IMAGE_SIDE);
@@ -149,23 +140,12 @@ impl Sample {
         reader.limits(limits);
         let image = reader.decode().map_err(|e| self.error(e))?;
         let (width, height) = (image.width(), image.height());
-        Ok(Rgb8Image {
-            width,
-            height,
-            data: rgb8(image),
-        })
+        Ok(Rgb8Image { width, height, data: rgb8(image) })
     }
 
     fn error(&self, reason: impl std::fmt::Display) -> SampleError {
-        let reason = reason
-            .to_string()
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ");
-        SampleError {
-            name: self.name.clone(),
-            reason,
-        }
+        let reason = reason.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        SampleError { name: self.name.clone(), reason }
     }
 }
 
@@ -173,17 +153,14 @@ impl Sample {
 fn rgb8(image: DynamicImage) -> Vec<u8> {
     let high = |v: u16| (v >> 8) as u8;
     match image {
-        DynamicImage::ImageLuma16(grey) => grey
-            .into_raw()
-            .into_iter()
-            .flat_map(|v| [u8::try_from(v).unwrap_or(u8::MAX); 3])
-            .collect(),
+        DynamicImage::ImageLuma16(grey) => {
+            grey.into_raw().into_iter().flat_map(|v| [u8::try_from(v).unwrap_or(u8::MAX); 3]).collect()
+        }
         DynamicImage::ImageLumaA16(grey) => grey.pixels().flat_map(|p| [high(p.0[0]); 3]).collect(),
         DynamicImage::ImageRgb16(rgb) => rgb.into_raw().into_iter().map(high).collect(),
-        DynamicImage::ImageRgba16(rgba) => rgba
-            .pixels()
-            .flat_map(|p| [high(p.0[0]), high(p.0[1]), high(p.0[2])])
-            .collect(),
+        DynamicImage::ImageRgba16(rgba) => {
+            rgba.pixels().flat_map(|p| [high(p.0[0]), high(p.0[1]), high(p.0[2])]).collect()
+        }
         eight_bit => eight_bit.into_rgb8().into_raw(),
     }
 }
@@ -232,18 +209,10 @@ impl Samples {
         files.sort_unstable();
         let sample = |path: PathBuf| {
             let folder = path.parent().filter(|&folder| folder != directory);
-            let class = folder
-                .and_then(Path::file_name)
-                .map(|name| name.to_string_lossy().into_owned());
-            Sample {
-                name: path.display().to_string(),
-                class,
-                source: Source::File(path),
-            }
+            let class = folder.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+            Sample { name: path.display().to_string(), class, source: Source::File(path) }
         };
-        Ok(Self {
-            samples: files.into_iter().map(sample).collect(),
-        })
+        Ok(Self { samples: files.into_iter().map(sample).collect() })
     }
 
     /// Number of samples.
@@ -279,17 +248,13 @@ impl Samples {
         }
         // The middle of each of `count` equal parts, in integers wide enough for any length.
         let middle = |i: usize| ((2 * i as u128 + 1) * len as u128 / (2 * count as u128)) as usize;
-        Self {
-            samples: (0..count).map(|i| self.samples[middle(i)].clone()).collect(),
-        }
+        Self { samples: (0..count).map(|i| self.samples[middle(i)].clone()).collect() }
     }
 }
 
 impl FromIterator<Sample> for Samples {
     fn from_iter<I: IntoIterator<Item = Sample>>(samples: I) -> Self {
-        Self {
-            samples: samples.into_iter().collect(),
-        }
+        Self { samples: samples.into_iter().collect() }
     }
 }
 

@@ -21,13 +21,7 @@ fn quiet() -> ProgressBar {
 }
 
 fn compiled(method: Method, samples: &Samples, threads: usize) -> Compiled {
-    compile(
-        &reference_network(),
-        samples,
-        &reference_options(method, threads),
-        &quiet(),
-    )
-    .expect("compiles")
+    compile(&reference_network(), samples, &reference_options(method, threads), &quiet()).expect("compiles")
 }
 
 #[test]
@@ -52,10 +46,8 @@ fn the_committed_artifact_is_reproducible() {
     let fresh = compiled(Method::Percentile(99.999), &samples, 2).artifact;
     let committed = std::fs::read(root().join("models/reference/resnext26_16x4d_half-imagenette.rnx"))
         .expect("committed");
-    let (fresh, committed) = (
-        Model::from_bytes(&fresh).expect("loads"),
-        Model::from_bytes(&committed).expect("loads"),
-    );
+    let (fresh, committed) =
+        (Model::from_bytes(&fresh).expect("loads"), Model::from_bytes(&committed).expect("loads"));
     assert_eq!(fresh.arena_len(), committed.arena_len());
     assert_eq!(fresh.step_count(), committed.step_count());
     for (fresh, committed) in fresh.steps().zip(committed.steps()) {
@@ -97,11 +89,7 @@ fn accuracy_survives_on_real_photos() {
     let result = evaluate(&model, Some(&reference_network()), &validation, 2, &quiet()).expect("evaluates");
     let comparison = result.comparison.expect("baseline");
     assert_eq!((result.images, result.skipped.len()), (400, 0));
-    assert!(
-        (0.80..0.90).contains(&comparison.fp32.top1),
-        "fp32 {}",
-        comparison.fp32.top1
-    );
+    assert!((0.80..0.90).contains(&comparison.fp32.top1), "fp32 {}", comparison.fp32.top1);
     assert!(
         comparison.fp32.top1 - result.int8.top1 <= 0.01,
         "{} → {}",
@@ -121,20 +109,13 @@ fn odd_sizes_work() {
     let size = network.input.height;
     let mut options = reference_options(Method::Max, 1);
     options.preprocessing.recipe.short_side = size as u32;
-    (
-        options.preprocessing.recipe.crop_height,
-        options.preprocessing.recipe.crop_width,
-    ) = (size as u32, size as u32);
+    (options.preprocessing.recipe.crop_height, options.preprocessing.recipe.crop_width) =
+        (size as u32, size as u32);
     let compiled = compile(&network, &bundled::photos(), &options, &quiet()).expect("compiles");
     let model = Model::from_bytes(&compiled.artifact).expect("loads");
     let (mut arena, mut int8) = (vec![0; model.arena_len()], vec![0.0; 10]);
     let mut runner = Runner::new(&model, &mut arena).expect("arena");
-    let photo = bundled::photos()
-        .iter()
-        .nth(3)
-        .expect("photo")
-        .decode()
-        .expect("decodes");
+    let photo = bundled::photos().iter().nth(3).expect("photo").decode().expect("decodes");
     let pixels = options.preprocessing.crop(&photo).expect("crops");
     runner.load_pixels(&pixels).expect("pixels");
     runner.infer(&mut int8, &mut ()).expect("runs");
@@ -147,26 +128,18 @@ fn odd_sizes_work() {
 #[test]
 fn broken_samples_are_skipped_and_named() {
     let mut samples: Vec<Sample> = bundled::photos().iter().take(3).cloned().collect();
-    samples.insert(
-        1,
-        Sample::embedded("broken", None, b"\xff\xd8\xff\xe0 not a JPEG"),
-    );
+    samples.insert(1, Sample::embedded("broken", None, b"\xff\xd8\xff\xe0 not a JPEG"));
     let samples: Samples = samples.into_iter().collect();
     let report = compiled(Method::Max, &samples, 2).report;
     assert_eq!(report.calibrated, 3);
     assert_eq!(report.skipped.len(), 1);
     assert_eq!(report.skipped[0].name, "broken");
 
-    let none: Samples = [Sample::embedded("broken", None, b"nonsense")]
-        .into_iter()
-        .collect();
+    let none: Samples = [Sample::embedded("broken", None, b"nonsense")].into_iter().collect();
     let options = reference_options(Method::Max, 1);
     let error =
         compile(&reference_network(), &none, &options, &quiet()).expect_err("nothing to calibrate on");
-    assert!(
-        matches!(error, CompileError::NoSamples { found: 1, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, CompileError::NoSamples { found: 1, .. }), "{error}");
     assert!(error.to_string().contains("broken"), "{error}");
 }
 
@@ -177,18 +150,10 @@ fn not_finite_activations_name_layer_and_sample() {
         conv.bias[0] = f32::NAN;
         conv.relu = false;
     }
-    let error = compile(
-        &network,
-        &bundled::photos(),
-        &reference_options(Method::Max, 1),
-        &quiet(),
-    )
-    .expect_err("NaN");
+    let error =
+        compile(&network, &bundled::photos(), &reference_options(Method::Max, 1), &quiet()).expect_err("NaN");
     let text = error.to_string();
-    assert!(
-        text.contains(&network.nodes[3].name) && text.contains("admiral"),
-        "{text}"
-    );
+    assert!(text.contains(&network.nodes[3].name) && text.contains("admiral"), "{text}");
 }
 
 #[test]
@@ -219,9 +184,8 @@ fn synthetic_image_agrees() {
     runner.load_pixels(&pixels).expect("pixels");
     runner.infer(&mut int8, &mut ()).expect("runs");
     let mut fp32 = Fp32Model::new(&reference_network(), &[]).expect("runs");
-    let outputs = fp32
-        .run(&resnext_calibration::evaluate::preprocessing(&model).normalize(&pixels))
-        .expect("runs");
+    let outputs =
+        fp32.run(&resnext_calibration::evaluate::preprocessing(&model).normalize(&pixels)).expect("runs");
     let sqnr = Noise::of_slices(&int8, outputs.logits()).sqnr_db();
     assert!(sqnr > 12.0, "{sqnr:.1} dB");
 }

@@ -21,11 +21,8 @@ fn fixture() -> Value {
 
 fn expected(fixture: &Value, model: &str) -> (usize, Vec<f32>) {
     let model = &fixture["models"][model];
-    let logits = model["logits"]
-        .as_array()
-        .expect("logits")
-        .iter()
-        .map(|x| x.as_f64().expect("number") as f32);
+    let logits =
+        model["logits"].as_array().expect("logits").iter().map(|x| x.as_f64().expect("number") as f32);
     (model["size"].as_u64().expect("size") as usize, logits.collect())
 }
 
@@ -37,10 +34,7 @@ fn assert_close(name: &str, actual: &[f32], expected: &[f32]) {
     assert_eq!(actual.len(), expected.len(), "{name}");
     let largest = expected.iter().fold(0.0f32, |max, x| max.max(x.abs()));
     for (class, (a, e)) in actual.iter().zip(expected).enumerate() {
-        assert!(
-            (a - e).abs() <= TOLERANCE * largest,
-            "{name}: class {class}: {a}, PyTorch has {e}"
-        );
+        assert!((a - e).abs() <= TOLERANCE * largest, "{name}: class {class}: {a}, PyTorch has {e}");
     }
 }
 
@@ -53,13 +47,7 @@ fn logits(mut network: Network, size: usize) -> Vec<f32> {
 /// Imports `path` and compares its fp32 logits, and those of tract on the untouched file, with `expected`.
 fn check_onnx(path: &Path, size: usize, expected: &[f32]) {
     let name = path.display().to_string();
-    let network = load_with(
-        path,
-        ImportOptions {
-            input_size: Some(size),
-        },
-    )
-    .expect("imports");
+    let network = load_with(path, ImportOptions { input_size: Some(size) }).expect("imports");
     assert_close(&name, &logits(network, size), expected);
     let mut original = OnnxModel::load(path, size).expect("tract runs it");
     assert_close(&name, &original.logits(&image(size)).expect("runs"), expected);
@@ -76,20 +64,13 @@ fn the_synthetic_image_is_the_fixtures() {
         .map(|b| b.as_u64().expect("byte") as u8)
         .collect();
     assert_eq!(&pixels[..first.len()], first);
-    assert_eq!(
-        pixels.iter().map(|&p| u64::from(p)).sum::<u64>(),
-        image["sum_at_72"].as_u64().expect("sum")
-    );
+    assert_eq!(pixels.iter().map(|&p| u64::from(p)).sum::<u64>(), image["sum_at_72"].as_u64().expect("sum"));
 }
 
 #[test]
 fn onnx_exports_give_pytorchs_logits() {
     let (size, expected) = expected(&fixture(), "tiny");
-    for file in [
-        "tiny-opset17-folded.onnx",
-        "tiny-opset11-bn.onnx",
-        "tiny-opset18-dynamo.onnx",
-    ] {
+    for file in ["tiny-opset17-folded.onnx", "tiny-opset11-bn.onnx", "tiny-opset18-dynamo.onnx"] {
         check_onnx(&root().join("tests/fixtures/pytorch").join(file), size, &expected);
     }
 }
@@ -108,11 +89,7 @@ fn trained_models_give_pytorchs_logits() {
     for name in ["resnext26_16x4d_half-imagenette", "resnext50_32x4d-imagenette"] {
         let path = models.join(name).with_extension("onnx");
         if !path.is_file() {
-            assert!(
-                std::env::var_os("CI").is_none(),
-                "{} is missing and CI must have it",
-                path.display()
-            );
+            assert!(std::env::var_os("CI").is_none(), "{} is missing and CI must have it", path.display());
             eprintln!("skipped: {} is not here; set RESNEXT_REFERENCE", path.display());
             continue;
         }

@@ -22,54 +22,21 @@ const IMAGENET1K: &str = include_str!("../labels/imagenet1k.txt");
 /// assert_eq!((goldfish.wnid, goldfish.label), ("n01443537", "goldfish"));
 /// ```
 pub fn imagenet1k() -> impl ExactSizeIterator<Item = Class> + FusedIterator + Clone {
-    Classes {
-        lines: IMAGENET1K.lines(),
-        left: 1000,
-    }
+    Classes { lines: IMAGENET1K.lines(), left: 1000 }
 }
 
 /// The classes of Imagenette, ten easily told apart ones of ImageNet, in the order of the reference model's outputs.
 pub const IMAGENETTE: [Class; 10] = [
-    Class {
-        wnid: "n01440764",
-        label: "tench",
-    },
-    Class {
-        wnid: "n02102040",
-        label: "English springer",
-    },
-    Class {
-        wnid: "n02979186",
-        label: "cassette player",
-    },
-    Class {
-        wnid: "n03000684",
-        label: "chain saw",
-    },
-    Class {
-        wnid: "n03028079",
-        label: "church",
-    },
-    Class {
-        wnid: "n03394916",
-        label: "French horn",
-    },
-    Class {
-        wnid: "n03417042",
-        label: "garbage truck",
-    },
-    Class {
-        wnid: "n03425413",
-        label: "gas pump",
-    },
-    Class {
-        wnid: "n03445777",
-        label: "golf ball",
-    },
-    Class {
-        wnid: "n03888257",
-        label: "parachute",
-    },
+    Class { wnid: "n01440764", label: "tench" },
+    Class { wnid: "n02102040", label: "English springer" },
+    Class { wnid: "n02979186", label: "cassette player" },
+    Class { wnid: "n03000684", label: "chain saw" },
+    Class { wnid: "n03028079", label: "church" },
+    Class { wnid: "n03394916", label: "French horn" },
+    Class { wnid: "n03417042", label: "garbage truck" },
+    Class { wnid: "n03425413", label: "gas pump" },
+    Class { wnid: "n03445777", label: "golf ball" },
+    Class { wnid: "n03888257", label: "parachute" },
 ];
 
 #[derive(Clone)]
@@ -104,17 +71,11 @@ mod tests {
     fn a_thousand_classes_in_the_order_of_their_wnids() {
         let classes: Vec<Class> = imagenet1k().collect();
         assert_eq!(classes.len(), 1000);
-        assert!(
-            classes.windows(2).all(|pair| pair[0].wnid < pair[1].wnid),
-            "sorted and unique"
-        );
+        assert!(classes.windows(2).all(|pair| pair[0].wnid < pair[1].wnid), "sorted and unique");
         for Class { wnid, label } in classes {
             assert!(wnid.len() == 9 && wnid.starts_with('n'), "{wnid}");
             assert!(wnid[1..].bytes().all(|b| b.is_ascii_digit()), "{wnid}");
-            assert!(
-                !label.is_empty() && label.trim() == label && !label.contains([',', '\t']),
-                "{label:?}"
-            );
+            assert!(!label.is_empty() && label.trim() == label && !label.contains([',', '\t']), "{label:?}");
         }
     }
 
@@ -132,22 +93,17 @@ mod tests {
     /// Well-known indices of the sources' outputs.
     #[test]
     fn known_positions() {
-        for (index, label) in [
-            (0, "tench"),
-            (207, "golden retriever"),
-            (281, "tabby"),
-            (985, "daisy"),
-            (999, "toilet tissue"),
-        ] {
+        for (index, label) in
+            [(0, "tench"), (207, "golden retriever"), (281, "tabby"), (985, "daisy"), (999, "toilet tissue")]
+        {
             assert_eq!(imagenet1k().nth(index).unwrap().label, label);
         }
     }
 
     #[test]
     fn imagenette_is_part_of_imagenet_and_in_its_order() {
-        let part: Vec<Class> = imagenet1k()
-            .filter(|class| IMAGENETTE.iter().any(|c| c.wnid == class.wnid))
-            .collect();
+        let part: Vec<Class> =
+            imagenet1k().filter(|class| IMAGENETTE.iter().any(|c| c.wnid == class.wnid)).collect();
         assert_eq!(part, IMAGENETTE);
     }
 }

@@ -28,10 +28,7 @@ pub static VARIANT: Variant = Variant {
         crop: 0.875,
         ..Preprocess::imagenet(Interpolation::PillowBilinear)
     },
-    published: Accuracy {
-        top1: 84.70,
-        top5: 98.70,
-    },
+    published: Accuracy { top1: 84.70, top5: 98.70 },
 };
 
 /// The meaning of the model's outputs.
@@ -56,18 +53,13 @@ mod tests {
     fn header() -> (&'static str, usize) {
         let (length, rest) = WEIGHTS.split_first_chunk().unwrap();
         let length = u64::from_le_bytes(*length) as usize;
-        (
-            core::str::from_utf8(&rest[..length]).unwrap(),
-            rest.len() - length,
-        )
+        (core::str::from_utf8(&rest[..length]).unwrap(), rest.len() - length)
     }
 
     /// Enough JSON for one entry of the header: `"name":{"dtype":"F16","shape":[64,3,7,7],…`.
     fn entry(name: &str) -> (&'static str, &'static str) {
         let (header, _) = header();
-        let start = header
-            .find(&format!("\"{name}\":{{"))
-            .unwrap_or_else(|| panic!("no tensor {name}"));
+        let start = header.find(&format!("\"{name}\":{{")).unwrap_or_else(|| panic!("no tensor {name}"));
         let field = |key: &str, end: char| {
             let from = start + header[start..].find(key).unwrap() + key.len();
             &header[from..from + header[from..].find(end).unwrap()]
@@ -90,17 +82,12 @@ mod tests {
             let place = layer.place.to_string();
             let (weight, shape): (String, String) = match layer.op {
                 Op::Conv(c) => {
-                    let shape = format!(
-                        "{},{},{},{}",
-                        c.out_channels,
-                        c.in_channels / c.groups,
-                        c.kernel,
-                        c.kernel
-                    );
+                    let shape =
+                        format!("{},{},{},{}", c.out_channels, c.in_channels / c.groups, c.kernel, c.kernel);
                     let (weight, norm) = match layer.place {
-                        Place::Block {
-                            role: Role::Shortcut, ..
-                        } => (format!("{place}.0"), format!("{place}.1")),
+                        Place::Block { role: Role::Shortcut, .. } => {
+                            (format!("{place}.0"), format!("{place}.1"))
+                        }
                         _ => (place.clone(), place.replace("conv", "bn")),
                     };
                     for part in ["weight", "bias", "running_mean", "running_var"] {
@@ -120,11 +107,7 @@ mod tests {
                     (place, format!("{},{}", l.out_features, l.in_features))
                 }
             };
-            assert_eq!(
-                entry(&format!("{weight}.weight")),
-                ("F16", shape.as_str()),
-                "{weight}"
-            );
+            assert_eq!(entry(&format!("{weight}.weight")), ("F16", shape.as_str()), "{weight}");
             bytes += 2 * layer.op.weights() as usize;
         }
         assert_eq!(bytes, header().1, "nothing else in the file");

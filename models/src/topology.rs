@@ -225,13 +225,7 @@ impl Layers {
             Place::Block { stage, block, role } => self.block(stage, block, role),
             Place::Classifier => {
                 let out_features = self.architecture.classes.into();
-                (
-                    Op::Linear(Linear {
-                        in_features: self.channels,
-                        out_features,
-                    }),
-                    None,
-                )
+                (Op::Linear(Linear { in_features: self.channels, out_features }), None)
             }
         };
         self.next = next;
@@ -242,11 +236,7 @@ impl Layers {
     fn stem(&mut self, kernel: usize, stride: usize, out_channels: usize) -> Op {
         let conv = conv(self.channels, out_channels, kernel, stride, 1, self.size);
         let last = out_channels == STEM_CHANNELS;
-        self.size = if last {
-            conv.output_size.div_ceil(2)
-        } else {
-            conv.output_size
-        };
+        self.size = if last { conv.output_size.div_ceil(2) } else { conv.output_size };
         self.channels = out_channels;
         Op::Conv(conv)
     }
@@ -260,11 +250,7 @@ impl Layers {
             return self.enter(stage + 1, 0);
         }
         let projects = block == 0 && (stage > 0 || self.channels != self.architecture.stage_channels(stage));
-        Place::Block {
-            stage,
-            block,
-            role: if projects { Role::Shortcut } else { Role::Reduce },
-        }
+        Place::Block { stage, block, role: if projects { Role::Shortcut } else { Role::Reduce } }
     }
 
     fn block(&mut self, stage: usize, block: usize, role: Role) -> (Op, Option<Place>) {
@@ -280,24 +266,15 @@ impl Layers {
                 };
                 (conv(self.channels, outer, 1, stride, 1, size), then(Role::Reduce))
             }
-            Role::Reduce => (
-                conv(self.channels, inner, 1, 1, 1, self.size),
-                then(Role::Grouped),
-            ),
+            Role::Reduce => (conv(self.channels, inner, 1, 1, 1, self.size), then(Role::Grouped)),
             Role::Grouped => {
                 let groups = self.architecture.cardinality.into();
-                (
-                    conv(inner, inner, 3, stride, groups, self.size),
-                    then(Role::Expand),
-                )
+                (conv(inner, inner, 3, stride, groups, self.size), then(Role::Expand))
             }
             Role::Expand => {
                 self.size = self.size.div_ceil(stride);
                 self.channels = outer;
-                (
-                    conv(inner, outer, 1, 1, 1, self.size),
-                    Some(self.enter(stage, block + 1)),
-                )
+                (conv(inner, outer, 1, 1, 1, self.size), Some(self.enter(stage, block + 1)))
             }
         };
         (Op::Conv(conv), next)
@@ -313,15 +290,7 @@ fn conv(
     input_size: usize,
 ) -> Conv {
     let output_size = input_size.div_ceil(stride);
-    Conv {
-        in_channels,
-        out_channels,
-        kernel,
-        stride,
-        groups,
-        input_size,
-        output_size,
-    }
+    Conv { in_channels, out_channels, kernel, stride, groups, input_size, output_size }
 }
 
 impl Iterator for Layers {
@@ -391,17 +360,9 @@ mod tests {
         for (variant, (id, params, gmac)) in ZOO.iter().zip(PUBLISHED) {
             assert_eq!(variant.to_string(), id);
             let a = variant.architecture;
-            assert_eq!(
-                format!("{:.3}", a.params() as f64 / 1e6),
-                params,
-                "{id}: parameters"
-            );
+            assert_eq!(format!("{:.3}", a.params() as f64 / 1e6), params, "{id}: parameters");
             let macs = a.macs(variant.preprocess.size.into());
-            assert_eq!(
-                format!("{:.3}", macs as f64 / 1e9),
-                gmac,
-                "{id}: multiply-accumulates"
-            );
+            assert_eq!(format!("{:.3}", macs as f64 / 1e9), gmac, "{id}: multiply-accumulates");
         }
     }
 
@@ -423,11 +384,7 @@ mod tests {
             })
             .collect();
         assert_eq!(grouped.len(), 16);
-        assert!(
-            grouped
-                .iter()
-                .all(|c| c.groups == 32 && c.kernel == 3 && c.padding() == 1)
-        );
+        assert!(grouped.iter().all(|c| c.groups == 32 && c.kernel == 3 && c.padding() == 1));
         let widths: Vec<usize> = grouped.iter().map(|c| c.in_channels / c.groups).collect();
         assert_eq!(widths, [4, 4, 4, 8, 8, 8, 8, 16, 16, 16, 16, 16, 16, 32, 32, 32]);
         let macs: u64 = grouped.iter().map(|&c| Op::Conv(c).macs()).sum();
@@ -449,12 +406,7 @@ mod tests {
         ];
         assert_eq!(names[..6], start);
         assert_eq!(names[names.len() - 2..], ["layer4.2.conv3", "fc"]);
-        let stem: Vec<String> = a
-            .vd()
-            .layers(224)
-            .take(4)
-            .map(|layer| layer.place.to_string())
-            .collect();
+        let stem: Vec<String> = a.vd().layers(224).take(4).map(|layer| layer.place.to_string()).collect();
         assert_eq!(stem, ["conv1.0", "conv1.3", "conv1.6", "layer1.0.downsample"]);
     }
 
@@ -475,11 +427,7 @@ mod tests {
                     assert!(places.insert(place), "{variant}: {place} twice");
                     match (place, op) {
                         (Place::Stem | Place::DeepStem(_), Op::Conv(c)) => {
-                            assert_eq!(
-                                (c.in_channels, c.input_size),
-                                (channels, side),
-                                "{variant} {place}"
-                            );
+                            assert_eq!((c.in_channels, c.input_size), (channels, side), "{variant} {place}");
                             let last = matches!(place, Place::Stem | Place::DeepStem(2));
                             (channels, side) =
                                 (c.out_channels, c.output_size.div_ceil(1 + usize::from(last)));

@@ -41,13 +41,7 @@ pub enum Source {
 
 impl Source {
     /// The sources, in the order of the zoo.
-    pub const ALL: [Self; 5] = [
-        Self::Torchvision,
-        Self::Timm,
-        Self::Mmcls,
-        Self::Ppcls,
-        Self::Bundled,
-    ];
+    pub const ALL: [Self; 5] = [Self::Torchvision, Self::Timm, Self::Mmcls, Self::Ppcls, Self::Bundled];
 
     /// The name used on the command line and in artifacts.
     pub const fn as_str(self) -> &'static str {
@@ -102,11 +96,7 @@ impl Architecture {
 
     /// The same network with a deep stem and average-pooled shortcuts: timm's `d`, Paddle's `vd`.
     pub const fn vd(self) -> Self {
-        Self {
-            stem: Stem::Deep,
-            shortcut: Shortcut::AvgPool,
-            ..self
-        }
+        Self { stem: Stem::Deep, shortcut: Shortcut::AvgPool, ..self }
     }
 
     /// Weighted layers on the longest path, the number in the network's name: stem + 3 a block + classifier.

@@ -36,24 +36,10 @@ const X152_64X4D_VD: Architecture = X152_64X4D.vd();
 
 const PILLOW_BILINEAR: Preprocess = Preprocess::imagenet(Interpolation::PillowBilinear);
 const PILLOW_BICUBIC: Preprocess = Preprocess::imagenet(Interpolation::PillowBicubic);
-const PILLOW_BICUBIC_235: Preprocess = Preprocess {
-    resize: 235,
-    crop: 0.95,
-    ..PILLOW_BICUBIC
-};
-const PILLOW_BICUBIC_288: Preprocess = Preprocess {
-    size: 288,
-    resize: 288,
-    crop: 1.0,
-    ..PILLOW_BICUBIC
-};
+const PILLOW_BICUBIC_235: Preprocess = Preprocess { resize: 235, crop: 0.95, ..PILLOW_BICUBIC };
+const PILLOW_BICUBIC_288: Preprocess = Preprocess { size: 288, resize: 288, crop: 1.0, ..PILLOW_BICUBIC };
 const OPENCV_BILINEAR: Preprocess = Preprocess::imagenet(Interpolation::OpenCvBilinear);
-const OPENCV_BILINEAR_320: Preprocess = Preprocess {
-    size: 320,
-    resize: 320,
-    crop: 1.0,
-    ..OPENCV_BILINEAR
-};
+const OPENCV_BILINEAR_320: Preprocess = Preprocess { size: 320, resize: 320, crop: 1.0, ..OPENCV_BILINEAR };
 
 const fn row(
     source: Source,
@@ -63,13 +49,7 @@ const fn row(
     top1: f32,
     top5: f32,
 ) -> Variant {
-    Variant {
-        source,
-        name,
-        architecture,
-        preprocess,
-        published: Accuracy { top1, top5 },
-    }
+    Variant { source, name, architecture, preprocess, published: Accuracy { top1, top5 } }
 }
 
 /// Every variant, grouped by source. The trailing notes say which of several published weights is meant.
@@ -121,22 +101,13 @@ mod tests {
     fn ids_are_unique_and_are_found() {
         for (i, variant) in ZOO.iter().enumerate() {
             let id = variant.to_string();
-            assert_eq!(
-                ZOO.iter().position(|v| v.to_string() == id),
-                Some(i),
-                "{id} twice"
-            );
+            assert_eq!(ZOO.iter().position(|v| v.to_string() == id), Some(i), "{id} twice");
             assert_eq!(find(&id), Some(variant));
             assert_eq!(find(&id.to_ascii_uppercase()), Some(variant));
         }
-        for unknown in [
-            "",
-            "/",
-            "resnext50_32x4d",
-            "torchvision/",
-            "torchvision/resnext50",
-            "keras/resnext50_32x4d",
-        ] {
+        for unknown in
+            ["", "/", "resnext50_32x4d", "torchvision/", "torchvision/resnext50", "keras/resnext50_32x4d"]
+        {
             assert_eq!(find(unknown), None);
         }
     }
@@ -148,10 +119,8 @@ mod tests {
             let (_, name) = variant.name.split_once("resnext").unwrap();
             let (depth, rest) = name.split_at(name.find(|c: char| !c.is_ascii_digit()).unwrap());
             let deep = rest.starts_with("d_") || rest.starts_with("_vd_");
-            let (cardinality, width) = rest
-                .split('_')
-                .find_map(|part| part.strip_suffix('d')?.split_once('x'))
-                .unwrap();
+            let (cardinality, width) =
+                rest.split('_').find_map(|part| part.strip_suffix('d')?.split_once('x')).unwrap();
             let a = variant.architecture;
             assert_eq!(a.depth().to_string(), depth, "{variant}");
             assert_eq!(a.cardinality.to_string(), cardinality, "{variant}");
@@ -165,9 +134,7 @@ mod tests {
     #[test]
     fn crop_and_resize_agree() {
         for variant in ZOO {
-            let Preprocess {
-                size, resize, crop, ..
-            } = variant.preprocess;
+            let Preprocess { size, resize, crop, .. } = variant.preprocess;
             assert_eq!((f32::from(size) / crop) as u16, resize, "{variant}");
         }
     }

@@ -212,11 +212,9 @@ impl ConvTask<'_> {
         let shape = &self.conv.shape;
         let first = block * LANES;
         match shape.layout() {
-            Layout::Dense => BlockChannels {
-                input: 0,
-                output: first,
-                count: LANES.min(shape.out_channels - first),
-            },
+            Layout::Dense => {
+                BlockChannels { input: 0, output: first, count: LANES.min(shape.out_channels - first) }
+            }
             Layout::PerGroup => {
                 let per_group = shape.blocks_per_group();
                 let (group, part) = (block / per_group, block % per_group);
@@ -226,11 +224,7 @@ impl ConvTask<'_> {
                     count: LANES.min(shape.group_out() - part * LANES),
                 }
             }
-            Layout::Paired8 | Layout::Quad4 => BlockChannels {
-                input: first,
-                output: first,
-                count: LANES,
-            },
+            Layout::Paired8 | Layout::Quad4 => BlockChannels { input: first, output: first, count: LANES },
         }
     }
 }

@@ -38,10 +38,6 @@ pub(super) fn element(
         }
     }
     acc += i64::from(parameters.residual[channel]) * i64::from(residual.unwrap_or(0));
-    let value = scale(
-        i32::try_from(acc).expect("bounded"),
-        parameters.multiplier[channel],
-        conv.shift,
-    );
+    let value = scale(i32::try_from(acc).expect("bounded"), parameters.multiplier[channel], conv.shift);
     narrow(value, conv.output.zero_point, conv.clamp.0, conv.clamp.1)
 }

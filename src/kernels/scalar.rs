@@ -14,10 +14,7 @@ pub(super) fn conv(task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
         let (y, x) = (pixel / output.width, pixel % output.width);
         let window = task.window_offset(y, x);
         let out_pixel = output.offset(y, x) - out.base;
-        let blocks = conv
-            .blocks
-            .iter()
-            .zip(conv.weights.chunks_exact(conv.shape.block_len()));
+        let blocks = conv.blocks.iter().zip(conv.weights.chunks_exact(conv.shape.block_len()));
         for (index, (block, weights)) in blocks.enumerate() {
             let channels = task.block_channels(index);
             let mut acc = block.bias.map(|bias| bias.get());
@@ -47,12 +44,7 @@ pub(super) fn conv(task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
 pub(super) fn linear(task: &LinearTask<'_>, blocks: Range<usize>, logits: &mut [f32]) {
     let linear = task.linear;
     let weights = linear.weights.chunks_exact(linear.shape.block_len());
-    let all = linear
-        .blocks
-        .iter()
-        .zip(weights)
-        .skip(blocks.start)
-        .take(blocks.len());
+    let all = linear.blocks.iter().zip(weights).skip(blocks.start).take(blocks.len());
     for ((block, weights), logits) in all.zip(logits.chunks_mut(LANES)) {
         let mut acc = block.bias.map(|bias| bias.get());
         accumulate(&mut acc, Layout::Dense, task.input_data, weights);
@@ -70,11 +62,7 @@ fn accumulate(acc: &mut [i32; LANES], layout: Layout, input: &[i8], weights: &[i
                 Layout::Quad4 => lane % 4 * 4,
             };
             let input = &input[group + k_group * K_GROUP..][..K_GROUP];
-            *acc += input
-                .iter()
-                .zip(weights)
-                .map(|(&a, &w)| i32::from(a) * i32::from(w))
-                .sum::<i32>();
+            *acc += input.iter().zip(weights).map(|(&a, &w)| i32::from(a) * i32::from(w)).sum::<i32>();
         }
     }
 }

@@ -60,45 +60,19 @@ struct Case {
 }
 
 fn tensor(height: usize, width: usize, channels: usize, halo: usize, zero_point: i8) -> Tensor {
-    Tensor {
-        arena_offset: 0,
-        height,
-        width,
-        channels,
-        halo,
-        scale: 1.0,
-        zero_point,
-        fill: [zero_point; 4],
-    }
+    Tensor { arena_offset: 0, height, width, channels, halo, scale: 1.0, zero_point, fill: [zero_point; 4] }
 }
 
 impl Case {
     /// Runs the case on all kernels, whole and split into chunks, and compares with the reference.
     fn check(self) {
-        let Self {
-            shape,
-            window,
-            size: (height, width),
-            ..
-        } = self;
+        let Self { shape, window, size: (height, width), .. } = self;
         let mut bytes = Bytes(self.seed);
         let side = |out: usize| (out - 1) * window.stride + window.kernel - 2 * window.padding;
         // One pixel more than the window reaches, so that strides and rows do not coincide.
         let (in_height, in_width) = (side(height) + 1, side(width) + 1);
-        let input = tensor(
-            in_height,
-            in_width,
-            shape.in_channels,
-            window.padding,
-            bytes.activation(),
-        );
-        let output = tensor(
-            height,
-            width,
-            shape.out_channels,
-            self.output_halo,
-            bytes.activation(),
-        );
+        let input = tensor(in_height, in_width, shape.in_channels, window.padding, bytes.activation());
+        let output = tensor(height, width, shape.out_channels, self.output_halo, bytes.activation());
         let mut fill = |len: usize| -> Vec<i8> { (0..len).map(|_| bytes.activation()).collect() };
         let input_data = fill(input.extent() + TENSOR_SLACK);
         let residual_tensor = tensor(height, width, shape.out_channels, 1, 0);
@@ -106,9 +80,7 @@ impl Case {
         let before = fill(output.extent());
 
         let per_channel = window.kernel * window.kernel * shape.group_in();
-        let weights = (0..shape.out_channels * per_channel)
-            .map(|_| bytes.weight())
-            .collect();
+        let weights = (0..shape.out_channels * per_channel).map(|_| bytes.weight()).collect();
         let mut channels = |f: &mut dyn FnMut(&mut Bytes) -> i32| -> Vec<i32> {
             (0..shape.out_channels).map(|_| f(&mut bytes)).collect()
         };
@@ -122,17 +94,11 @@ impl Case {
             },
         };
         let (a, b) = (bytes.activation(), bytes.activation());
-        let clamp = if self.seed.is_multiple_of(3) {
-            (a.min(b), a.max(b))
-        } else {
-            (i8::MIN, i8::MAX)
-        };
+        let clamp = if self.seed.is_multiple_of(3) { (a.min(b), a.max(b)) } else { (i8::MIN, i8::MAX) };
 
         let mut packed = vec![0; shape.packed_len()];
         shape.pack(&parameters.weights, &mut packed);
-        let blocks: Vec<Block> = (0..shape.blocks())
-            .map(|block| parameters.block(&shape, block))
-            .collect();
+        let blocks: Vec<Block> = (0..shape.blocks()).map(|block| parameters.block(&shape, block)).collect();
         let conv = Conv {
             output,
             residual: None,
@@ -179,11 +145,7 @@ impl Case {
                     let data = &mut actual[base..end];
                     kernels.conv(&task, &mut OutputChunk { pixels, data, base });
                 }
-                assert!(
-                    actual == expected,
-                    "{} with {chunks} chunks: {self:?}",
-                    kernels.isa()
-                );
+                assert!(actual == expected, "{} with {chunks} chunks: {self:?}", kernels.isa());
             }
         }
     }
@@ -207,22 +169,9 @@ impl Parameters {
 }
 
 fn windows() -> impl Iterator<Item = Window> {
-    [
-        (1, 1, 0),
-        (1, 2, 0),
-        (2, 2, 0),
-        (3, 1, 1),
-        (3, 2, 1),
-        (3, 1, 0),
-        (5, 1, 2),
-        (7, 2, 3),
-    ]
-    .into_iter()
-    .map(|(kernel, stride, padding)| Window {
-        kernel,
-        stride,
-        padding,
-    })
+    [(1, 1, 0), (1, 2, 0), (2, 2, 0), (3, 1, 1), (3, 2, 1), (3, 1, 0), (5, 1, 2), (7, 2, 3)]
+        .into_iter()
+        .map(|(kernel, stride, padding)| Window { kernel, stride, padding })
 }
 
 /// Group widths with whole and partial k-groups and blocks; `(in, out)` channels a group × groups.
@@ -261,15 +210,7 @@ fn kernels_equal_the_reference_exhaustively() {
                         kernel: window.kernel,
                         groups,
                     };
-                    Case {
-                        shape,
-                        window,
-                        size,
-                        output_halo: seed as usize % 3,
-                        add,
-                        seed,
-                    }
-                    .check();
+                    Case { shape, window, size, output_halo: seed as usize % 3, add, seed }.check();
                 }
             }
         }
@@ -282,27 +223,10 @@ fn every_tile_height_is_exact() {
     for pixels in 1..=27 {
         for (group, groups) in [(16, 1), (4, 4), (8, 2), (16, 2)] {
             let channels = group * groups;
-            let shape = ConvShape {
-                in_channels: channels,
-                out_channels: channels,
-                kernel: 3,
-                groups,
-            };
-            let window = Window {
-                kernel: 3,
-                stride: 1,
-                padding: 1,
-            };
+            let shape = ConvShape { in_channels: channels, out_channels: channels, kernel: 3, groups };
+            let window = Window { kernel: 3, stride: 1, padding: 1 };
             let seed = pixels as u64 * 100 + group as u64;
-            Case {
-                shape,
-                window,
-                size: (1, pixels),
-                output_halo: 1,
-                add: Add::Nothing,
-                seed,
-            }
-            .check();
+            Case { shape, window, size: (1, pixels), output_halo: 1, add: Add::Nothing, seed }.check();
         }
     }
 }
@@ -310,42 +234,16 @@ fn every_tile_height_is_exact() {
 /// A run of pixels longer than the tables of one pass.
 #[test]
 fn long_runs_are_exact() {
-    let shape = ConvShape {
-        in_channels: 8,
-        out_channels: 16,
-        kernel: 1,
-        groups: 1,
-    };
-    let window = Window {
-        kernel: 1,
-        stride: 1,
-        padding: 0,
-    };
-    Case {
-        shape,
-        window,
-        size: (17, 13),
-        output_halo: 1,
-        add: Add::InPlace,
-        seed: 7,
-    }
-    .check();
+    let shape = ConvShape { in_channels: 8, out_channels: 16, kernel: 1, groups: 1 };
+    let window = Window { kernel: 1, stride: 1, padding: 0 };
+    Case { shape, window, size: (17, 13), output_halo: 1, add: Add::InPlace, seed: 7 }.check();
 }
 
 #[test]
 fn extreme_products_do_not_saturate() {
     // The worst pair for 16-bit partial sums: −128 · −127 everywhere.
-    let shape = ConvShape {
-        in_channels: 64,
-        out_channels: 16,
-        kernel: 1,
-        groups: 1,
-    };
-    let window = Window {
-        kernel: 1,
-        stride: 1,
-        padding: 0,
-    };
+    let shape = ConvShape { in_channels: 64, out_channels: 16, kernel: 1, groups: 1 };
+    let window = Window { kernel: 1, stride: 1, padding: 0 };
     let (input, output) = (tensor(1, 4, 64, 0, 0), tensor(1, 4, 16, 0, 0));
     for (activation, weight) in [(i8::MIN, -127), (i8::MIN, 127), (127, 127), (127, -127)] {
         let input_data = vec![activation; input.extent() + TENSOR_SLACK];
@@ -359,38 +257,13 @@ fn extreme_products_do_not_saturate() {
         shape.pack(&parameters.weights, &mut packed);
         let blocks = [parameters.block(&shape, 0)];
         let (clamp, weights) = ((i8::MIN, i8::MAX), &packed[..]);
-        let conv = Conv {
-            output,
-            residual: None,
-            window,
-            shape,
-            shift: 3,
-            clamp,
-            blocks: &blocks,
-            weights,
-        };
-        let task = ConvTask {
-            conv: &conv,
-            input: &input,
-            input_data: &input_data,
-            residual: Residual::None,
-        };
+        let conv = Conv { output, residual: None, window, shape, shift: 3, clamp, blocks: &blocks, weights };
+        let task = ConvTask { conv: &conv, input: &input, input_data: &input_data, residual: Residual::None };
         let expected = element(&conv, &parameters, (&input, &input_data), None, (0, 0, 0));
         for kernels in Kernels::available() {
             let mut data = vec![0; output.extent()];
-            kernels.conv(
-                &task,
-                &mut OutputChunk {
-                    pixels: 0..4,
-                    data: &mut data,
-                    base: 0,
-                },
-            );
-            assert!(
-                data.iter().all(|&y| y == expected),
-                "{} {activation} {weight}",
-                kernels.isa()
-            );
+            kernels.conv(&task, &mut OutputChunk { pixels: 0..4, data: &mut data, base: 0 });
+            assert!(data.iter().all(|&y| y == expected), "{} {activation} {weight}", kernels.isa());
         }
     }
 }

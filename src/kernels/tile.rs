@@ -115,33 +115,17 @@ pub(super) unsafe fn conv<L: Lanes>(lanes: L, task: &ConvTask<'_>, out: &mut Out
     let layout = conv.shape.layout();
     let mut segments = [0usize; MAX_KERNEL * MAX_KERNEL];
     let segments = &mut segments[..conv.shape.segments()];
-    segments
-        .iter_mut()
-        .enumerate()
-        .for_each(|(s, offset)| *offset = task.segment_offset(s));
-    let tile = Tile {
-        lanes,
-        layout,
-        segments,
-        k_groups: conv.shape.k_groups(),
-        requantize: Requantize::new(conv),
-    };
-    let (input, weights, data) = (
-        task.input_data.as_ptr(),
-        conv.weights.as_ptr(),
-        out.data.as_mut_ptr(),
-    );
+    segments.iter_mut().enumerate().for_each(|(s, offset)| *offset = task.segment_offset(s));
+    let tile =
+        Tile { lanes, layout, segments, k_groups: conv.shape.k_groups(), requantize: Requantize::new(conv) };
+    let (input, weights, data) = (task.input_data.as_ptr(), conv.weights.as_ptr(), out.data.as_mut_ptr());
     let (residual, residual_tensor) = match task.residual {
         Residual::None => (core::ptr::null(), output),
         Residual::InPlace => (data.cast_const(), output),
         Residual::From(tensor, data) => (data.as_ptr(), tensor),
     };
     let in_place = matches!(task.residual, Residual::InPlace);
-    let mut offsets = Offsets {
-        window: [0; RUN],
-        output: [0; RUN],
-        residual: [0; RUN],
-    };
+    let mut offsets = Offsets { window: [0; RUN], output: [0; RUN], residual: [0; RUN] };
     let mut pixel = out.pixels.start;
     while pixel < out.pixels.end {
         let run = RUN.min(out.pixels.end - pixel);
@@ -149,11 +133,7 @@ pub(super) unsafe fn conv<L: Lanes>(lanes: L, task: &ConvTask<'_>, out: &mut Out
         for i in 0..run {
             offsets.window[i] = task.window_offset(y, x);
             offsets.output[i] = output.offset(y, x) - out.base;
-            offsets.residual[i] = if in_place {
-                offsets.output[i]
-            } else {
-                residual_tensor.offset(y, x)
-            };
+            offsets.residual[i] = if in_place { offsets.output[i] } else { residual_tensor.offset(y, x) };
             x += 1;
             if x == output.width {
                 (y, x) = (y + 1, 0);
@@ -170,11 +150,7 @@ pub(super) unsafe fn conv<L: Lanes>(lanes: L, task: &ConvTask<'_>, out: &mut Out
                     input: input.add(channels.input),
                     weights: weights.add(index * conv.shape.block_len()),
                     block,
-                    residual: if residual.is_null() {
-                        residual
-                    } else {
-                        residual.add(channels.output)
-                    },
+                    residual: if residual.is_null() { residual } else { residual.add(channels.output) },
                     output: data.add(channels.output),
                     count: channels.count,
                 };
@@ -252,8 +228,7 @@ impl<L: Lanes> Tile<'_, L> {
                 core::array::from_fn(|r| operands.residual.wrapping_add(offsets.residual[row + r]));
             let residual = (!operands.residual.is_null()).then_some(&from);
             if operands.count == LANES {
-                self.lanes
-                    .finish(&acc, operands.block, residual, &self.requantize, &out);
+                self.lanes.finish(&acc, operands.block, residual, &self.requantize, &out);
             } else {
                 for (r, &acc) in acc.iter().enumerate() {
                     self.finish_partial(acc, operands, residual.map(|from| from[r]), out[r]);
@@ -279,13 +254,7 @@ impl<L: Lanes> Tile<'_, L> {
             }
             let from = [input.as_ptr()];
             let from = residual.map(|_| &from);
-            self.lanes.finish(
-                &[acc],
-                operands.block,
-                from,
-                &self.requantize,
-                &[result.as_mut_ptr()],
-            );
+            self.lanes.finish(&[acc], operands.block, from, &self.requantize, &[result.as_mut_ptr()]);
             core::ptr::copy_nonoverlapping(result.as_ptr(), out, operands.count);
         }
     }
@@ -303,23 +272,12 @@ pub(super) unsafe fn linear<L: Lanes>(
 ) {
     let shape = &task.linear.shape;
     let weights = task.linear.weights.chunks_exact(shape.block_len());
-    let all = task
-        .linear
-        .blocks
-        .iter()
-        .zip(weights)
-        .skip(blocks.start)
-        .take(blocks.len());
+    let all = task.linear.blocks.iter().zip(weights).skip(blocks.start).take(blocks.len());
     for ((block, weights), logits) in all.zip(logits.chunks_mut(LANES)) {
         // SAFETY: `check` has established the features and their slack; `weights` is one whole block.
         let acc = unsafe {
             let mut acc = [lanes.start(block.bias.as_ptr().cast())];
-            lanes.broadcast(
-                &mut acc,
-                &[task.input_data.as_ptr()],
-                weights.as_ptr(),
-                shape.k_groups(),
-            );
+            lanes.broadcast(&mut acc, &[task.input_data.as_ptr()], weights.as_ptr(), shape.k_groups());
             lanes.accumulators(acc[0])
         };
         dequantize(&acc, block, logits);

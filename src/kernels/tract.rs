@@ -109,21 +109,11 @@ impl TractGemm {
                 _ => None,
             })
             .collect();
-        let longest = layers
-            .iter()
-            .flatten()
-            .map(|layer| layer.panel_lines)
-            .max()
-            .unwrap_or(0);
+        let longest = layers.iter().flatten().map(|layer| layer.panel_lines).max().unwrap_or(0);
         let scratch = || (vec![Line([0; 64]); longest], Accumulators([[0; LANES]; TILE]));
-        let scratch = (0..workers.max(1) * PARTS_PER_WORKER)
-            .map(|_| Scratch(UnsafeCell::new(scratch())))
-            .collect();
-        Some(Self {
-            kernel,
-            layers,
-            scratch,
-        })
+        let scratch =
+            (0..workers.max(1) * PARTS_PER_WORKER).map(|_| Scratch(UnsafeCell::new(scratch()))).collect();
+        Some(Self { kernel, layers, scratch })
     }
 
     /// Name of the kernel that runs step `index`, if it is one of tract's.
@@ -183,10 +173,7 @@ impl TractGemm {
                 let start = window + task.segment_offset(segment);
                 let input = &task.input_data[start..start + shape.k_groups() * K_GROUP];
                 let panel = &mut panel[segment * shape.k_groups() * PANEL_UNIT..];
-                for (group, unit) in input
-                    .chunks_exact(K_GROUP)
-                    .zip(panel.chunks_exact_mut(PANEL_UNIT))
-                {
+                for (group, unit) in input.chunks_exact(K_GROUP).zip(panel.chunks_exact_mut(PANEL_UNIT)) {
                     self.kernel.pack_group(group, column, unit);
                 }
             }
@@ -212,12 +199,7 @@ impl TractGemm {
         };
         (self.kernel.call)(&[
             FusedKerSpec::Clear,
-            FusedKerSpec::AddMatMul {
-                k,
-                pa: weights.cast(),
-                pb: pixels.as_ptr().cast(),
-                packing: 1,
-            },
+            FusedKerSpec::AddMatMul { k, pa: weights.cast(), pb: pixels.as_ptr().cast(), packing: 1 },
             FusedKerSpec::Store(store),
             FusedKerSpec::Done,
         ]);
@@ -228,11 +210,7 @@ impl Kernel {
     /// Puts 4 consecutive k of row or column `index` into a panel's unit.
     fn pack_group(self, group: &[i8], index: usize, unit: &mut [u8]) {
         for (k, &value) in group.iter().enumerate() {
-            let place = if self.interleaved {
-                index * K_GROUP + k
-            } else {
-                k * TILE + index
-            };
+            let place = if self.interleaved { index * K_GROUP + k } else { k * TILE + index };
             unit[place] = value as u8;
         }
     }
@@ -244,10 +222,7 @@ impl Layer {
         // One unit more than the data: tract's loops load ahead.
         let panel_lines = ((units + 1) * PANEL_UNIT).div_ceil(size_of::<Line>());
         let mut panels = vec![Line([0; 64]); 2 * conv.shape.blocks() * panel_lines];
-        let halves = panels
-            .as_mut_slice()
-            .as_mut_bytes()
-            .chunks_exact_mut(panel_lines * size_of::<Line>());
+        let halves = panels.as_mut_slice().as_mut_bytes().chunks_exact_mut(panel_lines * size_of::<Line>());
         for (index, panel) in halves.enumerate() {
             let block = &conv.weights[index / 2 * conv.shape.block_len()..][..conv.shape.block_len()];
             for (unit, panel) in block.chunks_exact(UNIT).zip(panel.chunks_exact_mut(PANEL_UNIT)) {
@@ -257,11 +232,7 @@ impl Layer {
                 }
             }
         }
-        Self {
-            panels,
-            panel_lines,
-            k: units * K_GROUP,
-        }
+        Self { panels, panel_lines, k: units * K_GROUP }
     }
 }
 

@@ -8,9 +8,7 @@ use core::marker::PhantomData;
 const GRAIN: usize = 12;
 
 pub(crate) fn conv(task: &ConvTask<'_>, output: &mut [i8], kernels: Kernels, workers: &dyn Workers) {
-    in_parts(task, output, workers, usize::MAX, &|_, chunk| {
-        kernels.conv(task, chunk)
-    });
+    in_parts(task, output, workers, usize::MAX, &|_, chunk| kernels.conv(task, chunk));
 }
 
 /// Runs a convolution that belongs to tract; `false` if step `index` is not one of those.
@@ -44,11 +42,7 @@ fn in_parts(
     tensor.fill_halo(output);
     let parts = match workers.count() {
         1 => 1,
-        n => tensor
-            .pixels()
-            .div_ceil(GRAIN)
-            .min(n * PARTS_PER_WORKER)
-            .min(most),
+        n => tensor.pixels().div_ceil(GRAIN).min(n * PARTS_PER_WORKER).min(most),
     };
     let shared = Shared::new(output);
     workers.run(parts, &|part| {
@@ -77,11 +71,7 @@ unsafe impl<T: Send> Sync for Shared<'_, T> {}
 
 impl<'a, T> Shared<'a, T> {
     pub(super) fn new(slice: &'a mut [T]) -> Self {
-        Self {
-            start: slice.as_mut_ptr(),
-            len: slice.len(),
-            borrow: PhantomData,
-        }
+        Self { start: slice.as_mut_ptr(), len: slice.len(), borrow: PhantomData }
     }
 
     /// The elements `start..end`.

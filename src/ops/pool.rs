@@ -21,10 +21,7 @@ pub(crate) fn max_pool(pool: &MaxPool, input: &Tensor, data: &[i8], output: &mut
                     let column = x * window.stride + first + kx;
                     let start = row * input.row_stride() + column * channels;
                     let tap = &data[start..start + channels];
-                    pixel
-                        .iter_mut()
-                        .zip(tap)
-                        .for_each(|(max, &value)| *max = value.max(*max));
+                    pixel.iter_mut().zip(tap).for_each(|(max, &value)| *max = value.max(*max));
                 }
             }
         }
@@ -43,9 +40,7 @@ pub(crate) fn global_avg_pool(pool: &GlobalAvgPool, input: &Tensor, data: &[i8],
         let sums = &mut sums[..output.len()];
         for pixel in data[..input.extent()].chunks_exact(channels) {
             let values = &pixel[strip * STRIP..][..sums.len()];
-            sums.iter_mut()
-                .zip(values)
-                .for_each(|(sum, &value)| *sum += i32::from(value));
+            sums.iter_mut().zip(values).for_each(|(sum, &value)| *sum += i32::from(value));
         }
         for (output, &sum) in output.iter_mut().zip(&*sums) {
             let value = scale(sum, pool.multiplier, pool.shift);

@@ -66,25 +66,12 @@ impl<'a> Frame<'a> {
         }
         let row = width as usize * CHANNELS;
         if stride < row {
-            return Err(FrameError::Stride {
-                need: row,
-                got: stride,
-            });
+            return Err(FrameError::Stride { need: row, got: stride });
         }
-        let need = stride
-            .checked_mul(height as usize - 1)
-            .and_then(|above| above.checked_add(row));
+        let need = stride.checked_mul(height as usize - 1).and_then(|above| above.checked_add(row));
         match need {
-            Some(need) if need <= data.len() => Ok(Self {
-                data,
-                width,
-                height,
-                stride,
-            }),
-            _ => Err(FrameError::Short {
-                need: need.unwrap_or(usize::MAX),
-                got: data.len(),
-            }),
+            Some(need) if need <= data.len() => Ok(Self { data, width, height, stride }),
+            _ => Err(FrameError::Short { need: need.unwrap_or(usize::MAX), got: data.len() }),
         }
     }
 
@@ -108,11 +95,7 @@ impl<'a> Frame<'a> {
 
 impl fmt::Debug for Frame<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Frame({}x{} RGB8, stride {})",
-            self.width, self.height, self.stride
-        )
+        write!(f, "Frame({}x{} RGB8, stride {})", self.width, self.height, self.stride)
     }
 }
 
@@ -211,24 +194,14 @@ impl Recipe {
         self.check()?;
         let plan = self.plan(frame.width, frame.height);
         let got = scratch.len();
-        let layout = plan.layout().ok_or(PreprocessError::Scratch {
-            need: usize::MAX,
-            got,
-        })?;
-        let scratch = scratch.get_mut(..layout.total).ok_or(PreprocessError::Scratch {
-            need: layout.total,
-            got,
-        })?;
+        let layout = plan.layout().ok_or(PreprocessError::Scratch { need: usize::MAX, got })?;
+        let scratch =
+            scratch.get_mut(..layout.total).ok_or(PreprocessError::Scratch { need: layout.total, got })?;
 
         let (across_table, scratch) = scratch.split_at_mut(layout.across_table);
         let (down_table, scratch) = scratch.split_at_mut(layout.down_table);
         let (ring, out) = scratch.split_at_mut(layout.ring);
-        let Plan {
-            across,
-            down,
-            columns,
-            rows,
-        } = plan;
+        let Plan { across, down, columns, rows } = plan;
         let mut across_table = Weights::new(across_table, across.taps_bound());
         let mut down_table = Weights::new(down_table, down.taps_bound());
         let visible = columns.len as usize * CHANNELS;
@@ -326,20 +299,12 @@ impl Plan {
         let columns = u64::from(self.columns.len);
         let visible = columns * CHANNELS as u64;
         let record = |axis: &Axis| {
-            if axis.is_identity() {
-                0
-            } else {
-                Weights::record_words(axis.taps_bound()) * WORD as u64
-            }
+            if axis.is_identity() { 0 } else { Weights::record_words(axis.taps_bound()) * WORD as u64 }
         };
         // Every term is below 2^52, so the sum cannot wrap.
         let across_table = columns * record(&self.across);
         let down_table = record(&self.down);
-        let ring = if both {
-            Ring::rows_for(self.down.taps_bound()) * visible
-        } else {
-            0
-        };
+        let ring = if both { Ring::rows_for(self.down.taps_bound()) * visible } else { 0 };
         let out = u64::from(self.columns.crop) * CHANNELS as u64;
         Some(Layout {
             across_table: usize::try_from(across_table).ok()?,
@@ -373,12 +338,7 @@ struct Span {
 impl Span {
     fn centred(size: u32, crop: u32, rounding: CropRounding) -> Self {
         if crop > size {
-            return Self {
-                before: (crop - size) / 2,
-                first: 0,
-                len: size,
-                crop,
-            };
+            return Self { before: (crop - size) / 2, first: 0, len: size, crop };
         }
         let surplus = size - crop;
         let half = surplus / 2;
@@ -387,12 +347,7 @@ impl Span {
             CropRounding::HalfEven => half + (surplus & half & 1),
             CropRounding::Floor => half,
         };
-        Self {
-            before: 0,
-            first,
-            len: crop,
-            crop,
-        }
+        Self { before: 0, first, len: crop, crop }
     }
 }
 
@@ -439,10 +394,7 @@ impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Side { width, height } => {
-                write!(
-                    f,
-                    "frame is {width}x{height} pixels; use sides of 1 to {MAX_SIDE}"
-                )
+                write!(f, "frame is {width}x{height} pixels; use sides of 1 to {MAX_SIDE}")
             }
             Self::Stride { need, got } => {
                 write!(f, "frame stride is {got} bytes; use at least width * 3 = {need}")
@@ -485,11 +437,7 @@ pub enum PreprocessError {
 impl fmt::Display for PreprocessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Recipe {
-                short_side,
-                crop_height,
-                crop_width,
-            } => write!(
+            Self::Recipe { short_side, crop_height, crop_width } => write!(
                 f,
                 "resize to {short_side} and crop {crop_height}x{crop_width} is out of range; use lengths of 1 to {MAX_SIDE}"
             ),

@@ -78,14 +78,7 @@ impl Axis {
         let scale = f64::from(input) / f64::from(output);
         // Enlarging interpolates with the filter as it is; shrinking widens it, which is the antialiasing.
         let widening = if scale < 1.0 { 1.0 } else { scale };
-        Self {
-            filter,
-            input,
-            output,
-            scale,
-            support: filter.support() * widening,
-            squeeze: 1.0 / widening,
-        }
+        Self { filter, input, output, scale, support: filter.support() * widening, squeeze: 1.0 / widening }
     }
 
     /// Pillow leaves out the pass of a direction that keeps its size.
@@ -107,10 +100,7 @@ impl Axis {
         // Casts saturate: what lies left of the source becomes 0.
         let start = (centre - self.support + 0.5) as u32;
         let end = ((centre + self.support + 0.5) as u32).min(self.input);
-        Window {
-            start,
-            len: end - start,
-        }
+        Window { start, len: end - start }
     }
 
     fn centre(&self, index: u32) -> f64 {
@@ -121,10 +111,8 @@ impl Axis {
     fn weights(&self, index: u32, weights: &mut [I32]) -> Window {
         let window = self.window(index);
         let centre = self.centre(index);
-        let weigh = |tap: u32| {
-            self.filter
-                .weigh((f64::from(window.start + tap) - centre + 0.5) * self.squeeze)
-        };
+        let weigh =
+            |tap: u32| self.filter.weigh((f64::from(window.start + tap) - centre + 0.5) * self.squeeze);
         // Weighing twice costs less than a buffer of binary64 weights would.
         let mut sum = 0.0;
         for tap in 0..window.len {
@@ -145,11 +133,7 @@ impl Axis {
 /// Rounds halves away from zero.
 fn to_fixed(weight: f64) -> i32 {
     let scaled = weight * f64::from(1 << FRACTION);
-    if weight < 0.0 {
-        (scaled - 0.5) as i32
-    } else {
-        (scaled + 0.5) as i32
-    }
+    if weight < 0.0 { (scaled - 0.5) as i32 } else { (scaled + 0.5) as i32 }
 }
 
 /// Drops the fraction of an accumulator and clamps to a byte.
@@ -175,10 +159,7 @@ impl<'s> Weights<'s> {
         let whole = bytes.len() - bytes.len() % WORD;
         let words = <[I32]>::mut_from_bytes(&mut bytes[..whole]).unwrap_or_default();
         // A table that does not fit a `usize` was refused before its bytes were borrowed.
-        Self {
-            words,
-            record: Self::record_words(taps) as usize,
-        }
+        Self { words, record: Self::record_words(taps) as usize }
     }
 
     /// Computes the records of the target pixels `first`, `first + 1`, … of `axis`.
@@ -234,12 +215,7 @@ pub(super) fn down<'r>(row: impl Fn(u32) -> &'r [u8], table: &Weights<'_>, out: 
     let Some((start, weights)) = table.iter().next() else {
         return;
     };
-    let rows = || {
-        weights
-            .iter()
-            .map(|weight| weight.get())
-            .zip((start as u32..).map(&row))
-    };
+    let rows = || weights.iter().map(|weight| weight.get()).zip((start as u32..).map(&row));
     let mut at = 0;
     let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
     for block in blocks {
@@ -285,14 +261,7 @@ impl<'s> Ring<'s> {
     /// A ring for the `source` rows with as many slots as fit `rows`.
     pub(super) fn new(rows: &'s mut [u8], row_len: usize, source: Range<u32>) -> Self {
         let capacity = (rows.len() / row_len) as u32;
-        Self {
-            rows,
-            row_len,
-            capacity,
-            first: source.start,
-            next: source.start,
-            end: source.end,
-        }
+        Self { rows, row_len, capacity, first: source.start, next: source.start, end: source.end }
     }
 
     /// Resamples source rows until all those before `end` have been in the ring.

@@ -81,12 +81,7 @@ pub struct Window {
 }
 
 /// A 1×1 convolution.
-pub const POINTWISE: Window = Window {
-    kernel: 1,
-    stride: 1,
-    padding: 0,
-    groups: 1,
-};
+pub const POINTWISE: Window = Window { kernel: 1, stride: 1, padding: 0, groups: 1 };
 
 impl Builder {
     pub fn new(seed: u64) -> Self {
@@ -140,11 +135,7 @@ impl Builder {
 
     fn shape(&self, tensor: u16) -> (usize, usize, usize) {
         let t = &self.tensors[usize::from(tensor)];
-        (
-            t.height.get() as usize,
-            t.width.get() as usize,
-            t.channels.get() as usize,
-        )
+        (t.height.get() as usize, t.width.get() as usize, t.channels.get() as usize)
     }
 
     fn name(&mut self, name: &str) -> (u32, u32) {
@@ -154,8 +145,7 @@ impl Builder {
     }
 
     fn align_params(&mut self) -> u64 {
-        self.params
-            .resize(self.params.len().next_multiple_of(SECTION_ALIGN), 0);
+        self.params.resize(self.params.len().next_multiple_of(SECTION_ALIGN), 0);
         self.params.len() as u64
     }
 
@@ -180,9 +170,8 @@ impl Builder {
         // Activations and weights spread over about ±74 each, so their products sum to about 74² √taps; a
         // standard deviation of about 50 keeps most outputs inside int8 and clamps some.
         let typical = 50.0 / (74.0 * 74.0 * (taps as f64).sqrt());
-        let ratios: Vec<f64> = (0..out_channels)
-            .map(|_| typical * (0.5 + self.random.below(1000) as f64 / 1000.0))
-            .collect();
+        let ratios: Vec<f64> =
+            (0..out_channels).map(|_| typical * (0.5 + self.random.below(1000) as f64 / 1000.0)).collect();
         let shift = shift_for(ratios.iter().copied()).expect("small ratios");
         let factor = if residual == NO_TENSOR { 0.0 } else { 0.7 };
         let layer = Layer {
@@ -200,10 +189,7 @@ impl Builder {
             } else {
                 (i8::MIN, i8::MAX)
             },
-            bias: ratios
-                .iter()
-                .map(|ratio| ((self.random.below(61) as f64 - 30.0) / ratio) as i32)
-                .collect(),
+            bias: ratios.iter().map(|ratio| ((self.random.below(61) as f64 - 30.0) / ratio) as i32).collect(),
             multiplier: ratios.iter().map(|&ratio| multiplier_for(ratio, shift)).collect(),
             residual_factor: ratios
                 .iter()
@@ -218,10 +204,8 @@ impl Builder {
             let mut record = Block::new_zeroed();
             for lane in 0..LANES {
                 if let Some(channel) = shape.channel(block, lane) {
-                    let sum = layer.weights[channel * taps..][..taps]
-                        .iter()
-                        .map(|&w| i32::from(w))
-                        .sum::<i32>();
+                    let sum =
+                        layer.weights[channel * taps..][..taps].iter().map(|&w| i32::from(w)).sum::<i32>();
                     record.bias[lane].set(layer.bias[channel]);
                     record.multiplier[lane].set(layer.multiplier[channel]);
                     record.weight_sum[lane].set(sum);
@@ -285,12 +269,7 @@ impl Builder {
         let shift = shift_for([ratio]).expect("more than four pixels");
         let multiplier = multiplier_for(ratio, shift);
         let params_offset = self.align_params();
-        self.params.extend_from_slice(
-            PoolParams {
-                multiplier: multiplier.into(),
-            }
-            .as_bytes(),
-        );
+        self.params.extend_from_slice(PoolParams { multiplier: multiplier.into() }.as_bytes());
         let layer = Layer {
             kind: StepKind::GlobalAvgPool,
             input,
@@ -305,23 +284,14 @@ impl Builder {
     /// The classifier.
     pub fn linear(&mut self, name: &str, input: u16, classes: usize) {
         let (_, _, features) = self.shape(input);
-        let shape = ConvShape {
-            in_channels: features,
-            out_channels: classes,
-            kernel: 1,
-            groups: 1,
-        };
+        let shape = ConvShape { in_channels: features, out_channels: classes, kernel: 1, groups: 1 };
         let layer = Layer {
             kind: StepKind::Linear,
             input,
             output: NO_TENSOR,
             weights: (0..classes * features).map(|_| self.random.weight()).collect(),
-            bias: (0..classes)
-                .map(|_| self.random.below(20_001) as i32 - 10_000)
-                .collect(),
-            scale: (0..classes)
-                .map(|_| 1e-5 * (1.0 + self.random.below(1000) as f32 / 1000.0))
-                .collect(),
+            bias: (0..classes).map(|_| self.random.below(20_001) as i32 - 10_000).collect(),
+            scale: (0..classes).map(|_| 1e-5 * (1.0 + self.random.below(1000) as f32 / 1000.0)).collect(),
             ..Layer::default()
         };
         let weights_offset = self.pack(&shape, &layer.weights);
@@ -405,10 +375,8 @@ impl Builder {
         let mut sections = [Section::default(); SECTIONS];
         for index in [0, 1, 2, 4, 5, 6, 3] {
             bytes.resize(bytes.len().next_multiple_of(SECTION_ALIGN), 0);
-            sections[index] = Section {
-                offset: (bytes.len() as u64).into(),
-                len: (contents[index].len() as u64).into(),
-            };
+            sections[index] =
+                Section { offset: (bytes.len() as u64).into(), len: (contents[index].len() as u64).into() };
             bytes.extend_from_slice(contents[index]);
         }
         let (height, width, _) = self.shape(0);
@@ -437,11 +405,7 @@ impl Builder {
         };
         bytes[..size_of::<Header>()].copy_from_slice(header.as_bytes());
         fix_checksum(&mut bytes);
-        Built {
-            bytes,
-            tensors: self.tensors,
-            layers: self.layers,
-        }
+        Built { bytes, tensors: self.tensors, layers: self.layers }
     }
 }
 
@@ -462,47 +426,15 @@ pub fn small() -> Built {
     b.tensor_mut(image).fill = [-4, -12, -25, 0];
     b.tensor_mut(image).zero_point = i8::MIN;
     let stem = b.tensor(15, 13, 16, 1);
-    b.conv(
-        "conv1",
-        Window {
-            kernel: 7,
-            stride: 2,
-            padding: 3,
-            groups: 1,
-        },
-        image,
-        stem,
-        add,
-    );
+    b.conv("conv1", Window { kernel: 7, stride: 2, padding: 3, groups: 1 }, image, stem, add);
     let pooled = b.tensor(8, 7, 16, 0);
-    b.max_pool(
-        "maxpool",
-        Window {
-            kernel: 3,
-            stride: 2,
-            padding: 1,
-            groups: 1,
-        },
-        stem,
-        pooled,
-    );
+    b.max_pool("maxpool", Window { kernel: 3, stride: 2, padding: 1, groups: 1 }, stem, pooled);
 
     // Four channels a group; the residual is added in place.
     let narrow = b.tensor(8, 7, 32, 1);
     b.conv("layer1.0.conv1", POINTWISE, pooled, narrow, add);
     let grouped = b.tensor(8, 7, 32, 0);
-    b.conv(
-        "layer1.0.conv2",
-        Window {
-            kernel: 3,
-            stride: 1,
-            padding: 1,
-            groups: 8,
-        },
-        narrow,
-        grouped,
-        add,
-    );
+    b.conv("layer1.0.conv2", Window { kernel: 3, stride: 1, padding: 1, groups: 8 }, narrow, grouped, add);
     let shortcut = b.tensor(8, 7, 40, 0);
     b.conv("layer1.0.downsample", POINTWISE, pooled, shortcut, add);
     let wide = b.alias(shortcut);
@@ -512,46 +444,15 @@ pub fn small() -> Built {
     let narrow = b.tensor(8, 7, 64, 1);
     b.conv("layer2.0.conv1", POINTWISE, wide, narrow, add);
     let grouped = b.tensor(4, 4, 64, 0);
-    b.conv(
-        "layer2.0.conv2",
-        Window {
-            kernel: 3,
-            stride: 2,
-            padding: 1,
-            groups: 8,
-        },
-        narrow,
-        grouped,
-        add,
-    );
+    b.conv("layer2.0.conv2", Window { kernel: 3, stride: 2, padding: 1, groups: 8 }, narrow, grouped, add);
     let shortcut = b.tensor(4, 4, 40, 1);
-    b.conv(
-        "layer2.0.downsample",
-        Window {
-            stride: 2,
-            ..POINTWISE
-        },
-        wide,
-        shortcut,
-        add,
-    );
+    b.conv("layer2.0.downsample", Window { stride: 2, ..POINTWISE }, wide, shortcut, add);
     let sum = b.tensor(4, 4, 40, 2);
     b.conv("layer2.0.conv3", POINTWISE, grouped, sum, shortcut);
 
     // Ten channels in and nine out a group: nothing is a multiple of anything.
     let odd = b.tensor(4, 4, 36, 0);
-    b.conv(
-        "layer3.0.conv2",
-        Window {
-            kernel: 3,
-            stride: 1,
-            padding: 1,
-            groups: 4,
-        },
-        sum,
-        odd,
-        add,
-    );
+    b.conv("layer3.0.conv2", Window { kernel: 3, stride: 1, padding: 1, groups: 4 }, sum, odd, add);
     let mean = b.tensor(1, 1, 36, 0);
     b.global_avg_pool("avgpool", odd, mean);
     b.linear("fc", mean, 21);

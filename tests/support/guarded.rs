@@ -20,26 +20,14 @@ impl Guarded {
         let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).expect("a page size");
         let usable = len.next_multiple_of(page);
         let map_len = usable + page;
-        let (access, kind) = (
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-        );
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         // SAFETY: a new anonymous mapping anywhere.
         let map = unsafe { libc::mmap(std::ptr::null_mut(), map_len, access, kind, -1, 0) };
-        assert!(
-            map != libc::MAP_FAILED,
-            "mmap: {}",
-            std::io::Error::last_os_error()
-        );
+        assert!(map != libc::MAP_FAILED, "mmap: {}", std::io::Error::last_os_error());
         // SAFETY: the last page of the mapping just made.
         let guarded = unsafe { libc::mprotect(map.byte_add(usable), page, libc::PROT_NONE) };
         assert_eq!(guarded, 0, "mprotect: {}", std::io::Error::last_os_error());
-        Self {
-            map: NonNull::new(map.cast()).expect("mapped"),
-            map_len,
-            start: usable - len,
-            len,
-        }
+        Self { map: NonNull::new(map.cast()).expect("mapped"), map_len, start: usable - len, len }
     }
 
     /// A copy of `bytes`.

@@ -2,11 +2,7 @@
 //!
 //! The small artifact is made here from [`resnext::format`] and [`resnext::pack`] alone, so that the runtime
 //! is tested against the format's documentation and not against the compiler that usually writes it.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "every test binary uses a part of this module"
-)]
+#![allow(dead_code, unreachable_pub, reason = "every test binary uses a part of this module")]
 
 pub mod builder;
 #[cfg(unix)]
@@ -88,10 +84,7 @@ pub fn fix_checksum(artifact: &mut [u8]) {
 pub fn infer(model: &Model<'_>, pixels: &[u8], kernels: Kernels, workers: &dyn Workers) -> Vec<f32> {
     let mut arena = vec![0; model.arena_len()];
     let mut logits = vec![0.0; model.class_count()];
-    let mut runner = Runner::new(model, &mut arena)
-        .unwrap()
-        .with_kernels(kernels)
-        .with_workers(workers);
+    let mut runner = Runner::new(model, &mut arena).unwrap().with_kernels(kernels).with_workers(workers);
     runner.load_pixels(pixels).unwrap();
     runner.infer(&mut logits, &mut ()).unwrap();
     logits

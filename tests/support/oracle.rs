@@ -14,10 +14,7 @@ struct Activation<'a> {
 impl<'a> Activation<'a> {
     fn new(record: &'a TensorRecord) -> Self {
         let len = record.height.get() * record.width.get() * record.channels.get();
-        Self {
-            record,
-            data: vec![0; len as usize],
-        }
+        Self { record, data: vec![0; len as usize] }
     }
 
     fn channels(&self) -> usize {
@@ -25,10 +22,7 @@ impl<'a> Activation<'a> {
     }
 
     fn size(&self) -> (usize, usize) {
-        (
-            self.record.height.get() as usize,
-            self.record.width.get() as usize,
-        )
+        (self.record.height.get() as usize, self.record.width.get() as usize)
     }
 
     /// The value at (`y`, `x`), which may lie on the border.
@@ -46,10 +40,7 @@ impl<'a> Activation<'a> {
 /// Logits of `pixels`.
 pub fn logits(built: &Built, pixels: &[u8]) -> Vec<f32> {
     let mut tensors: Vec<_> = built.tensors.iter().map(Activation::new).collect();
-    tensors[0].data = pixels
-        .iter()
-        .map(|&pixel| (i32::from(pixel) - 128) as i8)
-        .collect();
+    tensors[0].data = pixels.iter().map(|&pixel| (i32::from(pixel) - 128) as i8).collect();
     for layer in &built.layers {
         let input = &tensors[usize::from(layer.input)];
         if layer.kind == StepKind::Linear {
@@ -104,11 +95,7 @@ fn conv(
         if let Some(residual) = residual {
             acc += i64::from(layer.residual_factor[channel]) * i64::from(residual.data[index]);
         }
-        let value = scale(
-            i32::try_from(acc).expect("bounded"),
-            layer.multiplier[channel],
-            layer.shift,
-        );
+        let value = scale(i32::try_from(acc).expect("bounded"), layer.multiplier[channel], layer.shift);
         narrow(value, zero_point, layer.clamp.0, layer.clamp.1)
     });
 }
@@ -116,12 +103,8 @@ fn conv(
 fn max_pool(layer: &Layer, input: &Activation<'_>, output: &mut Activation<'_>) {
     let kernel = 0..layer.kernel as isize;
     elements(layer, output, |_, top, left, channel| {
-        let taps = kernel
-            .clone()
-            .flat_map(|ky| kernel.clone().map(move |kx| (top + ky, left + kx)));
-        taps.map(|(y, x)| input.at(y, x, channel))
-            .max()
-            .expect("a window has taps")
+        let taps = kernel.clone().flat_map(|ky| kernel.clone().map(move |kx| (top + ky, left + kx)));
+        taps.map(|(y, x)| input.at(y, x, channel)).max().expect("a window has taps")
     });
 }
 
@@ -129,15 +112,8 @@ fn global_avg_pool(layer: &Layer, input: &Activation<'_>, output: &mut Activatio
     let zero_point = output.record.zero_point;
     elements(layer, output, |_, _, _, channel| {
         let values = input.data.iter().skip(channel).step_by(input.channels());
-        let sum = values
-            .map(|&q| i32::from(q) - i32::from(input.record.zero_point))
-            .sum();
-        narrow(
-            scale(sum, layer.multiplier[0], layer.shift),
-            zero_point,
-            i8::MIN,
-            i8::MAX,
-        )
+        let sum = values.map(|&q| i32::from(q) - i32::from(input.record.zero_point)).sum();
+        narrow(scale(sum, layer.multiplier[0], layer.shift), zero_point, i8::MIN, i8::MAX)
     });
 }
 
@@ -145,11 +121,7 @@ fn linear(layer: &Layer, input: &Activation<'_>) -> Vec<f32> {
     let features = input.channels();
     let logit = |class: usize| {
         let weights = &layer.weights[class * features..][..features];
-        let dot: i32 = weights
-            .iter()
-            .zip(&input.data)
-            .map(|(&w, &q)| i32::from(w) * i32::from(q))
-            .sum();
+        let dot: i32 = weights.iter().zip(&input.data).map(|(&w, &q)| i32::from(w) * i32::from(q)).sum();
         (layer.bias[class] + dot) as f32 * layer.scale[class]
     };
     (0..layer.bias.len()).map(logit).collect()

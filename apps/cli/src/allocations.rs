@@ -51,10 +51,6 @@ mod tests {
         let before = count();
         let mut bytes = Vec::with_capacity(1);
         bytes.extend_from_slice(std::hint::black_box(&[1u8; 100]));
-        assert!(
-            count() >= before + 2,
-            "one allocation and one growth: {}",
-            bytes.len()
-        );
+        assert!(count() >= before + 2, "one allocation and one growth: {}", bytes.len());
     }
 }

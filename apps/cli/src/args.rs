@@ -25,9 +25,7 @@ impl Execution {
     pub(crate) fn threads(&self) -> usize {
         match self.threads {
             Some(threads) => usize::from(threads),
-            None => thread::available_parallelism()
-                .map_or(1, NonZero::get)
-                .min(DEFAULT_THREADS),
+            None => thread::available_parallelism().map_or(1, NonZero::get).min(DEFAULT_THREADS),
         }
     }
 }
@@ -54,7 +52,6 @@ pub(crate) enum KernelChoice {
 impl KernelChoice {
     /// The name on the command line.
     pub(crate) fn name(self) -> String {
-        self.to_possible_value()
-            .map_or_else(String::new, |value| value.get_name().to_owned())
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 }

@@ -23,20 +23,14 @@ impl Artifact {
             return Err(Error::at(path, "is a directory; give the path of a .rnx model"));
         }
         if !kind.is_file() {
-            return Err(Error::at(
-                path,
-                "is not a regular file; give the path of a .rnx model",
-            ));
+            return Err(Error::at(path, "is not a regular file; give the path of a .rnx model"));
         }
         let file = File::open(path).map_err(failed)?;
         // SAFETY: the mapping is read-only and private to this value. What the type system cannot know is that
         // no other process changes the file meanwhile; models are replaced by renaming (`write_atomically`),
         // which leaves a mapped file as it was.
         let bytes = unsafe { Mmap::map(&file) }.map_err(failed)?;
-        Ok(Self {
-            path: path.to_owned(),
-            bytes,
-        })
+        Ok(Self { path: path.to_owned(), bytes })
     }
 
     /// Checks the whole file and borrows it as a model.

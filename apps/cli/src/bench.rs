@@ -69,11 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let mut runner = workspace.runner(&model)?;
     let measured = measure(&mut runner, &model, args).map_err(|error| Error::at(artifact.path(), error))?;
     let report = Report::new(&artifact, &runner, args, measured)?;
-    if args.json {
-        output::print_json(&report)
-    } else {
-        output::print(&report)
-    }
+    if args.json { output::print_json(&report) } else { output::print(&report) }
 }
 
 struct Measured {
@@ -110,11 +106,7 @@ fn measure(runner: &mut Runner<'_>, model: &Model<'_>, args: &Args) -> Result<Me
         std::hint::black_box(&logits);
     }
     let allocations = allocations::count() - before;
-    Ok(Measured {
-        times,
-        profile,
-        allocations,
-    })
+    Ok(Measured { times, profile, allocations })
 }
 
 /// The same pixels on every machine and in every version: noise, so that no kernel meets an easy case.
@@ -136,10 +128,7 @@ struct Profile {
 
 impl Profile {
     fn new(steps: usize) -> Self {
-        Self {
-            last: Instant::now(),
-            steps: vec![Duration::ZERO; steps],
-        }
+        Self { last: Instant::now(), steps: vec![Duration::ZERO; steps] }
     }
 }
 
@@ -233,9 +222,7 @@ impl Report {
             isa: runner.kernels().isa(),
             kernels,
             gmac,
-            profile: measured
-                .profile
-                .map(|profile| layers(runner, &profile.steps, args.runs)),
+            profile: measured.profile.map(|profile| layers(runner, &profile.steps, args.runs)),
             input: model.input().map_err(|error| failed(&error))?,
         })
     }
@@ -258,11 +245,7 @@ fn layers(runner: &Runner<'_>, totals: &[Duration], runs: u32) -> Vec<Layer> {
             Layer {
                 name: step.name.to_owned(),
                 ms,
-                share: if all.is_zero() {
-                    0.0
-                } else {
-                    total.as_secs_f64() / all.as_secs_f64()
-                },
+                share: if all.is_zero() { 0.0 } else { total.as_secs_f64() / all.as_secs_f64() },
                 gmac_per_s: (macs > 0).then(|| per_second(macs as f64 / 1e9, ms)),
                 kernel: runner.kernel_name(index, &step),
                 output: output.unwrap_or([1, 1, runner.model().class_count()]),
@@ -281,20 +264,12 @@ impl fmt::Display for Report {
         facts.add("model", output::clean(&self.model));
         facts.add(
             "input",
-            format!(
-                "{}×{} RGB, {:.3} GMAC an inference",
-                self.input.height, self.input.width, self.gmac
-            ),
+            format!("{}×{} RGB, {:.3} GMAC an inference", self.input.height, self.input.width, self.gmac),
         );
         let threads = self.threads;
-        facts.add(
-            "running on",
-            format!("{threads} thread{}, {} kernels", plural(threads), self.isa),
-        );
-        facts.add(
-            "latency",
-            format!("p50 {p50:.2} ms   p90 {p90:.2} ms   p99 {p99:.2} ms   min {min:.2} ms"),
-        );
+        facts.add("running on", format!("{threads} thread{}, {} kernels", plural(threads), self.isa));
+        facts
+            .add("latency", format!("p50 {p50:.2} ms   p90 {p90:.2} ms   p99 {p99:.2} ms   min {min:.2} ms"));
         facts.add(
             "",
             format!(
@@ -305,23 +280,14 @@ impl fmt::Display for Report {
                 plural(self.warmup as usize)
             ),
         );
-        facts.add(
-            "throughput",
-            format!("{:.1} frames/s   {:.2} GMAC/s", self.fps, self.gmac_per_s),
-        );
-        let mut memory = format!(
-            "arena {}   model {}",
-            size(self.arena_bytes as u64),
-            size(self.model_bytes as u64)
-        );
+        facts.add("throughput", format!("{:.1} frames/s   {:.2} GMAC/s", self.fps, self.gmac_per_s));
+        let mut memory =
+            format!("arena {}   model {}", size(self.arena_bytes as u64), size(self.model_bytes as u64));
         if let Some(peak) = self.peak_rss_bytes {
             memory += &format!("   peak resident {}", size(peak));
         }
         facts.add("memory", memory);
-        facts.add(
-            "allocations",
-            format!("{} while measuring", self.steady_state_allocations),
-        );
+        facts.add("allocations", format!("{} while measuring", self.steady_state_allocations));
         write!(f, "{facts}")?;
         writeln!(f)?;
         match &self.profile {
@@ -422,10 +388,7 @@ mod tests {
 
     #[test]
     fn kernel_names_are_shortened_where_they_are_alike() {
-        assert_eq!(
-            short_kernel("aarch64-qs8qc8w-gconv4-6x16c4-dotprod"),
-            "gconv4-6x16c4-dotprod"
-        );
+        assert_eq!(short_kernel("aarch64-qs8qc8w-gconv4-6x16c4-dotprod"), "gconv4-6x16c4-dotprod");
         assert_eq!(short_kernel("portable-qs8-maxpool"), "maxpool");
         assert_eq!(short_kernel("tract-avx2_mmm_i32_8x8"), "tract-avx2_mmm_i32_8x8");
     }

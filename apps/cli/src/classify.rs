@@ -126,69 +126,34 @@ fn classify(
     let loaded = Instant::now();
     let mut logits = vec![0.0; model.class_count()];
     runner.infer(&mut logits, &mut ()).map_err(failed)?;
-    let times = Times {
-        decode: decoded - start,
-        resize: loaded - decoded,
-        infer: loaded.elapsed(),
-    };
+    let times = Times { decode: decoded - start, resize: loaded - decoded, infer: loaded.elapsed() };
     let hits = resnext::top_k::<MOST>(&logits);
-    let top = hits
-        .iter()
-        .take(top_k)
-        .map(|hit| Class::new(model, hit))
-        .collect();
+    let top = hits.iter().take(top_k).map(|hit| Class::new(model, hit)).collect();
     let image = path.display().to_string();
-    Ok(Classified {
-        image,
-        top,
-        size: (photo.width, photo.height),
-        times,
-    })
+    Ok(Classified { image, top, size: (photo.width, photo.height), times })
 }
 
 impl Class {
     fn new(model: &Model<'_>, hit: &Hit) -> Self {
         let class = model.class(hit.class);
         let (id, label) = class.map_or(("", ""), |class| (class.id, class.label));
-        let class = if id.is_empty() {
-            hit.class.to_string()
-        } else {
-            id.to_owned()
-        };
-        Self {
-            class,
-            label: label.to_owned(),
-            probability: hit.probability,
-        }
+        let class = if id.is_empty() { hit.class.to_string() } else { id.to_owned() };
+        Self { class, label: label.to_owned(), probability: hit.probability }
     }
 }
 
 impl fmt::Display for Classified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (width, height) = self.size;
-        let Times {
-            decode,
-            resize,
-            infer,
-        } = &self.times;
+        let Times { decode, resize, infer } = &self.times;
         let [decode, resize, infer] = [decode, resize, infer].map(|time| milliseconds(*time));
         writeln!(
             f,
             "{}: {width}×{height}, inference {infer:.1} ms (decode {decode:.1} ms, resize {resize:.1} ms)",
             clean(&self.image)
         )?;
-        let widest = self
-            .top
-            .iter()
-            .map(|class| clean(&class.class).width())
-            .max()
-            .unwrap_or(0);
-        for Class {
-            class,
-            label,
-            probability,
-        } in &self.top
-        {
+        let widest = self.top.iter().map(|class| clean(&class.class).width()).max().unwrap_or(0);
+        for Class { class, label, probability } in &self.top {
             let (percent, bar) = (100.0 * probability, bar(f64::from(*probability), BAR));
             let class = clean(class);
             let space = " ".repeat(widest - class.width());

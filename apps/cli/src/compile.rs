@@ -129,10 +129,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         Some(Interpolation::Bicubic) => preprocessing.recipe.filter = Filter::PillowBicubic,
         None => {}
     }
-    let file_name = args
-        .model
-        .file_name()
-        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let file_name =
+        args.model.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let options = Options {
         method: match args.method {
             MethodChoice::Max => Method::Max,
@@ -172,26 +170,9 @@ fn report(args: &Args, options: &Options, compiled: &Compiled, named_after: &str
         }));
     }
     let mut facts = Facts::default();
-    facts.add(
-        "model",
-        format!(
-            "{} ({})",
-            args.output.display(),
-            size(compiled.artifact.len() as u64)
-        ),
-    );
-    facts.add(
-        "classes",
-        format!("{}, named after {named_after}", options.classes.len()),
-    );
-    facts.add(
-        "calibrated",
-        format!(
-            "on {} images, method {}",
-            report.calibrated,
-            options.method.name()
-        ),
-    );
+    facts.add("model", format!("{} ({})", args.output.display(), size(compiled.artifact.len() as u64)));
+    facts.add("classes", format!("{}, named after {named_after}", options.classes.len()));
+    facts.add("calibrated", format!("on {} images, method {}", report.calibrated, options.method.name()));
     if !report.skipped.is_empty() {
         facts.add("skipped", format!("{} images", report.skipped.len()));
     }
@@ -206,19 +187,12 @@ fn report(args: &Args, options: &Options, compiled: &Compiled, named_after: &str
     );
     let mut worst: Vec<_> = report.layers.iter().collect();
     worst.sort_by(|a, b| a.sqnr_db.total_cmp(&b.sqnr_db));
-    let worst: Vec<String> = worst
-        .iter()
-        .take(3)
-        .map(|layer| format!("{} {:.1} dB", layer.name, layer.sqnr_db))
-        .collect();
+    let worst: Vec<String> =
+        worst.iter().take(3).map(|layer| format!("{} {:.1} dB", layer.name, layer.sqnr_db)).collect();
     facts.add("noisiest", worst.join(", "));
     facts.add(
         "next",
-        format!(
-            "resnext eval {} --data DIR --baseline {}",
-            args.output.display(),
-            args.model.display()
-        ),
+        format!("resnext eval {} --data DIR --baseline {}", args.output.display(), args.model.display()),
     );
     output::print(&facts)
 }

@@ -7,15 +7,16 @@ use crate::statistics::{Times, milliseconds};
 use crate::write::{check_writable, write_atomically};
 use resnext::{Kernels, Model, Pool, Runner, Workers};
 use resnext_calibration::bundled;
-use resnext_calibration::compile::{Compiled, Options, compile};
+use resnext_calibration::compile::{LayerReport, Options, compile};
 use resnext_calibration::fidelity::argmax;
 use resnext_calibration::fold::fold_batch_norm;
 use resnext_calibration::fp32::Fp32Model;
 use resnext_calibration::import::{ImportOptions, load_safetensors};
-use resnext_calibration::network::Network;
 use resnext_calibration::observe::Method;
-use resnext_calibration::samples::Samples;
+use resnext_calibration::samples::{Sample, Samples};
 use resnext_models::reference;
+use serde::Serialize;
+use serde_json::json;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -25,6 +26,10 @@ use std::time::{Duration, Instant};
 /// Shows everything this program does with what it carries: an fp32 ResNeXt-26 trained on ten ImageNet
 /// classes, and a dozen freely licensed photos.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+JSON: {model: {bytes, arena_bytes, gmac}, agreement, logit_sqnr_db, layers: [{name, sqnr_db}],
+photos: [{photo, int8: {label, probability}, fp32: {label, probability}, agrees}],
+ms: [{network, threads, p50, p90, p99}], runs}. `agreement` is a fraction of the photos.")]
 pub(crate) struct Args {
     /// Keep the compiled model
     #[arg(short, long, value_name = "OUT.rnx")]
@@ -37,6 +42,10 @@ pub(crate) struct Args {
     /// Threads of the int8 network [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Inferences before timing starts.
@@ -44,46 +53,23 @@ const WARMUP: u32 = 3;
 
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
-    let internal = |error: &dyn Display| Error::new("demo", error);
     args.output.as_deref().map_or(Ok(()), check_writable)?;
-    let variant = &reference::VARIANT;
-    let size_px = usize::from(variant.preprocess.size);
-    let mut network = load_safetensors(
-        reference::WEIGHTS,
-        variant.name,
-        ImportOptions {
-            input_size: Some(size_px),
-        },
-    )
-    .map_err(|error| internal(&error))?;
-    fold_batch_norm(&mut network);
-    heading("1. An fp32 ResNeXt")?;
-    let parameters = network.topology.depth();
-    let mut facts = Facts::default();
-    facts.add(
-        "network",
-        format!(
-            "ResNeXt-{parameters}, {} groups, {} classes",
-            network.topology.cardinality, network.topology.classes
-        ),
-    );
-    facts.add(
-        "weights",
-        format!(
-            "{:.1} M parameters, bundled",
-            variant.architecture.params() as f64 / 1e6
-        ),
-    );
-    facts.add(
-        "work",
-        format!(
-            "{:.2} GMAC at {size_px}×{size_px}",
-            variant.architecture.macs(size_px) as f64 / 1e9
-        ),
-    );
-    output::print(&facts)?;
+    // People read along while it runs; tools get everything at the end.
+    let say = |text: &dyn Display| if args.json { Ok(()) } else { output::print(&text) };
 
-    heading("2. Calibrate and compile to int8")?;
+    let variant = &reference::VARIANT;
+    let side = usize::from(variant.preprocess.size);
+    let import = ImportOptions { input_size: Some(side) };
+    let mut network = load_safetensors(reference::WEIGHTS, variant.name, import).map_err(failed)?;
+    fold_batch_norm(&mut network);
+    let (topology, architecture) = (&network.topology, &variant.architecture);
+    let (groups, classes) = (topology.cardinality, topology.classes);
+    let mut facts = Facts::default();
+    facts.add("network", format!("ResNeXt-{}, {groups} groups, {classes} classes", topology.depth()));
+    facts.add("weights", format!("{:.1} M parameters, bundled", architecture.params() as f64 / 1e6));
+    facts.add("work", format!("{:.2} GMAC at {side}×{side}", architecture.macs(side) as f64 / 1e9));
+    say(&format_args!("1. An fp32 ResNeXt\n\n{facts}"))?;
+
     let photos = bundled::photos();
     let options = Options {
         method: Method::Max,
@@ -92,27 +78,56 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         source: variant.to_string(),
         threads: source::threads(None),
     };
-    let progress = source::progress();
-    let start = Instant::now();
+    let (progress, start) = (source::progress(), Instant::now());
     let compiled = compile(&network, &photos, &options, &progress);
     progress.finish_and_clear();
-    let compiled = compiled.map_err(|error| internal(&error))?;
-    let seconds = start.elapsed().as_secs_f64();
-    let model = Model::from_bytes(&compiled.artifact).map_err(|error| internal(&error))?;
-    describe_compiled(&compiled, &model, seconds)?;
+    let (compiled, seconds) = (compiled.map_err(failed)?, start.elapsed().as_secs_f64());
     if let Some(path) = &args.output {
         write_atomically(path, &compiled.artifact)?;
     }
+    let model = Model::from_bytes(&compiled.artifact).map_err(failed)?;
+    let mut facts = Facts::default();
+    facts.add("calibrated", format!("on {} bundled photos in {seconds:.1} s", compiled.report.calibrated));
+    facts.add("model", size(compiled.artifact.len() as u64));
+    facts.add("arena", format!("{}, all the memory an inference needs", size(model.arena_len() as u64)));
+    let layers = layer_table(&compiled.report.layers);
+    say(&format_args!("\n2. Calibrate and compile to int8\n\n{facts}\n{layers}"))?;
 
-    heading("3. Classify")?;
-    let mut fp32 = Fp32Model::new(&network, &[]).map_err(|error| internal(&error))?;
-    classify(&model, &mut fp32, &options, &photos)?;
+    let fp32 = Fp32Model::new(&network, &[]).map_err(failed)?;
+    let mut networks = Networks { model: &model, fp32, options: &options };
+    let answers = networks.classify(&photos)?;
+    let agreeing = answers.iter().filter(|answer| answer.agrees).count();
+    let table = answer_table(&answers);
+    say(&format_args!(
+        "\n3. Classify\n\n{table}\nint8 and fp32 agree on {agreeing} of {} photos.\n",
+        answers.len()
+    ))?;
 
-    heading("4. Latency")?;
-    latency(args, &model, &network, &mut fp32, &options, &photos)?;
+    let timings = networks.time(&photos, args)?;
+    let table = timing_table(&timings);
+    say(&format_args!(
+        "\n4. Latency\n\n{table}\n{} runs of each, interleaved, on this machine.\n",
+        args.runs
+    ))?;
+    say(&format_args!("\n5. Accuracy\n\n{ACCURACY}"))?;
 
-    heading("5. Accuracy")?;
-    output::print(&ACCURACY)
+    if args.json {
+        let layer = |layer: &LayerReport| json!({ "name": layer.name, "sqnr_db": layer.sqnr_db });
+        output::print_json(&json!({
+            "model": {
+                "bytes": compiled.artifact.len(),
+                "arena_bytes": model.arena_len(),
+                "gmac": model.macs() as f64 / 1e9,
+            },
+            "agreement": agreeing as f64 / answers.len().max(1) as f64,
+            "logit_sqnr_db": compiled.report.logit_sqnr_db,
+            "layers": compiled.report.layers.iter().map(layer).collect::<Vec<_>>(),
+            "photos": answers,
+            "ms": timings,
+            "runs": args.runs,
+        }))?;
+    }
+    Ok(())
 }
 
 const ACCURACY: &str = "\
@@ -127,26 +142,113 @@ is that int8 and fp32 make the same ones. Accuracy, and what int8 costs of it, n
 For a model of your own: resnext compile --help
 ";
 
-fn heading(text: &str) -> Result<(), Error> {
-    let gap = if text.starts_with("1.") { "" } else { "\n" };
-    output::print(&format_args!("{gap}{text}\n\n"))
+/// Everything here is carried by the program, so a failure has no file to name.
+fn failed(error: impl Display) -> Error {
+    Error::new("demo", error)
 }
 
-fn describe_compiled(compiled: &Compiled, model: &Model<'_>, seconds: f64) -> Result<(), Error> {
-    let report = &compiled.report;
-    let mut facts = Facts::default();
-    facts.add(
-        "calibrated",
-        format!("on {} bundled photos in {seconds:.1} s", report.calibrated),
-    );
-    facts.add("model", size(compiled.artifact.len() as u64));
-    facts.add(
-        "arena",
-        format!(
-            "{}, all the memory an inference needs",
-            size(model.arena_len() as u64)
-        ),
-    );
+/// Both networks, on the same pixels.
+struct Networks<'a> {
+    model: &'a Model<'a>,
+    fp32: Fp32Model,
+    options: &'a Options,
+}
+
+/// What both networks say of a photo.
+#[derive(Serialize)]
+struct Answer {
+    photo: String,
+    int8: Guess,
+    fp32: Guess,
+    agrees: bool,
+}
+
+#[derive(Serialize)]
+struct Guess {
+    label: String,
+    probability: f32,
+}
+
+/// Latency of one network, ms.
+#[derive(Serialize)]
+struct Timing {
+    network: String,
+    threads: usize,
+    p50: f64,
+    p90: f64,
+    p99: f64,
+}
+
+impl Timing {
+    fn new(network: &str, threads: usize, times: Vec<Duration>) -> Option<Self> {
+        let times = Times::new(times)?;
+        let [p50, p90, p99] = [50, 90, 99].map(|percent| milliseconds(times.percentile(percent)));
+        Some(Self { network: network.to_owned(), threads, p50, p90, p99 })
+    }
+}
+
+impl Networks<'_> {
+    fn pixels(&self, photo: &Sample) -> Result<Vec<u8>, Error> {
+        self.options.preprocessing.crop(&photo.decode().map_err(failed)?).map_err(failed)
+    }
+
+    fn classify(&mut self, photos: &Samples) -> Result<Vec<Answer>, Error> {
+        let mut arena = vec![0; self.model.arena_len()];
+        let mut runner = Runner::new(self.model, &mut arena).map_err(failed)?;
+        let mut int8 = vec![0.0; self.model.class_count()];
+        let classes = &self.options.classes;
+        let guess = |logits: &[f32]| {
+            let class = argmax(logits);
+            let label = classes.get(class).map_or_else(String::new, |class| class.label.clone());
+            let hit = resnext::top_k::<1>(logits);
+            (class, Guess { label, probability: hit.first().map_or(0.0, |hit| hit.probability) })
+        };
+        let mut answers = Vec::new();
+        for photo in photos {
+            let pixels = self.pixels(photo)?;
+            infer(&mut runner, &pixels, &mut int8)?;
+            let outputs = self.fp32.run(&self.options.preprocessing.normalize(&pixels)).map_err(failed)?;
+            let ((class, int8), (original, fp32)) = (guess(&int8), guess(outputs.logits()));
+            answers.push(Answer { photo: photo.name().to_owned(), int8, fp32, agrees: class == original });
+        }
+        Ok(answers)
+    }
+
+    fn time(&mut self, photos: &Samples, args: &Args) -> Result<Vec<Timing>, Error> {
+        let Some(photo) = photos.iter().next() else { return Ok(Vec::new()) };
+        let pixels = self.pixels(photo)?;
+        let normalized = self.options.preprocessing.normalize(&pixels);
+        let pool = Pool::new(source::threads(args.threads)).map_err(failed)?;
+        let mut logits = vec![0.0; self.model.class_count()];
+        let [mut arena, mut arena_together] = [const { Vec::new() }; 2];
+        arena.resize(self.model.arena_len(), 0);
+        arena_together.resize(self.model.arena_len(), 0);
+        let mut alone = Runner::new(self.model, &mut arena).map_err(failed)?;
+        let mut together = Runner::new(self.model, &mut arena_together).map_err(failed)?.with_workers(&pool);
+
+        let [mut fp32, mut int8, mut int8_together] = [const { Vec::<Duration>::new() }; 3];
+        // Interleaved, so that a change of the machine's speed meets all alike.
+        for run in 0..WARMUP + args.runs {
+            let times = [
+                time(|| self.fp32.run(&normalized).map(drop).map_err(failed))?,
+                time(|| infer(&mut alone, &pixels, &mut logits))?,
+                time(|| infer(&mut together, &pixels, &mut logits))?,
+            ];
+            if run >= WARMUP {
+                let all = [&mut fp32, &mut int8, &mut int8_together];
+                all.into_iter().zip(times).for_each(|(all, time)| all.push(time));
+            }
+        }
+        let name = format!("int8 ({})", Kernels::detect().isa());
+        let mut timings = vec![Timing::new("fp32 (tract)", 1, fp32), Timing::new(&name, 1, int8)];
+        if pool.count() > 1 {
+            timings.push(Timing::new(&name, pool.count(), int8_together));
+        }
+        Ok(timings.into_iter().flatten().collect())
+    }
+}
+
+fn layer_table(layers: &[LayerReport]) -> impl Display {
     let mut table = Table::new(
         [
             Column::text("layer"),
@@ -156,164 +258,54 @@ fn describe_compiled(compiled: &Compiled, model: &Model<'_>, seconds: f64) -> Re
         ],
         terminal_width(),
     );
-    for layer in &report.layers {
-        table.row([
-            layer.name.clone(),
-            format!("{:.1}", layer.sqnr_db),
-            bar(layer.sqnr_db / 50.0, 25),
-            layer
-                .range
-                .map_or_else(String::new, |r| format!("{:.2} to {:.2}", r.low, r.high)),
-        ]);
+    for layer in layers {
+        let range = layer.range.map_or_else(String::new, |r| format!("{:.2} to {:.2}", r.low, r.high));
+        let sqnr = format!("{:.1}", layer.sqnr_db);
+        table.row([layer.name.clone(), sqnr, bar(layer.sqnr_db / 50.0, 25), range]);
     }
-    output::print(&format_args!("{facts}\n{table}"))
+    table
 }
 
-fn classify(
-    model: &Model<'_>,
-    fp32: &mut Fp32Model,
-    options: &Options,
-    photos: &Samples,
-) -> Result<(), Error> {
-    let mut table = Table::new(
-        [
-            Column::text("photo"),
-            Column::text("int8"),
-            Column::number("%"),
-            Column::text("fp32"),
-            Column::number("%"),
-            Column::text(""),
-        ],
-        terminal_width(),
-    );
-    let mut arena = vec![0; model.arena_len()];
-    let mut runner = Runner::new(model, &mut arena).map_err(|error| Error::new("demo", error))?;
-    let mut agreeing = 0;
-    for photo in photos {
-        let image = photo.decode().map_err(|error| Error::new("demo", error))?;
-        let pixels = options
-            .preprocessing
-            .crop(&image)
-            .map_err(|error| Error::new("demo", error))?;
-        let mut int8 = vec![0.0; model.class_count()];
-        runner
-            .load_pixels(&pixels)
-            .map_err(|error| Error::new("demo", error))?;
-        runner
-            .infer(&mut int8, &mut ())
-            .map_err(|error| Error::new("demo", error))?;
-        let outputs = fp32
-            .run(&options.preprocessing.normalize(&pixels))
-            .map_err(|error| Error::new("demo", error))?;
-        let agrees = argmax(&int8) == argmax(outputs.logits());
-        agreeing += usize::from(agrees);
-        let answer = |logits: &[f32]| {
-            let hits = resnext::top_k::<1>(logits);
-            hits.first().map_or_else(Default::default, |hit| {
-                let label = options
-                    .classes
-                    .get(hit.class)
-                    .map_or("", |class| class.label.as_str());
-                (label.to_owned(), format!("{:.1}", 100.0 * hit.probability))
-            })
-        };
-        let ((int8, int8_p), (fp32, fp32_p)) = (answer(&int8), answer(outputs.logits()));
-        let mark = if agrees { "" } else { "differs" };
-        table.row([
-            photo.name().to_owned(),
-            int8,
-            int8_p,
-            fp32,
-            fp32_p,
-            mark.to_owned(),
-        ]);
-    }
-    output::print(&format_args!(
-        "{table}\nint8 and fp32 agree on {agreeing} of {} photos.\n",
-        photos.len()
-    ))
-}
-
-fn latency(
-    args: &Args,
-    model: &Model<'_>,
-    network: &Network,
-    fp32: &mut Fp32Model,
-    options: &Options,
-    photos: &Samples,
-) -> Result<(), Error> {
-    let failed = |error: &dyn Display| Error::new("demo", error);
-    let Some(photo) = photos.iter().next() else {
-        return Ok(());
-    };
-    let image = photo.decode().map_err(|error| failed(&error))?;
-    let pixels = options
-        .preprocessing
-        .crop(&image)
-        .map_err(|error| failed(&error))?;
-    let normalized = options.preprocessing.normalize(&pixels);
-    let threads = source::threads(args.threads);
-    let pool = Pool::new(threads).map_err(|error| failed(&error))?;
-    let mut logits = vec![0.0; network.topology.classes];
-    let (mut arena, mut arena_threads) = (vec![0; model.arena_len()], vec![0; model.arena_len()]);
-    let mut alone = Runner::new(model, &mut arena).map_err(|error| failed(&error))?;
-    let mut together = Runner::new(model, &mut arena_threads)
-        .map_err(|error| failed(&error))?
-        .with_workers(&pool);
-
-    let [mut fp32_times, mut alone_times, mut together_times] = [const { Vec::<Duration>::new() }; 3];
-    // Interleaved, so that a change of the machine's speed meets all alike.
-    for run in 0..WARMUP + args.runs {
-        let times = [
-            time(|| fp32.run(&normalized).map(drop).map_err(|error| failed(&error)))?,
-            time(|| infer(&mut alone, &pixels, &mut logits))?,
-            time(|| infer(&mut together, &pixels, &mut logits))?,
-        ];
-        if run >= WARMUP {
-            for (all, time) in [&mut fp32_times, &mut alone_times, &mut together_times]
-                .into_iter()
-                .zip(times)
-            {
-                all.push(time);
-            }
-        }
-    }
-    let mut table = Table::new(
-        [
-            Column::text("milliseconds"),
-            Column::number("p50"),
-            Column::number("p90"),
-            Column::number("p99"),
-            Column::number("fp32 ÷"),
-        ],
-        terminal_width(),
-    );
-    let median = Times::new(fp32_times.clone()).map_or(0.0, |times| milliseconds(times.percentile(50)));
-    let isa = Kernels::detect().isa();
-    let mut rows = vec![
-        ("fp32 (tract), 1 thread".to_owned(), fp32_times),
-        (format!("int8 ({isa}), 1 thread"), alone_times),
+fn answer_table(answers: &[Answer]) -> impl Display {
+    let columns = [
+        Column::text("photo"),
+        Column::text("int8"),
+        Column::number("%"),
+        Column::text("fp32"),
+        Column::number("%"),
+        Column::text(""),
     ];
-    if pool.count() > 1 {
-        rows.push((format!("int8 ({isa}), {} threads", pool.count()), together_times));
+    let mut table = Table::new(columns, terminal_width());
+    let percent = |guess: &Guess| format!("{:.1}", 100.0 * guess.probability);
+    for Answer { photo, int8, fp32, agrees } in answers {
+        let mark = if *agrees { "" } else { "differs" };
+        let (int8_percent, fp32_percent) = (percent(int8), percent(fp32));
+        let (int8, fp32) = (int8.label.clone(), fp32.label.clone());
+        table.row([photo.clone(), int8, int8_percent, fp32, fp32_percent, mark.to_owned()]);
     }
-    for (name, times) in rows {
-        let Some(times) = Times::new(times) else { continue };
-        let at = |percent| milliseconds(times.percentile(percent));
-        let [p50, p90, p99] = [50, 90, 99].map(|percent| format!("{:.2}", at(percent)));
-        table.row([name, p50, p90, p99, format!("{:.2}", median / at(50))]);
+    table
+}
+
+fn timing_table(timings: &[Timing]) -> impl Display {
+    let columns = [
+        Column::text("milliseconds"),
+        Column::number("p50"),
+        Column::number("p90"),
+        Column::number("p99"),
+        Column::number("fp32 ÷"),
+    ];
+    let mut table = Table::new(columns, terminal_width());
+    let fp32 = timings.first().map_or(0.0, |fp32| fp32.p50);
+    for Timing { network, threads, p50, p90, p99 } in timings {
+        let threads = if *threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") };
+        let [ratio, p50, p90, p99] = [fp32 / p50, *p50, *p90, *p99].map(|value| format!("{value:.2}"));
+        table.row([format!("{network}, {threads}"), p50, p90, p99, ratio]);
     }
-    output::print(&format_args!(
-        "{table}\n{} runs of each, interleaved, on this machine.\n",
-        args.runs
-    ))
+    table
 }
 
 fn infer(runner: &mut Runner<'_>, pixels: &[u8], logits: &mut [f32]) -> Result<(), Error> {
-    let result = runner
-        .load_pixels(pixels)
-        .and_then(|()| runner.infer(logits, &mut ()));
-    result.map_err(|error| Error::new("demo", error))
+    runner.load_pixels(pixels).and_then(|()| runner.infer(logits, &mut ())).map_err(failed)
 }
 
 fn time(run: impl FnOnce() -> Result<(), Error>) -> Result<Duration, Error> {

@@ -28,10 +28,7 @@ impl Error {
 
     /// A failure that concerns `subject`, such as an option.
     pub(crate) fn new(subject: impl fmt::Display, what: impl fmt::Display) -> Self {
-        Self::Failed {
-            subject: subject.to_string(),
-            what: what.to_string(),
-        }
+        Self::Failed { subject: subject.to_string(), what: what.to_string() }
     }
 }
 

@@ -55,37 +55,19 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let artifact = Artifact::open(&args.model)?;
     let model = artifact.model()?;
     let size = model.recipe().crop_height as usize;
-    let baseline = args
-        .baseline
-        .as_deref()
-        .map(|path| source::network(path, Some(size)))
-        .transpose()?;
+    let baseline = args.baseline.as_deref().map(|path| source::network(path, Some(size))).transpose()?;
     let samples = source::samples(&args.data, args.num.map(|n| n as usize))?;
     let progress = source::progress();
-    let evaluation = evaluate(
-        &model,
-        baseline.as_ref(),
-        &samples,
-        source::threads(args.threads),
-        &progress,
-    );
+    let evaluation = evaluate(&model, baseline.as_ref(), &samples, source::threads(args.threads), &progress);
     progress.finish_and_clear();
     let evaluation = evaluation.map_err(|error| Error::at(&args.data, error))?;
     source::note_skipped(&evaluation.skipped);
-    if evaluation
-        .comparison
-        .as_ref()
-        .is_some_and(|comparison| comparison.logit_sqnr_db < UNLIKE_DB)
-    {
+    if evaluation.comparison.as_ref().is_some_and(|comparison| comparison.logit_sqnr_db < UNLIKE_DB) {
         source::note(
             "int8 and fp32 hardly resemble each other; is the baseline what the model was compiled from?",
         );
     }
-    if args.json {
-        output::print_json(&json(&evaluation))
-    } else {
-        print(&evaluation)
-    }
+    if args.json { output::print_json(&json(&evaluation)) } else { print(&evaluation) }
 }
 
 fn json(evaluation: &Evaluation) -> serde_json::Value {
@@ -97,15 +79,9 @@ fn json(evaluation: &Evaluation) -> serde_json::Value {
     });
     if let (Some(comparison), Some(map)) = (&evaluation.comparison, result.as_object_mut()) {
         map.insert("fp32".into(), accuracy(&comparison.fp32));
-        map.insert(
-            "drop_top1_pp".into(),
-            drop_pp(comparison.fp32.top1, evaluation.int8.top1).into(),
-        );
+        map.insert("drop_top1_pp".into(), drop_pp(comparison.fp32.top1, evaluation.int8.top1).into());
         map.insert("agreement".into(), comparison.agreement.into());
-        map.insert(
-            "flips".into(),
-            json!({ "lost": comparison.lost, "gained": comparison.gained }),
-        );
+        map.insert("flips".into(), json!({ "lost": comparison.lost, "gained": comparison.gained }));
         map.insert("mcnemar_p".into(), comparison.mcnemar_p().into());
         map.insert("logit_sqnr_db".into(), comparison.logit_sqnr_db.into());
     }
@@ -118,25 +94,13 @@ fn drop_pp(fp32: f64, int8: f64) -> f64 {
 }
 
 fn print(evaluation: &Evaluation) -> Result<(), Error> {
-    let columns = [
-        Column::text(""),
-        Column::number("top-1 %"),
-        Column::number("top-5 %"),
-    ];
+    let columns = [Column::text(""), Column::number("top-1 %"), Column::number("top-5 %")];
     let mut table = Table::new(columns, terminal_width());
     let percent = |share: f64| format!("{:.2}", 100.0 * share);
     if let Some(comparison) = &evaluation.comparison {
-        table.row([
-            "fp32 (tract)".into(),
-            percent(comparison.fp32.top1),
-            percent(comparison.fp32.top5),
-        ]);
+        table.row(["fp32 (tract)".into(), percent(comparison.fp32.top1), percent(comparison.fp32.top5)]);
     }
-    table.row([
-        "int8".into(),
-        percent(evaluation.int8.top1),
-        percent(evaluation.int8.top5),
-    ]);
+    table.row(["int8".into(), percent(evaluation.int8.top1), percent(evaluation.int8.top5)]);
     if let Some(comparison) = &evaluation.comparison {
         let drop = |fp32, int8| format!("{:+.2}", drop_pp(fp32, int8));
         table.row([
@@ -148,10 +112,7 @@ fn print(evaluation: &Evaluation) -> Result<(), Error> {
     let mut facts = Facts::default();
     facts.add("images", evaluation.images.to_string());
     if let Some(comparison) = &evaluation.comparison {
-        facts.add(
-            "agreement",
-            format!("{:.2} % name the same class", 100.0 * comparison.agreement),
-        );
+        facts.add("agreement", format!("{:.2} % name the same class", 100.0 * comparison.agreement));
         facts.add(
             "flips",
             format!(
@@ -161,10 +122,7 @@ fn print(evaluation: &Evaluation) -> Result<(), Error> {
                 comparison.mcnemar_p()
             ),
         );
-        facts.add(
-            "logits",
-            format!("{:.1} dB signal to quantization noise", comparison.logit_sqnr_db),
-        );
+        facts.add("logits", format!("{:.1} dB signal to quantization noise", comparison.logit_sqnr_db));
     }
     output::print(&format_args!("{table}\n{facts}"))
 }

@@ -38,11 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let model = artifact.model()?;
     let input = model.input().map_err(|error| Error::at(artifact.path(), error))?;
     let report = Report::new(artifact.path().display().to_string(), &model, &input);
-    if args.json {
-        output::print_json(&report)
-    } else {
-        output::print(&report)
-    }
+    if args.json { output::print_json(&report) } else { output::print(&report) }
 }
 
 #[derive(Serialize)]
@@ -107,10 +103,7 @@ struct StepRow<'a> {
 
 impl<'a> Report<'a> {
     fn new(path: String, model: &Model<'a>, input: &Tensor) -> Self {
-        let steps: Vec<_> = model
-            .steps()
-            .map(|step| StepRow::new(&step, model.class_count()))
-            .collect();
+        let steps: Vec<_> = model.steps().map(|step| StepRow::new(&step, model.class_count())).collect();
         let (mean, std) = model.normalization();
         let classes = (0..model.class_count()).filter_map(|index| model.class(index));
         Self {
@@ -123,12 +116,7 @@ impl<'a> Report<'a> {
             gmac: model.macs() as f64 / 1e9,
             input: Shape::of(input),
             preprocess: Preprocess::new(model.recipe(), mean, std),
-            classes: classes
-                .map(|class| Class {
-                    class: class.id,
-                    label: class.label,
-                })
-                .collect(),
+            classes: classes.map(|class| Class { class: class.id, label: class.label }).collect(),
             steps,
             metadata: serde_json::from_str(model.metadata())
                 .unwrap_or_else(|_| Value::String(model.metadata().to_owned())),
@@ -178,11 +166,7 @@ impl<'a> StepRow<'a> {
         let output = step.output();
         let (op, window, shape, weight_bytes) = match step.op {
             Op::Conv(conv) => {
-                let op = if conv.residual.is_some() {
-                    "conv+add"
-                } else {
-                    "conv"
-                };
+                let op = if conv.residual.is_some() { "conv+add" } else { "conv" };
                 (op, Some(conv.window), Some(conv.shape), conv.weights.len())
             }
             Op::MaxPool(pool) => ("max pool", Some(pool.window), None, 0),
@@ -256,49 +240,23 @@ impl Report<'_> {
                 self.format
             ),
         );
-        facts.add(
-            "compute",
-            format!("{:.3} GMAC an inference in {} steps", self.gmac, self.steps.len()),
-        );
+        facts.add("compute", format!("{:.3} GMAC an inference in {} steps", self.gmac, self.steps.len()));
         facts.add("arena", size(self.arena_bytes as u64));
-        let Preprocess {
-            short_side,
-            crop: [rows, columns],
-            filter,
-            mean,
-            std,
-            ..
-        } = &self.preprocess;
+        let Preprocess { short_side, crop: [rows, columns], filter, mean, std, .. } = &self.preprocess;
         let filter = filter.replace("pillow-", "Pillow's ");
-        facts.add(
-            "input",
-            format!("short side to {short_side} ({filter}), centre {columns}×{rows}, RGB"),
-        );
+        facts.add("input", format!("short side to {short_side} ({filter}), centre {columns}×{rows}, RGB"));
         let triple = |[r, g, b]: [f32; 3]| format!("{r} {g} {b}");
-        facts.add(
-            "",
-            format!("trained with mean {}, std {}", triple(*mean), triple(*std)),
-        );
+        facts.add("", format!("trained with mean {}, std {}", triple(*mean), triple(*std)));
         let mut classes = format!("{}: ", self.classes.len());
         for (index, class) in self.classes.iter().take(20).enumerate() {
-            let name = if class.label.is_empty() {
-                class.class
-            } else {
-                class.label
-            };
+            let name = if class.label.is_empty() { class.class } else { class.label };
             classes += if index > 0 { ", " } else { "" };
             classes += name;
         }
         if self.classes.len() > 20 {
             classes += ", …";
         }
-        facts.add(
-            "classes",
-            shorten(
-                &classes,
-                width.unwrap_or(WIDE).saturating_sub(FACT_INDENT).max(20),
-            ),
-        );
+        facts.add("classes", shorten(&classes, width.unwrap_or(WIDE).saturating_sub(FACT_INDENT).max(20)));
         facts
     }
 
@@ -325,11 +283,7 @@ impl Report<'_> {
                 step.input.to_string(),
                 step.output.to_string(),
                 step.layout.unwrap_or_default().to_owned(),
-                if step.weight_bytes > 0 {
-                    size(step.weight_bytes as u64)
-                } else {
-                    String::new()
-                },
+                if step.weight_bytes > 0 { size(step.weight_bytes as u64) } else { String::new() },
                 step.scale.map_or_else(|| "fp32".to_owned(), scale),
                 step.zero_point.map_or_else(String::new, |zero| zero.to_string()),
             ]);
@@ -339,11 +293,7 @@ impl Report<'_> {
 }
 
 fn scale(scale: f32) -> String {
-    if scale < 1e-3 {
-        format!("{scale:.2e}")
-    } else {
-        format!("{scale:.6}")
-    }
+    if scale < 1e-3 { format!("{scale:.2e}") } else { format!("{scale:.6}") }
 }
 
 /// How deep and how long the outline of the metadata may become; `--json` has all of it.
@@ -362,12 +312,7 @@ fn outline(metadata: &Value, width: usize) -> String {
 
 fn entries(object: &Value, depth: usize, width: usize, out: &mut String) {
     let Value::Object(map) = object else { return };
-    let key_width = map
-        .keys()
-        .map(|key| key.chars().count())
-        .max()
-        .unwrap_or(0)
-        .min(24);
+    let key_width = map.keys().map(|key| key.chars().count()).max().unwrap_or(0).min(24);
     for (key, value) in map {
         match value {
             Value::Object(inner) if !inner.is_empty() && depth < DEEPEST => {
@@ -380,11 +325,7 @@ fn entries(object: &Value, depth: usize, width: usize, out: &mut String) {
 }
 
 fn line(depth: usize, key: &str, value: &str, width: usize, out: &mut String) {
-    let text = if key.is_empty() {
-        value.to_owned()
-    } else {
-        format!("{key}  {value}")
-    };
+    let text = if key.is_empty() { value.to_owned() } else { format!("{key}  {value}") };
     let indent = 2 * depth;
     let text = shorten(text.trim_end(), width.saturating_sub(indent).max(20));
     // Writing to a string cannot fail.
@@ -432,14 +373,8 @@ mod tests {
         assert_eq!(outline(&json!("not\nJSON"), 80), "  not\\nJSON\n");
         assert_eq!(outline(&json!([1, 2]), 80), "  1, 2\n");
         assert_eq!(outline(&json!({}), 80), "");
-        assert_eq!(
-            outline(&json!({"a": "x".repeat(100)}), 30),
-            format!("  a  {}…\n", "x".repeat(24))
-        );
+        assert_eq!(outline(&json!({"a": "x".repeat(100)}), 30), format!("  a  {}…\n", "x".repeat(24)));
         let deep = json!({"a": {"b": {"c": {"d": {"e": 1}}}}});
-        assert_eq!(
-            outline(&deep, 80),
-            "  a\n    b\n      c\n        d  {1 entries}\n"
-        );
+        assert_eq!(outline(&deep, 80), "  a\n    b\n      c\n        d  {1 entries}\n");
     }
 }

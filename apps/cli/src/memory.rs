@@ -20,21 +20,12 @@ mod tests {
 
     #[test]
     fn reads_the_high_water_mark() {
-        assert_eq!(
-            high_water_mark("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n"),
-            Some(2 << 20)
-        );
+        assert_eq!(high_water_mark("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n"), Some(2 << 20));
     }
 
     #[test]
     fn anything_else_is_unknown() {
-        for status in [
-            "",
-            "VmHWM:",
-            "VmHWM: many kB",
-            "VmHWM: 5 MB",
-            "VmHWM: 18446744073709551615 kB",
-        ] {
+        for status in ["", "VmHWM:", "VmHWM: many kB", "VmHWM: 5 MB", "VmHWM: 18446744073709551615 kB"] {
             assert_eq!(high_water_mark(status), None, "{status}");
         }
     }

@@ -10,9 +10,7 @@ use unicode_width::UnicodeWidthStr;
 /// Prints a result.
 pub(crate) fn print(result: &impl Display) -> Result<(), Error> {
     let mut out = BufWriter::new(io::stdout().lock());
-    write!(out, "{result}")
-        .and_then(|()| out.flush())
-        .map_err(|error| unwritable(&error))
+    write!(out, "{result}").and_then(|()| out.flush()).map_err(|error| unwritable(&error))
 }
 
 /// Prints a result for tools.
@@ -33,18 +31,13 @@ pub(crate) fn complain(error: &Error) {
 fn unwritable(error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Error::OutputClosed,
-        _ => Error::new(
-            "stdout",
-            format_args!("cannot be written: {error}; send the output elsewhere"),
-        ),
+        _ => Error::new("stdout", format_args!("cannot be written: {error}; send the output elsewhere")),
     }
 }
 
 /// Columns of the terminal; `None` if stdout is not one, for files and pipes get everything.
 pub(crate) fn terminal_width() -> Option<usize> {
-    let forced = std::env::var("COLUMNS")
-        .ok()
-        .and_then(|columns| columns.parse().ok());
+    let forced = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     forced.or_else(|| {
         let (width, _) = io::stdout().is_terminal().then(terminal_size::terminal_size)??;
         Some(usize::from(width.0))
@@ -122,9 +115,7 @@ impl Facts {
 
 impl Display for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|(name, value)| writeln!(f, "{name:FACT_INDENT$}{value}"))
+        self.0.iter().try_for_each(|(name, value)| writeln!(f, "{name:FACT_INDENT$}{value}"))
     }
 }
 
@@ -143,20 +134,12 @@ pub(crate) struct Column {
 impl Column {
     /// A column of text.
     pub(crate) const fn text(title: &'static str) -> Self {
-        Self {
-            title,
-            right: false,
-            optional: 0,
-        }
+        Self { title, right: false, optional: 0 }
     }
 
     /// A column of numbers, aligned right.
     pub(crate) const fn number(title: &'static str) -> Self {
-        Self {
-            title,
-            right: true,
-            optional: 0,
-        }
+        Self { title, right: true, optional: 0 }
     }
 
     /// The same column, left out of narrow terminals; the greater `rank`, the sooner.
@@ -179,11 +162,7 @@ const GAP: usize = 2;
 impl<const N: usize> Table<N> {
     /// An empty table for a terminal of `width` columns.
     pub(crate) fn new(columns: [Column; N], width: Option<usize>) -> Self {
-        Self {
-            columns,
-            rows: Vec::new(),
-            width,
-        }
+        Self { columns, rows: Vec::new(), width }
     }
 
     /// Adds a row.
@@ -194,10 +173,7 @@ impl<const N: usize> Table<N> {
     fn widths(&self) -> [usize; N] {
         let mut widths = self.columns.map(|column| column.title.width());
         for row in &self.rows {
-            widths
-                .iter_mut()
-                .zip(row)
-                .for_each(|(width, cell)| *width = cell.width().max(*width));
+            widths.iter_mut().zip(row).for_each(|(width, cell)| *width = cell.width().max(*width));
         }
         widths
     }
@@ -206,11 +182,7 @@ impl<const N: usize> Table<N> {
     fn shown(&self, widths: &[usize; N]) -> Vec<usize> {
         let mut shown: Vec<usize> = (0..N).collect();
         while let Some(limit) = self.width {
-            let width = shown
-                .iter()
-                .map(|&i| widths[i] + GAP)
-                .sum::<usize>()
-                .saturating_sub(GAP);
+            let width = shown.iter().map(|&i| widths[i] + GAP).sum::<usize>().saturating_sub(GAP);
             let next = shown.iter().copied().max_by_key(|&i| self.columns[i].optional);
             match next {
                 Some(i) if width > limit && self.columns[i].optional > 0 => shown.retain(|&j| j != i),
@@ -247,11 +219,7 @@ mod tests {
     use super::*;
 
     fn table(width: Option<usize>) -> String {
-        let columns = [
-            Column::text("name"),
-            Column::number("ms"),
-            Column::text("kernel").optional(1),
-        ];
+        let columns = [Column::text("name"), Column::number("ms"), Column::text("kernel").optional(1)];
         let mut table = Table::new(columns, width);
         table.row(["stem".into(), "1.25".into(), "igemm".into()]);
         table.row(["größer".into(), "10.00".into(), "gconv4".into()]);
@@ -260,10 +228,7 @@ mod tests {
 
     #[test]
     fn columns_are_aligned() {
-        assert_eq!(
-            table(None),
-            "name       ms  kernel\nstem     1.25  igemm\ngrößer  10.00  gconv4\n"
-        );
+        assert_eq!(table(None), "name       ms  kernel\nstem     1.25  igemm\ngrößer  10.00  gconv4\n");
     }
 
     #[test]
@@ -287,10 +252,7 @@ mod tests {
     #[test]
     fn sizes() {
         let sizes = [0, 999, 1000, 1 << 20, 25_600_000, 5 << 30].map(size);
-        assert_eq!(
-            sizes,
-            ["0 B", "999 B", "0.98 KiB", "1.00 MiB", "24.4 MiB", "5.00 GiB"]
-        );
+        assert_eq!(sizes, ["0 B", "999 B", "0.98 KiB", "1.00 MiB", "24.4 MiB", "5.00 GiB"]);
     }
 
     #[test]

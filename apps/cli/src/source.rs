@@ -35,10 +35,7 @@ pub(crate) fn variant(name: &str) -> Result<&'static Variant, Error> {
             true => "write SOURCE/VARIANT, such as torchvision/resnext50_32x4d".to_owned(),
             false => format!("did you mean {}?", near.join(" or ")),
         };
-        Error::new(
-            format_args!("--arch {name}"),
-            format_args!("no such variant; {hint}"),
-        )
+        Error::new(format_args!("--arch {name}"), format_args!("no such variant; {hint}"))
     })
 }
 
@@ -81,43 +78,25 @@ pub(crate) fn classes(
         // torchvision's ImageFolder numbers classes by the sorted names of their folders.
         let named = |folder: &str| {
             let known = imagenet.iter().find(|class| class.id == folder).cloned();
-            known.unwrap_or_else(|| ClassName {
-                id: String::new(),
-                label: folder.to_owned(),
-            })
+            known.unwrap_or_else(|| ClassName { id: String::new(), label: folder.to_owned() })
         };
-        (
-            folders.into_iter().map(named).collect(),
-            "the sample folders in sorted order",
-        )
+        (folders.into_iter().map(named).collect(), "the sample folders in sorted order")
     } else {
-        let numbered = |index| ClassName {
-            id: String::new(),
-            label: format!("class {index}"),
-        };
-        (
-            (0..count).map(numbered).collect(),
-            "their numbers; give --labels to name them",
-        )
+        let numbered = |index| ClassName { id: String::new(), label: format!("class {index}") };
+        ((0..count).map(numbered).collect(), "their numbers; give --labels to name them")
     })
 }
 
 /// One class a line: a label, or an identifier and a label with a tab between them.
 fn read_labels(path: &Path) -> Result<Vec<ClassName>, Error> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        Error::at(
-            path,
-            format_args!("cannot be read: {error}; give a text file with one label per line"),
-        )
+        Error::at(path, format_args!("cannot be read: {error}; give a text file with one label per line"))
     })?;
     let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
     Ok(lines
         .map(|line| {
             let (id, label) = line.split_once('\t').unwrap_or(("", line));
-            ClassName {
-                id: id.to_owned(),
-                label: label.to_owned(),
-            }
+            ClassName { id: id.to_owned(), label: label.to_owned() }
         })
         .collect())
 }
@@ -126,11 +105,7 @@ fn read_labels(path: &Path) -> Result<Vec<ClassName>, Error> {
 pub(crate) fn samples(directory: &Path, most: Option<usize>) -> Result<Samples, Error> {
     let samples = Samples::open(directory).map_err(|error| Error::new("", error))?;
     if let Some(most) = most.filter(|&most| most > samples.len()) {
-        note(format_args!(
-            "{}: has only {} of {most} images",
-            directory.display(),
-            samples.len()
-        ));
+        note(format_args!("{}: has only {} of {most} images", directory.display(), samples.len()));
     }
     Ok(match most {
         Some(most) if most < samples.len() => samples.take_spread(most),

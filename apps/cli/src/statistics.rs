@@ -50,10 +50,7 @@ mod tests {
         let five = times([50, 15, 40, 20, 35]);
         assert_eq!([5, 30, 40, 50, 100].map(|p| at(&five, p)), [15, 20, 20, 35, 50]);
         let hundred = times((1..=100).rev());
-        assert_eq!(
-            [0, 1, 50, 90, 99, 100].map(|p| at(&hundred, p)),
-            [1, 1, 50, 90, 99, 100]
-        );
+        assert_eq!([0, 1, 50, 90, 99, 100].map(|p| at(&hundred, p)), [1, 1, 50, 90, 99, 100]);
         assert_eq!(hundred.min(), Duration::from_millis(1));
         let thirty = times(1..=30);
         assert_eq!([50, 90, 99].map(|p| at(&thirty, p)), [15, 27, 30]);

@@ -67,11 +67,7 @@ fn kernels(choice: KernelChoice) -> Result<Kernels, Error> {
         KernelChoice::Auto | KernelChoice::Native => return Ok(Kernels::detect()),
         KernelChoice::Tract if cfg!(feature = "tract") => return Ok(Kernels::detect()),
         KernelChoice::Tract => {
-            return Err(unusable(
-                choice,
-                "not in this build of resnext",
-                "build with --features tract, or ",
-            ));
+            return Err(unusable(choice, "not in this build of resnext", "build with --features tract, or "));
         }
         named => named.name(),
     };
@@ -82,13 +78,8 @@ fn kernels(choice: KernelChoice) -> Result<Kernels, Error> {
 
 #[cfg(feature = "tract")]
 fn tract(model: &Model<'_>, threads: usize) -> Result<resnext::TractGemm, Error> {
-    resnext::TractGemm::new(model, threads).ok_or_else(|| {
-        unusable(
-            KernelChoice::Tract,
-            "tract-linalg has no int8 kernels for this CPU",
-            "",
-        )
-    })
+    resnext::TractGemm::new(model, threads)
+        .ok_or_else(|| unusable(KernelChoice::Tract, "tract-linalg has no int8 kernels for this CPU", ""))
 }
 
 fn unusable(choice: KernelChoice, why: &str, remedy: &str) -> Error {

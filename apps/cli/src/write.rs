@@ -15,9 +15,7 @@ pub(crate) fn check_writable(path: &Path) -> Result<(), Error> {
 
 /// The parent of a bare file name is the empty path, which means the working directory.
 fn directory_of(path: &Path) -> &Path {
-    path.parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Writes `bytes` to `path`, replacing what is there.
@@ -44,20 +42,15 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 fn resolve(path: &Path) -> Result<PathBuf, Error> {
     let failed = |error: io::Error| Error::at(path, cannot_write(&error));
     if path.file_name().is_none() {
-        return Err(Error::at(
-            path,
-            "does not name a file; give the path of the file to write",
-        ));
+        return Err(Error::at(path, "does not name a file; give the path of the file to write"));
     }
     match fs::metadata(path) {
-        Ok(kind) if kind.is_dir() => Err(Error::at(
-            path,
-            "is a directory; give the path of the file to write",
-        )),
-        Ok(kind) if !kind.is_file() => Err(Error::at(
-            path,
-            "is not a regular file; give the path of the file to write",
-        )),
+        Ok(kind) if kind.is_dir() => {
+            Err(Error::at(path, "is a directory; give the path of the file to write"))
+        }
+        Ok(kind) if !kind.is_file() => {
+            Err(Error::at(path, "is not a regular file; give the path of the file to write"))
+        }
         Ok(_) => fs::canonicalize(path).map_err(failed),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
         Err(error) => Err(failed(error)),
@@ -96,9 +89,8 @@ mod tests {
 
     fn names(directory: &Path) -> Vec<String> {
         let entries = fs::read_dir(directory).unwrap();
-        let mut names: Vec<_> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -119,12 +111,7 @@ mod tests {
     fn the_file_is_as_readable_as_any_other() {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
-        let mode = |name: &str| {
-            fs::metadata(directory.path().join(name))
-                .unwrap()
-                .permissions()
-                .mode()
-        };
+        let mode = |name: &str| fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
         fs::write(directory.path().join("plain"), b"").unwrap();
         write_atomically(&directory.path().join("ours"), b"").unwrap();
         assert_eq!(mode("ours"), mode("plain"));
@@ -147,10 +134,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let missing = directory.path().join("missing/model.rnx");
         let error = write_atomically(&missing, b"x").unwrap_err().to_string();
-        assert!(
-            error.contains("missing/model.rnx: cannot be written: no such directory; "),
-            "{error}"
-        );
+        assert!(error.contains("missing/model.rnx: cannot be written: no such directory; "), "{error}");
         let error = write_atomically(directory.path(), b"x").unwrap_err().to_string();
         assert!(error.contains("is a directory; "), "{error}");
         let error = write_atomically(Path::new(""), b"x").unwrap_err().to_string();
@@ -163,18 +147,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         check_writable(&directory.path().join("model.rnx")).unwrap();
         assert!(names(directory.path()).is_empty(), "the check leaves nothing");
-        let error = check_writable(&directory.path().join("missing/model.rnx"))
-            .unwrap_err()
-            .to_string();
+        let error = check_writable(&directory.path().join("missing/model.rnx")).unwrap_err().to_string();
         assert!(error.contains("no such directory; "), "{error}");
     }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn a_device_is_not_replaced() {
-        let error = write_atomically(Path::new("/dev/null"), b"x")
-            .unwrap_err()
-            .to_string();
+        let error = write_atomically(Path::new("/dev/null"), b"x").unwrap_err().to_string();
         assert!(error.starts_with("/dev/null: is not a regular file; "), "{error}");
     }
 }

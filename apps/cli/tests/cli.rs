@@ -16,16 +16,8 @@ fn keys(value: &Value) -> Vec<&str> {
 #[test]
 fn classify_names_the_colours() {
     let folder = Folder::new();
-    let results = folder
-        .resnext(&[
-            "classify",
-            "model.rnx",
-            "red.png",
-            "green.png",
-            "blue.png",
-            "--json",
-        ])
-        .json();
+    let results =
+        folder.resnext(&["classify", "model.rnx", "red.png", "green.png", "blue.png", "--json"]).json();
     let results = results.as_array().unwrap();
     for (index, (result, colour)) in results.iter().zip(COLOURS).enumerate() {
         assert_eq!(keys(result), ["image", "top"]);
@@ -36,20 +28,14 @@ fn classify_names_the_colours() {
         // A class without identifier goes by its index.
         assert_eq!(best["class"], ["c0", "c1", "2"][index]);
         assert!(best["probability"].as_f64().unwrap() > 0.99, "{result}");
-        assert_eq!(
-            result["top"].as_array().unwrap().len(),
-            3,
-            "there are only 3 classes"
-        );
+        assert_eq!(result["top"].as_array().unwrap().len(), 3, "there are only 3 classes");
     }
 }
 
 #[test]
 fn classify_reads_well() {
     let folder = Folder::new();
-    let text = folder
-        .resnext(&["classify", "model.rnx", "blue.png", "red.png", "--top-k", "2"])
-        .results();
+    let text = folder.resnext(&["classify", "model.rnx", "blue.png", "red.png", "--top-k", "2"]).results();
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 7, "{text}");
     assert!(lines[0].starts_with("blue.png: 40×30, inference "), "{text}");
@@ -75,10 +61,7 @@ fn results_are_the_same_on_all_kernels_and_threads() {
             _ => {
                 // No image was tried, so there is no JSON either.
                 let line = ran.failure();
-                assert!(
-                    line.starts_with(&format!("resnext: --kernels {kernels}: ")),
-                    "{line}"
-                );
+                assert!(line.starts_with(&format!("resnext: --kernels {kernels}: ")), "{line}");
                 assert!(line.contains("auto, native, scalar"), "{line}");
             }
         }
@@ -93,24 +76,11 @@ fn a_bad_image_among_others_is_reported_and_skipped() {
     folder.write("words.jpg", b"these are words, not an image");
     folder.write("empty.jpg", b"");
     std::fs::create_dir(folder.path("photos")).unwrap();
-    let images = [
-        "red.png",
-        "cut.png",
-        "words.jpg",
-        "empty.jpg",
-        "photos",
-        "missing.jpg",
-        "blue.png",
-    ];
+    let images = ["red.png", "cut.png", "words.jpg", "empty.jpg", "photos", "missing.jpg", "blue.png"];
     let ran = folder.resnext(&[&["classify", "model.rnx", "--json"], &images[..]].concat());
     assert_eq!(ran.status, 1);
     let results: Value = serde_json::from_str(&ran.stdout).unwrap();
-    let done: Vec<_> = results
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|result| &result["image"])
-        .collect();
+    let done: Vec<_> = results.as_array().unwrap().iter().map(|result| &result["image"]).collect();
     assert_eq!(done, ["red.png", "blue.png"]);
     let complaints: Vec<_> = ran.stderr.lines().collect();
     let expected = [
@@ -129,56 +99,29 @@ fn a_bad_image_among_others_is_reported_and_skipped() {
 #[test]
 fn an_image_larger_than_any_camera_is_refused() {
     let folder = Folder::new();
-    image::GrayImage::new(20_000, 1)
-        .save(folder.path("wide.png"))
-        .unwrap();
+    image::GrayImage::new(20_000, 1).save(folder.path("wide.png")).unwrap();
     let line = folder.resnext(&["classify", "model.rnx", "wide.png"]).failure();
-    assert!(
-        line.starts_with("resnext: wide.png: is larger than 16384×16384 pixels"),
-        "{line}"
-    );
+    assert!(line.starts_with("resnext: wide.png: is larger than 16384×16384 pixels"), "{line}");
 }
 
 #[test]
 fn grey_and_alpha_and_sixteen_bits_are_colours_too() {
     let folder = Folder::new();
     let red = image::Rgba([60_000u16, 2_000, 2_000, 0]);
-    image::ImageBuffer::from_pixel(30, 30, red)
-        .save(folder.path("deep.png"))
-        .unwrap();
-    image::GrayImage::from_pixel(30, 30, image::Luma([90]))
-        .save(folder.path("grey.png"))
-        .unwrap();
-    let results = folder
-        .resnext(&["classify", "model.rnx", "deep.png", "grey.png", "--json"])
-        .json();
+    image::ImageBuffer::from_pixel(30, 30, red).save(folder.path("deep.png")).unwrap();
+    image::GrayImage::from_pixel(30, 30, image::Luma([90])).save(folder.path("grey.png")).unwrap();
+    let results = folder.resnext(&["classify", "model.rnx", "deep.png", "grey.png", "--json"]).json();
     assert_eq!(results[0]["top"][0]["label"], "red");
-    let thirds = results[1]["top"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|class| class["probability"].as_f64().unwrap());
-    assert!(
-        thirds.into_iter().all(|p| (p - 1.0 / 3.0).abs() < 1e-6),
-        "{results}"
-    );
+    let thirds =
+        results[1]["top"].as_array().unwrap().iter().map(|class| class["probability"].as_f64().unwrap());
+    assert!(thirds.into_iter().all(|p| (p - 1.0 / 3.0).abs() < 1e-6), "{results}");
 }
 
 #[test]
 fn bench_has_the_keys_that_tools_rely_on() {
     let folder = Folder::new();
     let report = folder
-        .resnext(&[
-            "bench",
-            "model.rnx",
-            "--warmup",
-            "0",
-            "--runs",
-            "7",
-            "--threads",
-            "2",
-            "--json",
-        ])
+        .resnext(&["bench", "model.rnx", "--warmup", "0", "--runs", "7", "--threads", "2", "--json"])
         .json();
     let expected = [
         "arena_bytes",
@@ -198,24 +141,13 @@ fn bench_has_the_keys_that_tools_rely_on() {
     ];
     assert_eq!(keys(&report), expected);
     assert_eq!(keys(&report["ms"]), ["min", "p50", "p90", "p99"]);
-    assert_eq!(
-        (&report["threads"], &report["runs"], &report["warmup"]),
-        (&json!(2), &json!(7), &json!(0))
-    );
-    assert_eq!(
-        report["steady_state_allocations"], 0,
-        "the runtime allocates nothing, from the first run on"
-    );
+    assert_eq!((&report["threads"], &report["runs"], &report["warmup"]), (&json!(2), &json!(7), &json!(0)));
+    assert_eq!(report["steady_state_allocations"], 0, "the runtime allocates nothing, from the first run on");
     let file = std::fs::metadata(folder.path("model.rnx")).unwrap().len();
     assert_eq!(report["model_bytes"], file);
     let ms = |key: &str| report["ms"][key].as_f64().unwrap();
     assert!(0.0 < ms("min") && ms("min") <= ms("p50") && ms("p50") <= ms("p90") && ms("p90") <= ms("p99"));
-    let layers: u64 = report["kernels"]
-        .as_object()
-        .unwrap()
-        .values()
-        .map(|n| n.as_u64().unwrap())
-        .sum();
+    let layers: u64 = report["kernels"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
     assert_eq!(layers, 6);
     assert_eq!(report["peak_rss_bytes"].is_u64(), cfg!(target_os = "linux"));
 }
@@ -223,23 +155,16 @@ fn bench_has_the_keys_that_tools_rely_on() {
 #[test]
 fn bench_profiles_every_layer_without_allocating() {
     let folder = Folder::new();
-    let report = folder
-        .resnext(&["bench", "model.rnx", "--profile", "--runs", "5", "--json"])
-        .json();
+    let report = folder.resnext(&["bench", "model.rnx", "--profile", "--runs", "5", "--json"]).json();
     assert_eq!(report["steady_state_allocations"], 0);
     let profile = report["profile"].as_array().unwrap();
     let names: Vec<_> = profile.iter().map(|layer| &layer["name"]).collect();
-    assert_eq!(
-        names,
-        ["stem", "pool", "block.conv1", "block.conv2", "mean", "fc"]
-    );
+    assert_eq!(names, ["stem", "pool", "block.conv1", "block.conv2", "mean", "fc"]);
     let shares: f64 = profile.iter().map(|layer| layer["share"].as_f64().unwrap()).sum();
     assert!((shares - 1.0).abs() < 1e-9);
     assert_eq!(profile[2]["output"], json!([4, 4, 16]));
     assert!(profile[1]["gmac_per_s"].is_null() && profile[0]["gmac_per_s"].is_f64());
-    let text = folder
-        .resnext(&["bench", "model.rnx", "--profile", "--runs", "5"])
-        .results();
+    let text = folder.resnext(&["bench", "model.rnx", "--profile", "--runs", "5"]).results();
     assert!(
         text.contains("\nlayer ") && text.contains("\nblock.conv1 ") && text.contains("\nkernel "),
         "{text}"
@@ -250,17 +175,9 @@ fn bench_profiles_every_layer_without_allocating() {
 fn inspect_shows_every_step() {
     let folder = Folder::new();
     let text = folder.resnext(&["inspect", "model.rnx"]).results();
-    for part in [
-        "stem",
-        "max pool",
-        "conv+add",
-        "3/1/4",
-        "1/1",
-        "quad4",
-        "4×4×16",
-        "red, green, blue",
-        "fixture",
-    ] {
+    for part in
+        ["stem", "max pool", "conv+add", "3/1/4", "1/1", "quad4", "4×4×16", "red, green, blue", "fixture"]
+    {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
     let report = folder.resnext(&["inspect", "model.rnx", "--json"]).json();
@@ -275,14 +192,9 @@ fn inspect_shows_every_step() {
 fn tables_fit_the_terminal() {
     let folder = Folder::new();
     for columns in [80, 120] {
-        for args in [
-            &["inspect", "model.rnx"][..],
-            &["bench", "model.rnx", "--runs", "1", "--profile"],
-        ] {
-            let output = command(args)
-                .current_dir(folder.path(""))
-                .env("COLUMNS", columns.to_string())
-                .output();
+        for args in [&["inspect", "model.rnx"][..], &["bench", "model.rnx", "--runs", "1", "--profile"]] {
+            let output =
+                command(args).current_dir(folder.path("")).env("COLUMNS", columns.to_string()).output();
             let text = Ran::new(output.unwrap()).results();
             let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
             assert!(widest <= columns, "{widest} > {columns}:\n{text}");
@@ -295,17 +207,9 @@ fn a_hostile_model_cannot_drive_the_terminal() {
     let folder = Folder::new();
     folder.write("evil.rnx", &colour_model("\"\\u001b[2J gone\""));
     let text = folder.resnext(&["inspect", "evil.rnx"]).results();
-    assert!(
-        !text.contains('\x1b') && text.contains("\\u{1b}[2J gone"),
-        "{text}"
-    );
+    assert!(!text.contains('\x1b') && text.contains("\\u{1b}[2J gone"), "{text}");
     folder.write("plain.rnx", &colour_model("no JSON at all"));
-    assert!(
-        folder
-            .resnext(&["inspect", "plain.rnx"])
-            .results()
-            .contains("no JSON at all")
-    );
+    assert!(folder.resnext(&["inspect", "plain.rnx"]).results().contains("no JSON at all"));
 }
 
 #[test]
@@ -336,11 +240,7 @@ fn models_that_cannot_be_used_say_why() {
         ("/dev/null", "is not a regular file; "),
     ];
     for (model, what) in cases {
-        for verb in [
-            &["inspect", model][..],
-            &["bench", model],
-            &["classify", model, "red.png"],
-        ] {
+        for verb in [&["inspect", model][..], &["bench", model], &["classify", model, "red.png"]] {
             let line = folder.resnext(verb).failure();
             let start = format!("resnext: {model}: {what}");
             assert!(line.starts_with(&start), "{line}");
@@ -364,12 +264,7 @@ fn wrong_usage_is_status_2() {
     ];
     for args in cases {
         let ran = folder.resnext(args);
-        assert_eq!(
-            (ran.status, ran.stdout.as_str()),
-            (2, ""),
-            "{args:?}: {}",
-            ran.stderr
-        );
+        assert_eq!((ran.status, ran.stdout.as_str()), (2, ""), "{args:?}: {}", ran.stderr);
         assert!(!ran.stderr.is_empty());
     }
 }
@@ -381,12 +276,7 @@ fn help_and_version_are_results() {
         let text = folder.resnext(&[verb, "--help"]).results();
         assert!(text.contains("Examples:\n  resnext "), "{text}");
     }
-    assert!(
-        folder
-            .resnext(&["--help"])
-            .results()
-            .contains("Exit status: 0 done, 1 failed")
-    );
+    assert!(folder.resnext(&["--help"]).results().contains("Exit status: 0 done, 1 failed"));
     assert_eq!(
         folder.resnext(&["--version"]).results(),
         concat!("resnext ", env!("CARGO_PKG_VERSION"), "\n")
@@ -397,10 +287,7 @@ fn help_and_version_are_results() {
 fn a_reader_that_leaves_early_is_no_error() {
     let folder = Folder::new();
     // More than a pipe holds, so that the program is still writing when the reader is gone.
-    let long = format!(
-        "{{\"notes\": [{}]}}",
-        vec!["\"filler filler filler\""; 20_000].join(",")
-    );
+    let long = format!("{{\"notes\": [{}]}}", vec!["\"filler filler filler\""; 20_000].join(","));
     folder.write("long.rnx", &colour_model(&long));
     let mut child = command(&["inspect", "long.rnx", "--json"])
         .current_dir(folder.path(""))
@@ -420,10 +307,7 @@ fn a_reader_that_leaves_early_is_no_error() {
 fn a_full_disk_is_a_failure() {
     let folder = Folder::new();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let output = command(&["inspect", "model.rnx"])
-        .current_dir(folder.path(""))
-        .stdout(full)
-        .output();
+    let output = command(&["inspect", "model.rnx"]).current_dir(folder.path("")).stdout(full).output();
     let line = Ran::new(output.unwrap()).failure();
     assert!(line.starts_with("resnext: stdout: cannot be written: "), "{line}");
 }
@@ -436,18 +320,8 @@ fn the_reference_model_runs() {
     };
     let folder = Folder::new();
     let model = model.to_str().unwrap();
-    let report = folder
-        .resnext(&[
-            "bench",
-            model,
-            "--runs",
-            "2",
-            "--warmup",
-            "1",
-            "--profile",
-            "--json",
-        ])
-        .json();
+    let report =
+        folder.resnext(&["bench", model, "--runs", "2", "--warmup", "1", "--profile", "--json"]).json();
     assert_eq!(report["steady_state_allocations"], 0);
     assert!(report["gmac"].as_f64().unwrap() > 0.1);
     let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../calibration/samples/");
@@ -455,15 +329,9 @@ fn the_reference_model_runs() {
     let result = folder.resnext(&["classify", model, &rocket, "--json"]).json();
     let top = result[0]["top"].as_array().unwrap();
     assert_eq!(top.len(), 5);
-    let probabilities: Vec<_> = top
-        .iter()
-        .map(|class| class["probability"].as_f64().unwrap())
-        .collect();
+    let probabilities: Vec<_> = top.iter().map(|class| class["probability"].as_f64().unwrap()).collect();
     assert!(probabilities.is_sorted_by(|a, b| a >= b), "{probabilities:?}");
-    assert!(
-        top.iter()
-            .all(|class| class["class"].as_str().unwrap().starts_with('n'))
-    );
+    assert!(top.iter().all(|class| class["class"].as_str().unwrap().starts_with('n')));
     let inspected = folder.resnext(&["inspect", model, "--json"]).json();
     assert_eq!(inspected["classes"].as_array().unwrap().len(), 10);
     assert_eq!(inspected["input"], json!([160, 160, 3]));

@@ -4,24 +4,14 @@ use crate::import::tests::{FULL, SMALL, noise, reference, relative_error, tiny_n
 use crate::import::{ImportOptions, load_with};
 
 fn folded(path: &Path, side: usize) -> Network {
-    let mut network = load_with(
-        path,
-        ImportOptions {
-            input_size: Some(side),
-        },
-    )
-    .expect("a ResNeXt");
+    let mut network = load_with(path, ImportOptions { input_size: Some(side) }).expect("a ResNeXt");
     fold_batch_norm(&mut network);
     network
 }
 
 /// A convolution in f64 by its definition, for images of any size.
 fn naive_conv(conv: &Conv, from: Shape, to: Shape, input: &[f32]) -> Vec<f64> {
-    let Window {
-        kernel,
-        stride,
-        padding,
-    } = conv.window;
+    let Window { kernel, stride, padding } = conv.window;
     let (per_in, per_out) = (conv.in_channels / conv.groups, conv.out_channels / conv.groups);
     let mut output = Vec::new();
     for o in 0..to.channels {
@@ -29,10 +19,9 @@ fn naive_conv(conv: &Conv, from: Shape, to: Shape, input: &[f32]) -> Vec<f64> {
             let mut sum = conv.bias.get(o).map_or(0.0, |&b| f64::from(b));
             for i in 0..per_in {
                 for (ky, kx) in (0..kernel).flat_map(|ky| (0..kernel).map(move |kx| (ky, kx))) {
-                    let (Some(row), Some(column)) = (
-                        (y * stride + ky).checked_sub(padding),
-                        (x * stride + kx).checked_sub(padding),
-                    ) else {
+                    let (Some(row), Some(column)) =
+                        ((y * stride + ky).checked_sub(padding), (x * stride + kx).checked_sub(padding))
+                    else {
                         continue;
                     };
                     if row < from.height && column < from.width {
@@ -67,13 +56,9 @@ fn every_value_is_what_its_definition_says() {
                 let mut sums = naive_conv(conv, from, to, input);
                 if let Some(residual) = conv.residual {
                     let shortcut = outputs.tap(residual.0).0;
-                    sums.iter_mut()
-                        .zip(shortcut)
-                        .for_each(|(s, &r)| *s += f64::from(r));
+                    sums.iter_mut().zip(shortcut).for_each(|(s, &r)| *s += f64::from(r));
                 }
-                sums.iter()
-                    .map(|&s| if conv.relu { s.max(0.0) as f32 } else { s as f32 })
-                    .collect()
+                sums.iter().map(|&s| if conv.relu { s.max(0.0) as f32 } else { s as f32 }).collect()
             }
             NetworkOp::GlobalAvgPool => input
                 .chunks(from.height * from.width)
@@ -124,9 +109,7 @@ fn misuse_is_an_error() {
     let line = Fp32Model::new(&network, &[]).expect_err("not folded").to_string();
     assert!(line.contains("`conv1` has a batch norm"), "{line}");
     fold_batch_norm(&mut network);
-    let line = Fp32Model::new(&network, &[ValueId(999)])
-        .expect_err("no such value")
-        .to_string();
+    let line = Fp32Model::new(&network, &[ValueId(999)]).expect_err("no such value").to_string();
     assert!(line.contains("999"), "{line}");
     let mut model = Fp32Model::new(&network, &[]).expect("a model");
     let line = model.run(&[0.0]).expect_err("too small").to_string();

@@ -91,20 +91,15 @@ impl KeyScheme for Torchvision {
     fn conv(&self, layer: Layer) -> ConvKeys {
         let (conv, norm) = match layer {
             Layer::Stem => ("conv1".to_owned(), "bn1".to_owned()),
-            Layer::Conv { stage, block, index } => (
-                format!("layer{stage}.{block}.conv{index}"),
-                format!("layer{stage}.{block}.bn{index}"),
-            ),
-            Layer::Downsample { stage } => (
-                format!("layer{stage}.0.downsample.0"),
-                format!("layer{stage}.0.downsample.1"),
-            ),
+            Layer::Conv { stage, block, index } => {
+                (format!("layer{stage}.{block}.conv{index}"), format!("layer{stage}.{block}.bn{index}"))
+            }
+            Layer::Downsample { stage } => {
+                (format!("layer{stage}.0.downsample.0"), format!("layer{stage}.0.downsample.1"))
+            }
         };
         let batch_norm = ["weight", "bias", "running_mean", "running_var"].map(|t| format!("{norm}.{t}"));
-        ConvKeys {
-            weight: format!("{conv}.weight"),
-            batch_norm,
-        }
+        ConvKeys { weight: format!("{conv}.weight"), batch_norm }
     }
 
     fn linear(&self) -> [String; 2] {
@@ -129,11 +124,7 @@ const EPSILON: f32 = 1e-5;
 /// The names follow no known scheme, or a tensor is missing, left over, misshapen or not finite.
 pub fn load(file: &dyn TensorFile, name: String, options: ImportOptions) -> Result<Network, ImportErrorKind> {
     let Some(&scheme) = SCHEMES.iter().find(|scheme| scheme.recognises(file)) else {
-        let seen = file
-            .names()
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| "nothing".into());
+        let seen = file.names().into_iter().next().unwrap_or_else(|| "nothing".into());
         return Err(ImportErrorKind::Missing {
             place: Place::Tensor(SCHEMES[0].conv(Layer::Stem).weight),
             remedy: format!(
@@ -143,12 +134,7 @@ pub fn load(file: &dyn TensorFile, name: String, options: ImportOptions) -> Resu
             ),
         });
     };
-    Walk {
-        file,
-        scheme,
-        read: HashSet::new(),
-    }
-    .network(name, options)
+    Walk { file, scheme, read: HashSet::new() }.network(name, options)
 }
 
 /// A walk over the architecture that reads each layer's tensors.
@@ -162,30 +148,15 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn network(mut self, name: String, options: ImportOptions) -> Result<Network, ImportErrorKind> {
         let side = options.resolve(None)?;
-        let mut builder = Builder::new(
-            name,
-            Shape {
-                channels: 3,
-                height: side,
-                width: side,
-            },
-        );
-        if let Some(key) = self
-            .scheme
-            .deep_stem()
-            .filter(|key| self.file.shape(key).is_some())
-        {
+        let mut builder = Builder::new(name, Shape { channels: 3, height: side, width: side });
+        if let Some(key) = self.scheme.deep_stem().filter(|key| self.file.shape(key).is_some()) {
             return Err(deep_stem(Place::Tensor(key.to_owned())));
         }
         let stem = self.conv(Layer::Stem, 3, STEM)?;
         let mut channels = stem.conv.out_channels;
         // A checkpoint holds no trace of the pooling; every source has this one.
         builder.stem(stem, &Place::Graph, STEM_POOL)?;
-        let first = |stage, block| Layer::Conv {
-            stage,
-            block,
-            index: 1,
-        };
+        let first = |stage, block| Layer::Conv { stage, block, index: 1 };
         let mut stage = 1;
         while self.has(first(stage, 0)) {
             let mut block = 0;
@@ -216,47 +187,15 @@ impl Walk<'_> {
         let opens = block == 0;
         // The first stage keeps the resolution that the stem leaves.
         let stride = if opens && stage > 1 { 2 } else { 1 };
-        let conv1 = self.conv(
-            Layer::Conv {
-                stage,
-                block,
-                index: 1,
-            },
-            channels,
-            projection(1),
-        )?;
+        let conv1 = self.conv(Layer::Conv { stage, block, index: 1 }, channels, projection(1))?;
         let width = conv1.conv.out_channels;
-        let conv2 = self.conv(
-            Layer::Conv {
-                stage,
-                block,
-                index: 2,
-            },
-            width,
-            grouped(stride),
-        )?;
-        let conv3 = self.conv(
-            Layer::Conv {
-                stage,
-                block,
-                index: 3,
-            },
-            width,
-            projection(1),
-        )?;
+        let conv2 = self.conv(Layer::Conv { stage, block, index: 2 }, width, grouped(stride))?;
+        let conv3 = self.conv(Layer::Conv { stage, block, index: 3 }, width, projection(1))?;
         let shortcut = Layer::Downsample { stage };
         let projects = opens && (stage > 1 || self.has(shortcut));
-        let downsample = if projects {
-            Some(self.conv(shortcut, channels, projection(stride))?)
-        } else {
-            None
-        };
-        Ok(Bottleneck {
-            conv1,
-            conv2,
-            conv3,
-            downsample,
-        })
+        let downsample =
+            if projects { Some(self.conv(shortcut, channels, projection(stride))?) } else { None };
+        Ok(Bottleneck { conv1, conv2, conv3, downsample })
     }
 
     /// Reads a convolution of `in_channels` channels. Only the 3×3 of a bottleneck may be grouped.
@@ -264,16 +203,8 @@ impl Walk<'_> {
         let keys = self.scheme.conv(layer);
         let kernel = window.kernel;
         let may_group = matches!(layer, Layer::Conv { index: 2, .. });
-        let per_group = if may_group {
-            "channels a group".into()
-        } else {
-            in_channels.to_string()
-        };
-        let out = if may_group {
-            in_channels.to_string()
-        } else {
-            "channels".into()
-        };
+        let per_group = if may_group { "channels a group".into() } else { in_channels.to_string() };
+        let out = if may_group { in_channels.to_string() } else { "channels".into() };
         let expected = format!("[{out}, {per_group}, {kernel}, {kernel}]");
         let (out_channels, groups) = match *self.shape(&keys.weight, &expected)? {
             [out, per_group, kh, kw]
@@ -281,11 +212,7 @@ impl Walk<'_> {
                     && per_group > 0
                     && [kh, kw] == [kernel; 2]
                     && in_channels.is_multiple_of(per_group)
-                    && if may_group {
-                        out == in_channels
-                    } else {
-                        per_group == in_channels
-                    } =>
+                    && if may_group { out == in_channels } else { per_group == in_channels } =>
             {
                 (out, in_channels / per_group)
             }
@@ -312,10 +239,7 @@ impl Walk<'_> {
             residual: None,
             relu: false,
         };
-        Ok(Part {
-            place: Place::Tensor(keys.weight),
-            conv,
-        })
+        Ok(Part { place: Place::Tensor(keys.weight), conv })
     }
 
     fn linear(&mut self, in_features: usize) -> Result<(Place, Linear), ImportErrorKind> {
@@ -358,10 +282,7 @@ impl Walk<'_> {
     fn expect_nothing_left(&self, network: &Network) -> Result<(), ImportErrorKind> {
         let mut names = self.file.names();
         names.sort_unstable();
-        match names
-            .into_iter()
-            .find(|name| !self.scheme.ignores(name) && !self.read.contains(name))
-        {
+        match names.into_iter().find(|name| !self.scheme.ignores(name) && !self.read.contains(name)) {
             None => Ok(()),
             Some(name) => Err(ImportErrorKind::Unexpected {
                 place: Place::Tensor(name),

@@ -8,23 +8,14 @@ use crate::network::{Conv, Shape, Window};
 pub(super) fn finite(place: &Place, values: Vec<f32>) -> Result<Vec<f32>, ImportErrorKind> {
     match values.iter().position(|v| !v.is_finite()) {
         None => Ok(values),
-        Some(index) => Err(ImportErrorKind::NonFinite {
-            place: place.clone(),
-            index,
-            value: values[index],
-        }),
+        Some(index) => Err(ImportErrorKind::NonFinite { place: place.clone(), index, value: values[index] }),
     }
 }
 
 /// Checks that the tensors of a convolution have the lengths that its channel counts ask for, and that its
 /// batch norm has a real square root.
 pub(super) fn check_tensors(place: &Place, conv: &Conv) -> Result<(), ImportErrorKind> {
-    let Conv {
-        groups,
-        in_channels,
-        out_channels,
-        ..
-    } = *conv;
+    let Conv { groups, in_channels, out_channels, .. } = *conv;
     let wrong = |problem: String, remedy: &str| {
         Err(ImportErrorKind::layer(place.clone(), problem, remedy.to_owned()))
     };
@@ -39,14 +30,9 @@ pub(super) fn check_tensors(place: &Place, conv: &Conv) -> Result<(), ImportErro
             "expected a number of groups that divides both",
         );
     }
-    let expected = [
-        out_channels,
-        in_channels / groups,
-        conv.window.kernel,
-        conv.window.kernel,
-    ]
-    .into_iter()
-    .try_fold(1usize, usize::checked_mul);
+    let expected = [out_channels, in_channels / groups, conv.window.kernel, conv.window.kernel]
+        .into_iter()
+        .try_fold(1usize, usize::checked_mul);
     if expected != Some(conv.weight.len()) || !fits(&conv.bias, out_channels) {
         return wrong(
             format!("{} weights and {} biases", conv.weight.len(), conv.bias.len()),
@@ -56,27 +42,17 @@ pub(super) fn check_tensors(place: &Place, conv: &Conv) -> Result<(), ImportErro
     let Some(norm) = &conv.batch_norm else {
         return Ok(());
     };
-    if [&norm.scale, &norm.shift, &norm.mean, &norm.variance]
-        .iter()
-        .any(|t| t.len() != out_channels)
-    {
+    if [&norm.scale, &norm.shift, &norm.mean, &norm.variance].iter().any(|t| t.len() != out_channels) {
         return wrong(
             "its batch norm has another number of channels".into(),
             "expected one scale, shift, mean and variance per output channel",
         );
     }
     let radicand = |v: f32| f64::from(v) + f64::from(norm.epsilon);
-    match norm
-        .variance
-        .iter()
-        .position(|&v| v < 0.0 || radicand(v).is_nan() || radicand(v) <= 0.0)
-    {
+    match norm.variance.iter().position(|&v| v < 0.0 || radicand(v).is_nan() || radicand(v) <= 0.0) {
         None => Ok(()),
         Some(channel) => wrong(
-            format!(
-                "its batch norm has variance {} in channel {channel}",
-                norm.variance[channel]
-            ),
+            format!("its batch norm has variance {} in channel {channel}", norm.variance[channel]),
             "expected a variance that is not negative, and a positive sum with epsilon",
         ),
     }
@@ -119,41 +95,21 @@ pub(super) fn slide(
     channels: usize,
 ) -> Result<Shape, ImportErrorKind> {
     match (window.positions(input.height), window.positions(input.width)) {
-        (Some(height), Some(width)) => Ok(Shape {
-            channels,
-            height,
-            width,
-        }),
+        (Some(height), Some(width)) => Ok(Shape { channels, height, width }),
         _ => Err(ImportErrorKind::layer(
             place.clone(),
-            format!(
-                "its {0}×{0} window does not fit an input of {1}",
-                window.kernel,
-                size(input)
-            ),
+            format!("its {0}×{0} window does not fit an input of {1}", window.kernel, size(input)),
             "give a larger input size",
         )),
     }
 }
 
 /// `7×7 with stride 2 and padding 3`.
-pub(super) fn describe(
-    Window {
-        kernel,
-        stride,
-        padding,
-    }: Window,
-) -> String {
+pub(super) fn describe(Window { kernel, stride, padding }: Window) -> String {
     format!("{kernel}×{kernel} with stride {stride} and padding {padding}")
 }
 
 /// `64×56×56`.
-pub(super) fn size(
-    Shape {
-        channels,
-        height,
-        width,
-    }: Shape,
-) -> String {
+pub(super) fn size(Shape { channels, height, width }: Shape) -> String {
     format!("{channels}×{height}×{width}")
 }

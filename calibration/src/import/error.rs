@@ -80,19 +80,12 @@ pub enum ImportErrorKind {
 impl ImportErrorKind {
     /// A layer of the wrong form.
     pub(crate) fn layer(place: Place, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::Layer {
-            place,
-            problem: problem.into(),
-            remedy: remedy.into(),
-        }
+        Self::Layer { place, problem: problem.into(), remedy: remedy.into() }
     }
 
     /// A damaged file. `reason` may span lines: it comes from a parser.
     pub(crate) fn corrupt(format: &'static str, reason: impl fmt::Display) -> Self {
-        Self::Corrupt {
-            format,
-            reason: one_line(&reason.to_string()),
-        }
+        Self::Corrupt { format, reason: one_line(&reason.to_string()) }
     }
 }
 
@@ -133,35 +126,18 @@ mod tests {
 
     #[test]
     fn every_error_is_one_line() {
-        let place = || Place::Node {
-            name: "a\nb".into(),
-            op: "Sig\rmoid".into(),
-        };
+        let place = || Place::Node { name: "a\nb".into(), op: "Sig\rmoid".into() };
         let kinds = [
             ImportErrorKind::Read(std::io::Error::other("gone")),
             ImportErrorKind::Format,
             ImportErrorKind::corrupt("ONNX", "first\n  second"),
-            ImportErrorKind::Operator {
-                place: place(),
-                remedy: "expected Relu".into(),
-            },
+            ImportErrorKind::Operator { place: place(), remedy: "expected Relu".into() },
             ImportErrorKind::layer(place(), "5×5", "expected 3×3"),
-            ImportErrorKind::Missing {
-                place: Place::Tensor("x\ty".into()),
-                remedy: "expected [4]".into(),
-            },
-            ImportErrorKind::NonFinite {
-                place: Place::Graph,
-                index: 3,
-                value: f32::NAN,
-            },
+            ImportErrorKind::Missing { place: Place::Tensor("x\ty".into()), remedy: "expected [4]".into() },
+            ImportErrorKind::NonFinite { place: Place::Graph, index: 3, value: f32::NAN },
         ];
         for kind in kinds {
-            let line = ImportError {
-                path: "model.onnx".into(),
-                kind,
-            }
-            .to_string();
+            let line = ImportError { path: "model.onnx".into(), kind }.to_string();
             assert!(!line.contains(['\n', '\r', '\t']), "{line:?}");
             assert!(
                 line.starts_with("model.onnx: ") && line.contains("; ") | line.contains("Corrupt"),

@@ -65,9 +65,7 @@ pub fn load(path: &Path) -> Result<Network, ImportError> {
 /// The file cannot be read, is damaged, or holds something other than a ResNeXt. The error is one line that
 /// names the file and the node or tensor, and says what to do. No content of the file causes a panic.
 pub fn load_with(path: &Path, options: ImportOptions) -> Result<Network, ImportError> {
-    let name = path
-        .file_stem()
-        .map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned());
+    let name = path.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned());
     let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
     let network = match extension.as_deref() {
         Some("onnx") => onnx::load(path, name, options),
@@ -76,10 +74,7 @@ pub fn load_with(path: &Path, options: ImportOptions) -> Result<Network, ImportE
         }
         _ => Err(ImportErrorKind::Format),
     };
-    network.map_err(|kind| ImportError {
-        path: path.to_owned(),
-        kind,
-    })
+    network.map_err(|kind| ImportError { path: path.to_owned(), kind })
 }
 
 /// Reads a `.safetensors` checkpoint that is in memory, such as one that is part of the program.
@@ -90,10 +85,7 @@ pub fn load_with(path: &Path, options: ImportOptions) -> Result<Network, ImportE
 pub fn load_safetensors(bytes: &[u8], name: &str, options: ImportOptions) -> Result<Network, ImportError> {
     safetensors::SafeTensorsFile::new(bytes)
         .and_then(|file| checkpoint::load(&file, name.to_owned(), options))
-        .map_err(|kind| ImportError {
-            path: name.into(),
-            kind,
-        })
+        .map_err(|kind| ImportError { path: name.into(), kind })
 }
 
 #[cfg(test)]

@@ -45,10 +45,7 @@ pub fn import(
     name: String,
     options: ImportOptions,
 ) -> Result<Network, ImportErrorKind> {
-    let opset = proto
-        .opset_import
-        .iter()
-        .find(|o| o.domain.is_empty() || o.domain == "ai.onnx");
+    let opset = proto.opset_import.iter().find(|o| o.domain.is_empty() || o.domain == "ai.onnx");
     match opset.map(|o| o.version) {
         Some(OLDEST_OPSET..) => {}
         Some(version) => {

@@ -37,11 +37,7 @@ impl<B: AsRef<[u8]>> SafeTensorsFile<B> {
         let (header_len, header) = SafeTensors::read_metadata(bytes.as_ref())
             .map_err(|e| ImportErrorKind::corrupt("safetensors", e))?;
         // Eight bytes hold the header's length; `read_metadata` has checked the sum against the file.
-        Ok(Self {
-            bytes,
-            header,
-            data: header_len + 8,
-        })
+        Ok(Self { bytes, header, data: header_len + 8 })
     }
 
     fn bytes_of(&self, info: &TensorInfo) -> Option<&[u8]> {
@@ -62,10 +58,7 @@ impl<B: AsRef<[u8]>> TensorFile for SafeTensorsFile<B> {
     fn read(&self, name: &str) -> Result<Vec<f32>, ImportErrorKind> {
         let place = Place::Tensor(name.to_owned());
         let Some((info, bytes)) = self.header.info(name).and_then(|i| Some((i, self.bytes_of(i)?))) else {
-            return Err(ImportErrorKind::Missing {
-                place,
-                remedy: "check the file".into(),
-            });
+            return Err(ImportErrorKind::Missing { place, remedy: "check the file".into() });
         };
         let values = match info.dtype {
             Dtype::F32 => decode(bytes, f32::from_le_bytes),

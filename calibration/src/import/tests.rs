@@ -21,11 +21,7 @@ pub(crate) fn reference(file: &str) -> Option<PathBuf> {
     if path.is_file() {
         return Some(path);
     }
-    assert!(
-        std::env::var_os("CI").is_none(),
-        "{} is missing; set RESNEXT_REFERENCE",
-        path.display()
-    );
+    assert!(std::env::var_os("CI").is_none(), "{} is missing; set RESNEXT_REFERENCE", path.display());
     eprintln!("skipped: no {}", path.display());
     None
 }
@@ -46,10 +42,7 @@ pub(crate) fn noise(seed: u64, len: usize) -> Vec<f32> {
 pub(crate) fn relative_error(got: &[f32], want: &[f32]) -> f32 {
     assert_eq!(got.len(), want.len());
     let scale = want.iter().fold(f32::MIN_POSITIVE, |m, v| m.max(v.abs()));
-    let error = got
-        .iter()
-        .zip(want)
-        .fold(0.0, |m: f32, (g, w)| m.max((g - w).abs()));
+    let error = got.iter().zip(want).fold(0.0, |m: f32, (g, w)| m.max((g - w).abs()));
     error / scale
 }
 
@@ -102,48 +95,21 @@ pub(crate) fn tiny_checkpoint() -> Tensors {
         seed += 1;
         let fan_in: usize = shape[1..].iter().product();
         let gain = 1.5 / (fan_in as f32).sqrt();
-        let weight = noise(seed, shape.iter().product())
-            .iter()
-            .map(|v| v * gain)
-            .collect();
+        let weight = noise(seed, shape.iter().product()).iter().map(|v| v * gain).collect();
         file.put(&keys.weight, &shape, weight);
         for (i, name) in keys.batch_norm.iter().enumerate() {
             let values = noise(seed * 100 + i as u64, shape[0]);
             // Scale and variance near 1, shift and mean near 0.
-            let values = values
-                .iter()
-                .map(|v| if i % 3 == 0 { 1.0 + 0.3 * v } else { 0.3 * v })
-                .collect();
+            let values = values.iter().map(|v| if i % 3 == 0 { 1.0 + 0.3 * v } else { 0.3 * v }).collect();
             file.put(name, &[shape[0]], values);
         }
     };
     conv(Layer::Stem, [8, 3, 7, 7]);
     let mut from = 8;
     for (stage, block, width, out) in [(1, 0, 8, 16), (1, 1, 8, 16), (2, 0, 16, 32)] {
-        conv(
-            Layer::Conv {
-                stage,
-                block,
-                index: 1,
-            },
-            [width, from, 1, 1],
-        );
-        conv(
-            Layer::Conv {
-                stage,
-                block,
-                index: 2,
-            },
-            [width, width / 2, 3, 3],
-        );
-        conv(
-            Layer::Conv {
-                stage,
-                block,
-                index: 3,
-            },
-            [out, width, 1, 1],
-        );
+        conv(Layer::Conv { stage, block, index: 1 }, [width, from, 1, 1]);
+        conv(Layer::Conv { stage, block, index: 2 }, [width, width / 2, 3, 3]);
+        conv(Layer::Conv { stage, block, index: 3 }, [out, width, 1, 1]);
         if block == 0 {
             conv(Layer::Downsample { stage }, [out, from, 1, 1]);
         }
@@ -156,9 +122,7 @@ pub(crate) fn tiny_checkpoint() -> Tensors {
 
 /// The network in [`tiny_checkpoint`], for images of `side` pixels.
 pub(crate) fn tiny_network(side: usize) -> Network {
-    let options = ImportOptions {
-        input_size: Some(side),
-    };
+    let options = ImportOptions { input_size: Some(side) };
     checkpoint::load(&tiny_checkpoint(), "tiny".into(), options).expect("a ResNeXt")
 }
 
@@ -170,19 +134,8 @@ fn reference_models_have_the_topology_of_their_names() {
             let Some(path) = reference(&format!("{name}.{extension}")) else {
                 return;
             };
-            let network = load_with(
-                &path,
-                ImportOptions {
-                    input_size: Some(160),
-                },
-            )
-            .expect("a ResNeXt");
-            let topology = Topology {
-                blocks: blocks.to_vec(),
-                cardinality,
-                base_width: 4,
-                classes: 10,
-            };
+            let network = load_with(&path, ImportOptions { input_size: Some(160) }).expect("a ResNeXt");
+            let topology = Topology { blocks: blocks.to_vec(), cardinality, base_width: 4, classes: 10 };
             assert_eq!(network.topology, topology, "{}", path.display());
             assert_eq!(network.topology.depth(), depth);
             assert_eq!((network.name.as_str(), network.input.height), (name, 160));
@@ -208,10 +161,7 @@ fn reference_models_have_the_topology_of_their_names() {
 fn an_onnx_file_declares_its_input_size_and_a_checkpoint_does_not() {
     let side = |file: &str| Some(load(&reference(file)?).expect("a ResNeXt").input.width);
     assert!(matches!(side(&format!("{SMALL}.onnx")), None | Some(160)));
-    assert!(matches!(
-        side(&format!("{SMALL}.safetensors")),
-        None | Some(DEFAULT_INPUT_SIZE)
-    ));
+    assert!(matches!(side(&format!("{SMALL}.safetensors")), None | Some(DEFAULT_INPUT_SIZE)));
 }
 
 /// The one-line error for importing a file of these `bytes`.
@@ -220,10 +170,7 @@ fn error_for(name: &str, bytes: &[u8]) -> String {
     let path = directory.path().join(name);
     std::fs::write(&path, bytes).expect("room");
     let line = load(&path).expect_err("damaged").to_string();
-    assert!(
-        line.starts_with(&path.display().to_string()) && !line.contains('\n'),
-        "{line}"
-    );
+    assert!(line.starts_with(&path.display().to_string()) && !line.contains('\n'), "{line}");
     assert!(line.contains("; "), "no remedy: {line}");
     line
 }
@@ -236,9 +183,7 @@ fn files_that_are_not_models_say_so() {
     assert!(error_for("model.onnx", &[0xFF; 100]).contains("not a valid ONNX file"));
     assert!(error_for("model.safetensors", b"").contains("not a valid safetensors file"));
     assert!(error_for("model.safetensors", &[0xFF; 100]).contains("not a valid safetensors file"));
-    let missing = load(Path::new("/nowhere/model.onnx"))
-        .expect_err("missing")
-        .to_string();
+    let missing = load(Path::new("/nowhere/model.onnx")).expect_err("missing").to_string();
     assert!(missing.contains("cannot be read"), "{missing}");
 }
 
@@ -246,10 +191,7 @@ fn files_that_are_not_models_say_so() {
 fn truncated_files_are_errors() {
     let whole = tiny_checkpoint().safetensors();
     for len in [4, 12, 200, whole.len() / 2, whole.len() - 1] {
-        assert!(
-            error_for("m.safetensors", &whole[..len]).contains("not a valid safetensors file"),
-            "{len}"
-        );
+        assert!(error_for("m.safetensors", &whole[..len]).contains("not a valid safetensors file"), "{len}");
     }
     let Some(path) = reference(&format!("{SMALL}.onnx")) else {
         return;
@@ -300,9 +242,7 @@ fn a_safetensors_file_is_what_was_written() {
 #[test]
 fn absurd_input_sizes_are_refused() {
     for side in [0, 1 << 20, usize::MAX] {
-        let options = ImportOptions {
-            input_size: Some(side),
-        };
+        let options = ImportOptions { input_size: Some(side) };
         let error = checkpoint::load(&tiny_checkpoint(), "tiny".into(), options).expect_err("absurd");
         assert!(error.to_string().contains("input size"), "{error}");
     }

@@ -34,35 +34,19 @@ pub(crate) struct Bottleneck {
 const POINTWISE: Window = projection(1);
 
 /// Window of the first convolution.
-pub(crate) const STEM: Window = Window {
-    kernel: 7,
-    stride: 2,
-    padding: 3,
-};
+pub(crate) const STEM: Window = Window { kernel: 7, stride: 2, padding: 3 };
 
 /// Window of the max pooling after it.
-pub(crate) const STEM_POOL: Window = Window {
-    kernel: 3,
-    stride: 2,
-    padding: 1,
-};
+pub(crate) const STEM_POOL: Window = Window { kernel: 3, stride: 2, padding: 1 };
 
 /// Window of the grouped convolution, for a stride.
 pub(crate) const fn grouped(stride: usize) -> Window {
-    Window {
-        kernel: 3,
-        stride,
-        padding: 1,
-    }
+    Window { kernel: 3, stride, padding: 1 }
 }
 
 /// Window of a projection shortcut, for a stride.
 pub(crate) const fn projection(stride: usize) -> Window {
-    Window {
-        kernel: 1,
-        stride,
-        padding: 0,
-    }
+    Window { kernel: 1, stride, padding: 0 }
 }
 
 /// Puts a ResNeXt together from its layers, in forward order: [`stem`](Self::stem), then
@@ -76,21 +60,8 @@ pub(crate) struct Builder {
 impl Builder {
     /// A network that reads images of shape `input`.
     pub(crate) fn new(name: String, input: Shape) -> Self {
-        let topology = Topology {
-            blocks: Vec::new(),
-            cardinality: 0,
-            base_width: 0,
-            classes: 0,
-        };
-        Self {
-            network: Network {
-                name,
-                input,
-                nodes: Vec::new(),
-                topology,
-            },
-            trunk: ValueId::IMAGE,
-        }
+        let topology = Topology { blocks: Vec::new(), cardinality: 0, base_width: 0, classes: 0 };
+        Self { network: Network { name, input, nodes: Vec::new(), topology }, trunk: ValueId::IMAGE }
     }
 
     /// The first convolution and the max pooling with window `pool` found at `pool_place`.
@@ -107,10 +78,7 @@ impl Builder {
             return Err(ImportErrorKind::layer(
                 pool_place.clone(),
                 describe(pool),
-                format!(
-                    "expected the max pooling of the stem to be {}",
-                    describe(STEM_POOL)
-                ),
+                format!("expected the max pooling of the stem to be {}", describe(STEM_POOL)),
             ));
         }
         let input = self.network.shape(self.trunk);
@@ -121,12 +89,7 @@ impl Builder {
 
     /// The next residual block. The first block, and every block with a projection, opens a stage.
     pub(crate) fn block(&mut self, block: Bottleneck) -> Result<(), ImportErrorKind> {
-        let Bottleneck {
-            conv1,
-            conv2,
-            conv3,
-            downsample,
-        } = block;
+        let Bottleneck { conv1, conv2, conv3, downsample } = block;
         let stride = conv2.conv.window.stride;
         if conv1.conv.window == projection(2) {
             return Err(ImportErrorKind::layer(
@@ -175,12 +138,7 @@ impl Builder {
     /// Global pooling and the classifier, which ends the network.
     pub(crate) fn finish(mut self, place: &Place, linear: Linear) -> Result<Network, ImportErrorKind> {
         let input = self.network.shape(self.trunk);
-        let Linear {
-            in_features,
-            out_features: classes,
-            ref weight,
-            ref bias,
-        } = linear;
+        let Linear { in_features, out_features: classes, ref weight, ref bias } = linear;
         let wrong =
             |problem: String, remedy: String| Err(ImportErrorKind::layer(place.clone(), problem, remedy));
         if self.network.topology.blocks.is_empty() {
@@ -197,25 +155,13 @@ impl Builder {
         }
         if classes == 0 || Some(weight.len()) != classes.checked_mul(in_features) || !fits(bias, classes) {
             return wrong(
-                format!(
-                    "{} weights and {} biases for {classes} classes",
-                    weight.len(),
-                    bias.len()
-                ),
+                format!("{} weights and {} biases for {classes} classes", weight.len(), bias.len()),
                 format!("expected a {classes}×{in_features} matrix and a bias per class"),
             );
         }
-        let pooled = Shape {
-            channels: input.channels,
-            height: 1,
-            width: 1,
-        };
+        let pooled = Shape { channels: input.channels, height: 1, width: 1 };
         let value = self.push("global_pool".into(), self.trunk, pooled, Op::GlobalAvgPool);
-        let logits = Shape {
-            channels: classes,
-            height: 1,
-            width: 1,
-        };
+        let logits = Shape { channels: classes, height: 1, width: 1 };
         self.push("fc".into(), value, logits, Op::Linear(linear));
         self.network.topology.classes = classes;
         Ok(self.network)
@@ -270,11 +216,7 @@ impl Builder {
             if shortcut != output {
                 return Err(ImportErrorKind::layer(
                     place,
-                    format!(
-                        "its output ({}) differs from the shortcut ({})",
-                        size(output),
-                        size(shortcut)
-                    ),
+                    format!("its output ({}) differs from the shortcut ({})", size(output), size(shortcut)),
                     "expected a 1×1 projection on the shortcut wherever the shape changes",
                 ));
             }
@@ -285,12 +227,7 @@ impl Builder {
     }
 
     fn push(&mut self, name: String, input: ValueId, output: Shape, op: Op) -> ValueId {
-        self.network.nodes.push(Node {
-            name,
-            input,
-            output,
-            op,
-        });
+        self.network.nodes.push(Node { name, input, output, op });
         self.network.logits()
     }
 }

@@ -24,51 +24,24 @@ fn directory(files: &[&str]) -> TempDir {
         let path = root.path().join(file);
         fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
         let mut out = fs::File::create(path).expect("a file");
-        out.write_all(&png(1, 1, ExtendedColorType::L8, &[7]))
-            .expect("room");
+        out.write_all(&png(1, 1, ExtendedColorType::L8, &[7])).expect("room");
     }
     root
 }
 
 #[test]
 fn lists_in_path_order_whatever_the_case_of_the_extension() {
-    let root = directory(&[
-        "b/2.JPEG",
-        "b/1.png",
-        "a/x.Jpg",
-        "top.jpeg",
-        "a/notes.txt",
-        "a/deep/y.PNG",
-    ]);
+    let root = directory(&["b/2.JPEG", "b/1.png", "a/x.Jpg", "top.jpeg", "a/notes.txt", "a/deep/y.PNG"]);
     let samples = Samples::open(root.path()).expect("images");
-    let relative = |s: &Sample| {
-        s.name()
-            .strip_prefix(&root.path().display().to_string())
-            .map(str::to_owned)
-    };
+    let relative = |s: &Sample| s.name().strip_prefix(&root.path().display().to_string()).map(str::to_owned);
     let names: Vec<_> = samples.iter().filter_map(relative).collect();
-    assert_eq!(
-        names,
-        ["/a/deep/y.PNG", "/a/x.Jpg", "/b/1.png", "/b/2.JPEG", "/top.jpeg"]
-    );
+    assert_eq!(names, ["/a/deep/y.PNG", "/a/x.Jpg", "/b/1.png", "/b/2.JPEG", "/top.jpeg"]);
     let classes: Vec<_> = samples.iter().map(Sample::class).collect();
     assert_eq!(classes, [Some("deep"), Some("a"), Some("b"), Some("b"), None]);
     assert_eq!(samples.classes(), ["a", "b", "deep"]);
     // The extension does not decide the format.
-    let image = samples
-        .iter()
-        .nth(3)
-        .expect("b/2.JPEG")
-        .decode()
-        .expect("a PNG in truth");
-    assert_eq!(
-        image,
-        Rgb8Image {
-            width: 1,
-            height: 1,
-            data: vec![7; 3]
-        }
-    );
+    let image = samples.iter().nth(3).expect("b/2.JPEG").decode().expect("a PNG in truth");
+    assert_eq!(image, Rgb8Image { width: 1, height: 1, data: vec![7; 3] });
 }
 
 #[cfg(unix)]
@@ -90,10 +63,7 @@ fn unusable_directories_say_what_to_do() {
     ];
     for (path, expected) in cases {
         let line = Samples::open(&path).expect_err("unusable").to_string();
-        assert!(
-            line.contains(expected) && line.contains("; give") && !line.contains('\n'),
-            "{line}"
-        );
+        assert!(line.contains(expected) && line.contains("; give") && !line.contains('\n'), "{line}");
         assert!(line.starts_with(&path.display().to_string()), "{line}");
     }
 }
@@ -137,18 +107,11 @@ fn converts_to_rgb_as_pillow_does() {
 #[test]
 fn damaged_images_are_named() {
     let sound = png(64, 64, ExtendedColorType::Rgb8, &[100; 64 * 64 * 3]);
-    for damaged in [
-        Vec::new(),
-        b"not an image".to_vec(),
-        sound[..sound.len() / 2].to_vec(),
-    ] {
+    for damaged in [Vec::new(), b"not an image".to_vec(), sound[..sound.len() / 2].to_vec()] {
         let line = decode(damaged).expect_err("damaged").to_string();
         assert!(line.starts_with("memory: ") && !line.contains('\n'), "{line}");
     }
-    let missing = Sample::file("/nowhere/x.png")
-        .decode()
-        .expect_err("missing")
-        .to_string();
+    let missing = Sample::file("/nowhere/x.png").decode().expect_err("missing").to_string();
     assert!(missing.starts_with("/nowhere/x.png: "), "{missing}");
 }
 
@@ -161,18 +124,13 @@ fn decompression_bombs_are_refused() {
     let crc = crc32(&bomb[12..29]);
     bomb[29..33].copy_from_slice(&crc.to_be_bytes());
     let line = decode(bomb).expect_err("too large").to_string();
-    assert!(
-        line.to_lowercase().contains("limit") || line.to_lowercase().contains("large"),
-        "{line}"
-    );
+    assert!(line.to_lowercase().contains("limit") || line.to_lowercase().contains("large"), "{line}");
 }
 
 /// The checksum of PNG chunks, bit by bit.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc: u32, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |c, _| {
-            (c >> 1) ^ (0xEDB8_8320 & 0u32.wrapping_sub(c & 1))
-        })
+        (0..8).fold(crc ^ u32::from(byte), |c, _| (c >> 1) ^ (0xEDB8_8320 & 0u32.wrapping_sub(c & 1)))
     })
 }
 
@@ -181,9 +139,7 @@ fn a_cut_jpeg_is_refused() {
     let whole = include_bytes!("../../samples/cat.jpg");
     assert!(Sample::embedded("whole", None, whole).decode().is_ok());
     for len in [whole.len() - 1, whole.len() / 2, 2000] {
-        let error = Sample::embedded("cut", None, &whole[..len])
-            .decode()
-            .expect_err("cut");
+        let error = Sample::embedded("cut", None, &whole[..len]).decode().expect_err("cut");
         assert!(error.to_string().contains("ends early"), "{len}: {error}");
     }
 }

@@ -22,15 +22,8 @@ pub(crate) fn photos(folder: &str) -> Option<Samples> {
     let data = std::env::var_os("RESNEXT_DATA").map_or_else(|| root().join("../shared/data"), PathBuf::from);
     let folder = data.join(folder);
     if !folder.is_dir() {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "{} is missing and CI must have it",
-            folder.display()
-        );
-        eprintln!(
-            "skipped: {} is not here; set RESNEXT_DATA to a folder that has it",
-            folder.display()
-        );
+        assert!(std::env::var_os("CI").is_none(), "{} is missing and CI must have it", folder.display());
+        eprintln!("skipped: {} is not here; set RESNEXT_DATA to a folder that has it", folder.display());
         return None;
     }
     Some(Samples::open(&folder).expect("photos"))
@@ -38,9 +31,7 @@ pub(crate) fn photos(folder: &str) -> Option<Samples> {
 
 /// The bundled fp32 network, folded.
 pub(crate) fn reference_network() -> Network {
-    let options = ImportOptions {
-        input_size: Some(reference::VARIANT.preprocess.size.into()),
-    };
+    let options = ImportOptions { input_size: Some(reference::VARIANT.preprocess.size.into()) };
     let mut network =
         load_safetensors(reference::WEIGHTS, reference::VARIANT.name, options).expect("bundled weights");
     fold_batch_norm(&mut network);

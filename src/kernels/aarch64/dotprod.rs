@@ -1,10 +1,7 @@
 //! SDOT: four 4-channel dot products an instruction.
 //!
 //! The intrinsics are not stable yet, so the instruction is one line of assembly.
-#![expect(
-    clippy::needless_range_loop,
-    reason = "an index names registers of several arrays at once"
-)]
+#![expect(clippy::needless_range_loop, reason = "an index names registers of several arrays at once")]
 
 use super::finish;
 use crate::format::{Block, LANES};

@@ -4,10 +4,7 @@
 //! twice it gives eight 16-bit products. Two of them fit 16 bits (2 · 127 · 128 < 2¹⁵), so two k-groups are
 //! multiplied before SADALP folds pairs into 32 bits. Each accumulator vector thus holds two partial sums
 //! of two channels, added up at the end.
-#![expect(
-    clippy::needless_range_loop,
-    reason = "an index names registers of several arrays at once"
-)]
+#![expect(clippy::needless_range_loop, reason = "an index names registers of several arrays at once")]
 
 use super::finish;
 use crate::format::{Block, LANES};

@@ -48,10 +48,7 @@ pub(in crate::kernels) unsafe fn requantize(
     // SAFETY: the contract above; 16 accumulators and 16 initial values.
     unsafe {
         let (acc, bias) = (Ymm.start(acc.as_ptr()), Ymm.start(block.bias.as_ptr().cast()));
-        let acc = [
-            _mm256_add_epi32(acc[0], bias[0]),
-            _mm256_add_epi32(acc[1], bias[1]),
-        ];
+        let acc = [_mm256_add_epi32(acc[0], bias[0]), _mm256_add_epi32(acc[1], bias[1])];
         Ymm.finish(&[acc], block, Some(&[residual]), rq, &[out]);
     }
 }
@@ -98,12 +95,7 @@ impl Lanes for Ymm {
     #[inline(always)]
     unsafe fn start(self, bias: *const i32) -> Self::Acc {
         // SAFETY: 16 values, by the contract.
-        unsafe {
-            [
-                _mm256_loadu_si256(bias.cast()),
-                _mm256_loadu_si256(bias.add(8).cast()),
-            ]
-        }
+        unsafe { [_mm256_loadu_si256(bias.cast()), _mm256_loadu_si256(bias.add(8).cast())] }
     }
 
     #[inline(always)]
@@ -134,10 +126,8 @@ impl Lanes for Ymm {
         for k in 0..2 {
             // SAFETY: 16 input bytes and two units of weights, by the contract.
             unsafe {
-                let weights = [
-                    _mm256_loadu_si256(w.add(64 * k).cast()),
-                    _mm256_loadu_si256(w.add(64 * k + 32).cast()),
-                ];
+                let weights =
+                    [_mm256_loadu_si256(w.add(64 * k).cast()), _mm256_loadu_si256(w.add(64 * k + 32).cast())];
                 for r in 0..MR {
                     for (half, acc) in acc[r].iter_mut().enumerate() {
                         let input = a[r].add(8 * half + 4 * k).cast::<i32>().read_unaligned();
@@ -179,10 +169,7 @@ impl Lanes for Ymm {
             let order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
             if let Some(residual) = residual {
                 let factor: *const i32 = (&raw const (*block).residual).cast();
-                let factor = [
-                    _mm256_loadu_si256(factor.cast()),
-                    _mm256_loadu_si256(factor.add(8).cast()),
-                ];
+                let factor = [_mm256_loadu_si256(factor.cast()), _mm256_loadu_si256(factor.add(8).cast())];
                 each_row!(MR, r => {
                     let mut bytes = _mm_loadu_si128(residual[r].cast());
                     if rq.transpose {
@@ -195,10 +182,8 @@ impl Lanes for Ymm {
                 });
             }
             let multiplier: *const i32 = (&raw const (*block).multiplier).cast();
-            let multiplier = [
-                _mm256_loadu_si256(multiplier.cast()),
-                _mm256_loadu_si256(multiplier.add(8).cast()),
-            ];
+            let multiplier =
+                [_mm256_loadu_si256(multiplier.cast()), _mm256_loadu_si256(multiplier.add(8).cast())];
             let half = _mm256_set1_epi32(1 << (rq.shift - 1));
             let shift = _mm_cvtsi32_si128(rq.shift as i32);
             let zero_point = _mm256_set1_epi16(i16::from(rq.zero_point));

@@ -34,37 +34,20 @@ pub(crate) fn colour_model(metadata: &str) -> Vec<u8> {
     let added = parts.tensor(SIDE / 4, 16, 0);
     let mean = parts.tensor(1, 16, 0);
 
-    let shape = ConvShape {
-        in_channels: 3,
-        out_channels: 16,
-        kernel: 3,
-        groups: 1,
-    };
+    let shape = ConvShape { in_channels: 3, out_channels: 16, kernel: 3, groups: 1 };
     parts.conv("stem", shape, 2, [input, NO_TENSOR, stem]);
 
     let pool = parts.step("pool", StepKind::MaxPool, [stem, NO_TENSOR, pooled]);
     (pool.kernel, pool.stride, pool.padding) = (3, 2, 1);
 
-    let shape = ConvShape {
-        in_channels: 16,
-        out_channels: 16,
-        kernel: 3,
-        groups: 4,
-    };
+    let shape = ConvShape { in_channels: 16, out_channels: 16, kernel: 3, groups: 4 };
     parts.conv("block.conv1", shape, 1, [pooled, NO_TENSOR, grouped]);
-    let shape = ConvShape {
-        in_channels: 16,
-        out_channels: 16,
-        kernel: 1,
-        groups: 1,
-    };
+    let shape = ConvShape { in_channels: 16, out_channels: 16, kernel: 1, groups: 1 };
     parts.conv("block.conv2", shape, 1, [grouped, pooled, added]);
 
     let pixels = f64::from(SIDE / 4).powi(2);
     let shift = shift_for([1.0 / pixels]).unwrap();
-    let params = PoolParams {
-        multiplier: multiplier_for(1.0 / pixels, shift).into(),
-    };
+    let params = PoolParams { multiplier: multiplier_for(1.0 / pixels, shift).into() };
     let offset = parts.params(params.as_bytes());
     let step = parts.step("mean", StepKind::GlobalAvgPool, [added, NO_TENSOR, mean]);
     (step.shift, step.params_offset) = (shift as u8, offset.into());
@@ -144,9 +127,7 @@ impl Parts {
         let shift = shift_for([ratio]).unwrap();
         let mut block = Block::new_zeroed();
         for lane in 0..LANES {
-            let passes = shape
-                .channel(0, lane)
-                .is_some_and(|channel| channel < shape.in_channels);
+            let passes = shape.channel(0, lane).is_some_and(|channel| channel < shape.in_channels);
             let sum = if passes { weight } else { 0 };
             block.bias[lane] = (-i32::from(ZERO) * (sum + residual)).into();
             block.multiplier[lane] = multiplier_for(ratio, shift).into();
@@ -167,12 +148,7 @@ impl Parts {
     }
 
     fn linear(&mut self, name: &str, input: u16) {
-        let shape = ConvShape {
-            in_channels: 16,
-            out_channels: COLOURS.len(),
-            kernel: 1,
-            groups: 1,
-        };
+        let shape = ConvShape { in_channels: 16, out_channels: COLOURS.len(), kernel: 1, groups: 1 };
         let weights = self.identity(&shape);
         let weight = i32::from(WEIGHT);
         let mut block = LinearBlock::new_zeroed();
@@ -195,11 +171,7 @@ impl Parts {
             .enumerate()
             .map(|(index, label)| {
                 // The last one has no identifier, as models outside ImageNet may have none.
-                let id = if index < 2 {
-                    format!("c{index}")
-                } else {
-                    String::new()
-                };
+                let id = if index < 2 { format!("c{index}") } else { String::new() };
                 let ((id_offset, id_len), (label_offset, label_len)) = (self.text(&id), self.text(label));
                 ClassRecord {
                     id_offset: id_offset.into(),
@@ -237,10 +209,7 @@ impl Parts {
         for (id, bytes) in sections {
             artifact.resize(artifact.len().next_multiple_of(SECTION_ALIGN), 0);
             let (offset, len) = (artifact.len() as u64, bytes.len() as u64);
-            header.sections[id as usize] = Section {
-                offset: offset.into(),
-                len: len.into(),
-            };
+            header.sections[id as usize] = Section { offset: offset.into(), len: len.into() };
             artifact.extend(bytes);
         }
         header.file_len = (artifact.len() as u64).into();
@@ -258,10 +227,7 @@ impl Folder {
     /// `model.rnx`, and `red.png`, `green.png`, `blue.png`.
     pub(crate) fn new() -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
-        folder.write(
-            "model.rnx",
-            &colour_model(r#"{"source": "fixture", "samples": 3}"#),
-        );
+        folder.write("model.rnx", &colour_model(r#"{"source": "fixture", "samples": 3}"#));
         for (channel, name) in COLOURS.iter().enumerate() {
             let mut pixel = [20; 3];
             pixel[channel] = 220;
@@ -332,11 +298,7 @@ impl Ran {
     pub(crate) fn failure(self) -> String {
         assert_eq!((self.status, self.stdout.as_str()), (1, ""), "{}", self.stderr);
         let line = self.stderr.strip_suffix('\n').unwrap_or_default();
-        assert!(
-            line.starts_with("resnext: ") && !line.contains('\n'),
-            "not one line: {:?}",
-            self.stderr
-        );
+        assert!(line.starts_with("resnext: ") && !line.contains('\n'), "not one line: {:?}", self.stderr);
         assert!(line.contains("; "), "no remedy: {line}");
         line.to_owned()
     }

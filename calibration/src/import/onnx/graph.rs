@@ -50,11 +50,8 @@ pub(super) struct Graph<'a> {
 
 impl<'a> Graph<'a> {
     pub(super) fn new(proto: &'a GraphProto, directory: &'a Path) -> Result<Self, ImportErrorKind> {
-        let mut constants: HashMap<_, _> = proto
-            .initializer
-            .iter()
-            .map(|t| (t.name.as_str(), Cow::Borrowed(t)))
-            .collect();
+        let mut constants: HashMap<_, _> =
+            proto.initializer.iter().map(|t| (t.name.as_str(), Cow::Borrowed(t))).collect();
         let mut aliases = HashMap::new();
         let mut producers = HashMap::new();
         for node in &proto.node {
@@ -64,11 +61,7 @@ impl<'a> Graph<'a> {
                     return Err(ImportErrorKind::corrupt("ONNX", reason));
                 }
             }
-            match (
-                node.op_type.as_str(),
-                node.input.as_slice(),
-                node.output.as_slice(),
-            ) {
+            match (node.op_type.as_str(), node.input.as_slice(), node.output.as_slice()) {
                 ("Identity", [input], [output]) => drop(aliases.insert(output.as_str(), input.as_str())),
                 ("Constant", [], [output]) => {
                     if let Some(tensor) = constant(node) {
@@ -79,10 +72,7 @@ impl<'a> Graph<'a> {
             }
         }
         // Before IR version 4, initializers are listed as inputs as well.
-        let mut inputs = proto
-            .input
-            .iter()
-            .filter(|i| !constants.contains_key(i.name.as_str()));
+        let mut inputs = proto.input.iter().filter(|i| !constants.contains_key(i.name.as_str()));
         let (Some(image), None) = (inputs.next(), inputs.next()) else {
             return Err(ImportErrorKind::layer(
                 Place::Graph,
@@ -130,11 +120,7 @@ impl<'a> Graph<'a> {
             live.insert(std::ptr::from_ref::<NodeProto>(node));
             pending.extend(data_inputs(node).map(|input| self.resolve(input)));
         }
-        for node in proto
-            .node
-            .iter()
-            .filter(|node| live.contains(&std::ptr::from_ref(*node)))
-        {
+        for node in proto.node.iter().filter(|node| live.contains(&std::ptr::from_ref(*node))) {
             for input in data_inputs(node) {
                 let value = self.resolve(input);
                 self.readers.entry(value).or_default().push(node);
@@ -162,10 +148,7 @@ impl<'a> Graph<'a> {
             "Cast" => "export the model in float32 throughout",
             _ => "expected only Conv, BatchNormalization, Relu, Add, pooling, and one Gemm or MatMul",
         };
-        Err(ImportErrorKind::Operator {
-            place: place(node),
-            remedy: remedy.into(),
-        })
+        Err(ImportErrorKind::Operator { place: place(node), remedy: remedy.into() })
     }
 
     /// The value `name` stands for, seen through `Identity` nodes.
@@ -198,11 +181,7 @@ impl<'a> Graph<'a> {
     /// Name of the image, and its declared batch, height and width; `None` where a size is left open.
     pub(super) fn image(&self) -> Result<(&'a str, [Option<usize>; 3]), ImportErrorKind> {
         let wrong = |problem: String| {
-            Err(ImportErrorKind::layer(
-                Place::Graph,
-                problem,
-                "expected a float32 image of N×3×H×W",
-            ))
+            Err(ImportErrorKind::layer(Place::Graph, problem, "expected a float32 image of N×3×H×W"))
         };
         let Some(Type::TensorType(tensor)) = self.image.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
             return wrong("its input is not a tensor".into());
@@ -246,9 +225,7 @@ impl<'a> Graph<'a> {
         };
         let tensor = tract_onnx::tensor::load_tensor(&MmapDataResolver, proto, self.directory.to_str())
             .map_err(|e| damaged(&format_args!("{e:#}")))?;
-        let elements = tensor
-            .try_as_plain_ram()
-            .and_then(|view| Ok(view.as_slice::<f32>()?.to_vec()));
+        let elements = tensor.try_as_plain_ram().and_then(|view| Ok(view.as_slice::<f32>()?.to_vec()));
         let elements = elements.map_err(|e| damaged(&format_args!("{e:#}")))?;
         Ok((tensor.shape().to_vec(), finite(&tensor_place, elements)?))
     }
@@ -285,16 +262,8 @@ impl<'a> Graph<'a> {
 /// The inputs of `node` that carry data. The target shape of a `Reshape` does not: exporters compute it from
 /// the batch size, and what follows admits only one shape.
 fn data_inputs(node: &NodeProto) -> impl Iterator<Item = &str> {
-    let count = if node.op_type == "Reshape" {
-        1
-    } else {
-        node.input.len()
-    };
-    node.input
-        .iter()
-        .take(count)
-        .map(String::as_str)
-        .filter(|name| !name.is_empty())
+    let count = if node.op_type == "Reshape" { 1 } else { node.input.len() };
+    node.input.iter().take(count).map(String::as_str).filter(|name| !name.is_empty())
 }
 
 /// The value of a `Constant` node, in those of its forms that hold numbers.
@@ -311,17 +280,11 @@ fn constant(node: &NodeProto) -> Option<Cow<'_, TensorProto>> {
         "value" => attribute.t.as_ref().map(Cow::Borrowed),
         "value_ints" => {
             let int64_data = attribute.ints.clone();
-            Some(Cow::Owned(TensorProto {
-                int64_data,
-                ..vector(DataType::Int64, attribute.ints.len())
-            }))
+            Some(Cow::Owned(TensorProto { int64_data, ..vector(DataType::Int64, attribute.ints.len()) }))
         }
         "value_floats" => {
             let float_data = attribute.floats.clone();
-            Some(Cow::Owned(TensorProto {
-                float_data,
-                ..vector(DataType::Float, attribute.floats.len())
-            }))
+            Some(Cow::Owned(TensorProto { float_data, ..vector(DataType::Float, attribute.floats.len()) }))
         }
         _ => None,
     }
@@ -329,15 +292,8 @@ fn constant(node: &NodeProto) -> Option<Cow<'_, TensorProto>> {
 
 /// Names `node` in messages.
 pub(super) fn place(node: &NodeProto) -> Place {
-    let name = if node.name.is_empty() {
-        node.output.first()
-    } else {
-        Some(&node.name)
-    };
-    Place::Node {
-        name: name.cloned().unwrap_or_default(),
-        op: node.op_type.clone(),
-    }
+    let name = if node.name.is_empty() { node.output.first() } else { Some(&node.name) };
+    Place::Node { name: name.cloned().unwrap_or_default(), op: node.op_type.clone() }
 }
 
 /// Typed access to the attributes of one node, all of which must be `known`.

@@ -8,14 +8,7 @@ use crate::network::{BatchNorm, Conv, Linear, Window};
 
 /// A `Conv` with its weight and bias.
 pub(super) fn conv<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Conv, ImportErrorKind> {
-    let known = [
-        "auto_pad",
-        "dilations",
-        "group",
-        "kernel_shape",
-        "pads",
-        "strides",
-    ];
+    let known = ["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"];
     let attributes = Attributes::new(node, &known)?;
     let [_, weight, bias @ ..] = node.input.as_slice() else {
         return Err(arity(node, "a weight"));
@@ -74,15 +67,7 @@ pub(super) fn batch_norm<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<B
 
 /// The window of a `MaxPool`.
 pub(super) fn max_pool(node: &NodeProto) -> Result<Window, ImportErrorKind> {
-    let known = [
-        "auto_pad",
-        "ceil_mode",
-        "dilations",
-        "kernel_shape",
-        "pads",
-        "storage_order",
-        "strides",
-    ];
+    let known = ["auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides"];
     let attributes = Attributes::new(node, &known)?;
     attributes.expect_int("ceil_mode", 0)?;
     attributes.expect_int("storage_order", 0)?;
@@ -156,11 +141,7 @@ pub(super) fn flatten<'a>(
 /// The classifier: a `Gemm`, or a `MatMul` with a constant.
 pub(super) fn linear<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Linear, ImportErrorKind> {
     let is_gemm = node.op_type == "Gemm";
-    let known: &[&str] = if is_gemm {
-        &["alpha", "beta", "transA", "transB"]
-    } else {
-        &[]
-    };
+    let known: &[&str] = if is_gemm { &["alpha", "beta", "transA", "transB"] } else { &[] };
     let attributes = Attributes::new(node, known)?;
     attributes.expect_int("transA", 0)?;
     let (weight, bias) = match node.input.as_slice() {
@@ -196,12 +177,7 @@ pub(super) fn linear<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Linea
             return Err(attributes.wrong(name, factor, "a finite factor of the classifier"));
         }
     }
-    Ok(Linear {
-        in_features,
-        out_features,
-        weight,
-        bias,
-    })
+    Ok(Linear { in_features, out_features, weight, bias })
 }
 
 /// The constant that `add` adds to `product`, one element for each of `classes`.
@@ -251,10 +227,7 @@ fn expect_spatial<'a>(
         Some([2 | -2, 3 | -1] | [3 | -1, 2 | -2]) => Ok(()),
         _ => Err(ImportErrorKind::layer(
             place(node),
-            axes.map_or_else(
-                || "its axes are not constant".into(),
-                |axes| format!("its axes are {axes:?}"),
-            ),
+            axes.map_or_else(|| "its axes are not constant".into(), |axes| format!("its axes are {axes:?}")),
             "expected 2 and 3, height and width",
         )),
     }
@@ -279,9 +252,8 @@ fn window(attributes: &Attributes, weight: Option<[usize; 2]>) -> Result<Window,
         (Some(&[h, w]), Some(weight)) if weight == [as_usize(h), as_usize(w)] => weight,
         (None, Some(weight)) => weight,
         (declared, weight) => {
-            let expected = weight.map_or("two sizes".into(), |[h, w]| {
-                format!("[{h}, {w}], as its weight has")
-            });
+            let expected =
+                weight.map_or("two sizes".into(), |[h, w]| format!("[{h}, {w}], as its weight has"));
             return Err(attributes.wrong("kernel_shape", declared, expected));
         }
     };
@@ -295,11 +267,7 @@ fn window(attributes: &Attributes, weight: Option<[usize; 2]>) -> Result<Window,
             if !(1..=SANE).contains(&stride) {
                 return Err(attributes.wrong("strides", strides, "a positive stride"));
             }
-            Ok(Window {
-                kernel,
-                stride: as_usize(stride),
-                padding: as_usize(padding),
-            })
+            Ok(Window { kernel, stride: as_usize(stride), padding: as_usize(padding) })
         }
         (_, strides, _) if strides.len() != 2 || strides[0] != strides[1] => {
             Err(attributes.wrong("strides", strides, "the same stride in both directions"))

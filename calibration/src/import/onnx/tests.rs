@@ -21,21 +21,14 @@ fn error(change: impl FnOnce(&mut Exporter)) -> String {
     let mut exporter = sound();
     change(&mut exporter);
     // Not `expect_err`, which would print every weight.
-    let Err(error) = read(&exporter.model()) else {
-        panic!("a spoiled model was accepted")
-    };
+    let Err(error) = read(&exporter.model()) else { panic!("a spoiled model was accepted") };
     let line = error.to_string();
     assert!(line.contains("; ") && !line.contains('\n'), "{line}");
     line
 }
 
 fn node<'a>(exporter: &'a mut Exporter, name: &str) -> &'a mut NodeProto {
-    exporter
-        .graph
-        .node
-        .iter_mut()
-        .find(|n| n.name == name)
-        .expect("a node of the tiny network")
+    exporter.graph.node.iter_mut().find(|n| n.name == name).expect("a node of the tiny network")
 }
 
 /// Sets an attribute of a node.
@@ -48,13 +41,7 @@ fn set(exporter: &mut Exporter, name: &str, attribute: tract_onnx::pb::Attribute
 #[test]
 fn every_way_of_writing_the_head_reads_back_the_same() {
     let original = tiny_network(64);
-    for head in [
-        Head::Flatten,
-        Head::MeanMatMul,
-        Head::MeanReshape,
-        Head::Squeeze,
-        Head::Computed,
-    ] {
+    for head in [Head::Flatten, Head::MeanMatMul, Head::MeanReshape, Head::Squeeze, Head::Computed] {
         let network = read(&Exporter::export(&original, &DIMS, head).model()).expect("a ResNeXt");
         assert_eq!(format!("{network:?}"), format!("{original:?}"), "{head:?}");
     }
@@ -94,18 +81,9 @@ fn open_sizes_come_from_the_options_or_default() {
         let model = Exporter::export(&tiny_network(64), &dims, Head::Flatten).model();
         let network =
             import(&model, Path::new(""), "tiny".into(), ImportOptions { input_size }).expect("a ResNeXt");
-        assert_eq!(
-            (network.input.height, network.input.width),
-            (expected, expected),
-            "{dims:?}"
-        );
+        assert_eq!((network.input.height, network.input.width), (expected, expected), "{dims:?}");
     }
-    for dims in [
-        &[1, 4, 64, 64][..],
-        &[3, 64, 64],
-        &[1, 3, 64, 1 << 40],
-        &[1, 3, 64, i64::MAX],
-    ] {
+    for dims in [&[1, 4, 64, 64][..], &[3, 64, 64], &[1, 3, 64, 1 << 40], &[1, 3, 64, i64::MAX]] {
         let model = Exporter::export(&tiny_network(64), dims, Head::Flatten).model();
         assert!(read(&model).is_err(), "{dims:?}");
     }
@@ -125,21 +103,11 @@ fn foreign_operators_are_named() {
     lone.node("Sigmoid", "act", &["image"], vec![]);
     lone.graph.output[0].name = "act.out".into();
     let line = read(&lone.model()).expect_err("no ResNeXt").to_string();
-    assert!(
-        line.starts_with("node `act` (Sigmoid) is not part of a ResNeXt; "),
-        "{line}"
-    );
+    assert!(line.starts_with("node `act` (Sigmoid) is not part of a ResNeXt; "), "{line}");
 
-    for (op, hint) in [
-        ("AveragePool", "vd"),
-        ("DequantizeLinear", "fp32"),
-        ("Gelu", "expected only Conv"),
-    ] {
+    for (op, hint) in [("AveragePool", "vd"), ("DequantizeLinear", "fp32"), ("Gelu", "expected only Conv")] {
         let line = error(|e| node(e, "layer1.1.conv2.relu").op_type = op.into());
-        assert!(
-            line.contains(&format!("`layer1.1.conv2.relu` ({op})")) && line.contains(hint),
-            "{line}"
-        );
+        assert!(line.contains(&format!("`layer1.1.conv2.relu` ({op})")) && line.contains(hint), "{line}");
     }
     let line = error(|e| node(e, "conv1").domain = "com.example".into());
     assert!(line.contains("`conv1` (Conv) is not part"), "{line}");
@@ -169,10 +137,7 @@ fn odd_attributes_are_named() {
     ];
     for (name, attribute, expected) in cases {
         let line = error(|e| set(e, name, attribute.clone()));
-        assert!(
-            line.contains(&format!("node `{name}`")) && line.contains(expected),
-            "{line}"
-        );
+        assert!(line.contains(&format!("node `{name}`")) && line.contains(expected), "{line}");
     }
     let mut same = ints("auto_pad", &[]);
     same.r#type = tract_onnx::pb::attribute_proto::AttributeType::String as i32;
@@ -190,43 +155,25 @@ fn other_topologies_are_told_apart() {
     });
     assert!(line.contains("basic blocks"), "{line}");
     let line = error(|e| node(e, "layer1.1.conv1.relu").op_type = "Identity".into());
-    assert!(
-        line.contains("layer1.1.conv2") && line.contains("expected Relu"),
-        "{line}"
-    );
+    assert!(line.contains("layer1.1.conv2") && line.contains("expected Relu"), "{line}");
     let line = error(|e| node(e, "layer1.1.conv3.add").input[1] = "conv1.relu.out".into());
     assert!(line.contains("node"), "{line}");
     let line = error(|e| set(e, "layer1.0.conv1", ints("strides", &[2, 2])));
-    assert!(
-        line.contains("`layer1.0.conv1`") && line.contains("the stride is on the 1×1"),
-        "{line}"
-    );
+    assert!(line.contains("`layer1.0.conv1`") && line.contains("the stride is on the 1×1"), "{line}");
     let line = error(|e| set(e, "conv1", ints("strides", &[1, 1])));
-    assert!(
-        line.contains("`conv1`") && line.contains("7×7 with stride 2 and padding 3"),
-        "{line}"
-    );
+    assert!(line.contains("`conv1`") && line.contains("7×7 with stride 2 and padding 3"), "{line}");
     // Stride 2 on the main branch only: the shortcut no longer has the same shape.
     let line = error(|e| set(e, "layer1.1.conv2", ints("strides", &[2, 2])));
-    assert!(
-        line.contains("`layer1.1.conv3`") && line.contains("shortcut"),
-        "{line}"
-    );
+    assert!(line.contains("`layer1.1.conv3`") && line.contains("shortcut"), "{line}");
     let line = error(|e| node(e, "layer1.1.conv2").input[1] = "layer1.1.conv1.relu.out".into());
     assert!(line.contains("layer1.1.conv"), "{line}");
     let line = error(|e| e.graph.output[0].name = "pool.out".into());
-    assert!(
-        line.contains("`pool` (GlobalAveragePool): the model ends here; expected Flatten"),
-        "{line}"
-    );
+    assert!(line.contains("`pool` (GlobalAveragePool): the model ends here; expected Flatten"), "{line}");
     let line = error(|e| {
         let relu = e.node("Relu", "after", &["fc.out"], vec![]);
         e.graph.output[0].name = relu;
     });
-    assert!(
-        line.contains("`after` (Relu): it follows the classifier"),
-        "{line}"
-    );
+    assert!(line.contains("`after` (Relu): it follows the classifier"), "{line}");
 }
 
 #[test]
@@ -243,12 +190,7 @@ fn broken_graphs_are_errors() {
         node(e, "conv1").input[0] = "a.out".into();
     });
     assert!(line.contains("Identity nodes form a loop"), "{line}");
-    for (name, inputs) in [
-        ("layer1.0.conv1", 1),
-        ("layer1.0.conv1.bn", 3),
-        ("fc", 1),
-        ("conv1.relu", 0),
-    ] {
+    for (name, inputs) in [("layer1.0.conv1", 1), ("layer1.0.conv1.bn", 3), ("fc", 1), ("conv1.relu", 0)] {
         error(|e| node(e, name).input.truncate(inputs));
     }
     error(|e| e.graph.input.push(value_info("second", &DIMS)));
@@ -258,10 +200,7 @@ fn broken_graphs_are_errors() {
     assert!(read(&ModelProto::default()).is_err());
     assert!(read(&model(Default::default())).is_err());
     let mut old = sound().model();
-    old.opset_import = vec![OperatorSetIdProto {
-        version: 7,
-        ..Default::default()
-    }];
+    old.opset_import = vec![OperatorSetIdProto { version: 7, ..Default::default() }];
     assert!(read(&old).expect_err("old").to_string().contains("opset 11"));
 }
 
@@ -269,24 +208,14 @@ fn broken_graphs_are_errors() {
 fn bad_weights_are_named() {
     let spoil = |change: fn(&mut tract_onnx::pb::TensorProto)| {
         error(|e| {
-            let found = e
-                .graph
-                .initializer
-                .iter_mut()
-                .find(|t| t.name == "layer1.0.conv2.weight");
+            let found = e.graph.initializer.iter_mut().find(|t| t.name == "layer1.0.conv2.weight");
             change(found.expect("a weight"));
         })
     };
     let line = spoil(|t| t.float_data[7] = f32::NAN);
-    assert!(
-        line.starts_with("tensor `layer1.0.conv2.weight`: element 7 is NaN"),
-        "{line}"
-    );
+    assert!(line.starts_with("tensor `layer1.0.conv2.weight`: element 7 is NaN"), "{line}");
     let line = spoil(|t| t.data_type = 10);
-    assert!(
-        line.contains("layer1.0.conv2.weight") && line.contains("FLOAT16"),
-        "{line}"
-    );
+    assert!(line.contains("layer1.0.conv2.weight") && line.contains("FLOAT16"), "{line}");
     type Change = fn(&mut tract_onnx::pb::TensorProto);
     let changes: [Change; 8] = [
         |t| t.dims = vec![i64::MAX, i64::MAX, 3, 3],
@@ -319,12 +248,7 @@ fn weights_may_be_in_a_file_next_to_the_model() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut exporter = sound();
     let mut bytes = Vec::new();
-    for tensor in exporter
-        .graph
-        .initializer
-        .iter_mut()
-        .filter(|t| !t.float_data.is_empty())
-    {
+    for tensor in exporter.graph.initializer.iter_mut().filter(|t| !t.float_data.is_empty()) {
         let data: Vec<u8> = tensor.float_data.drain(..).flat_map(f32::to_le_bytes).collect();
         let entries = [
             ("location", "m.data".into()),
@@ -333,22 +257,11 @@ fn weights_may_be_in_a_file_next_to_the_model() {
         ];
         tensor.data_location = Some(1);
         tensor.external_data = entries
-            .map(|(key, value)| tract_onnx::pb::StringStringEntryProto {
-                key: key.into(),
-                value,
-            })
+            .map(|(key, value)| tract_onnx::pb::StringStringEntryProto { key: key.into(), value })
             .into();
         bytes.extend(data);
     }
     std::fs::write(directory.path().join("m.data"), bytes).expect("room");
-    let network = import(
-        &exporter.model(),
-        directory.path(),
-        "tiny".into(),
-        ImportOptions::default(),
-    );
-    assert_eq!(
-        format!("{:?}", network.expect("a ResNeXt")),
-        format!("{:?}", tiny_network(64))
-    );
+    let network = import(&exporter.model(), directory.path(), "tiny".into(), ImportOptions::default());
+    assert_eq!(format!("{:?}", network.expect("a ResNeXt")), format!("{:?}", tiny_network(64)));
 }

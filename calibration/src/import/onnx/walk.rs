@@ -16,11 +16,7 @@ pub(super) fn network(
     options: ImportOptions,
 ) -> Result<Network, ImportErrorKind> {
     let (image, [batch, height, width]) = graph.image()?;
-    let input = Shape {
-        channels: 3,
-        height: options.resolve(height)?,
-        width: options.resolve(width)?,
-    };
+    let input = Shape { channels: 3, height: options.resolve(height)?, width: options.resolve(width)? };
     let mut builder = Builder::new(name, input);
     let walk = Walk { graph };
 
@@ -133,13 +129,7 @@ impl<'a> Walk<'a> {
             conv.batch_norm = Some(layers::batch_norm(self.graph, norm)?);
             output = self.output(norm)?;
         }
-        Ok((
-            Part {
-                place: place(node),
-                conv,
-            },
-            output,
-        ))
+        Ok((Part { place: place(node), conv }, output))
     }
 
     /// The residual block that reads `value`, and its output.
@@ -147,11 +137,7 @@ impl<'a> Walk<'a> {
         let (main, shortcut) = match *self.graph.readers(value) {
             [a, b] if a.op_type == "Conv" && b.op_type == "Conv" => {
                 let (a, b) = (self.branch(a, value)?, self.branch(b, value)?);
-                if a.parts.len() >= b.parts.len() {
-                    (a, Some(b))
-                } else {
-                    (b, Some(a))
-                }
+                if a.parts.len() >= b.parts.len() { (a, Some(b)) } else { (b, Some(a)) }
             }
             [conv, other] if conv.op_type == "Conv" && other.op_type == "Add" => {
                 (self.branch(conv, value)?, None)
@@ -168,16 +154,8 @@ impl<'a> Walk<'a> {
                 ));
             }
         };
-        let joins = [
-            main.output,
-            shortcut.as_ref().map_or(value, |branch| branch.output),
-        ];
-        let operands: Vec<_> = main
-            .add
-            .input
-            .iter()
-            .map(|input| self.graph.resolve(input))
-            .collect();
+        let joins = [main.output, shortcut.as_ref().map_or(value, |branch| branch.output)];
+        let operands: Vec<_> = main.add.input.iter().map(|input| self.graph.resolve(input)).collect();
         if operands != joins && operands != [joins[1], joins[0]] {
             return Err(ImportErrorKind::layer(
                 place(main.add),
@@ -188,16 +166,9 @@ impl<'a> Walk<'a> {
         Attributes::new(main.add, &[])?;
         let output = self.relu(self.output(main.add)?)?;
 
-        let downsample = shortcut
-            .map(|branch| single(branch.parts, main.add))
-            .transpose()?;
+        let downsample = shortcut.map(|branch| single(branch.parts, main.add)).transpose()?;
         let block = match <[Part; 3]>::try_from(main.parts) {
-            Ok([conv1, conv2, conv3]) => Bottleneck {
-                conv1,
-                conv2,
-                conv3,
-                downsample,
-            },
+            Ok([conv1, conv2, conv3]) => Bottleneck { conv1, conv2, conv3, downsample },
             Err(parts) => {
                 return Err(ImportErrorKind::layer(
                     place(main.add),
@@ -221,11 +192,7 @@ impl<'a> Walk<'a> {
         loop {
             let next = self.next(output, &["Relu", "Add"])?;
             if next.op_type == "Add" {
-                return Ok(Branch {
-                    parts,
-                    output,
-                    add: next,
-                });
+                return Ok(Branch { parts, output, add: next });
             }
             let activated = self.relu(output)?;
             let (part, end) = self.conv(self.next(activated, &["Conv"])?, activated)?;

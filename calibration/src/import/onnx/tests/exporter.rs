@@ -40,21 +40,11 @@ pub(super) fn ints(name: &str, ints: &[i64]) -> AttributeProto {
 }
 
 pub(super) fn int(name: &str, i: i64) -> AttributeProto {
-    AttributeProto {
-        name: name.into(),
-        r#type: AttributeType::Int as i32,
-        i,
-        ..Default::default()
-    }
+    AttributeProto { name: name.into(), r#type: AttributeType::Int as i32, i, ..Default::default() }
 }
 
 pub(super) fn float(name: &str, f: f32) -> AttributeProto {
-    AttributeProto {
-        name: name.into(),
-        r#type: AttributeType::Float as i32,
-        f,
-        ..Default::default()
-    }
+    AttributeProto { name: name.into(), r#type: AttributeType::Float as i32, f, ..Default::default() }
 }
 
 /// The description of a float32 value whose sizes are `dims`; negative ones are left open.
@@ -65,40 +55,17 @@ pub(super) fn value_info(name: &str, dims: &[i64]) -> ValueInfoProto {
         } else {
             dimension::Value::DimValue(size)
         };
-        Dimension {
-            value: Some(value),
-            ..Default::default()
-        }
+        Dimension { value: Some(value), ..Default::default() }
     };
-    let shape = Some(TensorShapeProto {
-        dim: dims.iter().map(dim).collect(),
-    });
-    let tensor = type_proto::Tensor {
-        elem_type: DataType::Float as i32,
-        shape,
-    };
-    let r#type = Some(TypeProto {
-        value: Some(type_proto::Value::TensorType(tensor)),
-        ..Default::default()
-    });
-    ValueInfoProto {
-        name: name.into(),
-        r#type,
-        ..Default::default()
-    }
+    let shape = Some(TensorShapeProto { dim: dims.iter().map(dim).collect() });
+    let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape };
+    let r#type = Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() });
+    ValueInfoProto { name: name.into(), r#type, ..Default::default() }
 }
 
 pub(super) fn model(graph: GraphProto) -> ModelProto {
-    let opset = OperatorSetIdProto {
-        version: 17,
-        ..Default::default()
-    };
-    ModelProto {
-        ir_version: 8,
-        opset_import: vec![opset],
-        graph: Some(graph),
-        ..Default::default()
-    }
+    let opset = OperatorSetIdProto { version: 17, ..Default::default() };
+    ModelProto { ir_version: 8, opset_import: vec![opset], graph: Some(graph), ..Default::default() }
 }
 
 impl Exporter {
@@ -251,9 +218,7 @@ impl Exporter {
                 self.node("Reshape", "flat", &[&pooled, &target], vec![])
             }
         };
-        let transposed: Vec<f32> = (0..k)
-            .flat_map(|c| (0..out).map(move |r| weight[r * k + c]))
-            .collect();
+        let transposed: Vec<f32> = (0..k).flat_map(|c| (0..out).map(move |r| weight[r * k + c])).collect();
         let logits = if head == Head::MeanMatMul {
             let weight = self.floats("fc.weight", &[k, out], &transposed);
             let product = self.node("MatMul", "fc.product", &[&flat, &weight], vec![]);
@@ -282,13 +247,7 @@ impl Exporter {
     }
 }
 
-fn window_attributes(
-    Window {
-        kernel,
-        stride,
-        padding,
-    }: Window,
-) -> Vec<AttributeProto> {
+fn window_attributes(Window { kernel, stride, padding }: Window) -> Vec<AttributeProto> {
     let [kernel, stride, padding] = [kernel, stride, padding].map(|v| v as i64);
     vec![
         ints("dilations", &[1, 1]),

@@ -1,0 +1,143 @@
+//! `compile`, `eval` and `demo` as users and scripts meet them.
+#![cfg(feature = "compile")]
+
+mod support;
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use support::Folder;
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// A tiny ResNeXt with random weights, and photos.
+fn tiny() -> (PathBuf, PathBuf) {
+    (repository("tests/fixtures/pytorch/tiny-opset17-folded.onnx"), repository("calibration/samples"))
+}
+
+fn files(folder: &Folder) -> Vec<String> {
+    let entries = std::fs::read_dir(folder.path("")).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn compile_writes_a_model_that_classifies() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let compile = ["compile", text(&onnx), "--samples", text(&photos), "-o", "tiny.rnx", "--method", "max"];
+    let report = folder.resnext(&[&compile[..], &["--json"]].concat()).json();
+    assert_eq!((report["samples"].as_u64(), report["skipped"].as_u64()), (Some(12), Some(0)), "{report}");
+    assert!(report["agreement"].as_f64().unwrap() >= 0.5, "{report}");
+    assert_eq!(report["bytes"].as_u64().unwrap(), std::fs::metadata(folder.path("tiny.rnx")).unwrap().len());
+    let before = std::fs::read(folder.path("tiny.rnx")).unwrap();
+    // In words, and the same bytes again.
+    let words = folder.resnext(&compile).results();
+    assert!(words.contains("calibrated   on 12 images, method max"), "{words}");
+    assert_eq!(std::fs::read(folder.path("tiny.rnx")).unwrap(), before);
+    let classified = folder.resnext(&["classify", "tiny.rnx", "red.png", "--top-k", "10", "--json"]).json();
+    assert_eq!(classified[0]["top"].as_array().unwrap().len(), 10);
+    let inspected = folder.resnext(&["inspect", "tiny.rnx", "--json"]).json();
+    assert_eq!(inspected["metadata"]["calibration"]["method"], "max", "{inspected}");
+}
+
+#[test]
+fn broken_samples_are_named_and_skipped() {
+    let folder = Folder::new();
+    let (onnx, _) = tiny();
+    folder.write("broken.jpg", b"\xff\xd8\xff\xe0 no picture");
+    let ran = folder.resnext(&["compile", text(&onnx), "--samples", ".", "-o", "tiny.rnx", "--json"]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("skipped ./broken.jpg: "), "{}", ran.stderr);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((report["samples"].as_u64(), report["skipped"].as_u64()), (Some(3), Some(1)));
+}
+
+#[test]
+fn what_cannot_be_compiled_says_why_and_writes_nothing() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let (onnx, photos) = (text(&onnx), text(&photos));
+    std::fs::create_dir(folder.path("empty")).unwrap();
+    folder.write("model.onnx", b"not protobuf");
+    folder.write("names.txt", b"one\ntwo\n");
+    let before = files(&folder);
+    let compile = |args: &[&str]| {
+        let args = [&["compile"], args].concat();
+        folder.resnext(&args).failure()
+    };
+    let cases: [(&[&str], &str); 7] = [
+        (&["model.onnx", "--samples", photos, "-o", "out.rnx"], "not a valid ONNX file"),
+        (&["red.png", "--samples", photos, "-o", "out.rnx"], "not a known model format"),
+        (&["missing.onnx", "--samples", photos, "-o", "out.rnx"], "missing.onnx: cannot be read"),
+        (&[onnx, "--samples", "empty", "-o", "out.rnx"], "contains no .jpg"),
+        (&[onnx, "--samples", photos, "-o", "no/such/out.rnx"], "no such directory"),
+        (&[onnx, "--samples", photos, "-o", "out.rnx", "--labels", "names.txt"], "10 classes but 2 labels"),
+        (&[onnx, "--samples", photos, "-o", "out.rnx", "--arch", "timm/resnext7"], "no such variant"),
+    ];
+    for (args, expected) in cases {
+        let line = compile(args);
+        assert!(line.contains(expected), "{args:?}: {line}");
+    }
+    assert_eq!(files(&folder), before, "something was left behind");
+}
+
+#[test]
+fn eval_compares_with_the_baseline() {
+    let folder = Folder::new();
+    let weights = repository("models/reference/resnext26_16x4d_half-imagenette.safetensors");
+    let model = repository("models/reference/resnext26_16x4d_half-imagenette.rnx");
+    // Mislabelled on purpose: what is tested is the report, not the accuracy.
+    for (class, photo) in [("n03028079", "pagoda"), ("golf ball", "grass"), ("unknown", "cat")] {
+        std::fs::create_dir_all(folder.path("data").join(class)).unwrap();
+        let from = repository("calibration/samples").join(photo).with_extension("jpg");
+        std::fs::copy(from, folder.path("data").join(class).join("photo.jpg")).unwrap();
+    }
+    let eval = ["eval", text(&model), "--data", "data", "--baseline", text(&weights)];
+    let ran = folder.resnext(&[&eval[..], &["--json"]].concat());
+    assert!(
+        ran.stderr.contains("unknown") && ran.stderr.contains("not named after a class"),
+        "{}",
+        ran.stderr
+    );
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((report["images"].as_u64(), report["skipped"].as_u64()), (Some(2), Some(1)), "{report}");
+    assert_eq!(report["int8"]["top1"], 1.0, "a church and a golf ball: {report}");
+    assert_eq!(report["drop_top1_pp"], 0.0);
+    assert_eq!(report["flips"]["lost"], 0);
+    for key in ["agreement", "mcnemar_p", "logit_sqnr_db"] {
+        assert!(report[key].is_number(), "{key}: {report}");
+    }
+    let words = folder.resnext(&eval).stdout;
+    assert!(words.contains("fp32 (tract)") && words.contains("drop (points)"), "{words}");
+}
+
+#[test]
+fn eval_without_matching_folders_is_an_error() {
+    let folder = Folder::new();
+    let line = folder.resnext(&["eval", "model.rnx", "--data", "."]).failure();
+    assert!(line.contains("no folder is named after a class"), "{line}");
+}
+
+#[test]
+fn demo_shows_the_whole_path() {
+    let folder = Folder::new();
+    let report = folder.resnext(&["demo", "--runs", "2", "-o", "demo.rnx", "--json"]).json();
+    assert_eq!(report["photos"].as_array().unwrap().len(), 12);
+    assert_eq!(report["layers"].as_array().unwrap().len(), 32);
+    assert!(report["agreement"].as_f64().unwrap() > 0.8, "{report}");
+    assert_eq!(report["ms"][0]["network"], "fp32 (tract)");
+    assert!(report["ms"][1]["p50"].as_f64().unwrap() > 0.0, "{report}");
+    folder.resnext(&["classify", "demo.rnx", "red.png"]).results();
+    let words = folder.resnext(&["demo", "--runs", "1"]).results();
+    for section in ["1. An fp32 ResNeXt", "2. Calibrate", "3. Classify", "4. Latency", "need labelled images"]
+    {
+        assert!(words.contains(section), "{section}: {words}");
+    }
+}
