@@ -92,7 +92,7 @@ fn what_cannot_be_compiled_says_why_and_writes_nothing() {
 fn eval_compares_with_the_baseline() {
     let folder = Folder::new();
     let weights = repository("models/reference/resnext26_16x4d_half-imagenette.safetensors");
-    let model = repository("models/reference/resnext26_16x4d_half-imagenette.rnx");
+    let model = support::reference_model().expect("the repository has it");
     // Mislabelled on purpose: what is tested is the report, not the accuracy.
     for (class, photo) in [("n03028079", "pagoda"), ("golf ball", "grass"), ("unknown", "cat")] {
         std::fs::create_dir_all(folder.path("data").join(class)).unwrap();
