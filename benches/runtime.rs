@@ -31,8 +31,8 @@ fn inference(c: &mut Criterion) {
         });
     }
     #[cfg(feature = "tract")]
-    if let Some(gemm) = resnext::TractGemm::new(&model, 1) {
-        let mut runner = Runner::new(&model, &mut arena).expect("arena").with_tract(&gemm);
+    if let Some(mut gemm) = resnext::TractGemm::new(&model, 1) {
+        let mut runner = Runner::new(&model, &mut arena).expect("arena").with_tract(&mut gemm);
         group.bench_function("tract", |b| {
             b.iter(|| {
                 runner.load_pixels(&pixels).expect("pixels");

@@ -486,14 +486,15 @@ impl<'a> Model<'a> {
     }
 
     fn linear(&self, record: &StepRecord, input: &Tensor, index: usize) -> Result<Linear<'a>, LoadError> {
-        let shape = Self::shape(record, input, index)?;
         let flat = input.pixels() == 1 && input.halo == 0 && record.kernel == 1;
-        if !flat
-            || shape.groups != 1
-            || shape.out_channels != self.classes.len()
-            || index + 1 != self.steps.len()
-        {
-            return Err(invalid("classifier does not match the classes or is not the last step", index));
+        let mismatch = invalid("classifier does not match the classes or is not the last step", index);
+        // Before anything is computed from the kernel.
+        if !flat {
+            return Err(mismatch);
+        }
+        let shape = Self::shape(record, input, index)?;
+        if shape.groups != 1 || shape.out_channels != self.classes.len() || index + 1 != self.steps.len() {
+            return Err(mismatch);
         }
         let weights = self.packed(record, &shape, index)?;
         let blocks = self.params(record.params_offset.get(), shape.blocks(), index)?;

@@ -66,11 +66,11 @@ impl<'a> Runner<'a> {
         self
     }
 
-    /// Runs GEMM-shaped layers on tract-linalg.
+    /// Runs GEMM-shaped layers on tract-linalg. Borrowed exclusively: its scratch serves one runner at a time.
     ///
     /// `gemm` must have been made from this runner's model.
     #[cfg(feature = "tract")]
-    pub fn with_tract(mut self, gemm: &'a crate::TractGemm) -> Self {
+    pub fn with_tract(mut self, gemm: &'a mut crate::TractGemm) -> Self {
         self.tract = Some(gemm);
         self
     }

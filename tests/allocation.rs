@@ -76,9 +76,10 @@ fn nothing_is_allocated_after_loading() {
             check(runner, &model, &case);
 
             #[cfg(feature = "tract")]
-            if let Some(gemm) = resnext::TractGemm::new(&model, threads) {
+            if let Some(mut gemm) = resnext::TractGemm::new(&model, threads) {
                 let mut arena = vec![0; model.arena_len()];
-                let runner = Runner::new(&model, &mut arena).unwrap().with_workers(workers).with_tract(&gemm);
+                let runner =
+                    Runner::new(&model, &mut arena).unwrap().with_workers(workers).with_tract(&mut gemm);
                 check(runner, &model, &format!("{case}, tract"));
             }
         }

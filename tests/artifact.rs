@@ -178,10 +178,10 @@ fn kernels_stay_inside_arena_and_artifact() {
             assert_eq!(bits(&logits), bits(&expected), "{}, tensor {index} last", kernels.isa());
         }
         #[cfg(feature = "tract")]
-        if let Some(gemm) = resnext::TractGemm::new(&moved, 1) {
+        if let Some(mut gemm) = resnext::TractGemm::new(&moved, 1) {
             let mut arena = Guarded::new(moved.arena_len());
             let mut logits = vec![0.0; moved.class_count()];
-            let mut runner = Runner::new(&moved, &mut arena).unwrap().with_tract(&gemm);
+            let mut runner = Runner::new(&moved, &mut arena).unwrap().with_tract(&mut gemm);
             runner.load_pixels(&pixels).unwrap();
             runner.infer(&mut logits, &mut ()).unwrap();
             assert_eq!(bits(&logits), bits(&expected), "tract, tensor {index} last");

@@ -27,11 +27,11 @@ fn each_configuration(f: impl Fn(Kernels, &dyn Workers, &str)) {
 
 #[cfg(feature = "tract")]
 fn infer_on_tract(model: &Model<'_>, pixels: &[u8], threads: usize) -> Option<Vec<f32>> {
-    let gemm = resnext::TractGemm::new(model, threads)?;
+    let mut gemm = resnext::TractGemm::new(model, threads)?;
     let pool = Pool::new(threads).unwrap();
     let mut arena = vec![0; model.arena_len()];
     let mut logits = vec![0.0; model.class_count()];
-    let mut runner = Runner::new(model, &mut arena).unwrap().with_workers(&pool).with_tract(&gemm);
+    let mut runner = Runner::new(model, &mut arena).unwrap().with_workers(&pool).with_tract(&mut gemm);
     runner.load_pixels(pixels).unwrap();
     runner.infer(&mut logits, &mut ()).unwrap();
     Some(logits)

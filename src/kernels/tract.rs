@@ -92,8 +92,8 @@ struct Accumulators([[i32; LANES]; TILE]);
 /// Memory of one part of a step: a panel of packed pixels and the accumulators.
 struct Scratch(UnsafeCell<(Vec<Line>, Accumulators)>);
 
-// SAFETY: part `i` of a step uses scratch `i` and nothing else does; a runner runs one step at a time, and
-// `conv` takes `&mut` of nothing else.
+// SAFETY: part `i` of a step uses scratch `i` and nothing else does; a runner runs one step at a time, and it
+// borrows the whole `TractGemm` exclusively, so no other runner shares it.
 unsafe impl Sync for Scratch {}
 
 impl TractGemm {

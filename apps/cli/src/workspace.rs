@@ -42,7 +42,7 @@ impl Workspace {
         let runner = Runner::new(model, &mut self.arena).map_err(|error| Error::new("", error))?;
         let runner = runner.with_kernels(self.kernels).with_workers(&self.pool);
         #[cfg(feature = "tract")]
-        if let Some(tract) = &self.tract {
+        if let Some(tract) = &mut self.tract {
             return Ok(runner.with_tract(tract));
         }
         Ok(runner)
