@@ -1,9 +1,8 @@
 //! From photo to the two networks' inputs: the same cropped pixels for int8 and, normalised, for fp32.
 
-use crate::samples::Rgb8Image;
-use resnext::Frame;
 use resnext::preprocess::{CropRounding, Filter, Recipe, SideRounding};
 use resnext_models::{Interpolation, Preprocess};
+use resnext_photo::Rgb8Image;
 
 /// What a checkpoint expects of its input.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,15 +51,7 @@ impl Preprocessing {
     ///
     /// If the image is larger than the runtime's limit; the text says so.
     pub fn crop(&self, image: &Rgb8Image) -> Result<Vec<u8>, String> {
-        let (width, height) = (image.width, image.height);
-        let frame = Frame::rgb8(&image.data, width, height, width as usize * 3).map_err(|e| e.to_string())?;
-        let scratch = self.recipe.scratch_len(width, height).unwrap_or(0);
-        let mut pixels =
-            Vec::with_capacity(self.recipe.crop_height as usize * self.recipe.crop_width as usize * 3);
-        self.recipe
-            .run(&frame, &mut vec![0; scratch], |_, row| pixels.extend_from_slice(row))
-            .map_err(|e| e.to_string())?;
-        Ok(pixels)
+        image.crop(&self.recipe)
     }
 
     /// Normalises cropped pixels to `[3][height][width]` floats.

@@ -232,20 +232,8 @@ fn quantize_conv(
         requantize::shift_for((0..conv.out_channels).map(ratio)).ok_or("its scales are out of range")?;
 
     let taps = conv.window.kernel * conv.window.kernel;
-    let group_in = per_channel / taps;
-    let mut weights = Vec::with_capacity(conv.weight.len());
-    let mut integers = Vec::with_capacity(conv.out_channels);
-    for (o, oihw) in conv.weight.chunks_exact(per_channel).enumerate() {
-        let start = weights.len();
-        for tap in 0..taps {
-            weights.extend((0..group_in).map(|i| quantize_weight(oihw[i * taps + tap], scales[o])));
-        }
-        let sum: i64 = weights[start..].iter().map(|&w| i64::from(w)).sum();
-        let residual_zero = residual.map_or(0, |r| i64::from(r.zero_point)) * i64::from(factors[o]);
-        let unit = input.scale * scales[o];
-        let bias = (bias(o) / unit).round() as i64 - i64::from(input.zero_point) * sum - residual_zero;
-        integers.push(i32::try_from(bias).map_err(|_| "its bias does not fit 32 bits")?);
-    }
+    let residual_zero = |o: usize| residual.map_or(0, |r| i64::from(r.zero_point)) * i64::from(factors[o]);
+    let (weights, integers) = integers(&conv.weight, taps, &scales, input, bias, residual_zero)?;
     let quantized = QuantizedConv {
         weights,
         bias: integers,
@@ -260,17 +248,35 @@ fn quantize_conv(
 fn quantize_linear(linear: &Linear, input: Activation) -> Result<QuantizedLinear, &'static str> {
     let bias = |o: usize| f64::from(linear.bias.get(o).copied().unwrap_or(0.0));
     let scales = weight_scales(&linear.weight, linear.in_features, input.scale, bias);
-    let mut weights = Vec::with_capacity(linear.weight.len());
-    let mut integers = Vec::with_capacity(linear.out_features);
-    for (o, row) in linear.weight.chunks_exact(linear.in_features).enumerate() {
-        let start = weights.len();
-        weights.extend(row.iter().map(|&w| quantize_weight(w, scales[o])));
-        let sum: i64 = weights[start..].iter().map(|&w| i64::from(w)).sum();
-        let bias = (bias(o) / (input.scale * scales[o])).round() as i64 - i64::from(input.zero_point) * sum;
-        integers.push(i32::try_from(bias).map_err(|_| "its bias does not fit 32 bits")?);
-    }
+    let (weights, integers) = integers(&linear.weight, 1, &scales, input, bias, |_| 0)?;
     let scale = scales.iter().map(|scale| (input.scale * scale) as f32).collect();
     Ok(QuantizedLinear { weights, bias: integers, scale })
+}
+
+/// Weights `[out][taps][in]` from `[out][in][taps]`, and initial accumulators with the input's zero point and
+/// `residual_zero` (accumulator units, per channel) folded in.
+fn integers(
+    real: &[f32],
+    taps: usize,
+    scales: &[f64],
+    input: Activation,
+    bias: impl Fn(usize) -> f64,
+    residual_zero: impl Fn(usize) -> i64,
+) -> Result<(Vec<i8>, Vec<i32>), &'static str> {
+    let per_channel = real.len() / scales.len();
+    let mut weights = Vec::with_capacity(real.len());
+    let mut accumulators = Vec::with_capacity(scales.len());
+    for ((o, channel), &scale) in real.chunks_exact(per_channel).enumerate().zip(scales) {
+        let start = weights.len();
+        for tap in 0..taps {
+            weights.extend(channel.iter().skip(tap).step_by(taps).map(|&w| quantize_weight(w, scale)));
+        }
+        let sum: i64 = weights[start..].iter().map(|&w| i64::from(w)).sum();
+        let bias = (bias(o) / (input.scale * scale)).round() as i64;
+        let folded = bias - i64::from(input.zero_point) * sum - residual_zero(o);
+        accumulators.push(i32::try_from(folded).map_err(|_| "its bias does not fit 32 bits")?);
+    }
+    Ok((weights, accumulators))
 }
 
 fn quantize_weight(weight: f32, scale: f64) -> i8 {

@@ -6,17 +6,9 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, ImageReader, Limits};
-
-/// The largest accepted width or height of an image, in pixels.
-pub const MAX_IMAGE_SIDE: u32 = 16_384;
-
-/// The most memory that decoding one image may take, in bytes. Large enough for any photo, small enough that
-/// a file which expands a thousandfold is refused rather than served.
-pub const MAX_IMAGE_BYTES: u64 = 512 << 20;
+use resnext_photo::Rgb8Image;
 
 /// File extensions that are taken for images, compared without regard to case.
 const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
@@ -49,17 +41,6 @@ pub struct SampleError {
     pub name: String,
     /// What is wrong with it.
     pub reason: String,
-}
-
-/// An 8-bit RGB image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rgb8Image {
-    /// Columns.
-    pub width: u32,
-    /// Rows.
-    pub height: u32,
-    /// `[height][width][3]`, R, G, B.
-    pub data: Vec<u8>,
 }
 
 /// One image that has not been decoded yet.
@@ -112,56 +93,19 @@ impl Sample {
         }
     }
 
-    /// Decodes the image to 8-bit RGB the way Pillow's `Image.open(file).convert("RGB")` does, which is how
-    /// every source library reads its training images:
-    ///
-    /// - grey is replicated, alpha is dropped (not blended);
-    /// - 16-bit colour keeps its high byte, but 16-bit grey is *clipped* to 255;
-    /// - the EXIF orientation is **not** applied: Pillow does not apply it either, so the published accuracies
-    ///   were measured on images as stored.
-    ///
-    /// The format is recognised by content, not by extension.
+    /// Decodes the image to 8-bit RGB as Pillow would, see [`Rgb8Image::decode`].
     ///
     /// # Errors
     ///
-    /// The file cannot be read, is damaged, or is larger than [`MAX_IMAGE_SIDE`] or [`MAX_IMAGE_BYTES`]
-    /// allow. The error names the sample, so that a caller can report it, count it and go on.
+    /// The file cannot be read, or is refused. The error names the sample, so that a caller can report it,
+    /// count it and go on.
     pub fn decode(&self) -> Result<Rgb8Image, SampleError> {
-        let bytes = self.bytes()?;
-        if is_cut_jpeg(&bytes) {
-            return Err(self.error("the JPEG ends early"));
-        }
-        let mut reader =
-            ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| self.error(e))?;
-        let mut limits = Limits::default();
-        limits.max_image_width = Some(MAX_IMAGE_SIDE);
-        limits.max_image_height = Some(MAX_IMAGE_SIDE);
-        limits.max_alloc = Some(MAX_IMAGE_BYTES);
-        reader.limits(limits);
-        let image = reader.decode().map_err(|e| self.error(e))?;
-        let (width, height) = (image.width(), image.height());
-        Ok(Rgb8Image { width, height, data: rgb8(image) })
+        Rgb8Image::decode(&self.bytes()?).map_err(|e| self.error(e))
     }
 
     fn error(&self, reason: impl std::fmt::Display) -> SampleError {
         let reason = reason.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
         SampleError { name: self.name.clone(), reason }
-    }
-}
-
-/// `image` as RGB triples; see [`Sample::decode`] for the rules.
-fn rgb8(image: DynamicImage) -> Vec<u8> {
-    let high = |v: u16| (v >> 8) as u8;
-    match image {
-        DynamicImage::ImageLuma16(grey) => {
-            grey.into_raw().into_iter().flat_map(|v| [u8::try_from(v).unwrap_or(u8::MAX); 3]).collect()
-        }
-        DynamicImage::ImageLumaA16(grey) => grey.pixels().flat_map(|p| [high(p.0[0]); 3]).collect(),
-        DynamicImage::ImageRgb16(rgb) => rgb.into_raw().into_iter().map(high).collect(),
-        DynamicImage::ImageRgba16(rgba) => {
-            rgba.pixels().flat_map(|p| [high(p.0[0]), high(p.0[1]), high(p.0[2])]).collect()
-        }
-        eight_bit => eight_bit.into_rgb8().into_raw(),
     }
 }
 
@@ -270,16 +214,6 @@ impl<'a> IntoIterator for &'a Samples {
 fn is_image(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str());
     extension.is_some_and(|e| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
-}
-
-/// Whether `bytes` are a JPEG without the end of its picture. The decoder would fill the rest with grey; Pillow
-/// refuses such a file, and a half-grey photo would widen ranges that no real photo needs.
-///
-/// Inside entropy-coded data FF is never followed by a marker's byte, so the last start of scan (FF DA) and the last
-/// end of image (FF D9) are real ones, a thumbnail's or the picture's: the picture's end comes after its start.
-fn is_cut_jpeg(bytes: &[u8]) -> bool {
-    let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xff, marker]);
-    bytes.starts_with(&[0xff, 0xd8, 0xff]) && last(0xd9) <= last(0xda)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::args::Execution;
 use crate::artifact::Artifact;
 use crate::error::Error;
 use crate::output::{self, bar, clean};
-use crate::photo::Photo;
+use crate::photo;
 use crate::statistics::milliseconds;
 use crate::workspace::Workspace;
 use resnext::{Hit, Model, Runner};
@@ -119,9 +119,9 @@ fn classify(
 ) -> Result<Classified, Error> {
     let failed = |error| Error::at(path, error);
     let start = Instant::now();
-    let photo = Photo::open(path)?;
+    let photo = photo::open(path)?;
     let decoded = Instant::now();
-    let pixels = photo.cropped(model.recipe())?;
+    let pixels = photo.crop(model.recipe()).map_err(|error| Error::at(path, error))?;
     runner.load_pixels(&pixels).map_err(failed)?;
     let loaded = Instant::now();
     let mut logits = vec![0.0; model.class_count()];

@@ -8,7 +8,6 @@ use crate::write::{check_writable, write_atomically};
 use resnext::{Kernels, Model, Pool, Runner, Workers};
 use resnext_calibration::bundled;
 use resnext_calibration::compile::{LayerReport, Options, compile};
-use resnext_calibration::fidelity::argmax;
 use resnext_calibration::fold::fold_batch_norm;
 use resnext_calibration::fp32::Fp32Model;
 use resnext_calibration::import::{ImportOptions, load_safetensors};
@@ -198,10 +197,10 @@ impl Networks<'_> {
         let mut int8 = vec![0.0; self.model.class_count()];
         let classes = &self.options.classes;
         let guess = |logits: &[f32]| {
-            let class = argmax(logits);
+            let hit = resnext::top_k::<1>(logits).first().copied();
+            let (class, probability) = hit.map_or((0, 0.0), |hit| (hit.class, hit.probability));
             let label = classes.get(class).map_or_else(String::new, |class| class.label.clone());
-            let hit = resnext::top_k::<1>(logits);
-            (class, Guess { label, probability: hit.first().map_or(0.0, |hit| hit.probability) })
+            (class, Guess { label, probability })
         };
         let mut answers = Vec::new();
         for photo in photos {

@@ -97,6 +97,15 @@ fn a_bad_image_among_others_is_reported_and_skipped() {
 }
 
 #[test]
+fn a_jpeg_that_ends_early_is_refused() {
+    let folder = Folder::new();
+    let whole = include_bytes!("../../../calibration/samples/cat.jpg");
+    folder.write("cut.jpg", &whole[..whole.len() / 2]);
+    let line = folder.resnext(&["classify", "model.rnx", "cut.jpg"]).failure();
+    assert!(line.starts_with("resnext: cut.jpg: is damaged (the JPEG ends early); "), "{line}");
+}
+
+#[test]
 fn an_image_larger_than_any_camera_is_refused() {
     let folder = Folder::new();
     image::GrayImage::new(20_000, 1).save(folder.path("wide.png")).unwrap();

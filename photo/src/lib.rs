@@ -1,0 +1,150 @@
+//! Photographs: from an encoded file to the pixels a model reads. One place, so that calibration, evaluation
+//! and classification see the same picture and refuse the same files.
+
+use image::{DynamicImage, ImageError, ImageReader, Limits};
+use resnext::Frame;
+use resnext::preprocess::Recipe;
+use std::io::Cursor;
+
+/// The largest accepted width or height of an image, in pixels.
+pub const MAX_SIDE: u32 = 16_384;
+
+/// The most memory that decoding one image may take, in bytes. Large enough for any photo, small enough that
+/// a file which expands a thousandfold is refused rather than served.
+pub const MAX_BYTES: u64 = 512 << 20;
+
+/// An 8-bit RGB image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rgb8Image {
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// `[height][width][3]`, R, G, B.
+    pub data: Vec<u8>,
+}
+
+/// Why an image was refused. Displays as what is wrong, to follow the name of the file; [`Self::remedy`] says
+/// what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// Neither format.
+    #[error("is not a JPEG or PNG image")]
+    Format,
+    /// Past [`MAX_SIDE`] or [`MAX_BYTES`].
+    #[error("is larger than {MAX_SIDE}×{MAX_SIDE} pixels or {} MiB", MAX_BYTES >> 20)]
+    TooLarge,
+    /// A variant of the format that the decoder does not know.
+    #[error("cannot be decoded ({0})")]
+    Unsupported(String),
+    /// The contents are wrong or end early.
+    #[error("is damaged ({0})")]
+    Damaged(String),
+}
+
+impl DecodeError {
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Format => "give the path of a JPEG or PNG image",
+            Self::TooLarge => "shrink it first",
+            Self::Unsupported(_) => "convert it to JPEG or PNG",
+            Self::Damaged(_) => "skip or replace it",
+        }
+    }
+}
+
+impl From<ImageError> for DecodeError {
+    fn from(error: ImageError) -> Self {
+        // Decoders end some messages with a full stop or a line break, and this goes into a sentence.
+        let reason = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        let reason = reason.trim_end_matches('.').to_owned();
+        match error {
+            ImageError::Limits(_) => Self::TooLarge,
+            ImageError::Unsupported(_) => Self::Unsupported(reason),
+            _ => Self::Damaged(reason),
+        }
+    }
+}
+
+impl Rgb8Image {
+    /// Decodes `encoded` to 8-bit RGB the way Pillow's `Image.open(file).convert("RGB")` does, which is how
+    /// every source library reads its training images:
+    ///
+    /// - grey is replicated, alpha is dropped (not blended);
+    /// - 16-bit colour keeps its high byte, but 16-bit grey is *clipped* to 255;
+    /// - the EXIF orientation is **not** applied: Pillow does not apply it either, so the published accuracies
+    ///   were measured on images as stored;
+    /// - a JPEG that ends early is refused.
+    ///
+    /// The format is recognised by content.
+    ///
+    /// # Errors
+    ///
+    /// The image is damaged, of another format, or larger than [`MAX_SIDE`] or [`MAX_BYTES`] allow.
+    pub fn decode(encoded: &[u8]) -> Result<Self, DecodeError> {
+        if is_cut_jpeg(encoded) {
+            return Err(DecodeError::Damaged("the JPEG ends early".to_owned()));
+        }
+        let mut reader = ImageReader::new(Cursor::new(encoded))
+            .with_guessed_format()
+            .map_err(|error| DecodeError::Damaged(error.to_string()))?;
+        if reader.format().is_none() {
+            return Err(DecodeError::Format);
+        }
+        let mut limits = Limits::default();
+        limits.max_image_width = Some(MAX_SIDE);
+        limits.max_image_height = Some(MAX_SIDE);
+        limits.max_alloc = Some(MAX_BYTES);
+        reader.limits(limits);
+        let image = reader.decode()?;
+        Ok(Self { width: image.width(), height: image.height(), data: rgb8(image) })
+    }
+
+    /// Resizes and crops: the `crop_height × crop_width × 3` bytes that
+    /// [`Runner::load_pixels`](resnext::Runner::load_pixels) takes.
+    ///
+    /// A runner can do this itself in its arena, which is made for camera frames; a photograph of any size
+    /// may need more scratch than that.
+    ///
+    /// # Errors
+    ///
+    /// If the image is larger than the runtime's limit; the text says so.
+    pub fn crop(&self, recipe: &Recipe) -> Result<Vec<u8>, String> {
+        let (width, height) = (self.width, self.height);
+        let frame = Frame::rgb8(&self.data, width, height, width as usize * 3).map_err(|e| e.to_string())?;
+        let mut scratch = vec![0; recipe.scratch_len(width, height).unwrap_or(0)];
+        let mut pixels = Vec::with_capacity(recipe.crop_height as usize * recipe.crop_width as usize * 3);
+        recipe
+            .run(&frame, &mut scratch, |_, row| pixels.extend_from_slice(row))
+            .map_err(|e| e.to_string())?;
+        Ok(pixels)
+    }
+}
+
+/// Whether `bytes` are a JPEG without the end of its picture. The decoder would fill the rest with grey; Pillow
+/// refuses such a file, and a half-grey photo would widen ranges that no real photo needs.
+///
+/// Inside entropy-coded data FF is never followed by a marker's byte, so the last start of scan (FF DA) and the last
+/// end of image (FF D9) are real ones, a thumbnail's or the picture's: the picture's end comes after its start.
+fn is_cut_jpeg(bytes: &[u8]) -> bool {
+    let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xff, marker]);
+    bytes.starts_with(&[0xff, 0xd8, 0xff]) && last(0xd9) <= last(0xda)
+}
+
+/// RGB triples; see [`Rgb8Image::decode`] for the rules.
+fn rgb8(image: DynamicImage) -> Vec<u8> {
+    let high = |v: u16| (v >> 8) as u8;
+    match image {
+        DynamicImage::ImageLuma16(grey) => {
+            grey.into_raw().into_iter().flat_map(|v| [u8::try_from(v).unwrap_or(u8::MAX); 3]).collect()
+        }
+        DynamicImage::ImageLumaA16(grey) => grey.pixels().flat_map(|p| [high(p.0[0]); 3]).collect(),
+        DynamicImage::ImageRgb16(rgb) => rgb.into_raw().into_iter().map(high).collect(),
+        DynamicImage::ImageRgba16(rgba) => {
+            rgba.pixels().flat_map(|p| [high(p.0[0]), high(p.0[1]), high(p.0[2])]).collect()
+        }
+        eight_bit => eight_bit.into_rgb8().into_raw(),
+    }
+}
