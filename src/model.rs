@@ -7,7 +7,6 @@ use crate::format::{
 };
 use crate::pack::ConvShape;
 use crate::preprocess::{CropRounding, Filter, Recipe, SideRounding};
-use crate::requantize;
 use crate::tensor::Tensor;
 use zerocopy::FromBytes;
 
@@ -89,8 +88,6 @@ pub struct Conv<'a> {
     pub window: Window,
     /// Channels, cardinality and packing.
     pub shape: ConvShape,
-    /// Requantization shift.
-    pub shift: u32,
     /// Fused activation: least and greatest output.
     pub clamp: (i8, i8),
     /// One entry per block of 16 lanes.
@@ -115,8 +112,6 @@ pub struct GlobalAvgPool {
     pub output: Tensor,
     /// Q31 multiplier.
     pub multiplier: i32,
-    /// Requantization shift.
-    pub shift: u32,
 }
 
 /// Parameters of the classifier.
@@ -436,8 +431,8 @@ impl<'a> Model<'a> {
                 Some(residual)
             }
         };
-        if !requantize::SHIFT.contains(&u32::from(record.shift)) || record.clamp_min > record.clamp_max {
-            return Err(invalid("requantization shift or clamp out of range", index));
+        if record.clamp_min > record.clamp_max {
+            return Err(invalid("clamp out of range", index));
         }
         let weights = self.packed(record, &shape, index)?;
         let blocks = self.params(record.params_offset.get(), shape.blocks(), index)?;
@@ -446,7 +441,6 @@ impl<'a> Model<'a> {
             residual,
             window,
             shape,
-            shift: u32::from(record.shift),
             clamp: (record.clamp_min, record.clamp_max),
             blocks,
             weights,
@@ -474,15 +468,11 @@ impl<'a> Model<'a> {
             return Err(invalid("global average pool does not give 1×1", index));
         }
         let multiplier = self.params::<PoolParams>(record.params_offset.get(), 1, index)?[0].multiplier.get();
-        let shift = u32::from(record.shift);
         // Σ (q − z) of the largest tensor allowed, 4096², stays below 2³³; hold it to the accumulator's bound.
-        if multiplier < 0
-            || !requantize::SHIFT.contains(&shift)
-            || input.pixels() as i64 * 255 > MAX_ACCUMULATOR
-        {
+        if multiplier < 0 || input.pixels() as i64 * 255 > MAX_ACCUMULATOR {
             return Err(invalid("global average pool out of range", index));
         }
-        Ok(GlobalAvgPool { output, multiplier, shift })
+        Ok(GlobalAvgPool { output, multiplier })
     }
 
     fn linear(&self, record: &StepRecord, input: &Tensor, index: usize) -> Result<Linear<'a>, LoadError> {
@@ -602,7 +592,7 @@ fn validate_conv(conv: &Conv<'_>) -> Result<(), &'static str> {
     for block in conv.blocks {
         for lane in 0..LANES {
             let residual = block.residual[lane].get();
-            if block.multiplier[lane].get() < 0 || !(0..1 << 15).contains(&residual) {
+            if block.multiplier[lane].get() < 0 || residual < 0 {
                 return Err("multiplier or residual factor out of range");
             }
             if residual != 0 && conv.residual.is_none() {

@@ -1,56 +1,41 @@
 //! Requantization: from int32 accumulators to int8, the same to the bit on every CPU.
 //!
 //! ```text
-//! y = clamp(⌊acc · multiplier / 2^(31 + shift) + ½⌋ + zero_point, min, max)
+//! y = clamp(⌊acc · multiplier / 2³¹ + ½⌋, min, max)
 //! ```
 //!
-//! One 64-bit product, one rounding, halves upwards. `multiplier` is a Q31 fraction per output channel and
-//! `shift` one number per step. On Arm this is exactly SQDMULH (which truncates) followed by SRSHL (which
-//! rounds): truncating first loses nothing, since ⌊⌊x⌋ / 2ⁿ⌋ = ⌊x / 2ⁿ⌋. That is two instructions for four
-//! channels where conversion to float takes three, and 0.69 of their cycles on an A76 model (see
-//! `benches/record/requantize.md`).
+//! One 64-bit product, one rounding, halves upwards: on Arm that is SQRDMULH and nothing else. `multiplier` is the
+//! ratio of an accumulator unit to an output step as a Q31 fraction, one per output channel. The output's zero
+//! point is part of the initial accumulator, so the saturating narrows that follow are also the activation's lower
+//! clamp where the zero point is −128.
 //!
-//! The widely used SQRDMULH + rounding shift (gemmlowp, TFLite) rounds twice; this rounds once.
+//! The widely used SQRDMULH + rounding shift (gemmlowp, TFLite) keeps 31 significant bits of any ratio but rounds
+//! twice. Without the shift a ratio r has 31 + log₂ r bits: the product is off by at most |acc| / 2³², less than a
+//! 60th of a step for any accumulator a 3×3 convolution of 512 channels can reach. `benches/record/requantize.md`
+//! has the alternatives and what they cost.
 
-/// Least and greatest shift. At least 1, so that the rounding term is an integer power of two.
-pub const SHIFT: core::ops::RangeInclusive<u32> = 1..=30;
-
-/// ⌊acc · multiplier / 2^(31 + shift) + ½⌋.
+/// ⌊acc · multiplier / 2³¹ + ½⌋.
 ///
-/// |`acc`| ≤ 2³⁰, 0 ≤ `multiplier` < 2³¹, `shift` in [`SHIFT`]: the result fits, and no step overflows.
+/// 0 ≤ `multiplier`: the result is never larger than `acc`, and no step overflows.
 #[inline]
-pub fn scale(acc: i32, multiplier: i32, shift: u32) -> i32 {
-    ((i64::from(acc) * i64::from(multiplier) + (1 << (30 + shift))) >> (31 + shift)) as i32
+pub fn scale(acc: i32, multiplier: i32) -> i32 {
+    ((i64::from(acc) * i64::from(multiplier) + (1 << 30)) >> 31) as i32
 }
 
-/// Adds the zero point and clamps.
+/// Clamps to an int8.
 #[inline]
-pub fn narrow(value: i32, zero_point: i8, min: i8, max: i8) -> i8 {
-    value.saturating_add(i32::from(zero_point)).clamp(i32::from(min), i32::from(max)) as i8
+pub fn narrow(value: i32, min: i8, max: i8) -> i8 {
+    value.clamp(i32::from(min), i32::from(max)) as i8
 }
 
-/// A step's multipliers and shift for real `ratios` (accumulator unit ÷ output unit, one per channel).
+/// The multiplier for `ratio` (accumulator unit ÷ output step), rounded to nearest.
 ///
-/// The shift is the largest that keeps every multiplier below 2³¹, so the channel with the greatest ratio
-/// has 31 significant bits and one 2ⁿ times smaller has 31 − n.
-/// `None` if a ratio is negative, not finite, or ½ and above (an output step finer than two accumulator
-/// units, which no sensible calibration gives).
-#[cfg(feature = "std")]
-pub fn shift_for(ratios: impl IntoIterator<Item = f64>) -> Option<u32> {
-    let mut greatest = 0.0f64;
-    for ratio in ratios {
-        if !(0.0..0.5).contains(&ratio) {
-            return None;
-        }
-        greatest = greatest.max(ratio);
-    }
-    SHIFT.rev().find(|&shift| (greatest * (1u64 << (31 + shift)) as f64).round() < f64::from(i32::MAX))
-}
-
-/// The multiplier that goes with `shift` for `ratio`, rounded to nearest.
-#[cfg(feature = "std")]
-pub fn multiplier_for(ratio: f64, shift: u32) -> i32 {
-    (ratio * (1u64 << (31 + shift)) as f64).round() as i32
+/// `None` if the ratio is negative, not finite, or 1 and above: an output step finer than an accumulator unit, which
+/// no sensible calibration gives.
+pub fn multiplier_for(ratio: f64) -> Option<i32> {
+    // Adding ½ and truncating rounds what is not negative, also without std.
+    let multiplier = ratio * f64::from(1u32 << 31) + 0.5;
+    (ratio >= 0.0 && multiplier < f64::from(i32::MAX)).then_some(multiplier as i32)
 }
 
 #[cfg(test)]
@@ -61,62 +46,57 @@ mod tests {
     proptest! {
         /// One rounding of the exact product, halves upwards.
         #[test]
-        fn scale_is_the_rounded_real_product(
-            acc in -(1i32 << 30)..=1 << 30, multiplier in 0..=i32::MAX, shift in 1u32..=30,
-        ) {
+        fn scale_is_the_rounded_real_product(acc: i32, multiplier in 0..=i32::MAX) {
             let exact = i128::from(acc) * i128::from(multiplier);
-            let divisor = 1i128 << (31 + shift);
+            let divisor = 1i128 << 31;
             let expected = (2 * exact + divisor).div_euclid(2 * divisor);
-            prop_assert_eq!(i128::from(scale(acc, multiplier, shift)), expected);
+            prop_assert_eq!(i128::from(scale(acc, multiplier)), expected);
         }
 
-        /// The instruction pair of the Arm kernels, spelt out, is the same function.
+        /// The instruction of the Arm kernels, as its manual spells it out, is the same function: it doubles the
+        /// product, adds half of 2³² and saturates, which only −2³¹ · −2³¹ could reach.
         #[test]
-        fn truncating_high_product_then_rounding_shift_is_exact(
-            acc in -(1i32 << 30)..=1 << 30, multiplier in 0..=i32::MAX, shift in 1u32..=30,
-        ) {
-            let high = ((2 * i64::from(acc) * i64::from(multiplier)) >> 32) as i32;
-            let rounded = ((i64::from(high) + (1 << (shift - 1))) >> shift) as i32;
-            prop_assert_eq!(scale(acc, multiplier, shift), rounded);
-        }
-
-        #[test]
-        fn scale_is_monotonic(acc in -(1i32 << 30)..1 << 30, multiplier in 0..=i32::MAX, shift in 1u32..=30) {
-            prop_assert!(scale(acc, multiplier, shift) <= scale(acc + 1, multiplier, shift));
+        fn scale_is_sqrdmulh(acc: i32, multiplier in 0..=i32::MAX) {
+            let doubled = 2 * i128::from(acc) * i128::from(multiplier) + (1 << 31);
+            let high = (doubled >> 32).clamp(i128::from(i32::MIN), i128::from(i32::MAX));
+            prop_assert_eq!(i128::from(scale(acc, multiplier)), high);
         }
 
         #[test]
-        fn narrow_clamps(value: i32, zero_point: i8, a: i8, b: i8) {
+        fn scale_is_monotonic(acc in i32::MIN..i32::MAX, multiplier in 0..=i32::MAX) {
+            prop_assert!(scale(acc, multiplier) <= scale(acc + 1, multiplier));
+        }
+
+        #[test]
+        fn narrow_clamps(value: i32, a: i8, b: i8) {
             let (min, max) = (a.min(b), a.max(b));
-            let y = narrow(value, zero_point, min, max);
+            let y = narrow(value, min, max);
             prop_assert!(min <= y && y <= max);
-            let wide = i64::from(value) + i64::from(zero_point);
-            if (i64::from(min)..=i64::from(max)).contains(&wide) {
-                prop_assert_eq!(i64::from(y), wide);
+            if (i32::from(min)..=i32::from(max)).contains(&value) {
+                prop_assert_eq!(i32::from(y), value);
             }
         }
 
-        /// Whatever the ratio, the integer form is within one part in 2³⁰ of it.
+        /// What the multiplier's own rounding costs: half of 2⁻³¹ per accumulator unit.
         #[test]
-        fn multipliers_are_faithful(ratio in 1e-7f64..0.49) {
-            let shift = shift_for([ratio]).unwrap();
-            let multiplier = multiplier_for(ratio, shift);
-            let back = f64::from(multiplier) / (1u64 << (31 + shift)) as f64;
-            prop_assert!((back / ratio - 1.0).abs() < 1e-6 , "{ratio} {back} {shift}");
+        fn multipliers_are_faithful(ratio in 0.0f64..0.999, acc in 0i32..1 << 26) {
+            let multiplier = multiplier_for(ratio).unwrap();
+            let product = f64::from(acc) * f64::from(multiplier) / f64::from(1u32 << 31);
+            prop_assert!((product - f64::from(acc) * ratio).abs() <= 1.001 / 64.0, "{ratio} {acc}");
         }
     }
 
     #[test]
     fn halves_round_upwards() {
-        // multiplier · 2⁻³¹ = ½, shift 1: a quarter.
-        let quarter = |acc| scale(acc, 1 << 30, 1);
+        let quarter = |acc| scale(acc, 1 << 29);
         assert_eq!([-6, -5, -2, -1, 0, 1, 2, 5, 6].map(quarter), [-1, -1, 0, 0, 0, 0, 1, 1, 2]);
     }
 
     #[test]
     fn unusable_ratios_are_refused() {
-        for bad in [0.5, 1.0, -1e-3, f64::NAN, f64::INFINITY] {
-            assert_eq!(shift_for([1e-3, bad]), None, "{bad}");
+        for bad in [1.0, 2.0, -1e-3, f64::NAN, f64::INFINITY] {
+            assert_eq!(multiplier_for(bad), None, "{bad}");
         }
+        assert_eq!(multiplier_for(0.5), Some(1 << 30));
     }
 }

@@ -184,7 +184,6 @@ impl Writer {
                 record.kind = StepKind::Conv as u8;
                 window(&mut record, conv.window);
                 record.clamp_min = quantized.clamp_min;
-                record.shift = quantized.shift as u8;
                 record.groups = (conv.groups as u32).into();
                 if let Some(residual) = conv.residual {
                     record.residual = (residual.0 as u16).into();
@@ -204,9 +203,8 @@ impl Writer {
                 record.kind = StepKind::MaxPool as u8;
                 window(&mut record, *pool);
             }
-            (Op::GlobalAvgPool, &Layer::GlobalAvgPool { multiplier, shift }) => {
+            (Op::GlobalAvgPool, &Layer::GlobalAvgPool { multiplier }) => {
                 record.kind = StepKind::GlobalAvgPool as u8;
-                record.shift = shift as u8;
                 self.params.extend_from_slice(PoolParams { multiplier: multiplier.into() }.as_bytes());
             }
             (Op::Linear(linear), Layer::Linear(quantized)) => {

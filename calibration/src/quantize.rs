@@ -13,15 +13,14 @@ use crate::observe::Range;
 use crate::preprocessing::Preprocessing;
 use resnext::requantize;
 
-/// Largest |bias| in accumulator units; leaves the rest of ±2³⁰ to the products.
+/// Largest |bias|, output zero point included, in accumulator units; leaves the rest of ±2³⁰ to the products.
+///
+/// It bounds a channel's weight scale from below. Where |bias| is small against the output range, an accumulator unit
+/// is then still 2⁻²¹ of an output step: weights too small to notice are all that it rounds away.
 const MAX_BIAS: f64 = (1u64 << 28) as f64;
 
-/// A channel's weight scale is at least this part of the layer's largest, so that multipliers that share one
-/// shift keep at least 31 − 12 significant bits.
-const LEAST_SCALE: f64 = 1.0 / 4096.0;
-
-/// Exclusive bound of the residual factor.
-const MAX_RESIDUAL: f64 = (1 << 15) as f64;
+/// Largest residual factor.
+const MAX_RESIDUAL: f64 = i16::MAX as f64;
 
 /// Affine int8 quantization of a tensor: `real = scale · (q − zero_point)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,8 +73,6 @@ pub enum Layer {
     GlobalAvgPool {
         /// Q31 multiplier.
         multiplier: i32,
-        /// Shift.
-        shift: u32,
     },
     /// Classifier.
     Linear(QuantizedLinear),
@@ -91,9 +88,7 @@ pub struct QuantizedConv {
     /// Q31 multipliers.
     pub multiplier: Vec<i32>,
     /// Accumulator units of one step of the residual; 0 without.
-    pub residual: Vec<i32>,
-    /// Shift.
-    pub shift: u32,
+    pub residual: Vec<i16>,
     /// Least output: the zero point after a ReLU.
     pub clamp_min: i8,
 }
@@ -161,12 +156,12 @@ pub fn quantize(
                 let shape = network.shape(node.input);
                 let pixels = (shape.height * shape.width) as f64;
                 let mut output = covering;
-                // A mean cannot be finer than half a step of the sum.
+                // A mean cannot be finer than a step of the sum.
                 output.scale = output.scale.max(coarsest(input.scale / pixels));
                 let ratio = input.scale / pixels / output.scale;
-                let shift = requantize::shift_for([ratio])
+                let multiplier = requantize::multiplier_for(ratio)
                     .ok_or_else(|| error("the mean's scale is out of range"))?;
-                (Layer::GlobalAvgPool { multiplier: requantize::multiplier_for(ratio, shift), shift }, output)
+                (Layer::GlobalAvgPool { multiplier }, output)
             }
             Op::Linear(linear) => {
                 (Layer::Linear(quantize_linear(linear, input).map_err(error)?), Activation::PIXELS)
@@ -178,9 +173,9 @@ pub fn quantize(
     Ok(Quantized { activations, layers })
 }
 
-/// The least output scale that an accumulator unit of `unit` allows: ratios stay below ½.
+/// The least output scale that an accumulator unit of `unit` allows: ratios stay below 1.
 fn coarsest(unit: f64) -> f64 {
-    f64::from(((unit * 2.001) as f32).next_up())
+    f64::from(((unit * 1.001) as f32).next_up())
 }
 
 /// Weights and bias for pixels 0..255 instead of normalised values: `(p / 255 − mean) / std`.
@@ -208,18 +203,21 @@ fn quantize_conv(
     assert!(conv.batch_norm.is_none(), "fold batch norms before quantizing");
     let per_channel = conv.weight.len() / conv.out_channels;
     let bias = |o: usize| f64::from(conv.bias.get(o).copied().unwrap_or(0.0));
-    let mut scales = weight_scales(&conv.weight, per_channel, input.scale, bias);
+    // Of any output zero point; it may still move below.
+    let zero_point = 128.0 * output.scale;
+    let mut scales =
+        weight_scales(&conv.weight, per_channel, input.scale, |o| bias(o).abs() + zero_point);
     let mut factors = vec![0; conv.out_channels];
     if let Some(residual) = residual {
         for (scale, factor) in scales.iter_mut().zip(&mut factors) {
             let units = residual.scale / (input.scale * *scale);
             if units >= 1.0 {
-                let whole = units.floor().min(MAX_RESIDUAL - 1.0);
+                let whole = units.floor().min(MAX_RESIDUAL);
                 *scale = residual.scale / (input.scale * whole);
-                *factor = whole as i32;
+                *factor = whole as i16;
             } else {
                 // One accumulator unit outweighs a whole step of the residual: round, there is no finer way.
-                *factor = units.round() as i32;
+                *factor = units.round() as i16;
             }
         }
     }
@@ -228,18 +226,18 @@ fn quantize_conv(
         output.scale = coarsest(coarsest_unit);
     }
     let ratio = |o: usize| input.scale * scales[o] / output.scale;
-    let shift =
-        requantize::shift_for((0..conv.out_channels).map(ratio)).ok_or("its scales are out of range")?;
+    let multiplier: Option<Vec<i32>> =
+        (0..conv.out_channels).map(|o| requantize::multiplier_for(ratio(o))).collect();
 
     let taps = conv.window.kernel * conv.window.kernel;
     let residual_zero = |o: usize| residual.map_or(0, |r| i64::from(r.zero_point)) * i64::from(factors[o]);
+    let bias = |o: usize| bias(o) + f64::from(output.zero_point) * output.scale;
     let (weights, integers) = integers(&conv.weight, taps, &scales, input, bias, residual_zero)?;
     let quantized = QuantizedConv {
         weights,
         bias: integers,
-        multiplier: (0..conv.out_channels).map(|o| requantize::multiplier_for(ratio(o), shift)).collect(),
+        multiplier: multiplier.ok_or("its scales are out of range")?,
         residual: factors,
-        shift,
         clamp_min: if conv.relu { output.zero_point } else { i8::MIN },
     };
     Ok((quantized, output))
@@ -247,7 +245,7 @@ fn quantize_conv(
 
 fn quantize_linear(linear: &Linear, input: Activation) -> Result<QuantizedLinear, &'static str> {
     let bias = |o: usize| f64::from(linear.bias.get(o).copied().unwrap_or(0.0));
-    let scales = weight_scales(&linear.weight, linear.in_features, input.scale, bias);
+    let scales = weight_scales(&linear.weight, linear.in_features, input.scale, |o| bias(o).abs());
     let (weights, integers) = integers(&linear.weight, 1, &scales, input, bias, |_| 0)?;
     let scale = scales.iter().map(|scale| (input.scale * scale) as f32).collect();
     Ok(QuantizedLinear { weights, bias: integers, scale })
@@ -283,23 +281,21 @@ fn quantize_weight(weight: f32, scale: f64) -> i8 {
     (f64::from(weight) / scale).round().clamp(-127.0, 127.0) as i8
 }
 
-/// Scale of each output channel: its largest |weight| is 127, unless its bias or its siblings need more.
+/// Scale of each output channel: its largest |weight| is 127, unless `bias`, the most that its initial accumulator
+/// stands for, needs a coarser unit.
 fn weight_scales(
     weights: &[f32],
     per_channel: usize,
     input_scale: f64,
     bias: impl Fn(usize) -> f64,
 ) -> Vec<f64> {
-    let mut scales: Vec<f64> = weights
-        .chunks_exact(per_channel)
-        .map(|channel| f64::from(channel.iter().fold(0.0f32, |max, w| max.max(w.abs()))) / 127.0)
-        .collect();
-    let largest = scales.iter().copied().fold(0.0, f64::max);
-    let least = if largest > 0.0 { largest * LEAST_SCALE } else { 1.0 };
-    for (o, scale) in scales.iter_mut().enumerate() {
-        *scale = scale.max(least).max(bias(o).abs() / (input_scale * MAX_BIAS));
-    }
-    scales
+    let scale = |(o, channel): (usize, &[f32])| {
+        let largest = f64::from(channel.iter().fold(0.0f32, |max, w| max.max(w.abs())));
+        let scale = (largest / 127.0).max(bias(o) / (input_scale * MAX_BIAS));
+        // All zero: any scale will do.
+        if scale > 0.0 { scale } else { 1.0 }
+    };
+    weights.chunks_exact(per_channel).enumerate().map(scale).collect()
 }
 
 #[cfg(test)]
@@ -350,9 +346,10 @@ mod tests {
             let output = Activation { scale: 0.1, zero_point: -128 };
             let (q, out) = quantize_conv(&conv, input, Some(residual), output).unwrap();
             for o in 0..2 {
-                let ratio = f64::from(q.multiplier[o]) / ((1u64 << 31) as f64 * f64::from(q.shift).exp2());
+                let ratio = f64::from(q.multiplier[o]) / (1u64 << 31) as f64;
                 let step = f64::from(q.residual[o]) * ratio * out.scale;
-                prop_assert!((step / residual_scale - 1.0).abs() < 1e-5, "{step} {residual_scale}");
+                // The multiplier has 31 bits of a ratio of about 2⁻¹⁵ at least.
+                prop_assert!((step / residual_scale - 1.0).abs() < 1e-4, "{step} {residual_scale}");
             }
         }
     }
@@ -371,8 +368,7 @@ mod tests {
                     + i32::from(q.weights[2 * o]) * i32::from(a)
                     + i32::from(q.weights[2 * o + 1]) * i32::from(b);
                 let y = requantize::narrow(
-                    requantize::scale(acc, q.multiplier[o], q.shift),
-                    output.zero_point,
+                    requantize::scale(acc, q.multiplier[o]),
                     q.clamp_min,
                     127,
                 );
@@ -392,8 +388,7 @@ mod tests {
         let input = Activation { scale: 0.01, zero_point: 0 };
         let (q, output) = quantize_conv(&conv, input, None, output).unwrap();
         let y = requantize::narrow(
-            requantize::scale(q.bias[1], q.multiplier[1], q.shift),
-            output.zero_point,
+            requantize::scale(q.bias[1], q.multiplier[1]),
             -128,
             127,
         );

@@ -18,14 +18,14 @@
 //! The checksum is XXH3-64 over everything after itself. It finds damage, not malice: whatever it says,
 //! [`Model::from_bytes`](crate::Model::from_bytes) validates every field before a typed view exists.
 
-use zerocopy::little_endian::{F32, I32, U16, U32, U64};
+use zerocopy::little_endian::{F32, I16, I32, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// First bytes of every artifact. Like PNG's: a high bit, a name, and line ends that text transfer mangles.
 pub const MAGIC: [u8; 8] = *b"\x89RNX\r\n\x1a\n";
 
 /// Version of the format this crate reads and writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Sections start at multiples of this many bytes.
 pub const SECTION_ALIGN: usize = 64;
@@ -202,8 +202,6 @@ pub struct StepRecord {
     pub stride: u8,
     /// Window padding, at most the input tensor's halo.
     pub padding: u8,
-    /// Right shift of the requantization, see [`crate::requantize`].
-    pub shift: u8,
     /// Least output value (fused activation).
     pub clamp_min: i8,
     /// Greatest output value.
@@ -215,7 +213,7 @@ pub struct StepRecord {
     /// Tensor added to the accumulators, or [`NO_TENSOR`].
     pub residual: U16,
     /// Zero.
-    pub reserved: U16,
+    pub reserved: [u8; 3],
     /// Cardinality.
     pub groups: U32,
     /// Output channels, or classes.
@@ -248,14 +246,15 @@ pub struct ClassRecord {
 #[derive(Clone, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct Block {
-    /// Initial accumulator: quantized bias − input zero point × Σ weights − residual zero point × `residual`.
+    /// Initial accumulator: bias and output zero point in accumulator units, − input zero point × Σ weights
+    /// − residual zero point × `residual`.
     pub bias: [I32; LANES],
     /// Q31 multiplier, see [`crate::requantize`]; non-negative.
     pub multiplier: [I32; LANES],
     /// Σ weights, for kernels that read activations as unsigned.
     pub weight_sum: [I32; LANES],
-    /// Accumulator units of one step of the residual tensor, 0 ≤ `residual` < 2¹⁵; 0 without residual.
-    pub residual: [I32; LANES],
+    /// Accumulator units of one step of the residual tensor, non-negative; 0 without residual.
+    pub residual: [I16; LANES],
 }
 
 /// Dequantization of 16 logits.

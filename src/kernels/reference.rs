@@ -11,7 +11,7 @@ pub(super) struct Parameters {
     pub(super) weights: Vec<i8>,
     pub(super) bias: Vec<i32>,
     pub(super) multiplier: Vec<i32>,
-    pub(super) residual: Vec<i32>,
+    pub(super) residual: Vec<i16>,
 }
 
 /// Computes output element (`y`, `x`, `channel`).
@@ -38,6 +38,6 @@ pub(super) fn element(
         }
     }
     acc += i64::from(parameters.residual[channel]) * i64::from(residual.unwrap_or(0));
-    let value = scale(i32::try_from(acc).expect("bounded"), parameters.multiplier[channel], conv.shift);
-    narrow(value, conv.output.zero_point, conv.clamp.0, conv.clamp.1)
+    let value = scale(i32::try_from(acc).expect("bounded"), parameters.multiplier[channel]);
+    narrow(value, conv.clamp.0, conv.clamp.1)
 }

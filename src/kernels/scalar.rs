@@ -33,9 +33,9 @@ pub(super) fn conv(task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
                     Residual::InPlace => out.data[out_pixel + channel],
                     Residual::From(tensor, data) => data[tensor.offset(y, x) + channel],
                 };
-                let acc = acc + block.residual[lane].get() * i32::from(residual);
-                let value = scale(acc, block.multiplier[lane].get(), conv.shift);
-                out.data[out_pixel + channel] = narrow(value, output.zero_point, conv.clamp.0, conv.clamp.1);
+                let acc = acc + i32::from(block.residual[lane].get()) * i32::from(residual);
+                let value = scale(acc, block.multiplier[lane].get());
+                out.data[out_pixel + channel] = narrow(value, conv.clamp.0, conv.clamp.1);
             }
         }
     }

@@ -87,10 +87,10 @@ impl Case {
         let parameters = Parameters {
             weights,
             bias: channels(&mut |b| (b.next() as i32) >> 12),
-            multiplier: channels(&mut |b| (b.next() as i32) & i32::MAX),
+            multiplier: channels(&mut |b| (b.next() as i32 & i32::MAX) >> b.below(14)),
             residual: match self.add {
                 Add::Nothing => vec![0; shape.out_channels],
-                _ => channels(&mut |b| b.below(1 << 15) as i32),
+                _ => channels(&mut |b| b.below(1 << 15) as i32).iter().map(|&r| r as i16).collect(),
             },
         };
         let (a, b) = (bytes.activation(), bytes.activation());
@@ -99,16 +99,7 @@ impl Case {
         let mut packed = vec![0; shape.packed_len()];
         shape.pack(&parameters.weights, &mut packed);
         let blocks: Vec<Block> = (0..shape.blocks()).map(|block| parameters.block(&shape, block)).collect();
-        let conv = Conv {
-            output,
-            residual: None,
-            window,
-            shape,
-            shift: 1 + bytes.below(14) as u32,
-            clamp,
-            blocks: &blocks,
-            weights: &packed,
-        };
+        let conv = Conv { output, residual: None, window, shape, clamp, blocks: &blocks, weights: &packed };
 
         let mut expected = before.clone();
         for pixel in 0..output.pixels() {
@@ -257,7 +248,7 @@ fn extreme_products_do_not_saturate() {
         shape.pack(&parameters.weights, &mut packed);
         let blocks = [parameters.block(&shape, 0)];
         let (clamp, weights) = ((i8::MIN, i8::MAX), &packed[..]);
-        let conv = Conv { output, residual: None, window, shape, shift: 3, clamp, blocks: &blocks, weights };
+        let conv = Conv { output, residual: None, window, shape, clamp, blocks: &blocks, weights };
         let task = ConvTask { conv: &conv, input: &input, input_data: &input_data, residual: Residual::None };
         let expected = element(&conv, &parameters, (&input, &input_data), None, (0, 0, 0));
         for kernels in Kernels::available() {

@@ -8,7 +8,8 @@
 use super::{ConvTask, LinearTask, MAX_KERNEL, OutputChunk, Residual, dequantize};
 use crate::format::{Block, LANES};
 use crate::model::Conv;
-use crate::pack::{Layout, UNIT};
+use crate::pack::UNIT;
+use core::marker::PhantomData;
 use core::ops::Range;
 
 /// Pixels of a run: a multiple of every tile height.
@@ -39,15 +40,15 @@ pub(super) trait Lanes: Copy {
         k_groups: usize,
     );
 
-    /// One tap of [`Layout::Paired8`]: 16 bytes from each of `a`, two units of weights.
+    /// One tap of [`Layout::Paired8`](crate::pack::Layout::Paired8): 16 bytes from each of `a`, two units of weights.
     unsafe fn paired<const MR: usize>(self, acc: &mut [Self::Acc; MR], a: &[*const i8; MR], w: *const i8);
 
-    /// One tap of [`Layout::Quad4`]: 16 bytes from each of `a`, one unit of weights.
+    /// One tap of [`Layout::Quad4`](crate::pack::Layout::Quad4): 16 bytes from each of `a`, one unit of weights.
     unsafe fn quad<const MR: usize>(self, acc: &mut [Self::Acc; MR], a: &[*const i8; MR], w: *const i8);
 
     /// Requantizes `MR` pixels and writes 16 bytes to each of `out`; adds the 16 bytes at each of `residual` if
     /// there is one.
-    unsafe fn finish<const MR: usize>(
+    unsafe fn finish<W: Walk, const MR: usize>(
         self,
         acc: &[Self::Acc; MR],
         block: *const Block,
@@ -60,26 +61,118 @@ pub(super) trait Lanes: Copy {
     unsafe fn accumulators(self, acc: Self::Acc) -> [i32; LANES];
 }
 
+/// How the accumulators of a tile walk over the window; one per [`Layout`](crate::pack::Layout), and one for the commonest case. A type
+/// rather than a value, so that each has its own loop nest: in a shared one the compiler keeps accumulators in memory.
+pub(super) trait Walk {
+    /// Lanes are in the order of [`Layout::Quad4`](crate::pack::Layout::Quad4): bytes are transposed, 4×4, when read and written.
+    const TRANSPOSE: bool;
+
+    /// Adds all products of the window to the accumulators of `MR` pixels.
+    ///
+    /// # Safety
+    ///
+    /// The whole window at each of `window`, and the weights of a whole block.
+    unsafe fn accumulate<L: Lanes, const MR: usize>(
+        lanes: L,
+        acc: &mut [L::Acc; MR],
+        window: &[*const i8; MR],
+        weights: *const i8,
+        segments: &[usize],
+        k_groups: usize,
+    );
+}
+
+/// One segment: the 1×1 convolutions, nine tenths of the arithmetic.
+pub(super) struct Pointwise;
+/// Every lane meets the same bytes of each segment.
+pub(super) struct Broadcast;
+/// [`Layout::Paired8`](crate::pack::Layout::Paired8).
+pub(super) struct Paired;
+/// [`Layout::Quad4`](crate::pack::Layout::Quad4).
+pub(super) struct Quad;
+
+impl Walk for Pointwise {
+    const TRANSPOSE: bool = false;
+
+    #[inline(always)]
+    unsafe fn accumulate<L: Lanes, const MR: usize>(
+        lanes: L,
+        acc: &mut [L::Acc; MR],
+        window: &[*const i8; MR],
+        weights: *const i8,
+        _: &[usize],
+        k_groups: usize,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe { lanes.broadcast(acc, window, weights, k_groups) }
+    }
+}
+
+/// The walks over several segments.
+macro_rules! walks {
+    ($($walk:ident transpose $transpose:literal: |$lanes:ident, $acc:ident, $a:ident, $w:ident, $k_groups:ident| $step:expr;)+) => {$(
+        impl Walk for $walk {
+            const TRANSPOSE: bool = $transpose;
+
+            #[inline(always)]
+            unsafe fn accumulate<L: Lanes, const MR: usize>(
+                $lanes: L,
+                $acc: &mut [L::Acc; MR],
+                window: &[*const i8; MR],
+                weights: *const i8,
+                segments: &[usize],
+                $k_groups: usize,
+            ) {
+                let mut $w = weights;
+                for &segment in segments {
+                    // SAFETY: the caller's contract: every segment of the window is in bounds, and the weights of
+                    // a block are `k_groups` units for each.
+                    unsafe {
+                        let $a: &[*const i8; MR] = &core::array::from_fn(|r| window[r].add(segment));
+                        $step;
+                        $w = $w.add($k_groups * UNIT);
+                    }
+                }
+            }
+        }
+    )+};
+}
+
+walks! {
+    Broadcast transpose false: |lanes, acc, a, w, k_groups| lanes.broadcast(acc, a, w, k_groups);
+    Paired transpose false: |lanes, acc, a, w, k_groups| lanes.paired(acc, a, w);
+    Quad transpose true: |lanes, acc, a, w, k_groups| lanes.quad(acc, a, w);
+}
+
+/// Calls `$call` with the [`Walk`] of a task as its type parameter.
+macro_rules! with_walk {
+    ($task:expr, $function:ident($($argument:expr),*)) => {
+        match $task.conv.shape.layout() {
+            $crate::pack::Layout::Dense if $task.conv.shape.segments() == 1 => {
+                $function::<$crate::kernels::tile::Pointwise>($($argument),*)
+            }
+            $crate::pack::Layout::Dense | $crate::pack::Layout::PerGroup => {
+                $function::<$crate::kernels::tile::Broadcast>($($argument),*)
+            }
+            $crate::pack::Layout::Paired8 => $function::<$crate::kernels::tile::Paired>($($argument),*),
+            $crate::pack::Layout::Quad4 => $function::<$crate::kernels::tile::Quad>($($argument),*),
+        }
+    };
+}
+pub(super) use with_walk;
+
 /// What all lanes of a step share in requantization.
 #[derive(Clone, Copy)]
 pub(super) struct Requantize {
-    pub(super) shift: u32,
-    pub(super) zero_point: i8,
     pub(super) min: i8,
     pub(super) max: i8,
-    /// Lanes are in [`Layout::Quad4`] order: transpose 4×4 before storing.
-    pub(super) transpose: bool,
+    /// `min` and `max` are more than the saturation of int8.
+    pub(super) clamps: bool,
 }
 
 impl Requantize {
     pub(super) fn new(conv: &Conv<'_>) -> Self {
-        Self {
-            shift: conv.shift,
-            zero_point: conv.output.zero_point,
-            min: conv.clamp.0,
-            max: conv.clamp.1,
-            transpose: conv.shape.layout() == Layout::Quad4,
-        }
+        Self { min: conv.clamp.0, max: conv.clamp.1, clamps: conv.clamp != (i8::MIN, i8::MAX) }
     }
 }
 
@@ -108,36 +201,44 @@ struct Offsets {
 
 /// # Safety
 ///
-/// `task.check(out)` holds, and the CPU has the instruction set of `lanes`.
+/// `task.check(out)` holds, the CPU has the instruction set of `lanes`, and `W` is the task's walk.
 #[inline(always)]
-pub(super) unsafe fn conv<L: Lanes>(lanes: L, task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
+pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
     let (conv, output) = (task.conv, &task.conv.output);
-    let layout = conv.shape.layout();
     let mut segments = [0usize; MAX_KERNEL * MAX_KERNEL];
     let segments = &mut segments[..conv.shape.segments()];
     segments.iter_mut().enumerate().for_each(|(s, offset)| *offset = task.segment_offset(s));
-    let tile =
-        Tile { lanes, layout, segments, k_groups: conv.shape.k_groups(), requantize: Requantize::new(conv) };
+    let tile = Tile::<L, W> {
+        lanes,
+        segments,
+        k_groups: conv.shape.k_groups(),
+        requantize: Requantize::new(conv),
+        walk: PhantomData,
+    };
     let (input, weights, data) = (task.input_data.as_ptr(), conv.weights.as_ptr(), out.data.as_mut_ptr());
     let (residual, residual_tensor) = match task.residual {
         Residual::None => (core::ptr::null(), output),
         Residual::InPlace => (data.cast_const(), output),
         Residual::From(tensor, data) => (data.as_ptr(), tensor),
     };
-    let in_place = matches!(task.residual, Residual::InPlace);
+    // In place the residual is addressed like the output, from the chunk's base.
+    let residual_base = if matches!(task.residual, Residual::InPlace) { out.base } else { 0 };
     let mut offsets = Offsets { window: [0; RUN], output: [0; RUN], residual: [0; RUN] };
     let mut pixel = out.pixels.start;
     while pixel < out.pixels.end {
         let run = RUN.min(out.pixels.end - pixel);
-        let (mut y, mut x) = (pixel / output.width, pixel % output.width);
-        for i in 0..run {
-            offsets.window[i] = task.window_offset(y, x);
-            offsets.output[i] = output.offset(y, x) - out.base;
-            offsets.residual[i] = if in_place { offsets.output[i] } else { residual_tensor.offset(y, x) };
-            x += 1;
-            if x == output.width {
-                (y, x) = (y + 1, 0);
+        let mut i = 0;
+        while i < run {
+            let (y, x) = ((pixel + i) / output.width, (pixel + i) % output.width);
+            let (window, to) = (task.window_offset(y, x), output.offset(y, x) - out.base);
+            let from = residual_tensor.offset(y, x) - residual_base;
+            let row = (output.width - x).min(run - i);
+            for column in 0..row {
+                offsets.window[i + column] = window + column * conv.window.stride * task.input.channels;
+                offsets.output[i + column] = to + column * output.channels;
+                offsets.residual[i + column] = from + column * output.channels;
             }
+            i += row;
         }
         for (index, block) in conv.blocks.iter().enumerate() {
             let channels = task.block_channels(index);
@@ -168,12 +269,12 @@ pub(super) unsafe fn conv<L: Lanes>(lanes: L, task: &ConvTask<'_>, out: &mut Out
     }
 }
 
-struct Tile<'a, L> {
+struct Tile<'a, L, W> {
     lanes: L,
-    layout: Layout,
     segments: &'a [usize],
     k_groups: usize,
     requantize: Requantize,
+    walk: PhantomData<W>,
 }
 
 /// Pointers of one block, to which pixel offsets are added.
@@ -186,7 +287,7 @@ struct Operands {
     count: usize,
 }
 
-impl<L: Lanes> Tile<'_, L> {
+impl<L: Lanes, W: Walk> Tile<'_, L, W> {
     /// Runs `count` ≤ `L::ROWS` pixels from `row` of the run, with code made for just that many.
     #[inline(always)]
     unsafe fn rows(&self, operands: &Operands, offsets: &Offsets, row: usize, count: usize) {
@@ -213,22 +314,13 @@ impl<L: Lanes> Tile<'_, L> {
             let window: [*const i8; MR] =
                 core::array::from_fn(|r| operands.input.add(offsets.window[row + r]));
             let mut acc = [self.lanes.start((&raw const (*operands.block).bias).cast()); MR];
-            let mut w = operands.weights;
-            for &segment in self.segments {
-                let a: [*const i8; MR] = core::array::from_fn(|r| window[r].add(segment));
-                match self.layout {
-                    Layout::Dense | Layout::PerGroup => self.lanes.broadcast(&mut acc, &a, w, self.k_groups),
-                    Layout::Paired8 => self.lanes.paired(&mut acc, &a, w),
-                    Layout::Quad4 => self.lanes.quad(&mut acc, &a, w),
-                }
-                w = w.add(self.k_groups * UNIT);
-            }
+            W::accumulate(self.lanes, &mut acc, &window, operands.weights, self.segments, self.k_groups);
             let out: [*mut i8; MR] = core::array::from_fn(|r| operands.output.add(offsets.output[row + r]));
             let from: [*const i8; MR] =
                 core::array::from_fn(|r| operands.residual.wrapping_add(offsets.residual[row + r]));
             let residual = (!operands.residual.is_null()).then_some(&from);
             if operands.count == LANES {
-                self.lanes.finish(&acc, operands.block, residual, &self.requantize, &out);
+                self.lanes.finish::<W, MR>(&acc, operands.block, residual, &self.requantize, &out);
             } else {
                 for (r, &acc) in acc.iter().enumerate() {
                     self.finish_partial(acc, operands, residual.map(|from| from[r]), out[r]);
@@ -254,7 +346,7 @@ impl<L: Lanes> Tile<'_, L> {
             }
             let from = [input.as_ptr()];
             let from = residual.map(|_| &from);
-            self.lanes.finish(&[acc], operands.block, from, &self.requantize, &[result.as_mut_ptr()]);
+            self.lanes.finish::<W, 1>(&[acc], operands.block, from, &self.requantize, &[result.as_mut_ptr()]);
             core::ptr::copy_nonoverlapping(result.as_ptr(), out, operands.count);
         }
     }

@@ -43,8 +43,8 @@ pub(crate) fn global_avg_pool(pool: &GlobalAvgPool, input: &Tensor, data: &[i8],
             sums.iter_mut().zip(values).for_each(|(sum, &value)| *sum += i32::from(value));
         }
         for (output, &sum) in output.iter_mut().zip(&*sums) {
-            let value = scale(sum, pool.multiplier, pool.shift);
-            *output = narrow(value, pool.output.zero_point, i8::MIN, i8::MAX);
+            let value = scale(sum, pool.multiplier) + i32::from(pool.output.zero_point);
+            *output = narrow(value, i8::MIN, i8::MAX);
         }
     }
 }

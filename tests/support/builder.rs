@@ -7,7 +7,7 @@ use resnext::format::{
     VERSION,
 };
 use resnext::pack::ConvShape;
-use resnext::requantize::{multiplier_for, shift_for};
+use resnext::requantize::multiplier_for;
 use zerocopy::{FromZeros, IntoBytes};
 
 /// Fill of a border that a maximum must never see.
@@ -39,13 +39,12 @@ pub struct Layer {
     pub input: u16,
     pub output: u16,
     pub residual: u16,
-    pub shift: u32,
     pub clamp: (i8, i8),
     /// `[out][kernel][kernel][in / groups]`.
     pub weights: Vec<i8>,
     pub bias: Vec<i32>,
     pub multiplier: Vec<i32>,
-    pub residual_factor: Vec<i32>,
+    pub residual_factor: Vec<i16>,
     pub scale: Vec<f32>,
 }
 
@@ -60,7 +59,6 @@ impl Default for Layer {
             input: 0,
             output: 0,
             residual: NO_TENSOR,
-            shift: 1,
             clamp: (i8::MIN, i8::MAX),
             weights: vec![],
             bias: vec![],
@@ -172,7 +170,7 @@ impl Builder {
         let typical = 50.0 / (74.0 * 74.0 * (taps as f64).sqrt());
         let ratios: Vec<f64> =
             (0..out_channels).map(|_| typical * (0.5 + self.random.below(1000) as f64 / 1000.0)).collect();
-        let shift = shift_for(ratios.iter().copied()).expect("small ratios");
+        let zero_point = f64::from(self.zero_point(output));
         let factor = if residual == NO_TENSOR { 0.0 } else { 0.7 };
         let layer = Layer {
             kernel: shape.kernel,
@@ -182,18 +180,20 @@ impl Builder {
             input,
             output,
             residual,
-            shift,
             // Every other convolution has a fused ReLU.
             clamp: if self.layers.len().is_multiple_of(2) {
                 (self.zero_point(output), i8::MAX)
             } else {
                 (i8::MIN, i8::MAX)
             },
-            bias: ratios.iter().map(|ratio| ((self.random.below(61) as f64 - 30.0) / ratio) as i32).collect(),
-            multiplier: ratios.iter().map(|&ratio| multiplier_for(ratio, shift)).collect(),
+            bias: ratios
+                .iter()
+                .map(|ratio| ((self.random.below(61) as f64 - 30.0 + zero_point) / ratio) as i32)
+                .collect(),
+            multiplier: ratios.iter().map(|&ratio| multiplier_for(ratio).expect("small ratios")).collect(),
             residual_factor: ratios
                 .iter()
-                .map(|ratio| ((factor / ratio) as i32).min((1 << 15) - 1))
+                .map(|ratio| (factor / ratio).min(f64::from(i16::MAX)) as i16)
                 .collect(),
             weights,
             ..Layer::default()
@@ -222,13 +222,12 @@ impl Builder {
             kernel: window.kernel,
             stride: window.stride,
             padding: window.padding,
-            shift: shift as u8,
             clamp_min: layer.clamp.0,
             clamp_max: layer.clamp.1,
             input: input.into(),
             output: output.into(),
             residual: residual.into(),
-            reserved: 0.into(),
+            reserved: [0; 3],
             groups: window.groups.into(),
             out_channels: (out_channels as u32).into(),
             name_offset: name_offset.into(),
@@ -266,15 +265,13 @@ impl Builder {
         let (height, width, _) = self.shape(input);
         // Means spread less than what they are means of.
         let ratio = 2.0 / (height * width) as f64;
-        let shift = shift_for([ratio]).expect("more than four pixels");
-        let multiplier = multiplier_for(ratio, shift);
+        let multiplier = multiplier_for(ratio).expect("more than two pixels");
         let params_offset = self.align_params();
         self.params.extend_from_slice(PoolParams { multiplier: multiplier.into() }.as_bytes());
         let layer = Layer {
             kind: StepKind::GlobalAvgPool,
             input,
             output,
-            shift,
             multiplier: vec![multiplier],
             ..Layer::default()
         };
@@ -329,13 +326,12 @@ impl Builder {
             kernel: layer.kernel as u8,
             stride: layer.stride as u8,
             padding: layer.padding as u8,
-            shift: layer.shift as u8,
             clamp_min: layer.clamp.0,
             clamp_max: layer.clamp.1,
             input: layer.input.into(),
             output: layer.output.into(),
             residual: NO_TENSOR.into(),
-            reserved: 0.into(),
+            reserved: [0; 3],
             groups: 1.into(),
             out_channels: (out_channels as u32).into(),
             name_offset: name_offset.into(),

@@ -79,7 +79,6 @@ fn conv(
     output: &mut Activation<'_>,
 ) {
     let (group_in, group_out) = (input.channels() / layer.groups, output.channels() / layer.groups);
-    let zero_point = output.record.zero_point;
     elements(layer, output, |index, top, left, channel| {
         let first = channel / group_out * group_in;
         let mut acc = i64::from(layer.bias[channel]);
@@ -95,8 +94,8 @@ fn conv(
         if let Some(residual) = residual {
             acc += i64::from(layer.residual_factor[channel]) * i64::from(residual.data[index]);
         }
-        let value = scale(i32::try_from(acc).expect("bounded"), layer.multiplier[channel], layer.shift);
-        narrow(value, zero_point, layer.clamp.0, layer.clamp.1)
+        let value = scale(i32::try_from(acc).expect("bounded"), layer.multiplier[channel]);
+        narrow(value, layer.clamp.0, layer.clamp.1)
     });
 }
 
@@ -109,11 +108,11 @@ fn max_pool(layer: &Layer, input: &Activation<'_>, output: &mut Activation<'_>) 
 }
 
 fn global_avg_pool(layer: &Layer, input: &Activation<'_>, output: &mut Activation<'_>) {
-    let zero_point = output.record.zero_point;
+    let zero_point = i32::from(output.record.zero_point);
     elements(layer, output, |_, _, _, channel| {
         let values = input.data.iter().skip(channel).step_by(input.channels());
         let sum = values.map(|&q| i32::from(q) - i32::from(input.record.zero_point)).sum();
-        narrow(scale(sum, layer.multiplier[0], layer.shift), zero_point, i8::MIN, i8::MAX)
+        narrow(scale(sum, layer.multiplier[0]) + zero_point, i8::MIN, i8::MAX)
     });
 }
 

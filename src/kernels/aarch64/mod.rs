@@ -6,19 +6,19 @@ pub(super) mod neon;
 use crate::format::Block;
 #[cfg(feature = "tract")]
 use crate::format::LANES;
-use crate::kernels::tile::{Requantize, each_row};
+use crate::kernels::tile::{Requantize, Walk, each_row};
 use core::arch::aarch64::*;
 
 /// Lane order of [`Layout::Quad4`](crate::pack::Layout::Quad4) to channel order and back: transposes 4×4.
 const TRANSPOSE: [u8; 16] = [0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15];
 
-/// Requantizes `MR` pixels of 16 lanes each: SQDMULH, SRSHL, saturating narrows.
+/// Requantizes `MR` pixels of 16 lanes each: SQRDMULH and saturating narrows.
 ///
 /// # Safety
 ///
 /// Advanced SIMD; a whole block; 16 writable bytes at each of `out`, 16 readable ones at each of `residual`.
 #[inline(always)]
-unsafe fn finish<const MR: usize>(
+unsafe fn finish<W: Walk, const MR: usize>(
     acc: &[[int32x4_t; 4]; MR],
     block: *const Block,
     residual: Option<&[*const i8; MR]>,
@@ -30,23 +30,18 @@ unsafe fn finish<const MR: usize>(
         let mut acc = *acc;
         let order = vld1q_u8(TRANSPOSE.as_ptr());
         if let Some(residual) = residual {
-            let factor: *const i32 = (&raw const (*block).residual).cast();
-            let factor = [
-                vld1q_s32(factor),
-                vld1q_s32(factor.add(4)),
-                vld1q_s32(factor.add(8)),
-                vld1q_s32(factor.add(12)),
-            ];
+            let factor: *const i16 = (&raw const (*block).residual).cast();
+            let factor = [vld1q_s16(factor), vld1q_s16(factor.add(8))];
             each_row!(MR, r => {
                 let mut bytes = vld1q_s8(residual[r]);
-                if rq.transpose {
+                if W::TRANSPOSE {
                     bytes = vqtbl1q_s8(bytes, order);
                 }
                 let (low, high) = (vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes));
-                acc[r][0] = vmlaq_s32(acc[r][0], vmovl_s16(vget_low_s16(low)), factor[0]);
-                acc[r][1] = vmlaq_s32(acc[r][1], vmovl_high_s16(low), factor[1]);
-                acc[r][2] = vmlaq_s32(acc[r][2], vmovl_s16(vget_low_s16(high)), factor[2]);
-                acc[r][3] = vmlaq_s32(acc[r][3], vmovl_high_s16(high), factor[3]);
+                acc[r][0] = vmlal_s16(acc[r][0], vget_low_s16(low), vget_low_s16(factor[0]));
+                acc[r][1] = vmlal_high_s16(acc[r][1], low, factor[0]);
+                acc[r][2] = vmlal_s16(acc[r][2], vget_low_s16(high), vget_low_s16(factor[1]));
+                acc[r][3] = vmlal_high_s16(acc[r][3], high, factor[1]);
             });
         }
         let multiplier: *const i32 = (&raw const (*block).multiplier).cast();
@@ -56,22 +51,25 @@ unsafe fn finish<const MR: usize>(
             vld1q_s32(multiplier.add(8)),
             vld1q_s32(multiplier.add(12)),
         ];
-        let shift = vdupq_n_s32(-(rq.shift as i32));
-        let zero_point = vdupq_n_s16(i16::from(rq.zero_point));
-        let (min, max) = (vdupq_n_s8(rq.min), vdupq_n_s8(rq.max));
+        let mut bytes = [vdupq_n_s8(0); MR];
         each_row!(MR, r => {
-            let a = vrshlq_s32(vqdmulhq_s32(acc[r][0], multiplier[0]), shift);
-            let b = vrshlq_s32(vqdmulhq_s32(acc[r][1], multiplier[1]), shift);
-            let c = vrshlq_s32(vqdmulhq_s32(acc[r][2], multiplier[2]), shift);
-            let d = vrshlq_s32(vqdmulhq_s32(acc[r][3], multiplier[3]), shift);
-            let low = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(a), b), zero_point);
-            let high = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(c), d), zero_point);
-            let bytes = vqmovn_high_s16(vqmovn_s16(low), high);
-            let mut bytes = vminq_s8(vmaxq_s8(bytes, min), max);
-            if rq.transpose {
-                bytes = vqtbl1q_s8(bytes, order);
+            let a = vqrdmulhq_s32(acc[r][0], multiplier[0]);
+            let b = vqrdmulhq_s32(acc[r][1], multiplier[1]);
+            let c = vqrdmulhq_s32(acc[r][2], multiplier[2]);
+            let d = vqrdmulhq_s32(acc[r][3], multiplier[3]);
+            let low = vqmovn_high_s32(vqmovn_s32(a), b);
+            let high = vqmovn_high_s32(vqmovn_s32(c), d);
+            bytes[r] = vqmovn_high_s16(vqmovn_s16(low), high);
+        });
+        if rq.clamps {
+            let (min, max) = (vdupq_n_s8(rq.min), vdupq_n_s8(rq.max));
+            each_row!(MR, r => { bytes[r] = vminq_s8(vmaxq_s8(bytes[r], min), max); });
+        }
+        each_row!(MR, r => {
+            if W::TRANSPOSE {
+                bytes[r] = vqtbl1q_s8(bytes[r], order);
             }
-            vst1q_s8(out[r], bytes);
+            vst1q_s8(out[r], bytes[r]);
         });
     }
 }
@@ -95,6 +93,6 @@ pub(super) unsafe fn requantize(
         let acc = core::array::from_fn(|i| {
             vaddq_s32(vld1q_s32(acc.as_ptr().add(4 * i)), vld1q_s32(bias.add(4 * i)))
         });
-        finish(&[acc], block, Some(&[residual]), rq, &[out]);
+        finish::<super::tile::Pointwise, 1>(&[acc], block, Some(&[residual]), rq, &[out]);
     }
 }

@@ -6,19 +6,19 @@
 
 use crate::format::{Block, LANES};
 use crate::isa::Avx2;
-use crate::kernels::tile::{self, Lanes, Requantize, each_row};
+use crate::kernels::tile::{self, Lanes, Requantize, Walk, each_row, with_walk};
 use crate::kernels::{ConvTask, LinearTask, OutputChunk};
 use core::arch::x86_64::*;
 use core::ops::Range;
 
 pub(in crate::kernels) fn conv(_: Avx2, task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
     #[target_feature(enable = "avx2")]
-    fn with_avx2(task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
+    fn with_avx2<W: Walk>(task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
         // SAFETY: the dispatcher has checked the task; the features are enabled on this function.
-        unsafe { tile::conv(Ymm, task, out) }
+        unsafe { tile::conv::<_, W>(Ymm, task, out) }
     }
     // SAFETY: the token proves that the CPU has AVX2.
-    unsafe { with_avx2(task, out) }
+    unsafe { with_walk!(task, with_avx2(task, out)) }
 }
 
 pub(in crate::kernels) fn linear(_: Avx2, task: &LinearTask<'_>, blocks: Range<usize>, logits: &mut [f32]) {
@@ -49,7 +49,7 @@ pub(in crate::kernels) unsafe fn requantize(
     unsafe {
         let (acc, bias) = (Ymm.start(acc.as_ptr()), Ymm.start(block.bias.as_ptr().cast()));
         let acc = [_mm256_add_epi32(acc[0], bias[0]), _mm256_add_epi32(acc[1], bias[1])];
-        Ymm.finish(&[acc], block, Some(&[residual]), rq, &[out]);
+        Ymm.finish::<tile::Pointwise, 1>(&[acc], block, Some(&[residual]), rq, &[out]);
     }
 }
 
@@ -71,7 +71,7 @@ unsafe fn dot(acc: __m256i, magnitude: __m256i, input: __m256i, w: __m256i) -> _
     }
 }
 
-/// ⌊acc · multiplier / 2³¹⌋ on eight lanes: SQDMULH.
+/// ⌊acc · multiplier / 2³¹ + ½⌋ on eight lanes: SQRDMULH.
 ///
 /// # Safety
 ///
@@ -80,8 +80,10 @@ unsafe fn dot(acc: __m256i, magnitude: __m256i, input: __m256i, w: __m256i) -> _
 unsafe fn multiply_high(acc: __m256i, multiplier: __m256i) -> __m256i {
     // SAFETY: AVX2, by the contract of `Lanes`.
     unsafe {
-        let even = _mm256_mul_epi32(acc, multiplier);
+        let half = _mm256_set1_epi64x(1 << 30);
+        let even = _mm256_add_epi64(_mm256_mul_epi32(acc, multiplier), half);
         let odd = _mm256_mul_epi32(_mm256_srli_epi64::<32>(acc), _mm256_srli_epi64::<32>(multiplier));
+        let odd = _mm256_add_epi64(odd, half);
         // Bits 31..63 of each product: the even ones move down, the odd ones up into their own lanes.
         _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<31>(even), _mm256_slli_epi64::<1>(odd))
     }
@@ -155,7 +157,7 @@ impl Lanes for Ymm {
     }
 
     #[inline(always)]
-    unsafe fn finish<const MR: usize>(
+    unsafe fn finish<W: Walk, const MR: usize>(
         self,
         acc: &[Self::Acc; MR],
         block: *const Block,
@@ -168,36 +170,38 @@ impl Lanes for Ymm {
             let mut acc = *acc;
             let order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
             if let Some(residual) = residual {
-                let factor: *const i32 = (&raw const (*block).residual).cast();
-                let factor = [_mm256_loadu_si256(factor.cast()), _mm256_loadu_si256(factor.add(8).cast())];
+                // A sign-extended byte is a pair of 16-bit halves, value and sign; VPMADDWD with the pair factor
+                // and zero is its product.
+                let factor: *const i16 = (&raw const (*block).residual).cast();
+                let factor = [
+                    _mm256_cvtepu16_epi32(_mm_loadu_si128(factor.cast())),
+                    _mm256_cvtepu16_epi32(_mm_loadu_si128(factor.add(8).cast())),
+                ];
                 each_row!(MR, r => {
                     let mut bytes = _mm_loadu_si128(residual[r].cast());
-                    if rq.transpose {
+                    if W::TRANSPOSE {
                         bytes = _mm_shuffle_epi8(bytes, order);
                     }
                     let low = _mm256_cvtepi8_epi32(bytes);
                     let high = _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(bytes, bytes));
-                    acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_mullo_epi32(low, factor[0]));
-                    acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_mullo_epi32(high, factor[1]));
+                    acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_madd_epi16(low, factor[0]));
+                    acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(high, factor[1]));
                 });
             }
             let multiplier: *const i32 = (&raw const (*block).multiplier).cast();
             let multiplier =
                 [_mm256_loadu_si256(multiplier.cast()), _mm256_loadu_si256(multiplier.add(8).cast())];
-            let half = _mm256_set1_epi32(1 << (rq.shift - 1));
-            let shift = _mm_cvtsi32_si128(rq.shift as i32);
-            let zero_point = _mm256_set1_epi16(i16::from(rq.zero_point));
-            let (min, max) = (_mm_set1_epi8(rq.min), _mm_set1_epi8(rq.max));
             each_row!(MR, r => {
-                let low = _mm256_add_epi32(multiply_high(acc[r][0], multiplier[0]), half);
-                let high = _mm256_add_epi32(multiply_high(acc[r][1], multiplier[1]), half);
-                let (low, high) = (_mm256_sra_epi32(low, shift), _mm256_sra_epi32(high, shift));
+                let low = multiply_high(acc[r][0], multiplier[0]);
+                let high = multiply_high(acc[r][1], multiplier[1]);
                 // Packing works within 128-bit halves: lanes 0–3, 8–11 | 4–7, 12–15; the permute restores order.
                 let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(low, high));
-                let words = _mm256_adds_epi16(words, zero_point);
-                let bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
-                let mut bytes = _mm_min_epi8(_mm_max_epi8(bytes, min), max);
-                if rq.transpose {
+                let mut bytes =
+                    _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+                if rq.clamps {
+                    bytes = _mm_min_epi8(_mm_max_epi8(bytes, _mm_set1_epi8(rq.min)), _mm_set1_epi8(rq.max));
+                }
+                if W::TRANSPOSE {
                     bytes = _mm_shuffle_epi8(bytes, order);
                 }
                 _mm_storeu_si128(out[r].cast(), bytes);

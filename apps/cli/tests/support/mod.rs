@@ -6,7 +6,7 @@ use resnext::format::{
     VERSION, checksum,
 };
 use resnext::pack::ConvShape;
-use resnext::requantize::{multiplier_for, shift_for};
+use resnext::requantize::multiplier_for;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use zerocopy::{FromZeros, IntoBytes};
@@ -46,11 +46,10 @@ pub(crate) fn colour_model(metadata: &str) -> Vec<u8> {
     parts.conv("block.conv2", shape, 1, [grouped, pooled, added]);
 
     let pixels = f64::from(SIDE / 4).powi(2);
-    let shift = shift_for([1.0 / pixels]).unwrap();
-    let params = PoolParams { multiplier: multiplier_for(1.0 / pixels, shift).into() };
+    let params = PoolParams { multiplier: multiplier_for(1.0 / pixels).unwrap().into() };
     let offset = parts.params(params.as_bytes());
     let step = parts.step("mean", StepKind::GlobalAvgPool, [added, NO_TENSOR, mean]);
-    (step.shift, step.params_offset) = (shift as u8, offset.into());
+    step.params_offset = offset.into();
 
     parts.linear("fc", mean);
     parts.emit(input, metadata)
@@ -124,15 +123,15 @@ impl Parts {
         let adds = tensors[1] != NO_TENSOR;
         let residual = if adds { weight } else { 0 };
         let ratio = 1.0 / f64::from(weight + residual);
-        let shift = shift_for([ratio]).unwrap();
         let mut block = Block::new_zeroed();
         for lane in 0..LANES {
             let passes = shape.channel(0, lane).is_some_and(|channel| channel < shape.in_channels);
             let sum = if passes { weight } else { 0 };
-            block.bias[lane] = (-i32::from(ZERO) * (sum + residual)).into();
-            block.multiplier[lane] = multiplier_for(ratio, shift).into();
+            // The output's zero point is `ZERO` too, worth `weight + residual` accumulator units a step.
+            block.bias[lane] = (i32::from(ZERO) * (weight - sum)).into();
+            block.multiplier[lane] = multiplier_for(ratio).unwrap().into();
             block.weight_sum[lane] = sum.into();
-            block.residual[lane] = residual.into();
+            block.residual[lane] = (residual as i16).into();
         }
         assert_eq!(shape.blocks(), 1);
         let params = self.params(block.as_bytes());
@@ -142,7 +141,7 @@ impl Parts {
         let step = self.step(name, StepKind::Conv, tensors);
         step.layout = shape.layout() as u8;
         (step.kernel, step.stride, step.padding) = (shape.kernel as u8, stride, shape.kernel as u8 / 2);
-        (step.shift, step.clamp_min, step.clamp_max) = (shift as u8, i8::MIN, i8::MAX);
+        (step.clamp_min, step.clamp_max) = (i8::MIN, i8::MAX);
         (step.groups, step.out_channels) = ((shape.groups as u32).into(), (shape.out_channels as u32).into());
         (step.weights_offset, step.params_offset) = (weights.into(), params.into());
     }
