@@ -28,22 +28,27 @@ pub(super) trait Lanes: Copy {
     /// Pixels of a tile, at most 8; divides [`RUN`].
     const ROWS: usize;
 
+    /// k-groups of an iteration of the hot loop.
+    const STEP: usize;
+
     /// Accumulators that hold the 16 values at `bias`.
     unsafe fn start(self, bias: *const i32) -> Self::Acc;
 
-    /// Every lane meets the same input: `k_groups × 4` bytes from each of `a`, `k_groups` units of weights.
-    unsafe fn broadcast<const MR: usize>(
+    /// Every lane meets the same input: `k_groups × 4` bytes at each of `segments` from each of `window`, and
+    /// `k_groups` units of weights for each segment. With `WHOLE`, `k_groups` is a multiple of [`Self::STEP`].
+    unsafe fn broadcast<const MR: usize, const WHOLE: bool>(
         self,
         acc: &mut [Self::Acc; MR],
-        a: &[*const i8; MR],
+        window: &[*const i8; MR],
+        segments: &[usize],
         w: *const i8,
         k_groups: usize,
     );
 
-    /// One tap of [`Layout::Paired8`](crate::pack::Layout::Paired8): 16 bytes from each of `a`, two units of weights.
+    /// One tap of `Layout::Paired8`: 16 bytes from each of `a`, two units of weights.
     unsafe fn paired<const MR: usize>(self, acc: &mut [Self::Acc; MR], a: &[*const i8; MR], w: *const i8);
 
-    /// One tap of [`Layout::Quad4`](crate::pack::Layout::Quad4): 16 bytes from each of `a`, one unit of weights.
+    /// One tap of `Layout::Quad4`: 16 bytes from each of `a`, one unit of weights.
     unsafe fn quad<const MR: usize>(self, acc: &mut [Self::Acc; MR], a: &[*const i8; MR], w: *const i8);
 
     /// Requantizes `MR` pixels and writes 16 bytes to each of `out`; adds the 16 bytes at each of `residual` if
@@ -61,10 +66,10 @@ pub(super) trait Lanes: Copy {
     unsafe fn accumulators(self, acc: Self::Acc) -> [i32; LANES];
 }
 
-/// How the accumulators of a tile walk over the window; one per [`Layout`](crate::pack::Layout), and one for the commonest case. A type
-/// rather than a value, so that each has its own loop nest: in a shared one the compiler keeps accumulators in memory.
+/// How the accumulators of a tile walk over the window. A type rather than a value, so that each walk has a loop nest
+/// of its own: in a shared one the compiler keeps accumulators in memory.
 pub(super) trait Walk {
-    /// Lanes are in the order of [`Layout::Quad4`](crate::pack::Layout::Quad4): bytes are transposed, 4×4, when read and written.
+    /// Lanes are in the order of `Layout::Quad4`: bytes are transposed, 4×4, when read and written.
     const TRANSPOSE: bool;
 
     /// Adds all products of the window to the accumulators of `MR` pixels.
@@ -76,22 +81,21 @@ pub(super) trait Walk {
         lanes: L,
         acc: &mut [L::Acc; MR],
         window: &[*const i8; MR],
-        weights: *const i8,
         segments: &[usize],
+        weights: *const i8,
         k_groups: usize,
     );
 }
 
-/// One segment: the 1×1 convolutions, nine tenths of the arithmetic.
-pub(super) struct Pointwise;
-/// Every lane meets the same bytes of each segment.
-pub(super) struct Broadcast;
-/// [`Layout::Paired8`](crate::pack::Layout::Paired8).
+/// `Layout::Dense` and `Layout::PerGroup`: every lane meets the same bytes. `WHOLE` where every segment is a number of
+/// whole iterations of the hot loop.
+pub(super) struct Broadcast<const WHOLE: bool>;
+/// `Layout::Paired8`.
 pub(super) struct Paired;
-/// [`Layout::Quad4`](crate::pack::Layout::Quad4).
+/// `Layout::Quad4`.
 pub(super) struct Quad;
 
-impl Walk for Pointwise {
+impl<const WHOLE: bool> Walk for Broadcast<WHOLE> {
     const TRANSPOSE: bool = false;
 
     #[inline(always)]
@@ -99,60 +103,69 @@ impl Walk for Pointwise {
         lanes: L,
         acc: &mut [L::Acc; MR],
         window: &[*const i8; MR],
+        segments: &[usize],
         weights: *const i8,
-        _: &[usize],
         k_groups: usize,
     ) {
         // SAFETY: the caller's contract.
-        unsafe { lanes.broadcast(acc, window, weights, k_groups) }
+        unsafe { lanes.broadcast::<MR, WHOLE>(acc, window, segments, weights, k_groups) }
     }
 }
 
-/// The walks over several segments.
-macro_rules! walks {
-    ($($walk:ident transpose $transpose:literal: |$lanes:ident, $acc:ident, $a:ident, $w:ident, $k_groups:ident| $step:expr;)+) => {$(
-        impl Walk for $walk {
-            const TRANSPOSE: bool = $transpose;
+impl Walk for Paired {
+    const TRANSPOSE: bool = false;
 
-            #[inline(always)]
-            unsafe fn accumulate<L: Lanes, const MR: usize>(
-                $lanes: L,
-                $acc: &mut [L::Acc; MR],
-                window: &[*const i8; MR],
-                weights: *const i8,
-                segments: &[usize],
-                $k_groups: usize,
-            ) {
-                let mut $w = weights;
-                for &segment in segments {
-                    // SAFETY: the caller's contract: every segment of the window is in bounds, and the weights of
-                    // a block are `k_groups` units for each.
-                    unsafe {
-                        let $a: &[*const i8; MR] = &core::array::from_fn(|r| window[r].add(segment));
-                        $step;
-                        $w = $w.add($k_groups * UNIT);
-                    }
-                }
+    #[inline(always)]
+    unsafe fn accumulate<L: Lanes, const MR: usize>(
+        lanes: L,
+        acc: &mut [L::Acc; MR],
+        window: &[*const i8; MR],
+        segments: &[usize],
+        weights: *const i8,
+        _: usize,
+    ) {
+        for (s, &segment) in segments.iter().enumerate() {
+            // SAFETY: the caller's contract: every segment is in the window and has two units of weights.
+            unsafe {
+                let a = core::array::from_fn(|r| window[r].add(segment));
+                lanes.paired(acc, &a, weights.add(2 * UNIT * s));
             }
         }
-    )+};
+    }
 }
 
-walks! {
-    Broadcast transpose false: |lanes, acc, a, w, k_groups| lanes.broadcast(acc, a, w, k_groups);
-    Paired transpose false: |lanes, acc, a, w, k_groups| lanes.paired(acc, a, w);
-    Quad transpose true: |lanes, acc, a, w, k_groups| lanes.quad(acc, a, w);
-}
+impl Walk for Quad {
+    const TRANSPOSE: bool = true;
 
-/// Calls `$call` with the [`Walk`] of a task as its type parameter.
-macro_rules! with_walk {
-    ($task:expr, $function:ident($($argument:expr),*)) => {
-        match $task.conv.shape.layout() {
-            $crate::pack::Layout::Dense if $task.conv.shape.segments() == 1 => {
-                $function::<$crate::kernels::tile::Pointwise>($($argument),*)
+    #[inline(always)]
+    unsafe fn accumulate<L: Lanes, const MR: usize>(
+        lanes: L,
+        acc: &mut [L::Acc; MR],
+        window: &[*const i8; MR],
+        segments: &[usize],
+        weights: *const i8,
+        _: usize,
+    ) {
+        for (s, &segment) in segments.iter().enumerate() {
+            // SAFETY: the caller's contract: every segment is in the window and has a unit of weights.
+            unsafe {
+                let a = core::array::from_fn(|r| window[r].add(segment));
+                lanes.quad(acc, &a, weights.add(UNIT * s));
             }
+        }
+    }
+}
+
+/// Calls a function of the task's [`Walk`] over `$lanes`.
+macro_rules! with_walk {
+    ($lanes:ty, $task:expr, $function:ident($($argument:expr),*)) => {
+        match $task.conv.shape.layout() {
             $crate::pack::Layout::Dense | $crate::pack::Layout::PerGroup => {
-                $function::<$crate::kernels::tile::Broadcast>($($argument),*)
+                if $task.conv.shape.k_groups().is_multiple_of(<$lanes>::STEP) {
+                    $function::<$crate::kernels::tile::Broadcast<true>>($($argument),*)
+                } else {
+                    $function::<$crate::kernels::tile::Broadcast<false>>($($argument),*)
+                }
             }
             $crate::pack::Layout::Paired8 => $function::<$crate::kernels::tile::Paired>($($argument),*),
             $crate::pack::Layout::Quad4 => $function::<$crate::kernels::tile::Quad>($($argument),*),
@@ -314,7 +327,8 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
             let window: [*const i8; MR] =
                 core::array::from_fn(|r| operands.input.add(offsets.window[row + r]));
             let mut acc = [self.lanes.start((&raw const (*operands.block).bias).cast()); MR];
-            W::accumulate(self.lanes, &mut acc, &window, operands.weights, self.segments, self.k_groups);
+            let (segments, k_groups) = (self.segments, self.k_groups);
+            W::accumulate(self.lanes, &mut acc, &window, segments, operands.weights, k_groups);
             let out: [*mut i8; MR] = core::array::from_fn(|r| operands.output.add(offsets.output[row + r]));
             let from: [*const i8; MR] =
                 core::array::from_fn(|r| operands.residual.wrapping_add(offsets.residual[row + r]));
@@ -369,7 +383,8 @@ pub(super) unsafe fn linear<L: Lanes>(
         // SAFETY: `check` has established the features and their slack; `weights` is one whole block.
         let acc = unsafe {
             let mut acc = [lanes.start(block.bias.as_ptr().cast())];
-            lanes.broadcast(&mut acc, &[task.input_data.as_ptr()], weights.as_ptr(), shape.k_groups());
+            let (window, k_groups) = ([task.input_data.as_ptr()], shape.k_groups());
+            lanes.broadcast::<1, false>(&mut acc, &window, &[0], weights.as_ptr(), k_groups);
             lanes.accumulators(acc[0])
         };
         dequantize(&acc, block, logits);

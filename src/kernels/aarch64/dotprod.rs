@@ -19,7 +19,7 @@ pub(in crate::kernels) fn conv(_: DotProd, task: &ConvTask<'_>, out: &mut Output
         unsafe { tile::conv::<_, W>(Sdot, task, out) }
     }
     // SAFETY: the token proves that the CPU has SDOT.
-    unsafe { with_walk!(task, with_dotprod(task, out)) }
+    unsafe { with_walk!(Sdot, task, with_dotprod(task, out)) }
 }
 
 pub(in crate::kernels) fn linear(
@@ -136,17 +136,25 @@ macro_rules! dot6 {
 ///
 /// # Safety
 ///
-/// SDOT; 16 · `steps` bytes at each of `a`, 256 · `steps` bytes at `w`.
+/// SDOT; 16 · `steps` bytes at each of `segments` from each of `a`, 256 · `steps` bytes of weights for each segment.
 #[inline(always)]
-unsafe fn six_rows(acc: &mut [[int32x4_t; 4]; 6], a: &[*const i8; 6], w: *const i8, steps: usize) {
-    if steps == 0 {
-        return;
-    }
+unsafe fn six_rows(
+    acc: &mut [[int32x4_t; 4]; 6],
+    a: &[*const i8; 6],
+    segments: &[usize],
+    w: *const i8,
+    steps: usize,
+) {
+    debug_assert!(steps > 0 && !segments.is_empty());
+    let range = segments.as_ptr_range();
     let [r0, r1, r2, r3, r4, r5] = acc;
     // SAFETY: reads what the contract grants, writes registers only.
     unsafe {
         asm!(
             "2:",
+            "ldr {k}, [{segment}], #8",
+            "mov {step}, {steps}",
+            "3:",
             "ldr {w0:q}, [{w}]",
             "ldr {i0:q}, [{p0}, {k}]",
             "ldr {w1:q}, [{w}, #16]",
@@ -173,7 +181,9 @@ unsafe fn six_rows(acc: &mut [[int32x4_t; 4]; 6], a: &[*const i8; 6], w: *const 
             dot6!("3", "w1", "3"),
             "add {w}, {w}, #256",
             "add {k}, {k}, #16",
-            "subs {steps}, {steps}, #1",
+            "subs {step}, {step}, #1",
+            "b.ne 3b",
+            "cmp {segment}, {end}",
             "b.ne 2b",
             a00 = inout(vreg) r0[0], a01 = inout(vreg) r0[1], a02 = inout(vreg) r0[2], a03 = inout(vreg) r0[3],
             a10 = inout(vreg) r1[0], a11 = inout(vreg) r1[1], a12 = inout(vreg) r1[2], a13 = inout(vreg) r1[3],
@@ -185,7 +195,8 @@ unsafe fn six_rows(acc: &mut [[int32x4_t; 4]; 6], a: &[*const i8; 6], w: *const 
             w0 = out(vreg) _, w1 = out(vreg) _,
             p0 = in(reg) a[0], p1 = in(reg) a[1], p2 = in(reg) a[2],
             p3 = in(reg) a[3], p4 = in(reg) a[4], p5 = in(reg) a[5],
-            w = inout(reg) w => _, k = inout(reg) 0usize => _, steps = inout(reg) steps => _,
+            w = inout(reg) w => _, k = out(reg) _, steps = in(reg) steps, step = out(reg) _,
+            segment = inout(reg) range.start => _, end = in(reg) range.end,
             options(readonly, nostack),
         );
     }
@@ -195,6 +206,7 @@ impl Lanes for Sdot {
     type Acc = [int32x4_t; 4];
 
     const ROWS: usize = 6;
+    const STEP: usize = 4;
 
     #[inline(always)]
     unsafe fn start(self, bias: *const i32) -> Self::Acc {
@@ -203,41 +215,41 @@ impl Lanes for Sdot {
     }
 
     #[inline(always)]
-    unsafe fn broadcast<const MR: usize>(
+    unsafe fn broadcast<const MR: usize, const WHOLE: bool>(
         self,
         acc: &mut [Self::Acc; MR],
-        a: &[*const i8; MR],
+        window: &[*const i8; MR],
+        segments: &[usize],
         w: *const i8,
         k_groups: usize,
     ) {
-        let (mut a, mut w) = (*a, w);
-        let mut steps = k_groups / 4;
-        // SAFETY: 4 · k_groups input bytes and k_groups units of weights, by the contract.
+        let (steps, rest) = (k_groups / Self::STEP, k_groups % Self::STEP);
+        // SAFETY: 4 · k_groups input bytes and k_groups units of weights a segment, by the contract.
         unsafe {
-            if MR == 6 {
+            if MR == 6 && WHOLE {
                 // The same type: MR is 6.
-                let (acc, a) = (&mut *acc.as_mut_ptr().cast(), &mut *a.as_mut_ptr().cast());
-                six_rows(acc, a, w, steps);
-                *a = a.map(|a| a.add(16 * steps));
-                w = w.add(256 * steps);
-                steps = 0;
+                return six_rows(&mut *acc.as_mut_ptr().cast(), &*window.as_ptr().cast(), segments, w, steps);
             }
-            for _ in 0..steps {
-                let input: [int8x16_t; MR] = core::array::from_fn(|r| vld1q_s8(a[r]));
-                unit!(acc, input, w, 0);
-                unit!(acc, input, w.add(64), 1);
-                unit!(acc, input, w.add(128), 2);
-                unit!(acc, input, w.add(192), 3);
-                a = a.map(|a| a.add(16));
-                w = w.add(256);
-            }
-            for _ in 0..k_groups % 4 {
-                let input: [int8x16_t; MR] = core::array::from_fn(|r| {
-                    vreinterpretq_s8_s32(vdupq_n_s32(a[r].cast::<i32>().read_unaligned()))
-                });
-                unit!(acc, input, w, 0);
-                a = a.map(|a| a.add(4));
-                w = w.add(64);
+            let mut w = w;
+            for &segment in segments {
+                let mut a: [*const i8; MR] = core::array::from_fn(|r| window[r].add(segment));
+                for _ in 0..steps {
+                    let input: [int8x16_t; MR] = core::array::from_fn(|r| vld1q_s8(a[r]));
+                    unit!(acc, input, w, 0);
+                    unit!(acc, input, w.add(64), 1);
+                    unit!(acc, input, w.add(128), 2);
+                    unit!(acc, input, w.add(192), 3);
+                    a = a.map(|a| a.add(16));
+                    w = w.add(256);
+                }
+                for _ in 0..rest {
+                    let input: [int8x16_t; MR] = core::array::from_fn(|r| {
+                        vreinterpretq_s8_s32(vdupq_n_s32(a[r].cast::<i32>().read_unaligned()))
+                    });
+                    unit!(acc, input, w, 0);
+                    a = a.map(|a| a.add(4));
+                    w = w.add(64);
+                }
             }
         }
     }

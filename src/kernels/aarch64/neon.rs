@@ -20,7 +20,7 @@ pub(in crate::kernels) fn conv(_: Neon, task: &ConvTask<'_>, out: &mut OutputChu
         // SAFETY: the dispatcher has checked the task; the token proves Advanced SIMD.
         unsafe { tile::conv::<_, W>(Smlal, task, out) }
     }
-    with_walk!(task, with_neon(task, out))
+    with_walk!(Smlal, task, with_neon(task, out))
 }
 
 pub(in crate::kernels) fn linear(_: Neon, task: &LinearTask<'_>, blocks: Range<usize>, logits: &mut [f32]) {
@@ -43,6 +43,17 @@ unsafe fn group(a: *const i8) -> int8x8_t {
     unsafe { vreinterpret_s8_s32(vdup_n_s32(a.cast::<i32>().read_unaligned())) }
 }
 
+/// Adds the products of two channels with two k-groups.
+///
+/// # Safety
+///
+/// Advanced SIMD.
+#[inline(always)]
+unsafe fn pair(acc: &mut int32x4_t, weights: [int8x8_t; 2], input: [int8x8_t; 2]) {
+    // SAFETY: the contract above.
+    unsafe { *acc = vpadalq_s16(*acc, vmlal_s8(vmull_s8(weights[0], input[0]), weights[1], input[1])) }
+}
+
 /// The lane sums of eight vectors of partial sums.
 ///
 /// # Safety
@@ -62,18 +73,29 @@ unsafe fn fold(acc: [int32x4_t; 8]) -> [int32x4_t; 4] {
 ///
 /// # Safety
 ///
-/// Advanced SIMD; 8 · `steps` bytes at each of `a`, 128 · `steps` bytes at `w`.
+/// Advanced SIMD; 8 · `steps` bytes at each of `segments` from each of `a`, 128 · `steps` bytes of weights for each
+/// segment.
 #[inline(always)]
-unsafe fn two_rows(acc: &mut [[int32x4_t; 8]; 2], a: &[*const i8; 2], w: *const i8, steps: usize) {
-    if steps == 0 {
-        return;
-    }
+unsafe fn two_rows(
+    acc: &mut [[int32x4_t; 8]; 2],
+    a: &[*const i8; 2],
+    segments: &[usize],
+    w: *const i8,
+    steps: usize,
+) {
+    debug_assert!(steps > 0 && !segments.is_empty());
+    let range = segments.as_ptr_range();
     let [r0, r1] = acc;
     // SAFETY: reads what the contract grants, writes registers only.
     unsafe {
         let zero = vdupq_n_s16(0);
         asm!(
             "2:",
+            "ldr {step}, [{segment}], #8",
+            "add {p0}, {a0}, {step}",
+            "add {p1}, {a1}, {step}",
+            "mov {step}, {steps}",
+            "3:",
             "ld2r {{v16.4s, v17.4s}}, [{p0}]",
             "ld2r {{v18.4s, v19.4s}}, [{p1}]",
             "ldr {w0:q}, [{w}]",
@@ -81,7 +103,7 @@ unsafe fn two_rows(acc: &mut [[int32x4_t; 8]; 2], a: &[*const i8; 2], w: *const 
             "add {w}, {w}, #128",
             "add {p0}, {p0}, #8",
             "add {p1}, {p1}, #8",
-            "subs {steps}, {steps}, #1",
+            "subs {step}, {step}, #1",
             "sadalp {a15:v}.4s, {t3:v}.8h", "smull {t0:v}.8h, {w0:v}.8b, v16.8b",
             "sadalp {a06:v}.4s, {t4:v}.8h", "smull {t1:v}.8h, {w0:v}.8b, v18.8b",
             "sadalp {a16:v}.4s, {t5:v}.8h", "smull2 {t2:v}.8h, {w0:v}.16b, v16.16b", "smlal {t0:v}.8h, {w1:v}.8b, v17.8b",
@@ -102,6 +124,8 @@ unsafe fn two_rows(acc: &mut [[int32x4_t; 8]; 2], a: &[*const i8; 2], w: *const 
             "sadalp {a14:v}.4s, {t1:v}.8h", "smull2 {t6:v}.8h, {w2:v}.16b, v16.16b", "smlal {t4:v}.8h, {w3:v}.8b, v17.8b",
             "sadalp {a05:v}.4s, {t2:v}.8h", "smull2 {t7:v}.8h, {w2:v}.16b, v18.16b", "smlal {t5:v}.8h, {w3:v}.8b, v19.8b",
             "smlal2 {t6:v}.8h, {w3:v}.16b, v17.16b", "smlal2 {t7:v}.8h, {w3:v}.16b, v19.16b",
+            "b.ne 3b",
+            "cmp {segment}, {end}",
             "b.ne 2b",
             "sadalp {a15:v}.4s, {t3:v}.8h", "sadalp {a06:v}.4s, {t4:v}.8h",
             "sadalp {a16:v}.4s, {t5:v}.8h", "sadalp {a07:v}.4s, {t6:v}.8h", "sadalp {a17:v}.4s, {t7:v}.8h",
@@ -114,8 +138,9 @@ unsafe fn two_rows(acc: &mut [[int32x4_t; 8]; 2], a: &[*const i8; 2], w: *const 
             t0 = out(vreg) _, t1 = out(vreg) _, t2 = out(vreg) _,
             t3 = inout(vreg) zero => _, t4 = inout(vreg) zero => _, t5 = inout(vreg) zero => _,
             t6 = inout(vreg) zero => _, t7 = inout(vreg) zero => _,
-            p0 = inout(reg) a[0] => _, p1 = inout(reg) a[1] => _,
-            w = inout(reg) w => _, steps = inout(reg) steps => _,
+            a0 = in(reg) a[0], a1 = in(reg) a[1], p0 = out(reg) _, p1 = out(reg) _,
+            w = inout(reg) w => _, steps = in(reg) steps, step = out(reg) _,
+            segment = inout(reg) range.start => _, end = in(reg) range.end,
             options(readonly, nostack),
         );
     }
@@ -125,6 +150,7 @@ impl Lanes for Smlal {
     type Acc = [int32x4_t; 8];
 
     const ROWS: usize = 2;
+    const STEP: usize = 2;
 
     #[inline(always)]
     unsafe fn start(self, bias: *const i32) -> Self::Acc {
@@ -135,44 +161,42 @@ impl Lanes for Smlal {
     }
 
     #[inline(always)]
-    unsafe fn broadcast<const MR: usize>(
+    unsafe fn broadcast<const MR: usize, const WHOLE: bool>(
         self,
         acc: &mut [Self::Acc; MR],
-        a: &[*const i8; MR],
+        window: &[*const i8; MR],
+        segments: &[usize],
         w: *const i8,
         k_groups: usize,
     ) {
-        let (mut a, mut w) = (*a, w);
-        let mut steps = k_groups / 2;
-        // SAFETY: 4 · k_groups input bytes and k_groups units of weights, by the contract.
+        let (steps, rest) = (k_groups / Self::STEP, k_groups % Self::STEP);
+        // SAFETY: 4 · k_groups input bytes and k_groups units of weights a segment, by the contract.
         unsafe {
-            if MR == 2 {
+            if MR == 2 && WHOLE {
                 // The same type: MR is 2.
-                let (acc, a) = (&mut *acc.as_mut_ptr().cast(), &mut *a.as_mut_ptr().cast());
-                two_rows(acc, a, w, steps);
-                *a = a.map(|a| a.add(8 * steps));
-                w = w.add(128 * steps);
-                steps = 0;
+                return two_rows(&mut *acc.as_mut_ptr().cast(), &*window.as_ptr().cast(), segments, w, steps);
             }
-            for _ in 0..steps {
-                let input: [[int8x8_t; 2]; MR] = core::array::from_fn(|r| [group(a[r]), group(a[r].add(4))]);
-                for v in 0..8 {
-                    let (first, second) = (vld1_s8(w.add(8 * v)), vld1_s8(w.add(64 + 8 * v)));
-                    for r in 0..MR {
-                        let products = vmlal_s8(vmull_s8(first, input[r][0]), second, input[r][1]);
-                        acc[r][v] = vpadalq_s16(acc[r][v], products);
+            let mut w = w;
+            for &segment in segments {
+                let mut a: [*const i8; MR] = core::array::from_fn(|r| window[r].add(segment));
+                for _ in 0..steps {
+                    for v in 0..8 {
+                        let weights = [vld1_s8(w.add(8 * v)), vld1_s8(w.add(64 + 8 * v))];
+                        for r in 0..MR {
+                            pair(&mut acc[r][v], weights, [group(a[r]), group(a[r].add(4))]);
+                        }
                     }
+                    a = a.map(|a| a.add(8));
+                    w = w.add(128);
                 }
-                a = a.map(|a| a.add(8));
-                w = w.add(128);
-            }
-            if k_groups % 2 == 1 {
-                let input: [int8x8_t; MR] = core::array::from_fn(|r| group(a[r]));
-                for v in 0..8 {
-                    let weights = vld1_s8(w.add(8 * v));
-                    for r in 0..MR {
-                        acc[r][v] = vpadalq_s16(acc[r][v], vmull_s8(weights, input[r]));
+                if rest == 1 {
+                    for v in 0..8 {
+                        let weights = vld1_s8(w.add(8 * v));
+                        for r in 0..MR {
+                            acc[r][v] = vpadalq_s16(acc[r][v], vmull_s8(weights, group(a[r])));
+                        }
                     }
+                    w = w.add(64);
                 }
             }
         }
@@ -182,15 +206,11 @@ impl Lanes for Smlal {
     unsafe fn paired<const MR: usize>(self, acc: &mut [Self::Acc; MR], a: &[*const i8; MR], w: *const i8) {
         // SAFETY: 16 input bytes and two units of weights, by the contract.
         unsafe {
-            for half in 0..2 {
-                let input: [[int8x8_t; 2]; MR] =
-                    core::array::from_fn(|r| [group(a[r].add(8 * half)), group(a[r].add(8 * half + 4))]);
-                for v in 4 * half..4 * half + 4 {
-                    let (first, second) = (vld1_s8(w.add(8 * v)), vld1_s8(w.add(64 + 8 * v)));
-                    for r in 0..MR {
-                        let products = vmlal_s8(vmull_s8(first, input[r][0]), second, input[r][1]);
-                        acc[r][v] = vpadalq_s16(acc[r][v], products);
-                    }
+            for v in 0..8 {
+                let weights = [vld1_s8(w.add(8 * v)), vld1_s8(w.add(64 + 8 * v))];
+                for r in 0..MR {
+                    let a = a[r].add(v / 4 * 8);
+                    pair(&mut acc[r][v], weights, [group(a), group(a.add(4))]);
                 }
             }
         }

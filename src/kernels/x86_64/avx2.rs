@@ -8,6 +8,7 @@ use crate::format::{Block, LANES};
 use crate::isa::Avx2;
 use crate::kernels::tile::{self, Lanes, Requantize, Walk, each_row, with_walk};
 use crate::kernels::{ConvTask, LinearTask, OutputChunk};
+use crate::pack::UNIT;
 use core::arch::x86_64::*;
 use core::ops::Range;
 
@@ -18,7 +19,7 @@ pub(in crate::kernels) fn conv(_: Avx2, task: &ConvTask<'_>, out: &mut OutputChu
         unsafe { tile::conv::<_, W>(Ymm, task, out) }
     }
     // SAFETY: the token proves that the CPU has AVX2.
-    unsafe { with_walk!(task, with_avx2(task, out)) }
+    unsafe { with_walk!(Ymm, task, with_avx2(task, out)) }
 }
 
 pub(in crate::kernels) fn linear(_: Avx2, task: &LinearTask<'_>, blocks: Range<usize>, logits: &mut [f32]) {
@@ -49,7 +50,7 @@ pub(in crate::kernels) unsafe fn requantize(
     unsafe {
         let (acc, bias) = (Ymm.start(acc.as_ptr()), Ymm.start(block.bias.as_ptr().cast()));
         let acc = [_mm256_add_epi32(acc[0], bias[0]), _mm256_add_epi32(acc[1], bias[1])];
-        Ymm.finish::<tile::Pointwise, 1>(&[acc], block, Some(&[residual]), rq, &[out]);
+        Ymm.finish::<tile::Broadcast<true>, 1>(&[acc], block, Some(&[residual]), rq, &[out]);
     }
 }
 
@@ -93,6 +94,7 @@ impl Lanes for Ymm {
     type Acc = [__m256i; 2];
 
     const ROWS: usize = 4;
+    const STEP: usize = 1;
 
     #[inline(always)]
     unsafe fn start(self, bias: *const i32) -> Self::Acc {
@@ -101,23 +103,29 @@ impl Lanes for Ymm {
     }
 
     #[inline(always)]
-    unsafe fn broadcast<const MR: usize>(
+    unsafe fn broadcast<const MR: usize, const WHOLE: bool>(
         self,
         acc: &mut [Self::Acc; MR],
-        a: &[*const i8; MR],
+        window: &[*const i8; MR],
+        segments: &[usize],
         w: *const i8,
         k_groups: usize,
     ) {
-        for k in 0..k_groups {
-            // SAFETY: 4 · k_groups input bytes and k_groups units of weights, by the contract.
-            unsafe {
-                let low = _mm256_loadu_si256(w.add(64 * k).cast());
-                let high = _mm256_loadu_si256(w.add(64 * k + 32).cast());
-                for r in 0..MR {
-                    let input = _mm256_set1_epi32(a[r].add(4 * k).cast::<i32>().read_unaligned());
-                    let magnitude = _mm256_abs_epi8(input);
-                    acc[r][0] = dot(acc[r][0], magnitude, input, low);
-                    acc[r][1] = dot(acc[r][1], magnitude, input, high);
+        let mut w = w;
+        for &segment in segments {
+            for k in 0..k_groups {
+                // SAFETY: 4 · k_groups input bytes and k_groups units of weights a segment, by the contract.
+                unsafe {
+                    let low = _mm256_loadu_si256(w.cast());
+                    let high = _mm256_loadu_si256(w.add(32).cast());
+                    for r in 0..MR {
+                        let input = window[r].add(segment + 4 * k).cast::<i32>().read_unaligned();
+                        let input = _mm256_set1_epi32(input);
+                        let magnitude = _mm256_abs_epi8(input);
+                        acc[r][0] = dot(acc[r][0], magnitude, input, low);
+                        acc[r][1] = dot(acc[r][1], magnitude, input, high);
+                    }
+                    w = w.add(UNIT);
                 }
             }
         }
