@@ -14,6 +14,11 @@ pub enum LoadError {
         /// The artifact's format version.
         found: u32,
     },
+    /// Written by an older resnext, in a format no longer read.
+    OlderVersion {
+        /// The artifact's format version.
+        found: u32,
+    },
     /// Ends early, or has bytes after its end.
     WrongLength {
         /// Length the header states.
@@ -39,6 +44,11 @@ impl fmt::Display for LoadError {
             Self::NewerVersion { found } => write!(
                 f,
                 "artifact format {found} is newer than the {} this program reads; update resnext or recompile the model",
+                crate::format::VERSION
+            ),
+            Self::OlderVersion { found } => write!(
+                f,
+                "artifact format {found} is older than the {} this program reads; recompile the model",
                 crate::format::VERSION
             ),
             Self::WrongLength { expected, found } => {

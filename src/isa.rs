@@ -34,4 +34,14 @@ tokens! {
     Neon: "aarch64", is_aarch64_feature_detected("neon");
     /// SDOT on AArch64: Cortex-A55, A75 and later (Raspberry Pi 5, Jetson Orin).
     DotProd: "aarch64", is_aarch64_feature_detected("neon", "dotprod");
+    /// SMMLA on AArch64: Cortex-A510, A710, Neoverse V1 and later.
+    MatMul: "aarch64", is_aarch64_feature_detected("neon", "dotprod", "i8mm");
+}
+
+#[cfg(target_arch = "aarch64")]
+impl From<MatMul> for DotProd {
+    /// The extension was detected together with SMMLA.
+    fn from(_: MatMul) -> Self {
+        Self(())
+    }
 }

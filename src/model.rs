@@ -5,7 +5,7 @@ use crate::format::{
     ARENA_ALIGN, Block, CHECKSUM_FROM, ClassRecord, Header, LANES, LinearBlock, MAGIC, MAX_ACCUMULATOR,
     NO_TENSOR, PoolParams, SECTION_ALIGN, SectionId, StepKind, StepRecord, TensorRecord, VERSION, checksum,
 };
-use crate::pack::ConvShape;
+use crate::pack::{ConvShape, Packing};
 use crate::preprocess::{CropRounding, Filter, Recipe, SideRounding};
 use crate::tensor::Tensor;
 use zerocopy::FromBytes;
@@ -28,6 +28,7 @@ pub struct Model<'a> {
     strings: &'a str,
     metadata: &'a str,
     recipe: Recipe,
+    packing: Packing,
     len: usize,
 }
 
@@ -94,6 +95,8 @@ pub struct Conv<'a> {
     pub blocks: &'a [Block],
     /// Packed weights.
     pub weights: &'a [i8],
+    /// Order of their bytes: [`Packing::K8`] if the model has it and the shape [interleaves](ConvShape::interleaves).
+    pub packing: Packing,
 }
 
 /// Parameters of a max pool.
@@ -162,6 +165,16 @@ impl<'a> Model<'a> {
     ///
     /// [`LoadError`] says what is wrong.
     pub fn from_bytes(artifact: &'a [u8]) -> Result<Self, LoadError> {
+        let model = Self::parse(artifact)?;
+        if model.header.checksum.get() != checksum(artifact) {
+            return Err(LoadError::Damaged);
+        }
+        model.validate()?;
+        Ok(model)
+    }
+
+    /// Finds the sections; what they hold is not looked at yet.
+    pub(crate) fn parse(artifact: &'a [u8]) -> Result<Self, LoadError> {
         if artifact.get(..MAGIC.len()) != Some(&MAGIC[..]) {
             return Err(LoadError::NotAnArtifact);
         }
@@ -176,18 +189,18 @@ impl<'a> Model<'a> {
         if version > VERSION {
             return Err(LoadError::NewerVersion { found: version });
         }
+        if version < VERSION {
+            return Err(LoadError::OlderVersion { found: version });
+        }
         let (header, _) = Header::ref_from_prefix(artifact).map_err(|_| truncated(size_of::<Header>()))?;
-        if header.version != VERSION || header.header_len.get() as usize != size_of::<Header>() {
-            return Err(invalid("header version or length", 0));
+        if header.header_len.get() as usize != size_of::<Header>() {
+            return Err(invalid("header length", 0));
         }
         if header.file_len.get() != artifact.len() as u64 {
             return Err(LoadError::WrongLength {
                 expected: header.file_len.get(),
                 found: artifact.len() as u64,
             });
-        }
-        if header.checksum.get() != checksum(artifact) {
-            return Err(LoadError::Damaged);
         }
         let section = |id: SectionId| -> Result<&'a [u8], LoadError> {
             let section = header.sections[id as usize];
@@ -203,7 +216,7 @@ impl<'a> Model<'a> {
             |id| core::str::from_utf8(section(id)?).map_err(|_| invalid("text is not UTF-8", id as usize));
         let whole = |id: SectionId| invalid("section is not whole records", id as usize);
         let (tensors, steps) = (SectionId::Tensors, SectionId::Steps);
-        let model = Self {
+        Ok(Self {
             header,
             tensors: <[TensorRecord]>::ref_from_bytes(section(tensors)?).map_err(|_| whole(tensors))?,
             steps: <[StepRecord]>::ref_from_bytes(section(steps)?).map_err(|_| whole(steps))?,
@@ -215,10 +228,14 @@ impl<'a> Model<'a> {
             strings: text(SectionId::Strings)?,
             metadata: text(SectionId::Metadata)?,
             recipe: recipe(header)?,
+            packing: Packing::from_code(header.packing).ok_or(invalid("unknown packing", 0))?,
             len: artifact.len(),
-        };
-        model.validate()?;
-        Ok(model)
+        })
+    }
+
+    /// Order of the bytes of the weights.
+    pub fn packing(&self) -> Packing {
+        self.packing
     }
 
     /// Bytes of arena a [`Runner`](crate::Runner) needs.
@@ -444,6 +461,7 @@ impl<'a> Model<'a> {
             clamp: (record.clamp_min, record.clamp_max),
             blocks,
             weights,
+            packing: if shape.interleaves() { self.packing } else { Packing::K4 },
         })
     }
 
@@ -508,9 +526,17 @@ impl<'a> Model<'a> {
         {
             return Err(invalid("input tensor is not the cropped RGB frame", 0));
         }
-        let mut macs = 0u64;
+        let (mut macs, mut packed) = (0u64, 0);
         for index in 0..self.steps.len() {
             let step = self.step(index)?;
+            // Apart and in order: `repack` may change one step's weights without touching another's.
+            if let Op::Conv(Conv { weights, .. }) | Op::Linear(Linear { weights, .. }) = step.op {
+                let range = weights.as_ptr_range();
+                if range.start.addr() < packed {
+                    return Err(invalid("steps share weights", index));
+                }
+                packed = range.end.addr();
+            }
             macs = macs.saturating_add(step.macs());
             match step.op {
                 Op::Conv(conv) => validate_conv(&conv).map_err(|what| invalid(what, index))?,

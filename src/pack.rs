@@ -11,8 +11,14 @@
 //! A *segment* is a run of consecutive bytes of the NHWC input: a whole kernel row of an ungrouped
 //! convolution, or one tap of a grouped one. Its length is padded to a multiple of 4 with zero weights.
 //! [`Layout`] says which output channels and which input channels the lanes of a block stand for.
+//!
+//! SMMLA multiplies 8 input channels of 2 output channels at a time. [`Packing::K8`] interleaves units two by two for it:
+//! 16 lanes × 8 input channels in 128 bytes. It is a permutation that [`repack`] makes and unmakes in place.
 
-use crate::format::{K_GROUP, LANES};
+use crate::error::LoadError;
+use crate::format::{Header, K_GROUP, LANES, checksum};
+use crate::model::{Model, Op};
+use zerocopy::FromBytes;
 
 /// Bytes of 16 lanes × 4 input channels.
 pub const UNIT: usize = LANES * K_GROUP;
@@ -32,6 +38,81 @@ pub enum Layout {
     /// 4 channels a group: lane `4 j + g` is output `j` of group `g` of four, so that 16 consecutive input
     /// bytes, used as they are, meet every lane's own group.
     Quad4 = 3,
+}
+
+/// Order of the bytes within a block. The code is [`Header::packing`](crate::format::Header::packing).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u8)]
+pub enum Packing {
+    /// 16 lanes × 4 input channels, for every instruction set but SMMLA.
+    K4 = 0,
+    /// 16 lanes × 8 input channels where [`ConvShape::interleaves`] says so, for SMMLA.
+    K8 = 1,
+}
+
+impl Packing {
+    /// The packing with this code.
+    pub fn from_code(code: u8) -> Option<Self> {
+        [Self::K4, Self::K8].into_iter().find(|&packing| packing as u8 == code)
+    }
+}
+
+/// Reorders the packed weights of a whole artifact, in place.
+///
+/// # Errors
+///
+/// If `artifact` is not one. It is then unchanged.
+pub fn repack(artifact: &mut [u8], packing: Packing) -> Result<(), LoadError> {
+    let model = Model::from_bytes(artifact)?;
+    if model.packing() == packing {
+        return Ok(());
+    }
+    for index in 0..model.step_count() {
+        // Decoded anew for every step, since weights change.
+        let range = match Model::parse(artifact)?.step(index)?.op {
+            Op::Conv(conv) if conv.shape.interleaves() => {
+                let start = conv.weights.as_ptr().addr() - artifact.as_ptr().addr();
+                start..start + conv.weights.len()
+            }
+            _ => continue,
+        };
+        let weights = &mut artifact[range];
+        match packing {
+            Packing::K8 => interleave(weights),
+            Packing::K4 => separate(weights),
+        }
+    }
+    if let Ok((header, _)) = Header::mut_from_prefix(artifact) {
+        header.packing = packing as u8;
+    }
+    let sum = checksum(artifact);
+    if let Ok((header, _)) = Header::mut_from_prefix(artifact) {
+        header.checksum = sum.into();
+    }
+    Ok(())
+}
+
+/// Every two units of 16 lanes × 4 → 16 lanes × 8.
+pub(crate) fn interleave(weights: &mut [u8]) {
+    for pair in weights.as_chunks_mut::<{ 2 * UNIT }>().0 {
+        let units = *pair;
+        for (lane, bytes) in pair.chunks_exact_mut(2 * K_GROUP).enumerate() {
+            bytes[..K_GROUP].copy_from_slice(&units[lane * K_GROUP..][..K_GROUP]);
+            bytes[K_GROUP..].copy_from_slice(&units[UNIT + lane * K_GROUP..][..K_GROUP]);
+        }
+    }
+}
+
+/// Every 16 lanes × 8 → two units of 16 lanes × 4.
+fn separate(weights: &mut [u8]) {
+    for pair in weights.as_chunks_mut::<{ 2 * UNIT }>().0 {
+        let lanes = *pair;
+        for (lane, bytes) in lanes.chunks_exact(2 * K_GROUP).enumerate() {
+            pair[lane * K_GROUP..][..K_GROUP].copy_from_slice(&bytes[..K_GROUP]);
+            pair[UNIT + lane * K_GROUP..][..K_GROUP].copy_from_slice(&bytes[K_GROUP..]);
+        }
+    }
 }
 
 /// Shape of a convolution's weights; everything about their packing follows from it.
@@ -102,6 +183,11 @@ impl ConvShape {
     /// 4-channel groups of one segment.
     pub fn k_groups(&self) -> usize {
         self.segment_len().div_ceil(K_GROUP)
+    }
+
+    /// Whether [`Packing::K8`] interleaves these weights: where lanes share their input, 16 channels at a time.
+    pub fn interleaves(&self) -> bool {
+        matches!(self.layout(), Layout::Dense | Layout::PerGroup) && self.k_groups().is_multiple_of(4)
     }
 
     /// Bytes of one block of packed weights.
@@ -194,6 +280,15 @@ mod tests {
             }
             assert!(seen.iter().all(|&n| n == 1), "{s:?}: {seen:?}");
         }
+    }
+
+    #[test]
+    fn interleaving_gathers_eight_channels_of_a_lane_and_is_undone() {
+        let mut pair: [u8; 2 * UNIT] = core::array::from_fn(|i| i as u8);
+        interleave(&mut pair);
+        assert_eq!(pair[..16], [0, 1, 2, 3, 64, 65, 66, 67, 4, 5, 6, 7, 68, 69, 70, 71]);
+        separate(&mut pair);
+        assert_eq!(pair, core::array::from_fn(|i| i as u8));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::error::RunError;
 use crate::kernels::{ConvTask, Kernels, LinearTask, Residual};
 use crate::model::{Model, Op, Step};
 use crate::ops;
+use crate::pack::Packing;
 use crate::preprocess::Frame;
 use crate::tensor::Tensor;
 use crate::workers::{Serial, Workers};
@@ -34,6 +35,9 @@ impl Probe for () {
 
 impl<'a> Runner<'a> {
     /// A runner on the calling thread with the fastest kernels this CPU has.
+    ///
+    /// A model in [`Packing::K8`] runs on [`Kernels::Scalar`] where there is no SMMLA, which is slow;
+    /// [`repack`](crate::pack::repack) it first.
     ///
     /// # Errors
     ///
@@ -88,9 +92,9 @@ impl<'a> Runner<'a> {
     /// Name of the kernel that runs `step` (counted from 0), for profiles.
     pub fn kernel_name(&self, index: usize, step: &Step<'_>) -> &'static str {
         let _ = index;
-        let layout = match step.op {
-            Op::Conv(conv) => conv.shape.layout(),
-            Op::Linear(linear) => linear.shape.layout(),
+        let (layout, packing) = match step.op {
+            Op::Conv(conv) => (conv.shape.layout(), conv.packing),
+            Op::Linear(linear) => (linear.shape.layout(), Packing::K4),
             Op::MaxPool(_) => return "portable-qs8-maxpool",
             Op::GlobalAvgPool(_) => return "portable-qs8-gavgpool",
         };
@@ -98,7 +102,7 @@ impl<'a> Runner<'a> {
         if let Some(name) = self.tract.and_then(|gemm| gemm.kernel_name(index)) {
             return name;
         }
-        self.kernels.kernel_name(layout)
+        self.kernels.that_read(packing).kernel_name(layout, packing)
     }
 
     /// Resizes, crops and classifies `frame`, writing one logit per class.

@@ -106,8 +106,10 @@ pub struct Header {
     pub macs: U64,
     /// The tensor the preprocessed frame is written to.
     pub input: U16,
+    /// [`Packing`](crate::pack::Packing) of the weights.
+    pub packing: u8,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 5],
 }
 
 /// Offset in the file where the checksummed bytes start.

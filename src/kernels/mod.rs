@@ -5,7 +5,7 @@
 //! | [`reference`] | none | obvious, over unpacked weights; only in tests, where every other kernel must equal it |
 //! | `scalar` | none | safe Rust, runs anywhere |
 //! | `tile` | any | the loop nest the vector kernels share, over the small trait `Lanes` |
-//! | `aarch64` | `neon`, `dotprod` | armv8-a and SDOT |
+//! | `aarch64` | `neon`, `dotprod`, `i8mm` | armv8-a, SDOT, SMMLA |
 //! | `x86_64` | `avx2` | |
 //! | `tract` | whatever tract-linalg picks | GEMM-shaped layers on tract's kernels |
 //!
@@ -28,7 +28,7 @@ mod x86_64;
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 use crate::isa;
 use crate::model::{Conv, Linear};
-use crate::pack::Layout;
+use crate::pack::{Layout, Packing};
 use crate::tensor::Tensor;
 use core::ops::Range;
 
@@ -48,6 +48,9 @@ pub enum Kernels {
     /// SDOT.
     #[cfg(target_arch = "aarch64")]
     DotProd(isa::DotProd),
+    /// SMMLA, and SDOT for what is not packed for it.
+    #[cfg(target_arch = "aarch64")]
+    MatMul(isa::MatMul),
 }
 
 impl Kernels {
@@ -66,12 +69,14 @@ impl Kernels {
             isa::Neon::detect().map(Self::Neon),
             #[cfg(target_arch = "aarch64")]
             isa::DotProd::detect().map(Self::DotProd),
+            #[cfg(target_arch = "aarch64")]
+            isa::MatMul::detect().map(Self::MatMul),
         ]
         .into_iter()
         .flatten()
     }
 
-    /// Short name of the instruction set: `scalar`, `avx2`, `neon`, `dotprod`.
+    /// Short name of the instruction set: `scalar`, `avx2`, `neon`, `dotprod`, `i8mm`.
     pub fn isa(self) -> &'static str {
         match self {
             Self::Scalar => "scalar",
@@ -81,12 +86,31 @@ impl Kernels {
             Self::Neon(_) => "neon",
             #[cfg(target_arch = "aarch64")]
             Self::DotProd(_) => "dotprod",
+            #[cfg(target_arch = "aarch64")]
+            Self::MatMul(_) => "i8mm",
         }
     }
 
-    /// Name of the kernel that runs convolutions of `layout`, in XNNPACK's manner:
+    /// The packing these kernels are fastest with.
+    pub fn packing(self) -> Packing {
+        match self {
+            #[cfg(target_arch = "aarch64")]
+            Self::MatMul(_) => Packing::K8,
+            _ => Packing::K4,
+        }
+    }
+
+    /// These kernels, or [`Self::Scalar`] if they cannot read weights of this packing.
+    pub(crate) fn that_read(self, packing: Packing) -> Self {
+        match packing {
+            Packing::K8 if self.packing() != Packing::K8 => Self::Scalar,
+            _ => self,
+        }
+    }
+
+    /// Name of the kernel that runs weights of `layout` and `packing`, in XNNPACK's manner:
     /// architecture, data types, algorithm, tile (pixels × channels, `c` input channels at a time), ISA.
-    pub fn kernel_name(self, layout: Layout) -> &'static str {
+    pub fn kernel_name(self, layout: Layout, packing: Packing) -> &'static str {
         macro_rules! names {
             ($arch:literal, $isa:literal, $rows:literal) => {
                 match layout {
@@ -97,6 +121,7 @@ impl Kernels {
                 }
             };
         }
+        let _ = packing;
         match self {
             Self::Scalar => names!("portable", "scalar", "1"),
             #[cfg(target_arch = "x86_64")]
@@ -104,14 +129,19 @@ impl Kernels {
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => names!("aarch64", "neon", "2"),
             #[cfg(target_arch = "aarch64")]
-            Self::DotProd(_) => names!("aarch64", "dotprod", "6"),
+            Self::MatMul(_) if packing == Packing::K8 => match layout {
+                Layout::Dense => "aarch64-qs8qc8w-igemm-6x16c8-i8mm",
+                _ => "aarch64-qs8qc8w-gconv-6x16c8-i8mm",
+            },
+            #[cfg(target_arch = "aarch64")]
+            Self::DotProd(_) | Self::MatMul(_) => names!("aarch64", "dotprod", "6"),
         }
     }
 
     /// Runs a convolution for the pixels of `out`.
     pub(crate) fn conv(self, task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
         task.check(out);
-        match self {
+        match self.that_read(task.conv.packing) {
             Self::Scalar => scalar::conv(task, out),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(token) => x86_64::avx2::conv(token, task, out),
@@ -119,6 +149,11 @@ impl Kernels {
             Self::Neon(token) => aarch64::neon::conv(token, task, out),
             #[cfg(target_arch = "aarch64")]
             Self::DotProd(token) => aarch64::dotprod::conv(token, task, out),
+            #[cfg(target_arch = "aarch64")]
+            Self::MatMul(token) => match task.conv.packing {
+                Packing::K4 => aarch64::dotprod::conv(token.into(), task, out),
+                Packing::K8 => aarch64::i8mm::conv(token, task, out),
+            },
         }
     }
 
@@ -133,6 +168,8 @@ impl Kernels {
             Self::Neon(token) => aarch64::neon::linear(token, task, blocks, logits),
             #[cfg(target_arch = "aarch64")]
             Self::DotProd(token) => aarch64::dotprod::linear(token, task, blocks, logits),
+            #[cfg(target_arch = "aarch64")]
+            Self::MatMul(token) => aarch64::dotprod::linear(token.into(), task, blocks, logits),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{ConvTask, LinearTask, OutputChunk, Residual, dequantize};
 use crate::format::{K_GROUP, LANES};
-use crate::pack::{Layout, UNIT};
+use crate::pack::{Layout, Packing, UNIT};
 use crate::requantize::{narrow, scale};
 use core::ops::Range;
 
@@ -20,7 +20,7 @@ pub(super) fn conv(task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
             let mut acc = block.bias.map(|bias| bias.get());
             for (segment, weights) in weights.chunks_exact(segment_bytes).enumerate() {
                 let start = window + task.segment_offset(segment) + channels.input;
-                accumulate(&mut acc, layout, &task.input_data[start..], weights);
+                accumulate(&mut acc, (layout, conv.packing), &task.input_data[start..], weights);
             }
             for (lane, &acc) in acc.iter().enumerate().take(channels.count) {
                 let in_block = match layout {
@@ -47,20 +47,25 @@ pub(super) fn linear(task: &LinearTask<'_>, blocks: Range<usize>, logits: &mut [
     let all = linear.blocks.iter().zip(weights).skip(blocks.start).take(blocks.len());
     for ((block, weights), logits) in all.zip(logits.chunks_mut(LANES)) {
         let mut acc = block.bias.map(|bias| bias.get());
-        accumulate(&mut acc, Layout::Dense, task.input_data, weights);
+        accumulate(&mut acc, (Layout::Dense, Packing::K4), task.input_data, weights);
         dequantize(&acc, block, logits);
     }
 }
 
 /// Adds one segment to the accumulators of one block.
-fn accumulate(acc: &mut [i32; LANES], layout: Layout, input: &[i8], weights: &[i8]) {
-    for (k_group, unit) in weights.chunks_exact(UNIT).enumerate() {
-        for (lane, (acc, weights)) in acc.iter_mut().zip(unit.chunks_exact(K_GROUP)).enumerate() {
+fn accumulate(acc: &mut [i32; LANES], (layout, packing): (Layout, Packing), input: &[i8], weights: &[i8]) {
+    for k_group in 0..weights.len() / UNIT {
+        for (lane, acc) in acc.iter_mut().enumerate() {
             let group = match layout {
                 Layout::Dense | Layout::PerGroup => 0,
                 Layout::Paired8 => lane / 8 * 8,
                 Layout::Quad4 => lane % 4 * 4,
             };
+            let at = match packing {
+                Packing::K4 => k_group * UNIT + lane * K_GROUP,
+                Packing::K8 => k_group / 2 * 2 * UNIT + lane * 2 * K_GROUP + k_group % 2 * K_GROUP,
+            };
+            let weights = &weights[at..][..K_GROUP];
             let input = &input[group + k_group * K_GROUP..][..K_GROUP];
             *acc += input.iter().zip(weights).map(|(&a, &w)| i32::from(a) * i32::from(w)).sum::<i32>();
         }

@@ -4,12 +4,12 @@ use super::reference::{Parameters, element};
 use super::{ConvTask, Kernels, OutputChunk, Residual};
 use crate::format::{Block, LANES, TENSOR_SLACK};
 use crate::model::{Conv, Window};
-use crate::pack::ConvShape;
+use crate::pack::{ConvShape, Packing, interleave};
 use crate::tensor::Tensor;
 use proptest::prelude::*;
 use std::vec;
 use std::vec::Vec;
-use zerocopy::FromZeros;
+use zerocopy::{FromZeros, IntoBytes};
 
 /// A deterministic stream of bytes that reaches the extremes often.
 struct Bytes(u64);
@@ -99,7 +99,16 @@ impl Case {
         let mut packed = vec![0; shape.packed_len()];
         shape.pack(&parameters.weights, &mut packed);
         let blocks: Vec<Block> = (0..shape.blocks()).map(|block| parameters.block(&shape, block)).collect();
-        let conv = Conv { output, residual: None, window, shape, clamp, blocks: &blocks, weights: &packed };
+        let conv = Conv {
+            output,
+            residual: None,
+            window,
+            shape,
+            clamp,
+            blocks: &blocks,
+            weights: &packed,
+            packing: Packing::K4,
+        };
 
         let mut expected = before.clone();
         for pixel in 0..output.pixels() {
@@ -126,15 +135,26 @@ impl Case {
                 Add::Separate => Residual::From(&residual_tensor, &residual_data),
             },
         };
+        self.run_all(&task, &before, &expected);
+        if shape.interleaves() {
+            let mut interleaved = packed.clone();
+            interleave(interleaved.as_mut_bytes());
+            let conv = Conv { weights: &interleaved, packing: Packing::K8, ..conv };
+            self.run_all(&ConvTask { conv: &conv, ..task }, &before, &expected);
+        }
+    }
+
+    fn run_all(&self, task: &ConvTask<'_>, before: &[i8], expected: &[i8]) {
+        let (output, mut bytes) = (&task.conv.output, Bytes(self.seed));
         for kernels in Kernels::available() {
             for chunks in [1, 1 + bytes.below(output.pixels() as u64) as usize] {
-                let mut actual = before.clone();
+                let mut actual = before.to_vec();
                 for chunk in 0..chunks {
                     let pixels = crate::workers::split(output.pixels(), chunks, 1, chunk);
                     let base = output.pixel_offset(pixels.start);
                     let end = output.pixel_offset(pixels.end - 1) + output.channels;
                     let data = &mut actual[base..end];
-                    kernels.conv(&task, &mut OutputChunk { pixels, data, base });
+                    kernels.conv(task, &mut OutputChunk { pixels, data, base });
                 }
                 assert!(actual == expected, "{} with {chunks} chunks: {self:?}", kernels.isa());
             }
@@ -248,7 +268,16 @@ fn extreme_products_do_not_saturate() {
         shape.pack(&parameters.weights, &mut packed);
         let blocks = [parameters.block(&shape, 0)];
         let (clamp, weights) = ((i8::MIN, i8::MAX), &packed[..]);
-        let conv = Conv { output, residual: None, window, shape, clamp, blocks: &blocks, weights };
+        let conv = Conv {
+            output,
+            residual: None,
+            window,
+            shape,
+            clamp,
+            blocks: &blocks,
+            weights,
+            packing: Packing::K4,
+        };
         let task = ConvTask { conv: &conv, input: &input, input_data: &input_data, residual: Residual::None };
         let expected = element(&conv, &parameters, (&input, &input_data), None, (0, 0, 0));
         for kernels in Kernels::available() {

@@ -13,7 +13,7 @@ use super::x86_64::avx2::requantize;
 use super::{ConvTask, OutputChunk, Residual};
 use crate::format::{Block, K_GROUP, LANES};
 use crate::model::{Conv, Model, Op};
-use crate::pack::{Layout, UNIT};
+use crate::pack::{Layout, Packing, UNIT};
 use crate::workers::PARTS_PER_WORKER;
 use core::cell::UnsafeCell;
 use std::vec;
@@ -99,8 +99,11 @@ unsafe impl Sync for Scratch {}
 impl TractGemm {
     /// Packs the GEMM-shaped layers of `model` for tract-linalg, to be run by up to `workers` threads.
     ///
-    /// `None` if tract-linalg has no int8 kernel for this CPU.
+    /// `None` if tract-linalg has no int8 kernel for this CPU, or the model is not in [`Packing::K4`].
     pub fn new(model: &Model<'_>, workers: usize) -> Option<Self> {
+        if model.packing() != Packing::K4 {
+            return None;
+        }
         let kernel = kernel()?;
         let layers: Vec<_> = model
             .steps()

@@ -397,7 +397,8 @@ impl Builder {
             },
             macs: self.macs.into(),
             input: 0.into(),
-            reserved: [0; 6],
+            packing: 0,
+            reserved: [0; 5],
         };
         bytes[..size_of::<Header>()].copy_from_slice(header.as_bytes());
         fix_checksum(&mut bytes);

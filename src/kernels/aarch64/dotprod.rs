@@ -39,7 +39,7 @@ pub(in crate::kernels) fn linear(
 
 /// Four vectors of four lanes.
 #[derive(Clone, Copy)]
-struct Sdot;
+pub(super) struct Sdot;
 
 /// `acc + dot(w, a)` in every lane.
 macro_rules! sdot {

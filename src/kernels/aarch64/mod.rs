@@ -1,6 +1,7 @@
 //! Kernels for AArch64.
 
 pub(super) mod dotprod;
+pub(super) mod i8mm;
 pub(super) mod neon;
 
 use crate::format::Block;
