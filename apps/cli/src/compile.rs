@@ -1,5 +1,6 @@
 //! `resnext compile`: from an fp32 network to an int8 model.
 
+use crate::cpus::CpuList;
 use crate::error::Error;
 use crate::output::{self, Facts, size};
 use crate::source;
@@ -77,6 +78,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 
+    /// CPUs to calibrate on, such as 0-3 or 0,2,4-5; without --threads, on a thread for each [default: all]
+    #[arg(long, value_name = "LIST")]
+    cpus: Option<CpuList>,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -139,7 +144,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         preprocessing,
         classes,
         source: variant.map_or(file_name, ToString::to_string),
-        threads: source::threads(args.threads),
+        threads: source::threads(args.threads, args.cpus.as_ref())?,
     };
     let progress = source::progress();
     let compiled = compile(&network, &samples, &options, &progress);
