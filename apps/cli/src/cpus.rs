@@ -167,8 +167,13 @@ impl Placement {
 
     /// ` on CPUs 4-7 (big cores)`; nothing if that is up to the scheduler.
     pub(crate) fn on_cpus(&self) -> String {
-        let big = if self.big { " (big cores)" } else { "" };
-        self.cpus.as_ref().map_or_else(String::new, |cpus| format!(" on {}{big}", cpus.named()))
+        let Some(cpus) = &self.cpus else { return String::new() };
+        let big = match (self.big, cpus.len()) {
+            (false, _) => "",
+            (true, 1) => " (big core)",
+            (true, _) => " (big cores)",
+        };
+        format!(" on {}{big}", cpus.named())
     }
 }
 
@@ -401,6 +406,8 @@ mod tests {
         let placement = Placement { threads: 8, cpus: Some(list("4-7")), big: true };
         assert_eq!(placement.clone().at_most(4).to_string(), "4 threads on CPUs 4-7 (big cores)");
         assert_eq!(placement.usable(), list("4-7"));
+        let one = Placement { threads: 1, cpus: Some(list("7")), big: true };
+        assert_eq!(one.to_string(), "1 thread on CPU 7 (big core)");
         let free = Placement::chosen(Some(1), None).unwrap().unwrap();
         assert_eq!(free.to_string(), "1 thread");
         assert!(Placement::chosen(None, None).unwrap().is_none());

@@ -29,8 +29,8 @@ use std::time::{Duration, Instant};
 #[command(after_help = "\
 JSON: {model: {bytes, arena_bytes, gmac}, agreement, logit_sqnr_db, layers: [{name, sqnr_db}],
 photos: [{photo, int8: {label, probability}, fp32: {label, probability}, agrees}],
-ms: [{network, threads, p50, p90, p99}], cpus: [CPU], runs, warnings: [TEXT]}. `agreement` is a fraction of the
-photos, `cpus` null if the networks may run on any.")]
+ms: [{network, threads, p50, p90, p99}], cpus: [CPU], runs, warnings: [TEXT]}. `agreement` is a
+fraction of the photos; `cpus` is null if the networks were timed on any.")]
 pub(crate) struct Args {
     /// Keep the compiled model
     #[arg(short, long, value_name = "OUT.rnx")]
@@ -44,8 +44,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 
-    /// CPUs to run on, such as 0-3 or 0,2,4-5 [default: all, and to time the networks the big cores if there are
-    /// little ones too; all if --threads is given]
+    /// CPUs to run on, such as 0-3 or 0,2,4-5 [default: all; for the latency the big cores where there are little
+    /// ones too, unless --threads is given]
     #[arg(long, value_name = "LIST")]
     cpus: Option<CpuList>,
 
@@ -114,11 +114,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let placement = chosen.unwrap_or_else(Placement::fastest);
     let timings = networks.time(&photos, args.runs, placement.threads)?;
     let warnings: Vec<_> = slower_than_fp32(&timings).into_iter().collect();
-    let (table, on_cpus) = (timing_table(&timings), placement.on_cpus());
-    say(&format_args!(
-        "\n4. Latency\n\n{table}\n{} runs of each, interleaved,{on_cpus} on this machine.\n",
-        args.runs
-    ))?;
+    let table = timing_table(&timings);
+    let place = match placement.on_cpus() {
+        on_cpus if on_cpus.is_empty() => " on this machine".to_owned(),
+        on_cpus => on_cpus + " of this machine",
+    };
+    say(&format_args!("\n4. Latency\n\n{table}\n{} runs of each, interleaved,{place}.\n", args.runs))?;
     say(&format_args!("\n5. Accuracy\n\n{ACCURACY}"))?;
 
     if args.json {

@@ -39,11 +39,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     num: Option<u32>,
 
-    /// Threads to evaluate on [default: all]
+    /// Threads to evaluate on [default: one for each CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 
-    /// CPUs to evaluate on, such as 0-3 or 0,2,4-5; without --threads, on a thread for each [default: all]
+    /// CPUs to evaluate on, such as 0-3 or 0,2,4-5 [default: all]
     #[arg(long, value_name = "LIST")]
     cpus: Option<CpuList>,
 
@@ -59,10 +59,10 @@ const UNLIKE_DB: f64 = 12.0;
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let artifact = Artifact::open(&args.model)?;
     let model = artifact.model()?;
+    let threads = source::threads(args.threads, args.cpus.as_ref())?;
     let size = model.recipe().crop_height as usize;
     let baseline = args.baseline.as_deref().map(|path| source::network(path, Some(size))).transpose()?;
     let samples = source::samples(&args.data, args.num.map(|n| n as usize))?;
-    let threads = source::threads(args.threads, args.cpus.as_ref())?;
     let progress = source::progress();
     let evaluation = evaluate(&model, baseline.as_ref(), &samples, threads, &progress);
     progress.finish_and_clear();
