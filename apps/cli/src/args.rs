@@ -1,19 +1,24 @@
 //! Options that several verbs share.
 
+use crate::cpus::{CpuList, Placement};
+use crate::error::Error;
 use clap::ValueEnum;
-use std::num::NonZero;
-use std::thread;
 
-/// Threads used when none are asked for, at most: the boards this is for have four cores alike, and a step
-/// of tens of microseconds is not worth spreading further.
+/// Threads used when none are asked for, at most: the boards this is for have four fast cores, and a step of
+/// tens of microseconds is not worth spreading further.
 const DEFAULT_THREADS: usize = 4;
 
 /// How to run a model.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Execution {
-    /// Threads to run on [default: one per core, at most 4]
+    /// Threads to run on [default: one for each of --cpus; without them one per core, at most 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
+
+    /// CPUs to keep the threads on, such as 0-3 or 0,2,4-5 [default: the big cores where there are little ones
+    /// too, unless --threads is given]
+    #[arg(long, value_name = "LIST")]
+    cpus: Option<CpuList>,
 
     /// Kernels to run on; all give the same results to the bit
     #[arg(long, value_name = "KERNELS", default_value = "auto")]
@@ -21,12 +26,10 @@ pub(crate) struct Execution {
 }
 
 impl Execution {
-    /// The number of threads, the calling one included.
-    pub(crate) fn threads(&self) -> usize {
-        match self.threads {
-            Some(threads) => usize::from(threads),
-            None => thread::available_parallelism().map_or(1, NonZero::get).min(DEFAULT_THREADS),
-        }
+    /// Settles on threads, and on CPUs for all threads started from now on.
+    pub(crate) fn place(&self) -> Result<Placement, Error> {
+        let chosen = Placement::chosen(self.threads, self.cpus.as_ref())?;
+        Ok(chosen.unwrap_or_else(|| Placement::fastest().at_most(DEFAULT_THREADS)))
     }
 }
 

@@ -3,6 +3,8 @@
 use crate::allocations;
 use crate::args::Execution;
 use crate::artifact::Artifact;
+use crate::clock::Watch;
+use crate::cpus::{CpuList, Placement};
 use crate::error::Error;
 use crate::memory;
 use crate::output::{self, Column, Facts, Table, shorten, size, terminal_width};
@@ -25,14 +27,19 @@ What is measured is the inference alone, from the loaded input tensor to the log
 loading the input are not part of it. Percentiles are nearest-rank. Frames and GMAC per second follow from the \
 median. Exactly W + R inferences are run.
 
+Warns if something slows the CPUs down: a scaling governor other than performance, a limit on their clock \
+before or after measuring, or what a Raspberry Pi's firmware says of voltage and temperature.
+
 Examples:
   resnext bench model.rnx
   resnext bench model.rnx --threads 1 --profile     which layers take the time?
+  resnext bench model.rnx --cpus 4-7                on these CPUs, a thread for each
   resnext bench model.rnx --kernels tract --json    compare with tract-linalg's kernels
 
-JSON: threads, warmup, runs, ms: {p50, p90, p99, min}, fps, arena_bytes, model_bytes, peak_rss_bytes (null where \
-the system does not say), steady_state_allocations, isa, kernels: {NAME: LAYERS}, gmac, gmac_per_s; with \
---profile also profile: [{name, ms, share, gmac_per_s, kernel, output}].")]
+JSON: threads, cpus: [CPU] (null if the threads may run on any), warmup, runs, ms: {p50, p90, p99, min}, fps, \
+arena_bytes, model_bytes, peak_rss_bytes (null where the system does not say), steady_state_allocations, isa, \
+kernels: {NAME: LAYERS}, gmac, gmac_per_s, warnings: [TEXT]; with --profile also profile: [{name, ms, share, \
+gmac_per_s, kernel, output}].")]
 pub(crate) struct Args {
     /// Model to run
     #[arg(value_name = "MODEL.rnx")]
@@ -66,25 +73,40 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let artifact = Artifact::open(&args.model)?;
     let model = artifact.model()?;
     let mut workspace = Workspace::new(&model, &args.execution)?;
+    let placement = workspace.placement().clone();
     let mut runner = workspace.runner(&model)?;
-    let measured = measure(&mut runner, &model, args).map_err(|error| Error::at(artifact.path(), error))?;
-    let report = Report::new(&artifact, &runner, args, measured)?;
-    if args.json { output::print_json(&report) } else { output::print(&report) }
+    let measured = measure(&mut runner, &model, args, &placement);
+    let measured = measured.map_err(|error| Error::at(artifact.path(), error))?;
+    let report = Report::new(&artifact, &runner, args, placement, measured)?;
+    if args.json {
+        return output::print_json(&report);
+    }
+    output::print(&report)?;
+    report.warnings.iter().for_each(output::note);
+    Ok(())
 }
 
 struct Measured {
     times: Vec<Duration>,
     profile: Option<Profile>,
     allocations: u64,
+    warnings: Vec<String>,
 }
 
-fn measure(runner: &mut Runner<'_>, model: &Model<'_>, args: &Args) -> Result<Measured, resnext::RunError> {
+fn measure(
+    runner: &mut Runner<'_>,
+    model: &Model<'_>,
+    args: &Args,
+    placement: &Placement,
+) -> Result<Measured, resnext::RunError> {
     let input = model.input()?;
     let pixels = fixed_pixels(input.pixels() * input.channels);
     let mut logits = vec![0.0; model.class_count()];
     let mut times = Vec::with_capacity(args.runs as usize);
     let mut profile = args.profile.then(|| Profile::new(model.step_count()));
     let mut nothing = ();
+    // Ahead of the warm-up: reading files would let the threads fall asleep again.
+    let watch = Watch::start(placement);
     for _ in 0..args.warmup {
         runner.load_pixels(&pixels)?;
         runner.infer(&mut logits, &mut nothing)?;
@@ -106,7 +128,7 @@ fn measure(runner: &mut Runner<'_>, model: &Model<'_>, args: &Args) -> Result<Me
         std::hint::black_box(&logits);
     }
     let allocations = allocations::count() - before;
-    Ok(Measured { times, profile, allocations })
+    Ok(Measured { times, profile, allocations, warnings: watch.finish() })
 }
 
 /// The same pixels on every machine and in every version: noise, so that no kernel meets an easy case.
@@ -146,6 +168,7 @@ impl Probe for Profile {
 struct Report {
     model: String,
     threads: usize,
+    cpus: Option<CpuList>,
     warmup: u32,
     runs: u32,
     ms: Milliseconds,
@@ -161,8 +184,11 @@ struct Report {
     gmac_per_s: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<Vec<Layer>>,
+    warnings: Vec<String>,
     #[serde(skip)]
     input: Tensor,
+    #[serde(skip)]
+    placement: Placement,
 }
 
 #[derive(Serialize)]
@@ -190,7 +216,13 @@ struct Layer {
 }
 
 impl Report {
-    fn new(artifact: &Artifact, runner: &Runner<'_>, args: &Args, measured: Measured) -> Result<Self, Error> {
+    fn new(
+        artifact: &Artifact,
+        runner: &Runner<'_>,
+        args: &Args,
+        placement: Placement,
+        measured: Measured,
+    ) -> Result<Self, Error> {
         let model = runner.model();
         let failed = |error: &dyn fmt::Display| Error::at(artifact.path(), error);
         let times =
@@ -209,7 +241,8 @@ impl Report {
         let gmac = model.macs() as f64 / 1e9;
         Ok(Self {
             model: artifact.path().display().to_string(),
-            threads: args.execution.threads(),
+            threads: placement.threads,
+            cpus: placement.cpus.clone(),
             warmup: args.warmup,
             runs: args.runs,
             gmac_per_s: per_second(gmac, ms.p50),
@@ -223,7 +256,9 @@ impl Report {
             kernels,
             gmac,
             profile: measured.profile.map(|profile| layers(runner, &profile.steps, args.runs)),
+            warnings: measured.warnings,
             input: model.input().map_err(|error| failed(&error))?,
+            placement,
         })
     }
 }
@@ -266,8 +301,7 @@ impl fmt::Display for Report {
             "input",
             format!("{}×{} RGB, {:.3} GMAC an inference", self.input.height, self.input.width, self.gmac),
         );
-        let threads = self.threads;
-        facts.add("running on", format!("{threads} thread{}, {} kernels", plural(threads), self.isa));
+        facts.add("running on", format!("{}, {} kernels", self.placement, self.isa));
         facts
             .add("latency", format!("p50 {p50:.2} ms   p90 {p90:.2} ms   p99 {p99:.2} ms   min {min:.2} ms"));
         facts.add(

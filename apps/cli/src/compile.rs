@@ -1,5 +1,6 @@
 //! `resnext compile`: from an fp32 network to an int8 model.
 
+use crate::cpus::CpuList;
 use crate::error::Error;
 use crate::output::{self, Facts, size};
 use crate::source;
@@ -73,9 +74,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILTER")]
     interpolation: Option<Interpolation>,
 
-    /// Threads to calibrate on [default: all]
+    /// Threads to calibrate on [default: one for each CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
+
+    /// CPUs to calibrate on, such as 0-3 or 0,2,4-5 [default: all]
+    #[arg(long, value_name = "LIST")]
+    cpus: Option<CpuList>,
 
     /// Print JSON
     #[arg(long)]
@@ -111,6 +116,7 @@ const DEFAULT_SAMPLES: usize = 512;
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     check_writable(&args.output)?;
+    let threads = source::threads(args.threads, args.cpus.as_ref())?;
     let variant = args.arch.as_deref().map(source::variant).transpose()?;
     let size = args.size.or(variant.map(|v| v.preprocess.size.into()));
     let network = source::network(&args.model, size.map(|size| size as usize))?;
@@ -139,7 +145,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         preprocessing,
         classes,
         source: variant.map_or(file_name, ToString::to_string),
-        threads: source::threads(args.threads),
+        threads,
     };
     let progress = source::progress();
     let compiled = compile(&network, &samples, &options, &progress);

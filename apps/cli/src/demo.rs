@@ -1,5 +1,6 @@
 //! `resnext demo`: the whole path on this machine, with what the program carries.
 
+use crate::cpus::{CpuList, Placement};
 use crate::error::Error;
 use crate::output::{self, Column, Facts, Table, bar, size, terminal_width};
 use crate::source;
@@ -28,7 +29,8 @@ use std::time::{Duration, Instant};
 #[command(after_help = "\
 JSON: {model: {bytes, arena_bytes, gmac}, agreement, logit_sqnr_db, layers: [{name, sqnr_db}],
 photos: [{photo, int8: {label, probability}, fp32: {label, probability}, agrees}],
-ms: [{network, threads, p50, p90, p99}], runs}. `agreement` is a fraction of the photos.")]
+ms: [{network, threads, p50, p90, p99}], cpus: [CPU], runs, warnings: [TEXT]}. `agreement` is a
+fraction of the photos; `cpus` is null if the networks were timed on any.")]
 pub(crate) struct Args {
     /// Keep the compiled model
     #[arg(short, long, value_name = "OUT.rnx")]
@@ -38,9 +40,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "R", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     runs: u32,
 
-    /// Threads of the int8 network [default: all]
+    /// Threads of the int8 network [default: one for each CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
+
+    /// CPUs to run on, such as 0-3 or 0,2,4-5 [default: all; for the latency the big cores where there are little
+    /// ones too, unless --threads is given]
+    #[arg(long, value_name = "LIST")]
+    cpus: Option<CpuList>,
 
     /// Print JSON
     #[arg(long)]
@@ -53,6 +60,7 @@ const WARMUP: u32 = 3;
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     args.output.as_deref().map_or(Ok(()), check_writable)?;
+    let chosen = Placement::chosen(args.threads, args.cpus.as_ref())?;
     // People read along while it runs; tools get everything at the end.
     let say = |text: &dyn Display| if args.json { Ok(()) } else { output::print(&text) };
 
@@ -75,7 +83,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         preprocessing: source::preprocessing(Some(variant), &network)?,
         classes: bundled::reference_classes(),
         source: variant.to_string(),
-        threads: source::threads(None),
+        threads: Placement::everywhere().threads,
     };
     let (progress, start) = (source::progress(), Instant::now());
     let compiled = compile(&network, &photos, &options, &progress);
@@ -102,12 +110,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         answers.len()
     ))?;
 
-    let timings = networks.time(&photos, args)?;
+    // Only now, since calibration is faster with the little cores than without.
+    let placement = chosen.unwrap_or_else(Placement::fastest);
+    let timings = networks.time(&photos, args.runs, placement.threads)?;
+    let warnings: Vec<_> = slower_than_fp32(&timings).into_iter().collect();
     let table = timing_table(&timings);
-    say(&format_args!(
-        "\n4. Latency\n\n{table}\n{} runs of each, interleaved, on this machine.\n",
-        args.runs
-    ))?;
+    let place = match placement.on_cpus() {
+        on_cpus if on_cpus.is_empty() => " on this machine".to_owned(),
+        on_cpus => on_cpus + " of this machine",
+    };
+    say(&format_args!("\n4. Latency\n\n{table}\n{} runs of each, interleaved,{place}.\n", args.runs))?;
     say(&format_args!("\n5. Accuracy\n\n{ACCURACY}"))?;
 
     if args.json {
@@ -123,8 +135,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             "layers": compiled.report.layers.iter().map(layer).collect::<Vec<_>>(),
             "photos": answers,
             "ms": timings,
+            "cpus": placement.cpus,
             "runs": args.runs,
+            "warnings": warnings,
         }))?;
+    } else {
+        warnings.iter().for_each(output::note);
     }
     Ok(())
 }
@@ -213,11 +229,11 @@ impl Networks<'_> {
         Ok(answers)
     }
 
-    fn time(&mut self, photos: &Samples, args: &Args) -> Result<Vec<Timing>, Error> {
+    fn time(&mut self, photos: &Samples, runs: u32, threads: usize) -> Result<Vec<Timing>, Error> {
         let Some(photo) = photos.iter().next() else { return Ok(Vec::new()) };
         let pixels = self.pixels(photo)?;
         let normalized = self.options.preprocessing.normalize(&pixels);
-        let pool = Pool::new(source::threads(args.threads)).map_err(failed)?;
+        let pool = Pool::new(threads).map_err(failed)?;
         let mut logits = vec![0.0; self.model.class_count()];
         let [mut arena, mut arena_together] = [const { Vec::new() }; 2];
         arena.resize(self.model.arena_len(), 0);
@@ -227,7 +243,7 @@ impl Networks<'_> {
 
         let [mut fp32, mut int8, mut int8_together] = [const { Vec::<Duration>::new() }; 3];
         // Interleaved, so that a change of the machine's speed meets all alike.
-        for run in 0..WARMUP + args.runs {
+        for run in 0..WARMUP + runs {
             let times = [
                 time(|| self.fp32.run(&normalized).map(drop).map_err(failed))?,
                 time(|| infer(&mut alone, &pixels, &mut logits))?,
@@ -245,6 +261,16 @@ impl Networks<'_> {
         }
         Ok(timings.into_iter().flatten().collect())
     }
+}
+
+/// A warning if int8 takes longer than fp32 did on as many threads: then it is not worth its errors here.
+fn slower_than_fp32(timings: &[Timing]) -> Option<String> {
+    let (fp32, others) = timings.split_first()?;
+    let int8 = others.iter().find(|int8| int8.threads == fp32.threads && int8.p50 > fp32.p50)?;
+    let [int8, fp32] = [int8, fp32].map(|timing| format!("{} {:.2} ms", timing.network, timing.p50));
+    Some(format!(
+        "int8 is slower than fp32 here ({int8}, {fp32}); see resnext bench --profile for the layers"
+    ))
 }
 
 fn layer_table(layers: &[LayerReport]) -> impl Display {
@@ -311,4 +337,27 @@ fn time(run: impl FnOnce() -> Result<(), Error>) -> Result<Duration, Error> {
     let start = Instant::now();
     run()?;
     Ok(start.elapsed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn int8_slower_than_fp32_is_worth_a_warning() {
+        let timing = |network: &str, threads, ms| {
+            Timing::new(network, threads, vec![Duration::from_millis(ms)]).unwrap()
+        };
+        let timings =
+            |int8| [timing("fp32 (tract)", 1, 20), timing("int8 (scalar)", 1, int8), timing("int8", 4, 30)];
+        assert_eq!(slower_than_fp32(&timings(20)), None);
+        assert_eq!(
+            slower_than_fp32(&timings(25)).as_deref(),
+            Some(
+                "int8 is slower than fp32 here (int8 (scalar) 25.00 ms, fp32 (tract) 20.00 ms); see resnext bench \
+                 --profile for the layers"
+            )
+        );
+        assert_eq!(slower_than_fp32(&[]), None);
+    }
 }

@@ -1,6 +1,7 @@
 //! `resnext eval`: accuracy on labelled images, and what int8 costs against fp32.
 
 use crate::artifact::Artifact;
+use crate::cpus::CpuList;
 use crate::error::Error;
 use crate::output::{self, Column, Facts, Table, terminal_width};
 use crate::source;
@@ -38,9 +39,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     num: Option<u32>,
 
-    /// Threads to evaluate on [default: all]
+    /// Threads to evaluate on [default: one for each CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
+
+    /// CPUs to evaluate on, such as 0-3 or 0,2,4-5 [default: all]
+    #[arg(long, value_name = "LIST")]
+    cpus: Option<CpuList>,
 
     /// Print JSON
     #[arg(long)]
@@ -54,16 +59,17 @@ const UNLIKE_DB: f64 = 12.0;
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let artifact = Artifact::open(&args.model)?;
     let model = artifact.model()?;
+    let threads = source::threads(args.threads, args.cpus.as_ref())?;
     let size = model.recipe().crop_height as usize;
     let baseline = args.baseline.as_deref().map(|path| source::network(path, Some(size))).transpose()?;
     let samples = source::samples(&args.data, args.num.map(|n| n as usize))?;
     let progress = source::progress();
-    let evaluation = evaluate(&model, baseline.as_ref(), &samples, source::threads(args.threads), &progress);
+    let evaluation = evaluate(&model, baseline.as_ref(), &samples, threads, &progress);
     progress.finish_and_clear();
     let evaluation = evaluation.map_err(|error| Error::at(&args.data, error))?;
     source::note_skipped(&evaluation.skipped);
     if evaluation.comparison.as_ref().is_some_and(|comparison| comparison.logit_sqnr_db < UNLIKE_DB) {
-        source::note(
+        output::note(
             "int8 and fp32 hardly resemble each other; is the baseline what the model was compiled from?",
         );
     }

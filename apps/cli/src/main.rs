@@ -7,8 +7,10 @@ mod args;
 mod artifact;
 mod bench;
 mod classify;
+mod clock;
 #[cfg(feature = "compile")]
 mod compile;
+mod cpus;
 #[cfg(feature = "compile")]
 mod demo;
 mod error;
@@ -21,6 +23,7 @@ mod photo;
 #[cfg(feature = "compile")]
 mod source;
 mod statistics;
+mod sysfs;
 mod workspace;
 #[cfg(feature = "compile")]
 mod write;

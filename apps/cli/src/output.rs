@@ -28,6 +28,11 @@ pub(crate) fn complain(error: &Error) {
     let _ = writeln!(io::stderr(), "resnext: {error}");
 }
 
+/// A remark on stderr.
+pub(crate) fn note(text: impl Display) {
+    let _ = writeln!(io::stderr(), "resnext: {}", clean(&text.to_string()));
+}
+
 fn unwritable(error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Error::OutputClosed,

@@ -1,7 +1,8 @@
 //! What `compile`, `eval` and `demo` share: reading fp32 networks, choosing classes and preprocessing, progress.
 
+use crate::cpus::{CpuList, Placement};
 use crate::error::Error;
-use crate::output::clean;
+use crate::output::note;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use resnext_calibration::bundled;
 use resnext_calibration::emit::ClassName;
@@ -11,8 +12,7 @@ use resnext_calibration::network::Network;
 use resnext_calibration::preprocessing::Preprocessing;
 use resnext_calibration::samples::{SampleError, Samples};
 use resnext_models::Variant;
-use std::io::{IsTerminal, Write};
-use std::num::NonZero;
+use std::io::IsTerminal;
 use std::path::Path;
 
 /// Reads an fp32 network and folds its batch norms.
@@ -113,12 +113,10 @@ pub(crate) fn samples(directory: &Path, most: Option<usize>) -> Result<Samples, 
     })
 }
 
-/// Threads for the offline step: all of them, unless told otherwise.
-pub(crate) fn threads(asked: Option<u16>) -> usize {
-    match asked {
-        Some(threads) => threads.into(),
-        None => std::thread::available_parallelism().map_or(1, NonZero::get),
-    }
+/// Threads for the offline step: one for each CPU, little ones too, unless told otherwise. It works on many
+/// photos at once, so none waits for another.
+pub(crate) fn threads(asked: Option<u16>, cpus: Option<&CpuList>) -> Result<usize, Error> {
+    Ok(Placement::chosen(asked, cpus)?.unwrap_or_else(Placement::everywhere).threads)
 }
 
 /// A progress bar on stderr; nothing if that is not a terminal.
@@ -133,11 +131,6 @@ pub(crate) fn progress() -> ProgressBar {
         bar.set_style(style);
     }
     bar
-}
-
-/// A remark on stderr.
-pub(crate) fn note(text: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "resnext: {}", clean(&text.to_string()));
 }
 
 /// Names the samples that were left out, the first few of them.

@@ -1,12 +1,14 @@
 //! Everything a model needs to run besides its own bytes: arena, threads, kernels.
 
 use crate::args::{Execution, KernelChoice};
+use crate::cpus::Placement;
 use crate::error::Error;
 use resnext::{Kernels, Model, Pool, Runner};
 
 /// Memory and threads for one model.
 pub(crate) struct Workspace {
     arena: Vec<u8>,
+    placement: Placement,
     pool: Pool,
     kernels: Kernels,
     #[cfg(feature = "tract")]
@@ -14,27 +16,34 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// Allocates what `model` needs and starts the threads.
+    /// Allocates what `model` needs and starts the threads, where they and the calling thread are to run.
     pub(crate) fn new(model: &Model<'_>, how: &Execution) -> Result<Self, Error> {
         let kernels = kernels(how.kernels)?;
+        let placement = how.place()?;
         #[cfg(feature = "tract")]
         let tract = match how.kernels {
-            KernelChoice::Tract => Some(tract(model, how.threads())?),
+            KernelChoice::Tract => Some(tract(model, placement.threads)?),
             _ => None,
         };
-        let pool = Pool::new(how.threads()).map_err(|error| {
+        let pool = Pool::new(placement.threads).map_err(|error| {
             Error::new(
-                format_args!("--threads {}", how.threads()),
+                format_args!("--threads {}", placement.threads),
                 format_args!("cannot start threads: {error}; ask for fewer"),
             )
         })?;
         Ok(Self {
             arena: zeroed(model.arena_len())?,
+            placement,
             pool,
             kernels,
             #[cfg(feature = "tract")]
             tract,
         })
+    }
+
+    /// Threads and where they run.
+    pub(crate) fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// A runner of `model`, the model this workspace was made for.

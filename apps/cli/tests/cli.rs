@@ -134,6 +134,7 @@ fn bench_has_the_keys_that_tools_rely_on() {
         .json();
     let expected = [
         "arena_bytes",
+        "cpus",
         "fps",
         "gmac",
         "gmac_per_s",
@@ -147,10 +148,13 @@ fn bench_has_the_keys_that_tools_rely_on() {
         "steady_state_allocations",
         "threads",
         "warmup",
+        "warnings",
     ];
     assert_eq!(keys(&report), expected);
     assert_eq!(keys(&report["ms"]), ["min", "p50", "p90", "p99"]);
     assert_eq!((&report["threads"], &report["runs"], &report["warmup"]), (&json!(2), &json!(7), &json!(0)));
+    assert!(report["cpus"].is_null(), "--threads alone pins nothing: {report}");
+    assert!(report["warnings"].as_array().unwrap().iter().all(Value::is_string), "{report}");
     assert_eq!(report["steady_state_allocations"], 0, "the runtime allocates nothing, from the first run on");
     let file = std::fs::metadata(folder.path("model.rnx")).unwrap().len();
     assert_eq!(report["model_bytes"], file);
@@ -173,11 +177,54 @@ fn bench_profiles_every_layer_without_allocating() {
     assert!((shares - 1.0).abs() < 1e-9);
     assert_eq!(profile[2]["output"], json!([4, 4, 16]));
     assert!(profile[1]["gmac_per_s"].is_null() && profile[0]["gmac_per_s"].is_f64());
-    let text = folder.resnext(&["bench", "model.rnx", "--profile", "--runs", "5"]).results();
+    let (text, _) =
+        folder.resnext(&["bench", "model.rnx", "--profile", "--runs", "5"]).results_and_warnings();
     assert!(
         text.contains("\nlayer ") && text.contains("\nblock.conv1 ") && text.contains("\nkernel "),
         "{text}"
     );
+}
+
+/// The CPUs that this process may run on, and so the program.
+#[cfg(target_os = "linux")]
+fn usable_cpus() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    line.unwrap().trim().to_owned()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn bench_runs_on_the_cpus_it_is_given() {
+    let folder = Folder::new();
+    let usable = usable_cpus();
+    let cpu: u16 = usable.split(['-', ',']).next().unwrap().parse().unwrap();
+    let bench = |how: &[&str]| folder.resnext(&[&["bench", "model.rnx", "--runs", "3"], how].concat());
+    let twice = format!("{cpu},{cpu}");
+    let report = bench(&["--cpus", &twice, "--json"]).json();
+    assert_eq!((&report["cpus"], &report["threads"]), (&json!([cpu]), &json!(1)));
+    // A thread for each, however many there are.
+    let report = bench(&["--cpus", &usable, "--json"]).json();
+    assert_eq!(report["threads"], report["cpus"].as_array().unwrap().len());
+    let report = bench(&["--cpus", &twice, "--threads", "3", "--json"]).json();
+    assert_eq!((&report["cpus"], &report["threads"]), (&json!([cpu]), &json!(3)));
+    let (text, _) = bench(&["--cpus", &twice]).results_and_warnings();
+    assert!(text.contains(&format!("\nrunning on   1 thread on CPU {cpu}, ")), "{text}");
+}
+
+#[test]
+fn cpus_that_cannot_be_used_are_refused() {
+    let folder = Folder::new();
+    for verb in [&["bench", "model.rnx"][..], &["classify", "model.rnx", "red.png"]] {
+        let line = folder.resnext(&[verb, &["--cpus", "65534-65535"]].concat()).failure();
+        let start = match cfg!(target_os = "linux") {
+            true => "resnext: --cpus 65534-65535: CPUs 65534-65535 ",
+            false => "resnext: --cpus 65534-65535: CPUs can be chosen on Linux only; ",
+        };
+        assert!(line.starts_with(start), "{line}");
+        #[cfg(target_os = "linux")]
+        assert!(line.ends_with(&format!("; choose from {}", usable_cpus())), "{line}");
+    }
 }
 
 #[test]
@@ -204,7 +251,7 @@ fn tables_fit_the_terminal() {
         for args in [&["inspect", "model.rnx"][..], &["bench", "model.rnx", "--runs", "1", "--profile"]] {
             let output =
                 command(args).current_dir(folder.path("")).env("COLUMNS", columns.to_string()).output();
-            let text = Ran::new(output.unwrap()).results();
+            let (text, _) = Ran::new(output.unwrap()).results_and_warnings();
             let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
             assert!(widest <= columns, "{widest} > {columns}:\n{text}");
         }
@@ -260,13 +307,16 @@ fn models_that_cannot_be_used_say_why() {
 #[test]
 fn wrong_usage_is_status_2() {
     let folder = Folder::new();
-    let cases: [&[&str]; 9] = [
+    let cases: [&[&str]; 12] = [
         &[],
         &["frobnicate"],
         &["classify", "model.rnx"],
         &["bench"],
         &["bench", "model.rnx", "--runs", "0"],
         &["bench", "model.rnx", "--threads", "0"],
+        &["bench", "model.rnx", "--cpus", ""],
+        &["bench", "model.rnx", "--cpus", "3-1"],
+        &["classify", "model.rnx", "red.png", "--cpus", "0,two"],
         &["bench", "model.rnx", "--kernels", "sse9"],
         &["classify", "model.rnx", "red.png", "--top-k", "0"],
         &["inspect", "model.rnx", "extra"],

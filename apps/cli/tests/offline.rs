@@ -126,6 +126,21 @@ fn eval_without_matching_folders_is_an_error() {
 }
 
 #[test]
+fn cpus_that_do_not_exist_are_refused() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let verbs: [&[&str]; 3] = [
+        &["demo"],
+        &["eval", "model.rnx", "--data", text(&photos)],
+        &["compile", text(&onnx), "--samples", text(&photos), "-o", "out.rnx"],
+    ];
+    for verb in verbs {
+        let line = folder.resnext(&[verb, &["--cpus", "65535"]].concat()).failure();
+        assert!(line.starts_with("resnext: --cpus 65535: "), "{line}");
+    }
+}
+
+#[test]
 fn demo_shows_the_whole_path() {
     let folder = Folder::new();
     let report = folder.resnext(&["demo", "--runs", "2", "-o", "demo.rnx", "--json"]).json();
@@ -135,7 +150,9 @@ fn demo_shows_the_whole_path() {
     assert_eq!(report["ms"][0]["network"], "fp32 (tract)");
     assert!(report["ms"][1]["p50"].as_f64().unwrap() > 0.0, "{report}");
     folder.resnext(&["classify", "demo.rnx", "red.png"]).results();
-    let words = folder.resnext(&["demo", "--runs", "1"]).results();
+    assert!(report["cpus"].is_null() || report["cpus"].is_array(), "{report}");
+    assert!(report["warnings"].is_array(), "{report}");
+    let words = folder.resnext(&["demo", "--runs", "1"]).results_and_warnings().0;
     for section in ["1. An fp32 ResNeXt", "2. Calibrate", "3. Classify", "4. Latency", "need labelled images"]
     {
         assert!(words.contains(section), "{section}: {words}");

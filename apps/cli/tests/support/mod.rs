@@ -288,6 +288,14 @@ impl Ran {
         self.stdout
     }
 
+    /// The results, and what the program had to say of the machine it was measured on.
+    pub(crate) fn results_and_warnings(self) -> (String, Vec<String>) {
+        let warnings: Vec<_> = self.stderr.lines().map(str::to_owned).collect();
+        let polite = warnings.iter().all(|line| line.starts_with("resnext: ") && line.contains("; "));
+        assert!(self.status == 0 && polite, "{}{}", self.stdout, self.stderr);
+        (self.stdout, warnings)
+    }
+
     /// The results as JSON.
     pub(crate) fn json(self) -> serde_json::Value {
         serde_json::from_str(&self.results()).unwrap()
