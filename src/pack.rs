@@ -56,6 +56,11 @@ impl Packing {
     pub fn from_code(code: u8) -> Option<Self> {
         [Self::K4, Self::K8].into_iter().find(|&packing| packing as u8 == code)
     }
+
+    /// What the header of `artifact` states, if it has one; nothing else is looked at.
+    pub fn of(artifact: &[u8]) -> Option<Self> {
+        Header::ref_from_prefix(artifact).ok().and_then(|(header, _)| Self::from_code(header.packing))
+    }
 }
 
 /// Reorders the packed weights of a whole artifact, in place.

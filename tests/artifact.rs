@@ -6,6 +6,7 @@ use resnext::format::{
     ARENA_ALIGN, CHECKSUM_FROM, Header, NO_TENSOR, SECTIONS, SectionId, StepKind, StepRecord, TENSOR_SLACK,
     TensorRecord, VERSION,
 };
+use resnext::pack::{Packing, repack};
 use resnext::{Kernels, LoadError, Model, Runner, Serial};
 use std::ops::Range;
 use support::guarded::Guarded;
@@ -62,6 +63,46 @@ fn newer_version_is_named() {
             LoadError::NewerVersion { found }
         );
     }
+}
+
+#[test]
+fn older_version_is_named() {
+    let mut artifact = small().bytes;
+    header(&mut artifact).version.set(VERSION - 1);
+    assert_eq!(Model::from_bytes(&artifact).unwrap_err(), LoadError::OlderVersion { found: VERSION - 1 });
+}
+
+#[test]
+fn repacking_changes_weights_and_not_results() {
+    let original = small().bytes;
+    let model = Model::from_bytes(&original).unwrap();
+    let pixels = input_pixels(&model, 2);
+    let expected = infer(&model, &pixels, Kernels::Scalar, &Serial);
+    let mut artifact = original.clone();
+    repack(&mut artifact, Packing::K8).unwrap();
+    let changed = section(&artifact, SectionId::Weights);
+    assert_ne!(artifact[changed.clone()], original[changed]);
+    let model = Model::from_bytes(&artifact).unwrap();
+    assert_eq!((model.packing(), Packing::of(&artifact)), (Packing::K8, Some(Packing::K8)));
+    for kernels in Kernels::available() {
+        let logits = infer(&model, &pixels, kernels, &Serial);
+        assert_eq!(bits(&logits), bits(&expected), "{}", kernels.isa());
+    }
+    let again = artifact.clone();
+    repack(&mut artifact, Packing::K8).unwrap();
+    assert!(artifact == again, "already packed");
+    repack(&mut artifact, Packing::K4).unwrap();
+    assert!(artifact == original, "back to the first byte");
+}
+
+#[test]
+fn what_is_refused_is_not_repacked() {
+    let mut artifact = small().bytes;
+    *artifact.last_mut().unwrap() ^= 1;
+    let before = artifact.clone();
+    assert_eq!(repack(&mut artifact, Packing::K8).unwrap_err(), LoadError::Damaged);
+    assert!(artifact == before);
+    repack(&mut [], Packing::K8).unwrap_err();
 }
 
 #[test]

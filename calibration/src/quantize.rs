@@ -205,8 +205,7 @@ fn quantize_conv(
     let bias = |o: usize| f64::from(conv.bias.get(o).copied().unwrap_or(0.0));
     // Of any output zero point; it may still move below.
     let zero_point = 128.0 * output.scale;
-    let mut scales =
-        weight_scales(&conv.weight, per_channel, input.scale, |o| bias(o).abs() + zero_point);
+    let mut scales = weight_scales(&conv.weight, per_channel, input.scale, |o| bias(o).abs() + zero_point);
     let mut factors = vec![0; conv.out_channels];
     if let Some(residual) = residual {
         for (scale, factor) in scales.iter_mut().zip(&mut factors) {
@@ -367,11 +366,7 @@ mod tests {
                 let acc = q.bias[o]
                     + i32::from(q.weights[2 * o]) * i32::from(a)
                     + i32::from(q.weights[2 * o + 1]) * i32::from(b);
-                let y = requantize::narrow(
-                    requantize::scale(acc, q.multiplier[o]),
-                    q.clamp_min,
-                    127,
-                );
+                let y = requantize::narrow(requantize::scale(acc, q.multiplier[o]), q.clamp_min, 127);
                 let expected = (f64::from(conv.bias[o])
                     + f64::from(conv.weight[2 * o]) * real[0]
                     + f64::from(conv.weight[2 * o + 1]) * real[1])
@@ -387,11 +382,7 @@ mod tests {
         let output = Activation::covering(Range { low: -2.0, high: 2.0 });
         let input = Activation { scale: 0.01, zero_point: 0 };
         let (q, output) = quantize_conv(&conv, input, None, output).unwrap();
-        let y = requantize::narrow(
-            requantize::scale(q.bias[1], q.multiplier[1]),
-            -128,
-            127,
-        );
+        let y = requantize::narrow(requantize::scale(q.bias[1], q.multiplier[1]), -128, 127);
         assert!((output.dequantize(y) - 1.5).abs() <= 0.51 * output.scale);
     }
 

@@ -48,6 +48,8 @@ pub(crate) enum KernelChoice {
     Neon,
     /// armv8.2-a with dot products (SDOT)
     Dotprod,
+    /// armv8.6-a with matrix products (SMMLA)
+    I8mm,
     /// x86-64 with AVX2
     Avx2,
 }

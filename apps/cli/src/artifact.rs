@@ -1,8 +1,9 @@
 //! Model files: mapped into memory, so that loading copies nothing and several processes share one copy.
 
 use crate::error::Error;
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut, MmapOptions};
 use resnext::Model;
+use resnext::pack::{Packing, repack};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,15 @@ use std::path::{Path, PathBuf};
 /// An open `.rnx` file.
 pub(crate) struct Artifact {
     path: PathBuf,
-    bytes: Mmap,
+    file: File,
+    bytes: Bytes,
+}
+
+enum Bytes {
+    /// As the file has them.
+    Mapped(Mmap),
+    /// Repacked; pages that changed are this process's own.
+    Repacked(MmapMut),
 }
 
 impl Artifact {
@@ -30,12 +39,32 @@ impl Artifact {
         // no other process changes the file meanwhile; models are replaced by renaming (`write_atomically`),
         // which leaves a mapped file as it was.
         let bytes = unsafe { Mmap::map(&file) }.map_err(failed)?;
-        Ok(Self { path: path.to_owned(), bytes })
+        Ok(Self { path: path.to_owned(), file, bytes: Bytes::Mapped(bytes) })
+    }
+
+    /// With the weights in another order, if they are not in this one; the file stays as it is.
+    pub(crate) fn packed(mut self, packing: Packing) -> Result<Self, Error> {
+        if Packing::of(self.bytes()).is_none_or(|found| found == packing) {
+            return Ok(self);
+        }
+        let failed = |error: io::Error| Error::at(&self.path, format!("cannot be read: {error}"));
+        // SAFETY: a private copy, page by page as it is written; otherwise as above.
+        let mut bytes = unsafe { MmapOptions::new().map_copy(&self.file) }.map_err(failed)?;
+        repack(&mut bytes, packing).map_err(|error| Error::at(&self.path, error))?;
+        self.bytes = Bytes::Repacked(bytes);
+        Ok(self)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match &self.bytes {
+            Bytes::Mapped(bytes) => bytes,
+            Bytes::Repacked(bytes) => bytes,
+        }
     }
 
     /// Checks the whole file and borrows it as a model.
     pub(crate) fn model(&self) -> Result<Model<'_>, Error> {
-        Model::from_bytes(&self.bytes).map_err(|error| Error::at(&self.path, error))
+        Model::from_bytes(self.bytes()).map_err(|error| Error::at(&self.path, error))
     }
 
     /// The path, as it was given.

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::memory;
 use crate::output::{self, Column, Facts, Table, shorten, size, terminal_width};
 use crate::statistics::{Times, milliseconds};
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, packing};
 use resnext::{Model, Probe, Runner, Step, Tensor};
 use serde::Serialize;
 use std::cmp::Reverse;
@@ -38,7 +38,7 @@ Examples:
 
 JSON: threads, cpus: [CPU] (null if the threads may run on any), warmup, runs, ms: {p50, p90, p99, min}, fps, \
 arena_bytes, model_bytes, peak_rss_bytes (null where the system does not say), steady_state_allocations, isa, \
-kernels: {NAME: LAYERS}, gmac, gmac_per_s, warnings: [TEXT]; with --profile also profile: [{name, ms, share, \
+kernels: {NAME: LAYERS}, gmac, gmac_per_s, load_ms, warnings: [TEXT]; with --profile also profile: [{name, ms, share, \
 gmac_per_s, kernel, output}].")]
 pub(crate) struct Args {
     /// Model to run
@@ -70,14 +70,16 @@ const MOST_RUNS: i64 = 1_000_000;
 
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
-    let artifact = Artifact::open(&args.model)?;
+    let start = Instant::now();
+    let artifact = Artifact::open(&args.model)?.packed(packing(&args.execution)?)?;
     let model = artifact.model()?;
+    let load = start.elapsed();
     let mut workspace = Workspace::new(&model, &args.execution)?;
     let placement = workspace.placement().clone();
     let mut runner = workspace.runner(&model)?;
     let measured = measure(&mut runner, &model, args, &placement);
     let measured = measured.map_err(|error| Error::at(artifact.path(), error))?;
-    let report = Report::new(&artifact, &runner, args, placement, measured)?;
+    let report = Report::new(&artifact, &runner, args, placement, load, measured)?;
     if args.json {
         return output::print_json(&report);
     }
@@ -182,6 +184,8 @@ struct Report {
     kernels: BTreeMap<&'static str, usize>,
     gmac: f64,
     gmac_per_s: f64,
+    /// From opening the file to a model that has been checked, repacked if that was needed.
+    load_ms: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<Vec<Layer>>,
     warnings: Vec<String>,
@@ -221,6 +225,7 @@ impl Report {
         runner: &Runner<'_>,
         args: &Args,
         placement: Placement,
+        load: Duration,
         measured: Measured,
     ) -> Result<Self, Error> {
         let model = runner.model();
@@ -246,6 +251,7 @@ impl Report {
             warmup: args.warmup,
             runs: args.runs,
             gmac_per_s: per_second(gmac, ms.p50),
+            load_ms: milliseconds(load),
             ms,
             fps,
             arena_bytes: model.arena_len(),
@@ -321,6 +327,7 @@ impl fmt::Display for Report {
             memory += &format!("   peak resident {}", size(peak));
         }
         facts.add("memory", memory);
+        facts.add("load", format!("{:.1} ms to map and check the model", self.load_ms));
         facts.add("allocations", format!("{} while measuring", self.steady_state_allocations));
         write!(f, "{facts}")?;
         writeln!(f)?;

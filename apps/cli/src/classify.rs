@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::output::{self, bar, clean};
 use crate::photo;
 use crate::statistics::milliseconds;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, packing};
 use resnext::{Hit, Model, Runner};
 use serde::Serialize;
 use std::fmt;
@@ -60,7 +60,7 @@ pub(crate) struct Args {
 
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
-    let artifact = Artifact::open(&args.model)?;
+    let artifact = Artifact::open(&args.model)?.packed(packing(&args.execution)?)?;
     let model = artifact.model()?;
     let mut workspace = Workspace::new(&model, &args.execution)?;
     let mut runner = workspace.runner(&model)?;

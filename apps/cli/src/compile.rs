@@ -6,6 +6,7 @@ use crate::output::{self, Facts, size};
 use crate::source;
 use crate::write::{check_writable, write_atomically};
 use clap::ValueEnum;
+use resnext::pack::{Packing, repack};
 use resnext::preprocess::Filter;
 use resnext_calibration::compile::{Compiled, Options, compile};
 use resnext_calibration::observe::Method;
@@ -74,6 +75,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILTER")]
     interpolation: Option<Interpolation>,
 
+    /// CPUs to pack the weights for; any other runs them too, repacked when they are loaded
+    #[arg(long, value_name = "TARGET", default_value = "portable")]
+    target: Target,
+
     /// Threads to calibrate on [default: one for each CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -94,6 +99,32 @@ enum MethodChoice {
     Max,
     /// Clip the rarest values, see --percentile
     Percentile,
+}
+
+/// `--target`. All but one share a packing, see ARCHITECTURE.md; the names are there so that a script need not know.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Target {
+    /// Any CPU without SMMLA
+    Portable,
+    /// armv8-a without dot products
+    Neon,
+    /// armv8.2-a with dot products (SDOT)
+    Dotprod,
+    /// armv8.6-a with matrix products (SMMLA)
+    I8mm,
+    /// x86-64 with AVX2
+    Avx2,
+    /// x86-64 with AVX-VNNI or AVX-512 VNNI
+    Vnni,
+}
+
+impl Target {
+    fn packing(self) -> Packing {
+        match self {
+            Self::I8mm => Packing::K8,
+            Self::Portable | Self::Neon | Self::Dotprod | Self::Avx2 | Self::Vnni => Packing::K4,
+        }
+    }
 }
 
 /// `--interpolation`.
@@ -150,7 +181,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let progress = source::progress();
     let compiled = compile(&network, &samples, &options, &progress);
     progress.finish_and_clear();
-    let compiled = compiled.map_err(|error| Error::at(&args.model, error))?;
+    let mut compiled = compiled.map_err(|error| Error::at(&args.model, error))?;
+    repack(&mut compiled.artifact, args.target.packing()).map_err(|error| Error::at(&args.model, error))?;
     source::note_skipped(&compiled.report.skipped);
     write_atomically(&args.output, &compiled.artifact)?;
     report(args, &options, &compiled, named_after)

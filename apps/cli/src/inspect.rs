@@ -3,7 +3,7 @@
 use crate::artifact::Artifact;
 use crate::error::Error;
 use crate::output::{self, Column, FACT_INDENT, Facts, Table, clean, shorten, size, terminal_width};
-use resnext::pack::{ConvShape, Layout};
+use resnext::pack::{ConvShape, Layout, Packing};
 use resnext::preprocess::{CropRounding, Filter, Recipe, SideRounding};
 use resnext::{Model, Op, Step, Tensor, Window};
 use serde::Serialize;
@@ -45,6 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
 struct Report<'a> {
     model: String,
     format: u32,
+    packing: &'static str,
     model_bytes: usize,
     arena_bytes: usize,
     weight_bytes: usize,
@@ -110,6 +111,10 @@ impl<'a> Report<'a> {
             model: path,
             // The only version there is, and `Model` refuses others.
             format: resnext::format::VERSION,
+            packing: match model.packing() {
+                Packing::K4 => "k4",
+                Packing::K8 => "k8",
+            },
             model_bytes: model.artifact_len(),
             arena_bytes: model.arena_len(),
             weight_bytes: steps.iter().map(|step| step.weight_bytes).sum(),
@@ -234,9 +239,10 @@ impl Report<'_> {
         facts.add(
             "size",
             format!(
-                "{} ({} of weights), format {}",
+                "{} ({} of weights, packed {}), format {}",
                 size(self.model_bytes as u64),
                 size(self.weight_bytes as u64),
+                if self.packing == "k8" { "for SMMLA" } else { "for any CPU" },
                 self.format
             ),
         );

@@ -3,6 +3,7 @@
 use crate::args::{Execution, KernelChoice};
 use crate::cpus::Placement;
 use crate::error::Error;
+use resnext::pack::Packing;
 use resnext::{Kernels, Model, Pool, Runner};
 
 /// Memory and threads for one model.
@@ -56,6 +57,14 @@ impl Workspace {
         }
         Ok(runner)
     }
+}
+
+/// The order of weights that the kernels asked for are fastest with.
+pub(crate) fn packing(how: &Execution) -> Result<Packing, Error> {
+    Ok(match how.kernels {
+        KernelChoice::Tract => Packing::K4,
+        choice => kernels(choice)?.packing(),
+    })
 }
 
 /// An arena, or an error where `vec!` would abort: a model may ask for more memory than a board has.

@@ -54,7 +54,7 @@ fn results_are_the_same_on_all_kernels_and_threads() {
     };
     let expected = run(&["--kernels", "scalar", "--threads", "1"]).results();
     assert_eq!(run(&["--threads", "3"]).results(), expected);
-    for kernels in ["native", "tract", "neon", "dotprod", "avx2"] {
+    for kernels in ["native", "tract", "neon", "dotprod", "i8mm", "avx2"] {
         let ran = run(&["--kernels", kernels]);
         match ran.status {
             0 => assert_eq!(ran.results(), expected, "{kernels}"),
@@ -280,7 +280,7 @@ fn models_that_cannot_be_used_say_why() {
     folder.write("words.rnx", b"not a model");
     folder.write("empty.rnx", b"");
     folder.write("cut.rnx", &good[..good.len() - 1]);
-    folder.write("newer.rnx", &patched(8, 2));
+    folder.write("newer.rnx", &patched(8, 3));
     folder.write("damaged.rnx", &patched(good.len() - 1, b'?'));
     std::fs::create_dir(folder.path("models")).unwrap();
     let cases = [
@@ -290,7 +290,7 @@ fn models_that_cannot_be_used_say_why() {
         ("words.rnx", "not a .rnx artifact; "),
         ("empty.rnx", "not a .rnx artifact; "),
         ("cut.rnx", "artifact is "),
-        ("newer.rnx", "artifact format 2 is newer than the 1 "),
+        ("newer.rnx", "artifact format 3 is newer than the 2 "),
         ("damaged.rnx", "artifact is damaged "),
         #[cfg(unix)]
         ("/dev/null", "is not a regular file; "),
