@@ -6,7 +6,7 @@
 //! | `scalar` | none | safe Rust, runs anywhere |
 //! | `tile` | any | the loop nest the vector kernels share, over the small trait `Lanes` |
 //! | `aarch64` | `neon`, `dotprod`, `i8mm` | armv8-a, SDOT, SMMLA |
-//! | `x86_64` | `avx2` | |
+//! | `x86_64` | `avx2`, `avxvnni`, `avx512vnni` | VPMADDUBSW, VPDPBUSD |
 //! | `tract` | whatever tract-linalg picks | GEMM-shaped layers on tract's kernels |
 //!
 //! A kernel computes all output channels of a run of output pixels. Results are equal to the bit.
@@ -42,6 +42,12 @@ pub enum Kernels {
     /// AVX2.
     #[cfg(target_arch = "x86_64")]
     Avx2(isa::Avx2),
+    /// VPDPBUSD encoded for AVX.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni(isa::AvxVnni),
+    /// VPDPBUSD encoded for AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni(isa::Avx512Vnni),
     /// Advanced SIMD of armv8-a.
     #[cfg(target_arch = "aarch64")]
     Neon(isa::Neon),
@@ -65,6 +71,10 @@ impl Kernels {
             Some(Self::Scalar),
             #[cfg(target_arch = "x86_64")]
             isa::Avx2::detect().map(Self::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            isa::Avx512Vnni::detect().map(Self::Avx512Vnni),
+            #[cfg(target_arch = "x86_64")]
+            isa::AvxVnni::detect().map(Self::AvxVnni),
             #[cfg(target_arch = "aarch64")]
             isa::Neon::detect().map(Self::Neon),
             #[cfg(target_arch = "aarch64")]
@@ -76,12 +86,16 @@ impl Kernels {
         .flatten()
     }
 
-    /// Short name of the instruction set: `scalar`, `avx2`, `neon`, `dotprod`, `i8mm`.
+    /// Short name of the instruction set: `scalar`, `avx2`, `avxvnni`, `avx512vnni`, `neon`, `dotprod`, `i8mm`.
     pub fn isa(self) -> &'static str {
         match self {
             Self::Scalar => "scalar",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(_) => "avxvnni",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni(_) => "avx512vnni",
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => "neon",
             #[cfg(target_arch = "aarch64")]
@@ -126,6 +140,10 @@ impl Kernels {
             Self::Scalar => names!("portable", "scalar", "1"),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => names!("x86_64", "avx2", "4"),
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(_) => names!("x86_64", "avxvnni", "6"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni(_) => names!("x86_64", "avx512vnni", "6"),
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => names!("aarch64", "neon", "2"),
             #[cfg(target_arch = "aarch64")]
@@ -145,6 +163,10 @@ impl Kernels {
             Self::Scalar => scalar::conv(task, out),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(token) => x86_64::avx2::conv(token, task, out),
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(token) => x86_64::vnni::avx::conv(token, task, out),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni(token) => x86_64::vnni::avx512::conv(token, task, out),
             #[cfg(target_arch = "aarch64")]
             Self::Neon(token) => aarch64::neon::conv(token, task, out),
             #[cfg(target_arch = "aarch64")]
@@ -164,6 +186,10 @@ impl Kernels {
             Self::Scalar => scalar::linear(task, blocks, logits),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(token) => x86_64::avx2::linear(token, task, blocks, logits),
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(token) => x86_64::vnni::avx::linear(token, task, blocks, logits),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni(token) => x86_64::vnni::avx512::linear(token, task, blocks, logits),
             #[cfg(target_arch = "aarch64")]
             Self::Neon(token) => aarch64::neon::linear(token, task, blocks, logits),
             #[cfg(target_arch = "aarch64")]

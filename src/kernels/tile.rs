@@ -31,8 +31,9 @@ pub(super) trait Lanes: Copy {
     /// k-groups of an iteration of the hot loop.
     const STEP: usize;
 
-    /// Accumulators that hold the 16 values at `bias`.
-    unsafe fn start(self, bias: *const i32) -> Self::Acc;
+    /// Accumulators that hold the 16 values at `bias`, or what else makes up for reading the input as it is read;
+    /// `weight_sum` has the 16 sums of all weights.
+    unsafe fn start(self, bias: *const i32, weight_sum: *const i32) -> Self::Acc;
 
     /// Every lane meets the same input: `k_groups × 4` bytes at each of `segments` from each of `window`, and
     /// `k_groups` units of weights for each segment. With `WHOLE`, `k_groups` is a multiple of [`Self::STEP`].
@@ -326,7 +327,10 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
         unsafe {
             let window: [*const i8; MR] =
                 core::array::from_fn(|r| operands.input.add(offsets.window[row + r]));
-            let mut acc = [self.lanes.start((&raw const (*operands.block).bias).cast()); MR];
+            let block = operands.block;
+            let (bias, weight_sum) =
+                ((&raw const (*block).bias).cast(), (&raw const (*block).weight_sum).cast());
+            let mut acc = [self.lanes.start(bias, weight_sum); MR];
             let (segments, k_groups) = (self.segments, self.k_groups);
             W::accumulate(self.lanes, &mut acc, &window, segments, operands.weights, k_groups);
             let out: [*mut i8; MR] = core::array::from_fn(|r| operands.output.add(offsets.output[row + r]));
@@ -382,7 +386,7 @@ pub(super) unsafe fn linear<L: Lanes>(
     for ((block, weights), logits) in all.zip(logits.chunks_mut(LANES)) {
         // SAFETY: `check` has established the features and their slack; `weights` is one whole block.
         let acc = unsafe {
-            let mut acc = [lanes.start(block.bias.as_ptr().cast())];
+            let mut acc = [lanes.start(block.bias.as_ptr().cast(), block.weight_sum.as_ptr().cast())];
             let (window, k_groups) = ([task.input_data.as_ptr()], shape.k_groups());
             lanes.broadcast::<1, false>(&mut acc, &window, &[0], weights.as_ptr(), k_groups);
             lanes.accumulators(acc[0])

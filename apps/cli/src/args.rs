@@ -52,6 +52,10 @@ pub(crate) enum KernelChoice {
     I8mm,
     /// x86-64 with AVX2
     Avx2,
+    /// x86-64 with AVX-VNNI
+    Avxvnni,
+    /// x86-64 with AVX-512 VNNI
+    Avx512vnni,
 }
 
 impl KernelChoice {

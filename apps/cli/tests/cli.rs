@@ -54,7 +54,7 @@ fn results_are_the_same_on_all_kernels_and_threads() {
     };
     let expected = run(&["--kernels", "scalar", "--threads", "1"]).results();
     assert_eq!(run(&["--threads", "3"]).results(), expected);
-    for kernels in ["native", "tract", "neon", "dotprod", "i8mm", "avx2"] {
+    for kernels in ["native", "tract", "neon", "dotprod", "i8mm", "avx2", "avxvnni", "avx512vnni"] {
         let ran = run(&["--kernels", kernels]);
         match ran.status {
             0 => assert_eq!(ran.results(), expected, "{kernels}"),

@@ -209,7 +209,7 @@ impl Lanes for Sdot {
     const STEP: usize = 4;
 
     #[inline(always)]
-    unsafe fn start(self, bias: *const i32) -> Self::Acc {
+    unsafe fn start(self, bias: *const i32, _: *const i32) -> Self::Acc {
         // SAFETY: 16 values, by the contract.
         core::array::from_fn(|i| unsafe { vld1q_s32(bias.add(4 * i)) })
     }

@@ -213,9 +213,9 @@ impl Lanes for Smmla {
     const STEP: usize = 4;
 
     #[inline(always)]
-    unsafe fn start(self, bias: *const i32) -> Self::Acc {
+    unsafe fn start(self, bias: *const i32, weight_sum: *const i32) -> Self::Acc {
         // SAFETY: the contract is the same.
-        unsafe { Sdot.start(bias) }
+        unsafe { Sdot.start(bias, weight_sum) }
     }
 
     #[inline(always)]

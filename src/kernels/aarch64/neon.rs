@@ -153,7 +153,7 @@ impl Lanes for Smlal {
     const STEP: usize = 2;
 
     #[inline(always)]
-    unsafe fn start(self, bias: *const i32) -> Self::Acc {
+    unsafe fn start(self, bias: *const i32, _: *const i32) -> Self::Acc {
         // SAFETY: 16 values, by the contract. Widened to 64 bits, each is its lane's first partial sum and a zero.
         core::array::from_fn(|i| unsafe {
             vreinterpretq_s32_u64(vmovl_u32(vld1_u32(bias.add(2 * i).cast())))

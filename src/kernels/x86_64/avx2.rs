@@ -48,7 +48,8 @@ pub(in crate::kernels) unsafe fn requantize(
 ) {
     // SAFETY: the contract above; 16 accumulators and 16 initial values.
     unsafe {
-        let (acc, bias) = (Ymm.start(acc.as_ptr()), Ymm.start(block.bias.as_ptr().cast()));
+        let (acc, bias) =
+            (Ymm.start(acc.as_ptr(), acc.as_ptr()), Ymm.start(block.bias.as_ptr().cast(), acc.as_ptr()));
         let acc = [_mm256_add_epi32(acc[0], bias[0]), _mm256_add_epi32(acc[1], bias[1])];
         Ymm.finish::<tile::Broadcast<true>, 1>(&[acc], block, Some(&[residual]), rq, &[out]);
     }
@@ -56,7 +57,7 @@ pub(in crate::kernels) unsafe fn requantize(
 
 /// Two YMM of eight lanes.
 #[derive(Clone, Copy)]
-struct Ymm;
+pub(super) struct Ymm;
 
 /// Adds to eight lanes the dot products of four input bytes each.
 ///
@@ -97,7 +98,7 @@ impl Lanes for Ymm {
     const STEP: usize = 1;
 
     #[inline(always)]
-    unsafe fn start(self, bias: *const i32) -> Self::Acc {
+    unsafe fn start(self, bias: *const i32, _: *const i32) -> Self::Acc {
         // SAFETY: 16 values, by the contract.
         unsafe { [_mm256_loadu_si256(bias.cast()), _mm256_loadu_si256(bias.add(8).cast())] }
     }
