@@ -95,7 +95,8 @@ pub struct Conv<'a> {
     pub blocks: &'a [Block],
     /// Packed weights.
     pub weights: &'a [i8],
-    /// Order of their bytes: [`Packing::K8`] if the model has it and the shape [interleaves](ConvShape::interleaves).
+    /// Order of their bytes: [`Packing::K8`] if the model has it and the shape
+    /// [interleaves](ConvShape::interleaves).
     pub packing: Packing,
 }
 
@@ -486,7 +487,8 @@ impl<'a> Model<'a> {
             return Err(invalid("global average pool does not give 1×1", index));
         }
         let multiplier = self.params::<PoolParams>(record.params_offset.get(), 1, index)?[0].multiplier.get();
-        // Σ (q − z) of the largest tensor allowed, 4096², stays below 2³³; hold it to the accumulator's bound.
+        // Σ (q − z) of the largest tensor allowed, 4096², stays below 2³³; hold it to the accumulator's
+        // bound.
         if multiplier < 0 || input.pixels() as i64 * 255 > MAX_ACCUMULATOR {
             return Err(invalid("global average pool out of range", index));
         }

@@ -12,8 +12,9 @@
 //! convolution, or one tap of a grouped one. Its length is padded to a multiple of 4 with zero weights.
 //! [`Layout`] says which output channels and which input channels the lanes of a block stand for.
 //!
-//! SMMLA multiplies 8 input channels of 2 output channels at a time. [`Packing::K8`] interleaves units two by two for it:
-//! 16 lanes × 8 input channels in 128 bytes. It is a permutation that [`repack`] makes and unmakes in place.
+//! SMMLA multiplies 8 input channels of 2 output channels at a time. [`Packing::K8`] interleaves units two by
+//! two for it: 16 lanes × 8 input channels in 128 bytes. It is a permutation that [`repack`] makes and
+//! unmakes in place.
 
 use crate::error::LoadError;
 use crate::format::{Header, K_GROUP, LANES, checksum};
@@ -190,7 +191,8 @@ impl ConvShape {
         self.segment_len().div_ceil(K_GROUP)
     }
 
-    /// Whether [`Packing::K8`] interleaves these weights: where lanes share their input, 16 channels at a time.
+    /// Whether [`Packing::K8`] interleaves these weights: where lanes share their input, 16 channels at a
+    /// time.
     pub fn interleaves(&self) -> bool {
         matches!(self.layout(), Layout::Dense | Layout::PerGroup) && self.k_groups().is_multiple_of(4)
     }

@@ -4,15 +4,16 @@
 //! y = clamp(⌊acc · multiplier / 2³¹ + ½⌋, min, max)
 //! ```
 //!
-//! One 64-bit product, one rounding, halves upwards: on Arm that is SQRDMULH and nothing else. `multiplier` is the
-//! ratio of an accumulator unit to an output step as a Q31 fraction, one per output channel. The output's zero
-//! point is part of the initial accumulator, so the saturating narrows that follow are also the activation's lower
-//! clamp where the zero point is −128.
+//! One 64-bit product, one rounding, halves upwards: on Arm that is SQRDMULH and nothing else. `multiplier`
+//! is the ratio of an accumulator unit to an output step as a Q31 fraction, one per output channel. The
+//! output's zero point is part of the initial accumulator, so the saturating narrows that follow are also the
+//! activation's lower clamp where the zero point is −128.
 //!
-//! The widely used SQRDMULH + rounding shift (gemmlowp, TFLite) keeps 31 significant bits of any ratio but rounds
+//! The widely used SQRDMULH + rounding shift (gemmlowp, TFLite) keeps 31 significant bits of any ratio but
+//! rounds
 //! twice. Without the shift a ratio r has 31 + log₂ r bits: the product is off by at most |acc| / 2³², less than a
-//! 60th of a step for any accumulator a 3×3 convolution of 512 channels can reach. `benches/record/requantize.md`
-//! has the alternatives and what they cost.
+//! 60th of a step for any accumulator a 3×3 convolution of 512 channels can reach.
+//! `benches/record/requantize.md` has the alternatives and what they cost.
 
 /// ⌊acc · multiplier / 2³¹ + ½⌋.
 ///
@@ -30,8 +31,8 @@ pub fn narrow(value: i32, min: i8, max: i8) -> i8 {
 
 /// The multiplier for `ratio` (accumulator unit ÷ output step), rounded to nearest.
 ///
-/// `None` if the ratio is negative, not finite, or 1 and above: an output step finer than an accumulator unit, which
-/// no sensible calibration gives.
+/// `None` if the ratio is negative, not finite, or 1 and above: an output step finer than an accumulator
+/// unit, which no sensible calibration gives.
 pub fn multiplier_for(ratio: f64) -> Option<i32> {
     // Adding ½ and truncating rounds what is not negative, also without std.
     let multiplier = ratio * f64::from(1u32 << 31) + 0.5;
@@ -53,8 +54,8 @@ mod tests {
             prop_assert_eq!(i128::from(scale(acc, multiplier)), expected);
         }
 
-        /// The instruction of the Arm kernels, as its manual spells it out, is the same function: it doubles the
-        /// product, adds half of 2³² and saturates, which only −2³¹ · −2³¹ could reach.
+        /// The instruction of the Arm kernels, as its manual spells it out, is the same function: it doubles
+        /// the product, adds half of 2³² and saturates, which only −2³¹ · −2³¹ could reach.
         #[test]
         fn scale_is_sqrdmulh(acc: i32, multiplier in 0..=i32::MAX) {
             let doubled = 2 * i128::from(acc) * i128::from(multiplier) + (1 << 31);

@@ -70,7 +70,8 @@ impl<'a> Runner<'a> {
         self
     }
 
-    /// Runs GEMM-shaped layers on tract-linalg. Borrowed exclusively: its scratch serves one runner at a time.
+    /// Runs GEMM-shaped layers on tract-linalg. Borrowed exclusively: its scratch serves one runner at a
+    /// time.
     ///
     /// `gemm` must have been made from this runner's model.
     #[cfg(feature = "tract")]

@@ -161,7 +161,8 @@ fn truncated_files_with_a_right_length_are_refused() {
 fn every_flipped_bit_of_the_tables_is_noticed() {
     let mut artifact = small().bytes;
     let weights = section(&artifact, SectionId::Weights);
-    // Everything but the weights, in which every 97th byte must do: with 97 prime, all lanes and places occur.
+    // Everything but the weights, in which every 97th byte must do: with 97 prime, all lanes and places
+    // occur.
     for at in (0..weights.start).chain(weights.step_by(97)) {
         for bit in 0..8 {
             artifact[at] ^= 1 << bit;

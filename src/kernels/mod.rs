@@ -86,7 +86,8 @@ impl Kernels {
         .flatten()
     }
 
-    /// Short name of the instruction set: `scalar`, `avx2`, `avxvnni`, `avx512vnni`, `neon`, `dotprod`, `i8mm`.
+    /// Short name of the instruction set: `scalar`, `avx2`, `avxvnni`, `avx512vnni`, `neon`, `dotprod`,
+    /// `i8mm`.
     pub fn isa(self) -> &'static str {
         match self {
             Self::Scalar => "scalar",

@@ -31,12 +31,13 @@ pub(super) trait Lanes: Copy {
     /// k-groups of an iteration of the hot loop.
     const STEP: usize;
 
-    /// Accumulators that hold the 16 values at `bias`, or what else makes up for reading the input as it is read;
-    /// `weight_sum` has the 16 sums of all weights.
+    /// Accumulators that hold the 16 values at `bias`, or what else makes up for reading the input as it is
+    /// read; `weight_sum` has the 16 sums of all weights.
     unsafe fn start(self, bias: *const i32, weight_sum: *const i32) -> Self::Acc;
 
     /// Every lane meets the same input: `k_groups × 4` bytes at each of `segments` from each of `window`, and
-    /// `k_groups` units of weights for each segment. With `WHOLE`, `k_groups` is a multiple of [`Self::STEP`].
+    /// `k_groups` units of weights for each segment. With `WHOLE`, `k_groups` is a multiple of
+    /// [`Self::STEP`].
     unsafe fn broadcast<const MR: usize, const WHOLE: bool>(
         self,
         acc: &mut [Self::Acc; MR],
@@ -52,8 +53,8 @@ pub(super) trait Lanes: Copy {
     /// One tap of `Layout::Quad4`: 16 bytes from each of `a`, one unit of weights.
     unsafe fn quad<const MR: usize>(self, acc: &mut [Self::Acc; MR], a: &[*const i8; MR], w: *const i8);
 
-    /// Requantizes `MR` pixels and writes 16 bytes to each of `out`; adds the 16 bytes at each of `residual` if
-    /// there is one.
+    /// Requantizes `MR` pixels and writes 16 bytes to each of `out`; adds the 16 bytes at each of `residual`
+    /// if there is one.
     unsafe fn finish<W: Walk, const MR: usize>(
         self,
         acc: &[Self::Acc; MR],
@@ -67,8 +68,8 @@ pub(super) trait Lanes: Copy {
     unsafe fn accumulators(self, acc: Self::Acc) -> [i32; LANES];
 }
 
-/// How the accumulators of a tile walk over the window. A type rather than a value, so that each walk has a loop nest
-/// of its own: in a shared one the compiler keeps accumulators in memory.
+/// How the accumulators of a tile walk over the window. A type rather than a value, so that each walk has a
+/// loop nest of its own: in a shared one the compiler keeps accumulators in memory.
 pub(super) trait Walk {
     /// Lanes are in the order of `Layout::Quad4`: bytes are transposed, 4×4, when read and written.
     const TRANSPOSE: bool;
@@ -88,8 +89,8 @@ pub(super) trait Walk {
     );
 }
 
-/// `Layout::Dense` and `Layout::PerGroup`: every lane meets the same bytes. `WHOLE` where every segment is a number of
-/// whole iterations of the hot loop.
+/// `Layout::Dense` and `Layout::PerGroup`: every lane meets the same bytes. `WHOLE` where every segment is a
+/// number of whole iterations of the hot loop.
 pub(super) struct Broadcast<const WHOLE: bool>;
 /// `Layout::Paired8`.
 pub(super) struct Paired;

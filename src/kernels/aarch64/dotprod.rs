@@ -131,12 +131,14 @@ macro_rules! dot6 {
 
 /// The hot loop: a whole tile, 16 input channels at a time.
 ///
-/// By hand because in-order cores (Cortex-A55) run instructions as they stand: the compiler pairs the loads of weights
-/// as LDP Q, six cycles there, right before their use. Here they are single loads six dot products ahead.
+/// By hand because in-order cores (Cortex-A55) run instructions as they stand: the compiler pairs the loads
+/// of weights as LDP Q, six cycles there, right before their use. Here they are single loads six dot products
+/// ahead.
 ///
 /// # Safety
 ///
-/// SDOT; 16 · `steps` bytes at each of `segments` from each of `a`, 256 · `steps` bytes of weights for each segment.
+/// SDOT; 16 · `steps` bytes at each of `segments` from each of `a`, 256 · `steps` bytes of weights for each
+/// segment.
 #[inline(always)]
 unsafe fn six_rows(
     acc: &mut [[int32x4_t; 4]; 6],

@@ -1,8 +1,9 @@
-//! SMMLA: a 2 × 8 matrix of inputs times an 8 × 2 matrix of weights an instruction, twice the products of SDOT.
+//! SMMLA: a 2 × 8 matrix of inputs times an 8 × 2 matrix of weights an instruction, twice the products of
+//! SDOT.
 //!
-//! Two pixels make the rows of one operand and two output channels the columns of the other; weights packed as
-//! [`Packing::K8`](crate::pack::Packing::K8) are operands as they lie. Accumulators are kept in 2 × 2 matrices inside the
-//! loop and in rows, as everywhere else, outside.
+//! Two pixels make the rows of one operand and two output channels the columns of the other; weights packed
+//! as [`Packing::K8`](crate::pack::Packing::K8) are operands as they lie. Accumulators are kept in 2 × 2
+//! matrices inside the loop and in rows, as everywhere else, outside.
 #![expect(clippy::needless_range_loop, reason = "an index names registers of several arrays at once")]
 
 use super::dotprod::Sdot;
@@ -16,8 +17,8 @@ use core::arch::asm;
 pub(in crate::kernels) fn conv(_: MatMul, task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
     #[target_feature(enable = "neon,dotprod,i8mm")]
     fn with_i8mm(task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
-        // SAFETY: the dispatcher has checked the task, whose weights are interleaved: whole steps of one input for all
-        // lanes; the features are enabled on this function.
+        // SAFETY: the dispatcher has checked the task, whose weights are interleaved: whole steps of one
+        // input for all lanes; the features are enabled on this function.
         unsafe { tile::conv::<_, Broadcast<true>>(Smmla, task, out) }
     }
     // SAFETY: the token proves that the CPU has SMMLA.
@@ -28,7 +29,8 @@ pub(in crate::kernels) fn conv(_: MatMul, task: &ConvTask<'_>, out: &mut OutputC
 #[derive(Clone, Copy)]
 struct Smmla;
 
-/// The accumulators of two pixels as eight 2 × 2 matrices: `[pixel 0: channels 2 c, 2 c + 1; pixel 1: the same]`.
+/// The accumulators of two pixels as eight 2 × 2 matrices: `[pixel 0: channels 2 c, 2 c + 1; pixel 1: the
+/// same]`.
 type Matrices = [int32x4_t; 8];
 
 /// # Safety
@@ -66,7 +68,8 @@ macro_rules! smmla {
     };
 }
 
-/// Three pairs of rows of matrices `$c` and `$d` against weights `w0` and `w1`; `$k` picks the half of the inputs.
+/// Three pairs of rows of matrices `$c` and `$d` against weights `w0` and `w1`; `$k` picks the half of the
+/// inputs.
 macro_rules! mul6 {
     ($c:literal, $d:literal, $i0:literal, $i1:literal, $i2:literal) => {
         concat!(
@@ -106,12 +109,13 @@ macro_rules! mul6 {
 
 /// The hot loop: six pixels, 16 input channels at a time.
 ///
-/// By hand because all 32 registers are taken: 24 accumulators, six operands of inputs, two of weights, the latter also
-/// the scratch in which inputs are paired.
+/// By hand because all 32 registers are taken: 24 accumulators, six operands of inputs, two of weights, the
+/// latter also the scratch in which inputs are paired.
 ///
 /// # Safety
 ///
-/// SMMLA; 16 · `steps` bytes at each of `segments` from each of `rows`, 256 · `steps` bytes of weights for each segment.
+/// SMMLA; 16 · `steps` bytes at each of `segments` from each of `rows`, 256 · `steps` bytes of weights for
+/// each segment.
 #[inline(always)]
 unsafe fn six_rows(
     [a, b, c]: &mut [Matrices; 3],

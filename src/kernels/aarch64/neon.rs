@@ -67,14 +67,14 @@ unsafe fn fold(acc: [int32x4_t; 8]) -> [int32x4_t; 4] {
 
 /// The hot loop: a whole tile, 8 input channels at a time.
 ///
-/// By hand for in-order cores (Cortex-A53), where a result takes six cycles: sixteen products are under way in eight
-/// temporaries, SMLAL two and SADALP five products behind SMULL, across iterations too. Weights are loaded as whole
-/// vectors and SMULL2 takes their upper halves.
+/// By hand for in-order cores (Cortex-A53), where a result takes six cycles: sixteen products are under way
+/// in eight temporaries, SMLAL two and SADALP five products behind SMULL, across iterations too. Weights are
+/// loaded as whole vectors and SMULL2 takes their upper halves.
 ///
 /// # Safety
 ///
-/// Advanced SIMD; 8 · `steps` bytes at each of `segments` from each of `a`, 128 · `steps` bytes of weights for each
-/// segment.
+/// Advanced SIMD; 8 · `steps` bytes at each of `segments` from each of `a`, 128 · `steps` bytes of weights
+/// for each segment.
 #[inline(always)]
 unsafe fn two_rows(
     acc: &mut [[int32x4_t; 8]; 2],
@@ -154,7 +154,8 @@ impl Lanes for Smlal {
 
     #[inline(always)]
     unsafe fn start(self, bias: *const i32, _: *const i32) -> Self::Acc {
-        // SAFETY: 16 values, by the contract. Widened to 64 bits, each is its lane's first partial sum and a zero.
+        // SAFETY: 16 values, by the contract. Widened to 64 bits, each is its lane's first partial sum and a
+        // zero.
         core::array::from_fn(|i| unsafe {
             vreinterpretq_s32_u64(vmovl_u32(vld1_u32(bias.add(2 * i).cast())))
         })

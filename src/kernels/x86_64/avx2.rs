@@ -174,13 +174,14 @@ impl Lanes for Ymm {
         rq: &Requantize,
         out: &[*mut i8; MR],
     ) {
-        // SAFETY: a whole block, 16 bytes of each output and, if there is one, of each residual, by the contract.
+        // SAFETY: a whole block, 16 bytes of each output and, if there is one, of each residual, by the
+        // contract.
         unsafe {
             let mut acc = *acc;
             let order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
             if let Some(residual) = residual {
-                // A sign-extended byte is a pair of 16-bit halves, value and sign; VPMADDWD with the pair factor
-                // and zero is its product.
+                // A sign-extended byte is a pair of 16-bit halves, value and sign; VPMADDWD with the pair
+                // factor and zero is its product.
                 let factor: *const i16 = (&raw const (*block).residual).cast();
                 let factor = [
                     _mm256_cvtepu16_epi32(_mm_loadu_si128(factor.cast())),

@@ -1,10 +1,10 @@
 //! VPDPBUSD: four products of unsigned by signed bytes added to each 32-bit lane, in one instruction.
 //!
-//! Activations are signed, so their sign bit is flipped on the way in, which adds 128 to each, and the accumulators
-//! begin 128 · Σ weights lower. Both wrap, so the results are exact.
+//! Activations are signed, so their sign bit is flipped on the way in, which adds 128 to each, and the
+//! accumulators begin 128 · Σ weights lower. Both wrap, so the results are exact.
 //!
-//! Vectors of 256 bits: flipping the sign takes the execution port that would make 512 bits faster, and cores without
-//! AVX-512 have no others.
+//! Vectors of 256 bits: flipping the sign takes the execution port that would make 512 bits faster, and cores
+//! without AVX-512 have no others.
 
 use super::avx2::Ymm;
 use crate::format::{Block, LANES};
@@ -88,8 +88,8 @@ macro_rules! vnni {
                     let mut w = w;
                     for &segment in segments {
                         for k in 0..k_groups {
-                            // SAFETY: 4 · k_groups input bytes and k_groups units of weights a segment, by the
-                            // contract.
+                            // SAFETY: 4 · k_groups input bytes and k_groups units of weights a segment, by
+                            // the contract.
                             unsafe {
                                 let low = _mm256_loadu_si256(w.cast());
                                 let high = _mm256_loadu_si256(w.add(32).cast());
