@@ -48,6 +48,34 @@ fn compile_writes_a_model_that_classifies() {
 }
 
 #[test]
+fn a_model_packed_for_another_cpu_gives_the_same_results() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    for (target, packing) in [("portable", "k4"), ("i8mm", "k8")] {
+        let output = format!("{target}.rnx");
+        folder
+            .resnext(&[
+                "compile",
+                text(&onnx),
+                "--samples",
+                text(&photos),
+                "--num",
+                "2",
+                "-o",
+                &output,
+                "--target",
+                target,
+            ])
+            .results();
+        assert_eq!(folder.resnext(&["inspect", &output, "--json"]).json()["packing"], packing);
+    }
+    let before = std::fs::read(folder.path("i8mm.rnx")).unwrap();
+    let classify = |model: &str| folder.resnext(&["classify", model, "red.png", "--json"]).results();
+    assert_eq!(classify("portable.rnx"), classify("i8mm.rnx"));
+    assert!(std::fs::read(folder.path("i8mm.rnx")).unwrap() == before, "repacked in memory only");
+}
+
+#[test]
 fn broken_samples_are_named_and_skipped() {
     let folder = Folder::new();
     let (onnx, _) = tiny();
