@@ -140,6 +140,7 @@ fn bench_has_the_keys_that_tools_rely_on() {
         "gmac_per_s",
         "isa",
         "kernels",
+        "load_ms",
         "model",
         "model_bytes",
         "ms",
