@@ -10,9 +10,8 @@
 //! activation's lower clamp where the zero point is −128.
 //!
 //! The widely used SQRDMULH + rounding shift (gemmlowp, TFLite) keeps 31 significant bits of any ratio but
-//! rounds
-//! twice. Without the shift a ratio r has 31 + log₂ r bits: the product is off by at most |acc| / 2³², less than a
-//! 60th of a step for any accumulator a 3×3 convolution of 512 channels can reach.
+//! rounds twice. Without the shift a ratio r has 31 + log₂ r bits: the product is off by at most
+//! |acc| / 2³², less than a 60th of a step for any accumulator a 3×3 convolution of 512 channels can reach.
 //! `benches/record/requantize.md` has the alternatives and what they cost.
 
 /// ⌊acc · multiplier / 2³¹ + ½⌋.

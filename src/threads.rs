@@ -89,8 +89,7 @@ impl Shared {
                 continue;
             }
             let leave = Leave(self);
-            // SAFETY: this worker has joined, so the caller neither changes `part` nor lets what it borrows
-            // end.
+            // SAFETY: this worker has joined, so the caller neither changes `part` nor lets what it borrows end.
             if let Some(part) = unsafe { *self.part.get() } {
                 self.claim(part);
             }
@@ -159,8 +158,8 @@ unsafe impl Workers for Pool {
         if alone || shared.busy.swap(true, Ordering::Acquire) {
             return (0..parts).for_each(part);
         }
-        // SAFETY: no worker has joined and none can, so none reads `part`; the lifetime is erased only until
-        // the wait below.
+        // SAFETY: no worker has joined and none can, so none reads `part`; the lifetime is erased only until the
+        // wait below.
         unsafe { *shared.part.get() = Some(core::mem::transmute::<Part<'_>, Part<'static>>(part)) };
         shared.parts.store(parts, Ordering::Relaxed);
         shared.next.store(0, Ordering::Relaxed);
@@ -174,8 +173,7 @@ unsafe impl Workers for Pool {
     }
 }
 
-/// Closes the step and waits for all workers that joined, also when the caller's own part panicked: they
-/// borrow what it is about to free.
+/// Closes the step and waits for all workers that joined, also when the caller's own part panicked: they borrow what it is about to free.
 struct Wait<'a>(&'a Shared);
 
 impl Drop for Wait<'_> {

@@ -35,8 +35,7 @@ unsafe impl Workers for Serial {
 /// reuses the weights it reads.
 pub(crate) const PARTS_PER_WORKER: usize = 3;
 
-/// Splits `len` items into `parts` runs that differ by at most `multiple`, each but the last a multiple of
-/// it.
+/// Splits `len` items into `parts` runs that differ by at most `multiple`, each but the last a multiple of it.
 pub(crate) fn split(len: usize, parts: usize, multiple: usize, part: usize) -> Range<usize> {
     let units = len.div_ceil(multiple);
     let bound = |i: usize| (units * i / parts * multiple).min(len);

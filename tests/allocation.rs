@@ -1,5 +1,4 @@
-//! After loading, an inference allocates nothing, on no thread. One test, so that nothing else runs
-//! meanwhile.
+//! After loading, an inference allocates nothing, on no thread. One test, so that nothing else runs meanwhile.
 
 mod support;
 

@@ -9,9 +9,9 @@ use support::{reference, small};
 
 /// Arena of the reference artifact in bytes.
 ///
-/// Bounded by the max pool: its input, 82×82×64 with the border, and its output, 40×40×64, are 532,768 bytes,
-/// which the plan needs rounded up to whole lines. A change of up to 3 % is noise of the planner; more is a
-/// regression to explain, or progress to pin.
+/// Bounded by the max pool: its input, 82×82×64 with the border, and its output, 40×40×64, are 532,768 bytes, which
+/// the plan needs rounded up to whole lines. A change of up to 3 % is noise of the planner; more is a regression to
+/// explain, or progress to pin.
 const REFERENCE_ARENA: usize = 532_864;
 
 /// An activation: the steps that it must survive and the memory it lies in.

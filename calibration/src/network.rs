@@ -5,8 +5,7 @@
 //! source graph here or says which node does not fit. Residual additions are not nodes: they belong to the
 //! convolution that feeds them, as in the runtime.
 
-/// Names one value (activation tensor): `ValueId(0)` is the image, `ValueId(i + 1)` is the output of node
-/// `i`.
+/// Names one value (activation tensor): `ValueId(0)` is the image, `ValueId(i + 1)` is the output of node `i`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ValueId(pub usize);
 

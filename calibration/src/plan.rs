@@ -99,8 +99,8 @@ const ROUNDS: usize = 64;
 
 /// Offsets of `buffers` and the bytes they need.
 ///
-/// Greedy placement leaves holes. Each round moves the buffer that sticks out furthest to the front of the
-/// order, so that it gets its place before those that were in its way; the best of all rounds wins.
+/// Greedy placement leaves holes. Each round moves the buffer that sticks out furthest to the front of the order, so
+/// that it gets its place before those that were in its way; the best of all rounds wins.
 fn place(buffers: &[Buffer]) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..buffers.len()).collect();
     order.sort_by_key(|&index| (std::cmp::Reverse(buffers[index].len), buffers[index].first));

@@ -36,8 +36,8 @@ fn the_same_inputs_give_the_same_bytes() {
 }
 
 /// The committed artifact is what the committed weights and the calibration photos give, as
-/// `models/reference/README.md` says. Not to the byte: tract multiplies with other kernels on another CPU,
-/// and ranges follow its last bits.
+/// `models/reference/README.md` says. Not to the byte: tract multiplies with other kernels on another CPU, and
+/// ranges follow its last bits.
 #[test]
 fn the_committed_artifact_is_reproducible() {
     let Some(samples) = photos("imagenette/calib") else {

@@ -25,8 +25,7 @@ pub fn imagenet1k() -> impl ExactSizeIterator<Item = Class> + FusedIterator + Cl
     Classes { lines: IMAGENET1K.lines(), left: 1000 }
 }
 
-/// The classes of Imagenette, ten easily told apart ones of ImageNet, in the order of the reference model's
-/// outputs.
+/// The classes of Imagenette, ten easily told apart ones of ImageNet, in the order of the reference model's outputs.
 pub const IMAGENETTE: [Class; 10] = [
     Class { wnid: "n01440764", label: "tench" },
     Class { wnid: "n02102040", label: "English springer" },

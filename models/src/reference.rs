@@ -1,14 +1,14 @@
 //! A small trained ResNeXt, so that everything can be tried without a download.
 //!
-//! It knows the ten classes of [Imagenette](IMAGENETTE). Its grouped convolutions have 4, 8, 16 and 32
-//! channels a group, as those of resnext50_32x4d do, at half the groups. Training, accuracy and licence are
-//! described in `reference/README.md`.
+//! It knows the ten classes of [Imagenette](IMAGENETTE). Its grouped convolutions have 4, 8, 16 and 32 channels a
+//! group, as those of resnext50_32x4d do, at half the groups. Training, accuracy and licence are described in
+//! `reference/README.md`.
 
 use crate::labels::{Class, IMAGENETTE};
 use crate::variant::{Accuracy, Architecture, Interpolation, Preprocess, Shortcut, Source, Stem, Variant};
 
-/// What the model is. [`published`](Variant::published) was measured on Imagenette's validation images, with
-/// the rounded [`WEIGHTS`].
+/// What the model is. [`published`](Variant::published) was measured on Imagenette's validation images, with the
+/// rounded [`WEIGHTS`].
 pub static VARIANT: Variant = Variant {
     source: Source::Bundled,
     name: "resnext26_16x4d_half-imagenette",
@@ -34,13 +34,11 @@ pub static VARIANT: Variant = Variant {
 /// The meaning of the model's outputs.
 pub const CLASSES: &[Class] = &IMAGENETTE;
 
-/// The trained weights as a safetensors file with timm's key names: convolutions and classifier in fp16,
-/// batch norm and the classifier's bias in fp32. A `static`, so that a program holds them once however often
-/// it names them.
+/// The trained weights as a safetensors file with timm's key names: convolutions and classifier in fp16, batch norm
+/// and the classifier's bias in fp32. A `static`, so that a program holds them once however often it names them.
 pub static WEIGHTS: &[u8] = include_bytes!("../reference/resnext26_16x4d_half-imagenette.safetensors");
 
-/// The model compiled to int8, a `.rnx` artifact: what `resnext compile` makes of [`WEIGHTS`] and
-/// Imagenette's photos.
+/// The model compiled to int8, a `.rnx` artifact: what `resnext compile` makes of [`WEIGHTS`] and Imagenette's photos.
 pub static ARTIFACT: &[u8] = include_bytes!("../reference/resnext26_16x4d_half-imagenette.rnx");
 
 #[cfg(test)]

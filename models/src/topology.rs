@@ -1,8 +1,8 @@
 //! From an [`Architecture`] to its layers, and what they cost.
 //!
-//! Only layers with weights appear. Between them, in every variant: a 3×3 stride-2 max pooling after the
-//! stem, a global average pooling before the classifier, and the 2×2 average pooling of
-//! [`Shortcut::AvgPool`]. All of them, like every stride-2 convolution here, give ⌈n / 2⌉ pixels for n.
+//! Only layers with weights appear. Between them, in every variant: a 3×3 stride-2 max pooling after the stem,
+//! a global average pooling before the classifier, and the 2×2 average pooling of [`Shortcut::AvgPool`]. All of
+//! them, like every stride-2 convolution here, give ⌈n / 2⌉ pixels for n.
 
 use core::fmt;
 use core::iter::FusedIterator;
@@ -319,8 +319,7 @@ mod tests {
     use std::string::{String, ToString};
     use std::vec::Vec;
 
-    /// Millions of parameters and, at the test size, giga multiply-accumulates, counted independently of this
-    /// code.
+    /// Millions of parameters and, at the test size, giga multiply-accumulates, counted independently of this code.
     const PUBLISHED: [(&str, &str, &str); 31] = [
         ("torchvision/resnext50_32x4d", "25.029", "4.230"),
         ("torchvision/resnext101_32x8d", "88.791", "16.414"),

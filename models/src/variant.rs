@@ -70,8 +70,7 @@ pub struct Architecture {
     pub cardinality: u16,
     /// Channels a group in the first stage, per 64 [`planes`](Self::planes): the 4 of 32x4d.
     pub base_width: u16,
-    /// A quarter of the first stage's output channels, 64 in every published variant; doubles with each
-    /// stage.
+    /// A quarter of the first stage's output channels, 64 in every published variant; doubles with each stage.
     pub planes: u16,
     /// The layers before the first max pooling.
     pub stem: Stem,
@@ -116,8 +115,8 @@ pub enum Stem {
     Deep,
 }
 
-/// The shortcut of the first block of each stage. The first stage keeps its resolution, so there both are a
-/// 1×1 convolution; they differ in stages 2 to 4.
+/// The shortcut of the first block of each stage. The first stage keeps its resolution, so there both are a 1×1
+/// convolution; they differ in stages 2 to 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shortcut {
     /// 1×1 convolution, stride 2.
@@ -162,8 +161,8 @@ impl Preprocess {
     }
 }
 
-/// A resampling filter, and the library whose arithmetic defines it. The two differ more than fp32 and int8
-/// do: Pillow widens the filter when it shrinks an image, OpenCV does not.
+/// A resampling filter, and the library whose arithmetic defines it. The two differ more than fp32 and int8 do:
+/// Pillow widens the filter when it shrinks an image, OpenCV does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Interpolation {
     /// Pillow's `BILINEAR`: antialiased triangle filter.

@@ -54,8 +54,8 @@ const fn row(
 
 /// Every variant, grouped by source. The trailing notes say which of several published weights is meant.
 ///
-/// The WSL rows (weakly supervised pre-training) are plain ResNeXt-101 with wider groups; timm's `50d` is
-/// Paddle's `vd`.
+/// The WSL rows (weakly supervised pre-training) are plain ResNeXt-101 with wider groups; timm's `50d` is Paddle's
+/// `vd`.
 #[rustfmt::skip]
 pub const ZOO: &[Variant] = &[
     row(Torchvision, "resnext50_32x4d",           X50_32X4D,     PILLOW_BILINEAR,     77.618, 93.698),  // V1

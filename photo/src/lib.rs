@@ -74,8 +74,7 @@ impl Rgb8Image {
     ///
     /// - grey is replicated, alpha is dropped (not blended);
     /// - 16-bit colour keeps its high byte, but 16-bit grey is *clipped* to 255;
-    /// - the EXIF orientation is **not** applied: Pillow does not apply it either, so the published
-    /// accuracies
+    /// - the EXIF orientation is **not** applied: Pillow does not apply it either, so the published accuracies
     ///   were measured on images as stored;
     /// - a JPEG that ends early is refused.
     ///
@@ -124,12 +123,11 @@ impl Rgb8Image {
     }
 }
 
-/// Whether `bytes` are a JPEG without the end of its picture. The decoder would fill the rest with grey;
-/// Pillow refuses such a file, and a half-grey photo would widen ranges that no real photo needs.
+/// Whether `bytes` are a JPEG without the end of its picture. The decoder would fill the rest with grey; Pillow
+/// refuses such a file, and a half-grey photo would widen ranges that no real photo needs.
 ///
-/// Inside entropy-coded data FF is never followed by a marker's byte, so the last start of scan (FF DA) and
-/// the last end of image (FF D9) are real ones, a thumbnail's or the picture's: the picture's end comes after
-/// its start.
+/// Inside entropy-coded data FF is never followed by a marker's byte, so the last start of scan (FF DA) and the last
+/// end of image (FF D9) are real ones, a thumbnail's or the picture's: the picture's end comes after its start.
 fn is_cut_jpeg(bytes: &[u8]) -> bool {
     let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xff, marker]);
     bytes.starts_with(&[0xff, 0xd8, 0xff]) && last(0xd9) <= last(0xda)

@@ -15,8 +15,8 @@ pub(crate) struct Execution {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 
-    /// CPUs to keep the threads on, such as 0-3 or 0,2,4-5 [default: the big cores where there are little
-    /// ones too, unless --threads is given]
+    /// CPUs to keep the threads on, such as 0-3 or 0,2,4-5 [default: the big cores where there are little ones
+    /// too, unless --threads is given]
     #[arg(long, value_name = "LIST")]
     cpus: Option<CpuList>,
 

@@ -35,9 +35,9 @@ impl Artifact {
             return Err(Error::at(path, "is not a regular file; give the path of a .rnx model"));
         }
         let file = File::open(path).map_err(failed)?;
-        // SAFETY: the mapping is read-only and private to this value. What the type system cannot know is
-        // that no other process changes the file meanwhile; models are replaced by renaming
-        // (`write_atomically`), which leaves a mapped file as it was.
+        // SAFETY: the mapping is read-only and private to this value. What the type system cannot know is that
+        // no other process changes the file meanwhile; models are replaced by renaming (`write_atomically`),
+        // which leaves a mapped file as it was.
         let bytes = unsafe { Mmap::map(&file) }.map_err(failed)?;
         Ok(Self { path: path.to_owned(), file, bytes: Bytes::Mapped(bytes) })
     }

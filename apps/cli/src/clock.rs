@@ -1,9 +1,9 @@
 //! What keeps the CPU from running at its full clock while it is measured.
 //!
-//! Only what the system says outright counts. The current clock does not: it falls as soon as there is
-//! nothing to run, so after a measurement it tells of the governor and not of heat. Nor does a cooling device
-//! by itself, which may be a fan; it only explains a limit. What came and went between the beginning and the
-//! end of a measurement goes unnoticed, except on a Raspberry Pi, whose firmware remembers.
+//! Only what the system says outright counts. The current clock does not: it falls as soon as there is nothing
+//! to run, so after a measurement it tells of the governor and not of heat. Nor does a cooling device by
+//! itself, which may be a fan; it only explains a limit. What came and went between the beginning and the end
+//! of a measurement goes unnoticed, except on a Raspberry Pi, whose firmware remembers.
 
 use crate::cpus::{CpuList, Placement};
 use crate::sysfs::Sysfs;

@@ -101,8 +101,7 @@ enum MethodChoice {
     Percentile,
 }
 
-/// `--target`. All but one share a packing, see ARCHITECTURE.md; the names are there so that a script need
-/// not know.
+/// `--target`. All but one share a packing, see ARCHITECTURE.md; the names are there so that a script need not know.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Target {
     /// Any CPU without SMMLA

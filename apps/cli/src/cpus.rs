@@ -1,8 +1,8 @@
 //! On which CPUs to run, and on how many threads.
 //!
 //! Every thread is kept on the whole set of CPUs, as `taskset` does it, and not each on a CPU of its own: the
-//! scheduler still moves a thread away from a CPU that an interrupt or another program needs. A step ends
-//! when its last thread does, so one that had to wait where it is would hold up all the others.
+//! scheduler still moves a thread away from a CPU that an interrupt or another program needs. A step ends when
+//! its last thread does, so one that had to wait where it is would hold up all the others.
 
 use crate::error::Error;
 use crate::sysfs::Sysfs;

@@ -44,8 +44,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 
-    /// CPUs to run on, such as 0-3 or 0,2,4-5 [default: all; for the latency the big cores where there are
-    /// little ones too, unless --threads is given]
+    /// CPUs to run on, such as 0-3 or 0,2,4-5 [default: all; for the latency the big cores where there are little
+    /// ones too, unless --threads is given]
     #[arg(long, value_name = "LIST")]
     cpus: Option<CpuList>,
 

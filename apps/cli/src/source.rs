@@ -1,5 +1,4 @@
-//! What `compile`, `eval` and `demo` share: reading fp32 networks, choosing classes and preprocessing,
-//! progress.
+//! What `compile`, `eval` and `demo` share: reading fp32 networks, choosing classes and preprocessing, progress.
 
 use crate::cpus::{CpuList, Placement};
 use crate::error::Error;

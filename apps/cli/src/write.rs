@@ -6,8 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile};
 
-/// Fails now if [`write_atomically`] would fail later for a reason that can be known: before minutes of work,
-/// not after.
+/// Fails now if [`write_atomically`] would fail later for a reason that can be known: before minutes of work, not after.
 pub(crate) fn check_writable(path: &Path) -> Result<(), Error> {
     let target = resolve(path)?;
     temporary(directory_of(&target)).map_err(|error| Error::at(path, cannot_write(&error)))?;

@@ -1,9 +1,9 @@
 //! Reads an fp32 ResNeXt from a file into a [`Network`].
 //!
 //! Data takes one path: a front end ([`onnx`] for graphs, [`checkpoint`] for named tensors) turns what the
-//! file says about each layer into a `Part`, and `topology` alone decides whether the parts make a ResNeXt
-//! and puts them in execution order. The result does not depend on which front end was used, except for
-//! rounding that the file itself already did.
+//! file says about each layer into a `Part`, and `topology` alone decides whether the parts make a ResNeXt and
+//! puts them in execution order. The result does not depend on which front end was used, except for rounding
+//! that the file itself already did.
 
 pub mod checkpoint;
 mod checks;

@@ -16,8 +16,8 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// A folder of real ImageNet photos below `RESNEXT_DATA` or `../shared/data`. Where CI runs it must be there;
-/// on a user's machine its absence skips the test, aloud.
+/// A folder of real ImageNet photos below `RESNEXT_DATA` or `../shared/data`. Where CI runs it must be there; on
+/// a user's machine its absence skips the test, aloud.
 pub(crate) fn photos(folder: &str) -> Option<Samples> {
     let data = std::env::var_os("RESNEXT_DATA").map_or_else(|| root().join("../shared/data"), PathBuf::from);
     let folder = data.join(folder);
