@@ -33,7 +33,7 @@ tokens! {
     /// VPDPBUSD on x86-64, encoded for AVX: Alder Lake and later.
     AvxVnni: "x86_64", is_x86_feature_detected("avx2", "avxvnni");
     /// VPDPBUSD on x86-64, encoded for AVX-512: Cascade Lake, Ice Lake, Zen 4 and later.
-    Avx512Vnni: "x86_64", is_x86_feature_detected("avx2", "avx512vl", "avx512vnni");
+    Avx512Vnni: "x86_64", is_x86_feature_detected("avx2", "avx512f", "avx512bw", "avx512vl", "avx512vnni");
     /// Advanced SIMD on AArch64: every armv8-a core that runs Linux.
     Neon: "aarch64", is_aarch64_feature_detected("neon");
     /// SDOT on AArch64: Cortex-A55, A75 and later (Raspberry Pi 5, Jetson Orin).

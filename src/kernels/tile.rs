@@ -25,20 +25,31 @@ pub(super) trait Lanes: Copy {
     /// Accumulators of one pixel.
     type Acc: Copy;
 
-    /// Pixels of a tile, at most 8; divides [`RUN`].
+    /// Pixels of a tile, at most 12; divides [`RUN`].
     const ROWS: usize;
 
     /// k-groups of an iteration of the hot loop.
     const STEP: usize;
 
-    /// Accumulators that hold the 16 values at `bias`, or what else makes up for reading the input as it is
-    /// read; `weight_sum` has the 16 sums of all weights.
-    unsafe fn start(self, bias: *const i32, weight_sum: *const i32) -> Self::Acc;
+    /// Whether [`Self::start`] wants the sum of a pixel's inputs where all blocks share them.
+    const INPUT_SUMS: bool = false;
+
+    /// The sum of the `k_groups × 4` bytes at each of `segments` from `window`.
+    #[inline(always)]
+    unsafe fn input_sum(self, window: *const i8, segments: &[usize], k_groups: usize) -> i32 {
+        let _ = (window, segments, k_groups);
+        0
+    }
+
+    /// Accumulators that hold the 16 values at `bias`, or what else makes up for reading operands as they are
+    /// read. `weight_sum` has the 16 sums of all weights, `input_sum` is that of the inputs where there is
+    /// one.
+    unsafe fn start(self, bias: *const i32, weight_sum: *const i32, input_sum: Option<i32>) -> Self::Acc;
 
     /// Every lane meets the same input: `k_groups × 4` bytes at each of `segments` from each of `window`, and
     /// `k_groups` units of weights for each segment. With `WHOLE`, `k_groups` is a multiple of
     /// [`Self::STEP`].
-    unsafe fn broadcast<const MR: usize, const WHOLE: bool>(
+    unsafe fn broadcast<W: Walk, const MR: usize, const WHOLE: bool>(
         self,
         acc: &mut [Self::Acc; MR],
         window: &[*const i8; MR],
@@ -74,6 +85,9 @@ pub(super) trait Walk {
     /// Lanes are in the order of `Layout::Quad4`: bytes are transposed, 4×4, when read and written.
     const TRANSPOSE: bool;
 
+    /// Every block reads the whole window.
+    const SHARES_INPUT: bool = false;
+
     /// Adds all products of the window to the accumulators of `MR` pixels.
     ///
     /// # Safety
@@ -91,14 +105,15 @@ pub(super) trait Walk {
 
 /// `Layout::Dense` and `Layout::PerGroup`: every lane meets the same bytes. `WHOLE` where every segment is a
 /// number of whole iterations of the hot loop.
-pub(super) struct Broadcast<const WHOLE: bool>;
+pub(super) struct Broadcast<const WHOLE: bool, const SHARED: bool>;
 /// `Layout::Paired8`.
 pub(super) struct Paired;
 /// `Layout::Quad4`.
 pub(super) struct Quad;
 
-impl<const WHOLE: bool> Walk for Broadcast<WHOLE> {
+impl<const WHOLE: bool, const SHARED: bool> Walk for Broadcast<WHOLE, SHARED> {
     const TRANSPOSE: bool = false;
+    const SHARES_INPUT: bool = SHARED;
 
     #[inline(always)]
     unsafe fn accumulate<L: Lanes, const MR: usize>(
@@ -110,7 +125,7 @@ impl<const WHOLE: bool> Walk for Broadcast<WHOLE> {
         k_groups: usize,
     ) {
         // SAFETY: the caller's contract.
-        unsafe { lanes.broadcast::<MR, WHOLE>(acc, window, segments, weights, k_groups) }
+        unsafe { lanes.broadcast::<Self, MR, WHOLE>(acc, window, segments, weights, k_groups) }
     }
 }
 
@@ -162,11 +177,18 @@ impl Walk for Quad {
 macro_rules! with_walk {
     ($lanes:ty, $task:expr, $function:ident($($argument:expr),*)) => {
         match $task.conv.shape.layout() {
+            $crate::pack::Layout::Dense if <$lanes>::INPUT_SUMS => {
+                if $task.conv.shape.k_groups().is_multiple_of(<$lanes>::STEP) {
+                    $function::<$crate::kernels::tile::Broadcast<true, true>>($($argument),*)
+                } else {
+                    $function::<$crate::kernels::tile::Broadcast<false, true>>($($argument),*)
+                }
+            }
             $crate::pack::Layout::Dense | $crate::pack::Layout::PerGroup => {
                 if $task.conv.shape.k_groups().is_multiple_of(<$lanes>::STEP) {
-                    $function::<$crate::kernels::tile::Broadcast<true>>($($argument),*)
+                    $function::<$crate::kernels::tile::Broadcast<true, false>>($($argument),*)
                 } else {
-                    $function::<$crate::kernels::tile::Broadcast<false>>($($argument),*)
+                    $function::<$crate::kernels::tile::Broadcast<false, false>>($($argument),*)
                 }
             }
             $crate::pack::Layout::Paired8 => $function::<$crate::kernels::tile::Paired>($($argument),*),
@@ -195,7 +217,7 @@ impl Requantize {
 /// closure would not inherit the instruction set.
 macro_rules! each_row {
     ($rows:ident, $r:ident => $body:block) => {
-        each_row!(@ $rows, $r, $body, 0 1 2 3 4 5 6 7)
+        each_row!(@ $rows, $r, $body, 0 1 2 3 4 5 6 7 8 9 10 11)
     };
     (@ $rows:ident, $r:ident, $body:block, $($index:literal)+) => {$(
         if $index < $rows {
@@ -207,11 +229,13 @@ macro_rules! each_row {
 }
 pub(super) use each_row;
 
-/// Offsets of the pixels of a run: window in the input, pixel in the output chunk, pixel in the residual.
+/// Offsets of the pixels of a run: window in the input, pixel in the output chunk, pixel in the residual; and
+/// the sums of their inputs, if anybody asked.
 struct Offsets {
     window: [usize; RUN],
     output: [usize; RUN],
     residual: [usize; RUN],
+    input_sum: [i32; RUN],
 }
 
 /// # Safety
@@ -238,7 +262,7 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
     };
     // In place the residual is addressed like the output, from the chunk's base.
     let residual_base = if matches!(task.residual, Residual::InPlace) { out.base } else { 0 };
-    let mut offsets = Offsets { window: [0; RUN], output: [0; RUN], residual: [0; RUN] };
+    let mut offsets = Offsets { window: [0; RUN], output: [0; RUN], residual: [0; RUN], input_sum: [0; RUN] };
     let mut pixel = out.pixels.start;
     while pixel < out.pixels.end {
         let run = RUN.min(out.pixels.end - pixel);
@@ -254,6 +278,12 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
                 offsets.residual[i + column] = from + column * output.channels;
             }
             i += row;
+        }
+        if L::INPUT_SUMS && W::SHARES_INPUT {
+            for (sum, &window) in offsets.input_sum.iter_mut().zip(&offsets.window[..run]) {
+                // SAFETY: the windows lie inside the input tensor and its slack, as below.
+                *sum = unsafe { lanes.input_sum(input.add(window), segments, conv.shape.k_groups()) };
+            }
         }
         for (index, block) in conv.blocks.iter().enumerate() {
             let channels = task.block_channels(index);
@@ -309,6 +339,10 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
         // SAFETY: the caller's contract; each arm handles as many pixels as it says.
         unsafe {
             match count {
+                12 if L::ROWS >= 12 => self.run::<12>(operands, offsets, row),
+                11 if L::ROWS >= 11 => self.run::<11>(operands, offsets, row),
+                10 if L::ROWS >= 10 => self.run::<10>(operands, offsets, row),
+                9 if L::ROWS >= 9 => self.run::<9>(operands, offsets, row),
                 8 if L::ROWS >= 8 => self.run::<8>(operands, offsets, row),
                 7 if L::ROWS >= 7 => self.run::<7>(operands, offsets, row),
                 6 if L::ROWS >= 6 => self.run::<6>(operands, offsets, row),
@@ -331,7 +365,12 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
             let block = operands.block;
             let (bias, weight_sum) =
                 ((&raw const (*block).bias).cast(), (&raw const (*block).weight_sum).cast());
-            let mut acc = [self.lanes.start(bias, weight_sum); MR];
+            let mut acc = [self.lanes.start(bias, weight_sum, None); MR];
+            if L::INPUT_SUMS && W::SHARES_INPUT {
+                for (acc, &sum) in acc.iter_mut().zip(&offsets.input_sum[row..row + MR]) {
+                    *acc = self.lanes.start(bias, weight_sum, Some(sum));
+                }
+            }
             let (segments, k_groups) = (self.segments, self.k_groups);
             W::accumulate(self.lanes, &mut acc, &window, segments, operands.weights, k_groups);
             let out: [*mut i8; MR] = core::array::from_fn(|r| operands.output.add(offsets.output[row + r]));
@@ -387,9 +426,15 @@ pub(super) unsafe fn linear<L: Lanes>(
     for ((block, weights), logits) in all.zip(logits.chunks_mut(LANES)) {
         // SAFETY: `check` has established the features and their slack; `weights` is one whole block.
         let acc = unsafe {
-            let mut acc = [lanes.start(block.bias.as_ptr().cast(), block.weight_sum.as_ptr().cast())];
+            let mut acc = [lanes.start(block.bias.as_ptr().cast(), block.weight_sum.as_ptr().cast(), None)];
             let (window, k_groups) = ([task.input_data.as_ptr()], shape.k_groups());
-            lanes.broadcast::<1, false>(&mut acc, &window, &[0], weights.as_ptr(), k_groups);
+            lanes.broadcast::<Broadcast<false, false>, 1, false>(
+                &mut acc,
+                &window,
+                &[0],
+                weights.as_ptr(),
+                k_groups,
+            );
             lanes.accumulators(acc[0])
         };
         dequantize(&acc, block, logits);

@@ -211,13 +211,13 @@ impl Lanes for Sdot {
     const STEP: usize = 4;
 
     #[inline(always)]
-    unsafe fn start(self, bias: *const i32, _: *const i32) -> Self::Acc {
+    unsafe fn start(self, bias: *const i32, _: *const i32, _: Option<i32>) -> Self::Acc {
         // SAFETY: 16 values, by the contract.
         core::array::from_fn(|i| unsafe { vld1q_s32(bias.add(4 * i)) })
     }
 
     #[inline(always)]
-    unsafe fn broadcast<const MR: usize, const WHOLE: bool>(
+    unsafe fn broadcast<W: Walk, const MR: usize, const WHOLE: bool>(
         self,
         acc: &mut [Self::Acc; MR],
         window: &[*const i8; MR],

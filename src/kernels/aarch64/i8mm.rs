@@ -19,7 +19,7 @@ pub(in crate::kernels) fn conv(_: MatMul, task: &ConvTask<'_>, out: &mut OutputC
     fn with_i8mm(task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
         // SAFETY: the dispatcher has checked the task, whose weights are interleaved: whole steps of one
         // input for all lanes; the features are enabled on this function.
-        unsafe { tile::conv::<_, Broadcast<true>>(Smmla, task, out) }
+        unsafe { tile::conv::<_, Broadcast<true, false>>(Smmla, task, out) }
     }
     // SAFETY: the token proves that the CPU has SMMLA.
     unsafe { with_i8mm(task, out) }
@@ -217,13 +217,13 @@ impl Lanes for Smmla {
     const STEP: usize = 4;
 
     #[inline(always)]
-    unsafe fn start(self, bias: *const i32, weight_sum: *const i32) -> Self::Acc {
+    unsafe fn start(self, bias: *const i32, weight_sum: *const i32, input_sum: Option<i32>) -> Self::Acc {
         // SAFETY: the contract is the same.
-        unsafe { Sdot.start(bias, weight_sum) }
+        unsafe { Sdot.start(bias, weight_sum, input_sum) }
     }
 
     #[inline(always)]
-    unsafe fn broadcast<const MR: usize, const WHOLE: bool>(
+    unsafe fn broadcast<W: Walk, const MR: usize, const WHOLE: bool>(
         self,
         acc: &mut [Self::Acc; MR],
         window: &[*const i8; MR],

@@ -153,7 +153,7 @@ impl Lanes for Smlal {
     const STEP: usize = 2;
 
     #[inline(always)]
-    unsafe fn start(self, bias: *const i32, _: *const i32) -> Self::Acc {
+    unsafe fn start(self, bias: *const i32, _: *const i32, _: Option<i32>) -> Self::Acc {
         // SAFETY: 16 values, by the contract. Widened to 64 bits, each is its lane's first partial sum and a
         // zero.
         core::array::from_fn(|i| unsafe {
@@ -162,7 +162,7 @@ impl Lanes for Smlal {
     }
 
     #[inline(always)]
-    unsafe fn broadcast<const MR: usize, const WHOLE: bool>(
+    unsafe fn broadcast<W: Walk, const MR: usize, const WHOLE: bool>(
         self,
         acc: &mut [Self::Acc; MR],
         window: &[*const i8; MR],

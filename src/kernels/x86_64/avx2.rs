@@ -48,10 +48,12 @@ pub(in crate::kernels) unsafe fn requantize(
 ) {
     // SAFETY: the contract above; 16 accumulators and 16 initial values.
     unsafe {
-        let (acc, bias) =
-            (Ymm.start(acc.as_ptr(), acc.as_ptr()), Ymm.start(block.bias.as_ptr().cast(), acc.as_ptr()));
+        let (acc, bias) = (
+            Ymm.start(acc.as_ptr(), acc.as_ptr(), None),
+            Ymm.start(block.bias.as_ptr().cast(), acc.as_ptr(), None),
+        );
         let acc = [_mm256_add_epi32(acc[0], bias[0]), _mm256_add_epi32(acc[1], bias[1])];
-        Ymm.finish::<tile::Broadcast<true>, 1>(&[acc], block, Some(&[residual]), rq, &[out]);
+        Ymm.finish::<tile::Broadcast<true, false>, 1>(&[acc], block, Some(&[residual]), rq, &[out]);
     }
 }
 
@@ -98,13 +100,13 @@ impl Lanes for Ymm {
     const STEP: usize = 1;
 
     #[inline(always)]
-    unsafe fn start(self, bias: *const i32, _: *const i32) -> Self::Acc {
+    unsafe fn start(self, bias: *const i32, _: *const i32, _: Option<i32>) -> Self::Acc {
         // SAFETY: 16 values, by the contract.
         unsafe { [_mm256_loadu_si256(bias.cast()), _mm256_loadu_si256(bias.add(8).cast())] }
     }
 
     #[inline(always)]
-    unsafe fn broadcast<const MR: usize, const WHOLE: bool>(
+    unsafe fn broadcast<W: Walk, const MR: usize, const WHOLE: bool>(
         self,
         acc: &mut [Self::Acc; MR],
         window: &[*const i8; MR],
