@@ -2,7 +2,7 @@
 //!
 //! The small artifact is made here from [`resnext::format`] and [`resnext::pack`] alone, so that the runtime
 //! is tested against the format's documentation and not against the compiler that usually writes it.
-#![allow(dead_code, unreachable_pub, reason = "every test binary uses a part of this module")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "every test binary uses a part of this module")]
 
 pub mod builder;
 #[cfg(unix)]
