@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Models the cycles that one inference takes on an Arm core, without the core.
+
+Runs the aarch64 board binary under qemu-aarch64 (before 9) with a plugin that counts how often each basic block runs
+(ci/count.c), and lets llvm-mca say how many cycles each block takes at its steady state on the scheduling model that
+LLVM has of the core. What two inferences run minus what one runs is one inference. Instructions are exact; cycles are a
+model with perfect caches and no branch mispredicted, good for comparing kernels and no promise about a board.
+
+    cargo board
+    benches/cycles.py target/aarch64-unknown-linux-gnu/board/resnext model.rnx
+
+Debian: qemu-user, llvm-19, gcc.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+PLUGIN = Path(__file__).resolve().parent.parent / "ci/count.c"
+
+# What qemu emulates, and the cores whose scheduling models fit it. LLVM models the A76 as the Neoverse N1.
+CORES = {
+    "cortex-a53": {"A53": "cortex-a53"},
+    "cortex-a72": {"A72": "cortex-a72"},
+    "cortex-a76": {"A76": "neoverse-n1", "A55": "cortex-a55"},
+    "max": {"A76 if it had SMMLA": "neoverse-n1"},
+}
+
+# Blocks are modelled, hottest first, until they cover this much of all instructions.
+COVER = 0.995
+ITERATIONS = 100
+# Marks the end of a block in the disassembler's output: `sevl`, which no program here uses.
+MARK = "0xbf 0x20 0x03 0xd5"
+
+
+def tool(name):
+    found = next(filter(None, (shutil.which(f"{name}{version}") for version in ("-19", "-20", "-21", ""))), None)
+    return found or sys.exit(f"{name} not found: apt-get install llvm-19")
+
+
+def blocks(binary, model, cpu, runs, directory):
+    """How often each block runs, by its code."""
+    path = directory / f"{cpu}-{runs}"
+    plugin = ["-plugin", f"{directory / 'count.so'},blocks={path}"]
+    bench = [binary, "bench", model, "--threads", "1", "--warmup", "0", "--json", "--runs", str(runs)]
+    subprocess.run(["qemu-aarch64", "-cpu", cpu, *plugin, *bench], check=True, stdout=subprocess.DEVNULL)
+    counts = Counter()
+    for line in path.read_text().splitlines():
+        count, code = line.split()
+        counts[code] += int(count)
+    return counts
+
+
+def words(code):
+    return [code[i : i + 8] for i in range(0, len(code), 8)]
+
+
+def disassemble(codes):
+    """Assembly of each block."""
+    text = []
+    for code in codes:
+        text += [" ".join(f"0x{byte:02x}" for byte in bytes.fromhex(word)[::-1]) for word in words(code)] + [MARK]
+    command = [tool("llvm-mc"), "--disassemble", "-triple=aarch64", "-mattr=+all"]
+    output = subprocess.run(command, input="\n".join(text), capture_output=True, text=True, check=True).stdout
+    result, block = [], []
+    for line in map(str.strip, output.splitlines()):
+        if line == "sevl":
+            result.append(block)
+            block = []
+        elif line and not line.startswith("."):
+            block.append(line)
+    return result
+
+
+def cycles(assembly, core):
+    """Cycles of each block at its steady state."""
+    text = "\n".join(
+        f"# LLVM-MCA-BEGIN {i}\n" + "\n".join(block) + "\n# LLVM-MCA-END" for i, block in enumerate(assembly)
+    )
+    options = ["-mattr=+all", f"-iterations={ITERATIONS}", "-skip-unsupported-instructions=any"]
+    command = [tool("llvm-mca"), "-mtriple=aarch64", f"-mcpu={core}", *options]
+    output = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+    regions = re.findall(r"Code Region - (\d+)\s.*?Total Cycles:\s+(\d+)", output, re.S)
+    total = {int(region): int(count) / ITERATIONS for region, count in regions}
+    return [total.get(i, 0.0) for i in range(len(assembly))]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("binary", help="resnext for aarch64, see `cargo board`")
+    parser.add_argument("model", help="a .rnx model")
+    parser.add_argument("cpu", nargs="*", help=f"what qemu emulates: {', '.join(CORES)} [default: all]")
+    args = parser.parse_args()
+    if unknown := set(args.cpu) - set(CORES):
+        parser.error(f"no model for {', '.join(sorted(unknown))}; choose from {', '.join(CORES)}")
+
+    with tempfile.TemporaryDirectory() as directory:
+        directory = Path(directory)
+        compile_plugin = ["cc", "-O2", "-shared", "-fPIC", "-DAPI_VERSION=1", PLUGIN, "-o", directory / "count.so"]
+        subprocess.run(compile_plugin, check=True)
+        for cpu in args.cpu or CORES:
+            one, two = (blocks(args.binary, args.model, cpu, runs, directory) for runs in (1, 2))
+            inference = {code: count - one[code] for code, count in two.items() if count > one[code]}
+            weight = {code: count * len(words(code)) for code, count in inference.items()}
+            total, hot, covered = sum(weight.values()), [], 0
+            for code in sorted(weight, key=weight.get, reverse=True):
+                if covered >= COVER * total:
+                    break
+                hot.append(code)
+                covered += weight[code]
+            print(f"{cpu:12} {total / 1e6:9.1f} M instructions", flush=True)
+            assembly = disassemble(hot)
+            for name, core in CORES[cpu].items():
+                modelled = sum(n * inference[code] for n, code in zip(cycles(assembly, core), hot))
+                print(f"{'':12} {modelled * total / covered / 1e6:9.1f} M cycles, modelled: {name}", flush=True)
+
+
+main()
