@@ -104,12 +104,11 @@ pub(super) trait Walk {
 }
 
 /// `Layout::Dense` and `Layout::PerGroup`: every lane meets the same bytes. `WHOLE` where every segment is a
-/// number of whole iterations of the hot loop.
+/// number of whole iterations of the hot loop; `SHARED` where every block meets them too and [`Lanes::start`]
+/// wants their sum.
 pub(super) struct Broadcast<const WHOLE: bool, const SHARED: bool>;
-/// `Layout::Paired8`.
-pub(super) struct Paired;
-/// `Layout::Quad4`.
-pub(super) struct Quad;
+/// Small groups, tap by tap: `Layout::Quad4`, or else `Layout::Paired8`.
+pub(super) struct Grouped<const QUAD: bool>;
 
 impl<const WHOLE: bool, const SHARED: bool> Walk for Broadcast<WHOLE, SHARED> {
     const TRANSPOSE: bool = false;
@@ -129,8 +128,8 @@ impl<const WHOLE: bool, const SHARED: bool> Walk for Broadcast<WHOLE, SHARED> {
     }
 }
 
-impl Walk for Paired {
-    const TRANSPOSE: bool = false;
+impl<const QUAD: bool> Walk for Grouped<QUAD> {
+    const TRANSPOSE: bool = QUAD;
 
     #[inline(always)]
     unsafe fn accumulate<L: Lanes, const MR: usize>(
@@ -139,35 +138,14 @@ impl Walk for Paired {
         window: &[*const i8; MR],
         segments: &[usize],
         weights: *const i8,
-        _: usize,
+        k_groups: usize,
     ) {
         for (s, &segment) in segments.iter().enumerate() {
-            // SAFETY: the caller's contract: every segment is in the window and has two units of weights.
+            // SAFETY: the caller's contract: every segment is in the window and has `k_groups` units of weights.
             unsafe {
                 let a = core::array::from_fn(|r| window[r].add(segment));
-                lanes.paired(acc, &a, weights.add(2 * UNIT * s));
-            }
-        }
-    }
-}
-
-impl Walk for Quad {
-    const TRANSPOSE: bool = true;
-
-    #[inline(always)]
-    unsafe fn accumulate<L: Lanes, const MR: usize>(
-        lanes: L,
-        acc: &mut [L::Acc; MR],
-        window: &[*const i8; MR],
-        segments: &[usize],
-        weights: *const i8,
-        _: usize,
-    ) {
-        for (s, &segment) in segments.iter().enumerate() {
-            // SAFETY: the caller's contract: every segment is in the window and has a unit of weights.
-            unsafe {
-                let a = core::array::from_fn(|r| window[r].add(segment));
-                lanes.quad(acc, &a, weights.add(UNIT * s));
+                let w = weights.add(k_groups * UNIT * s);
+                if QUAD { lanes.quad(acc, &a, w) } else { lanes.paired(acc, &a, w) }
             }
         }
     }
@@ -175,26 +153,19 @@ impl Walk for Quad {
 
 /// Calls a function of the task's [`Walk`] over `$lanes`.
 macro_rules! with_walk {
-    ($lanes:ty, $task:expr, $function:ident($($argument:expr),*)) => {
-        match $task.conv.shape.layout() {
-            $crate::pack::Layout::Dense if <$lanes>::INPUT_SUMS => {
-                if $task.conv.shape.k_groups().is_multiple_of(<$lanes>::STEP) {
-                    $function::<$crate::kernels::tile::Broadcast<true, true>>($($argument),*)
-                } else {
-                    $function::<$crate::kernels::tile::Broadcast<false, true>>($($argument),*)
-                }
-            }
-            $crate::pack::Layout::Dense | $crate::pack::Layout::PerGroup => {
-                if $task.conv.shape.k_groups().is_multiple_of(<$lanes>::STEP) {
-                    $function::<$crate::kernels::tile::Broadcast<true, false>>($($argument),*)
-                } else {
-                    $function::<$crate::kernels::tile::Broadcast<false, false>>($($argument),*)
-                }
-            }
-            $crate::pack::Layout::Paired8 => $function::<$crate::kernels::tile::Paired>($($argument),*),
-            $crate::pack::Layout::Quad4 => $function::<$crate::kernels::tile::Quad>($($argument),*),
+    ($lanes:ty, $task:expr, $function:ident $arguments:tt) => {{
+        use $crate::kernels::tile::{Broadcast, Grouped};
+        use $crate::pack::Layout;
+        let shape = &$task.conv.shape;
+        match (shape.layout(), shape.k_groups().is_multiple_of(<$lanes>::STEP)) {
+            (Layout::Dense, true) if <$lanes>::INPUT_SUMS => $function::<Broadcast<true, true>> $arguments,
+            (Layout::Dense, false) if <$lanes>::INPUT_SUMS => $function::<Broadcast<false, true>> $arguments,
+            (Layout::Dense | Layout::PerGroup, true) => $function::<Broadcast<true, false>> $arguments,
+            (Layout::Dense | Layout::PerGroup, false) => $function::<Broadcast<false, false>> $arguments,
+            (Layout::Paired8, _) => $function::<Grouped<false>> $arguments,
+            (Layout::Quad4, _) => $function::<Grouped<true>> $arguments,
         }
-    };
+    }};
 }
 pub(super) use with_walk;
 

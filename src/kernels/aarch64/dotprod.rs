@@ -80,51 +80,16 @@ macro_rules! pair {
 }
 
 /// Six rows of accumulator vector `$v` against vector `$w` of weights and 4-byte group `$lane` of the inputs.
+#[rustfmt::skip]
 macro_rules! dot6 {
     ($v:literal, $w:literal, $lane:literal) => {
         concat!(
-            "sdot {a0",
-            $v,
-            ":v}.4s, {",
-            $w,
-            ":v}.16b, {i0:v}.4b[",
-            $lane,
-            "]\n",
-            "sdot {a1",
-            $v,
-            ":v}.4s, {",
-            $w,
-            ":v}.16b, {i1:v}.4b[",
-            $lane,
-            "]\n",
-            "sdot {a2",
-            $v,
-            ":v}.4s, {",
-            $w,
-            ":v}.16b, {i2:v}.4b[",
-            $lane,
-            "]\n",
-            "sdot {a3",
-            $v,
-            ":v}.4s, {",
-            $w,
-            ":v}.16b, {i3:v}.4b[",
-            $lane,
-            "]\n",
-            "sdot {a4",
-            $v,
-            ":v}.4s, {",
-            $w,
-            ":v}.16b, {i4:v}.4b[",
-            $lane,
-            "]\n",
-            "sdot {a5",
-            $v,
-            ":v}.4s, {",
-            $w,
-            ":v}.16b, {i5:v}.4b[",
-            $lane,
-            "]"
+            "sdot {a0", $v, ":v}.4s, {", $w, ":v}.16b, {i0:v}.4b[", $lane, "]\n",
+            "sdot {a1", $v, ":v}.4s, {", $w, ":v}.16b, {i1:v}.4b[", $lane, "]\n",
+            "sdot {a2", $v, ":v}.4s, {", $w, ":v}.16b, {i2:v}.4b[", $lane, "]\n",
+            "sdot {a3", $v, ":v}.4s, {", $w, ":v}.16b, {i3:v}.4b[", $lane, "]\n",
+            "sdot {a4", $v, ":v}.4s, {", $w, ":v}.16b, {i4:v}.4b[", $lane, "]\n",
+            "sdot {a5", $v, ":v}.4s, {", $w, ":v}.16b, {i5:v}.4b[", $lane, "]"
         )
     };
 }

@@ -70,39 +70,16 @@ macro_rules! smmla {
 
 /// Three pairs of rows of matrices `$c` and `$d` against weights `w0` and `w1`; `$k` picks the half of the
 /// inputs.
+#[rustfmt::skip]
 macro_rules! mul6 {
     ($c:literal, $d:literal, $i0:literal, $i1:literal, $i2:literal) => {
         concat!(
-            "smmla {a",
-            $c,
-            ":v}.4s, {",
-            $i0,
-            ":v}.16b, {w0:v}.16b\n",
-            "smmla {b",
-            $c,
-            ":v}.4s, {",
-            $i1,
-            ":v}.16b, {w0:v}.16b\n",
-            "smmla {c",
-            $c,
-            ":v}.4s, {",
-            $i2,
-            ":v}.16b, {w0:v}.16b\n",
-            "smmla {a",
-            $d,
-            ":v}.4s, {",
-            $i0,
-            ":v}.16b, {w1:v}.16b\n",
-            "smmla {b",
-            $d,
-            ":v}.4s, {",
-            $i1,
-            ":v}.16b, {w1:v}.16b\n",
-            "smmla {c",
-            $d,
-            ":v}.4s, {",
-            $i2,
-            ":v}.16b, {w1:v}.16b"
+            "smmla {a", $c, ":v}.4s, {", $i0, ":v}.16b, {w0:v}.16b\n",
+            "smmla {b", $c, ":v}.4s, {", $i1, ":v}.16b, {w0:v}.16b\n",
+            "smmla {c", $c, ":v}.4s, {", $i2, ":v}.16b, {w0:v}.16b\n",
+            "smmla {a", $d, ":v}.4s, {", $i0, ":v}.16b, {w1:v}.16b\n",
+            "smmla {b", $d, ":v}.4s, {", $i1, ":v}.16b, {w1:v}.16b\n",
+            "smmla {c", $d, ":v}.4s, {", $i2, ":v}.16b, {w1:v}.16b"
         )
     };
 }

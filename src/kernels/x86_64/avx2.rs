@@ -48,10 +48,7 @@ pub(in crate::kernels) unsafe fn requantize(
 ) {
     // SAFETY: the contract above; 16 accumulators and 16 initial values.
     unsafe {
-        let (acc, bias) = (
-            Ymm.start(acc.as_ptr(), acc.as_ptr(), None),
-            Ymm.start(block.bias.as_ptr().cast(), acc.as_ptr(), None),
-        );
+        let (acc, bias) = (load(acc.as_ptr()), load(block.bias.as_ptr().cast()));
         let acc = [_mm256_add_epi32(acc[0], bias[0]), _mm256_add_epi32(acc[1], bias[1])];
         Ymm.finish::<tile::Broadcast<true, false>, 1>(&[acc], block, Some(&[residual]), rq, &[out]);
     }
@@ -60,6 +57,17 @@ pub(in crate::kernels) unsafe fn requantize(
 /// Two YMM of eight lanes.
 #[derive(Clone, Copy)]
 pub(super) struct Ymm;
+
+/// 16 values.
+///
+/// # Safety
+///
+/// AVX2; as many readable ones.
+#[inline(always)]
+unsafe fn load(values: *const i32) -> [__m256i; 2] {
+    // SAFETY: the contract above.
+    unsafe { [_mm256_loadu_si256(values.cast()), _mm256_loadu_si256(values.add(8).cast())] }
+}
 
 /// Adds to eight lanes the dot products of four input bytes each.
 ///
@@ -101,8 +109,8 @@ impl Lanes for Ymm {
 
     #[inline(always)]
     unsafe fn start(self, bias: *const i32, _: *const i32, _: Option<i32>) -> Self::Acc {
-        // SAFETY: 16 values, by the contract.
-        unsafe { [_mm256_loadu_si256(bias.cast()), _mm256_loadu_si256(bias.add(8).cast())] }
+        // SAFETY: the contract is the same.
+        unsafe { load(bias) }
     }
 
     #[inline(always)]
