@@ -68,8 +68,8 @@ macro_rules! smmla {
     };
 }
 
-/// Three pairs of rows of matrices `$c` and `$d` against weights `w0` and `w1`; `$k` picks the half of the
-/// inputs.
+/// Three pairs of rows of matrices `$c` and `$d` against weights `w0` and `w1`; `$i0`, `$i1` and `$i2`
+/// are the same half of the inputs of each pair.
 #[rustfmt::skip]
 macro_rules! mul6 {
     ($c:literal, $d:literal, $i0:literal, $i1:literal, $i2:literal) => {
