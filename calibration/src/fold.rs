@@ -20,15 +20,13 @@ pub fn fold_batch_norm(network: &mut Network) {
 
 /// With `s = γ / √(σ² + ε)`: `w ← w · s` and `b ← (b − μ) · s + β`, per output channel.
 fn fold(conv: &mut Conv, norm: &BatchNorm) {
-    let per_output = conv.weight.len() / conv.out_channels.max(1);
+    let at = |values: &[f32], channel: usize| f64::from(values[channel]);
+    let root = |channel| (at(&norm.variance, channel) + f64::from(norm.epsilon)).sqrt();
+    let factors: Vec<f64> = (0..conv.out_channels).map(|c| at(&norm.scale, c) / root(c)).collect();
+    conv.weight.scale(&factors);
     conv.bias.resize(conv.out_channels, 0.0);
-    for channel in 0..conv.out_channels {
-        let at = |values: &[f32]| f64::from(values[channel]);
-        let scale = at(&norm.scale) / (at(&norm.variance) + f64::from(norm.epsilon)).sqrt();
-        for weight in &mut conv.weight[channel * per_output..][..per_output] {
-            *weight = (f64::from(*weight) * scale) as f32;
-        }
-        conv.bias[channel] = ((at(&conv.bias) - at(&norm.mean)) * scale + at(&norm.shift)) as f32;
+    for (channel, (bias, factor)) in conv.bias.iter_mut().zip(&factors).enumerate() {
+        *bias = ((f64::from(*bias) - at(&norm.mean, channel)) * factor + at(&norm.shift, channel)) as f32;
     }
 }
 
@@ -56,7 +54,7 @@ mod tests {
             groups,
             in_channels: channels,
             out_channels: channels,
-            weight: take(channels * 2),
+            weight: take(channels * 2).into(),
             bias: if with_bias { take(channels) } else { Vec::new() },
             batch_norm: Some(norm),
             residual: None,
@@ -67,10 +65,11 @@ mod tests {
     /// `conv` on one pixel, in f64, with its batch norm if it has one.
     fn apply(conv: &Conv, pixel: &[f32]) -> Vec<f64> {
         let per_group = conv.in_channels / conv.groups;
+        let weight = conv.weight.read();
         (0..conv.out_channels)
             .map(|o| {
                 let first = o / (conv.out_channels / conv.groups) * per_group;
-                let weights = &conv.weight[o * per_group..][..per_group];
+                let weights = &weight[o * per_group..][..per_group];
                 let products =
                     weights.iter().zip(&pixel[first..]).map(|(&w, &x)| f64::from(w) * f64::from(x));
                 let sum = products.sum::<f64>() + conv.bias.get(o).map_or(0.0, |&b| f64::from(b));
@@ -110,7 +109,7 @@ mod tests {
     #[test]
     fn one_channel_by_hand() {
         let mut conv = conv(1, &[1.0], true);
-        conv.weight = vec![2.0, 4.0, 1.0, 1.0];
+        conv.weight = vec![2.0, 4.0, 1.0, 1.0].into();
         conv.bias = vec![1.0, 0.0];
         let norm = BatchNorm {
             scale: vec![3.0, 1.0],
@@ -120,7 +119,7 @@ mod tests {
             epsilon: 1.0,
         };
         fold(&mut conv, &norm);
-        assert_eq!(conv.weight, [3.0, 6.0, 1.0, 1.0]);
+        assert_eq!(conv.weight.read(), [3.0, 6.0, 1.0, 1.0]);
         assert_eq!(conv.bias, [-1.0, 0.0]);
     }
 }

@@ -259,7 +259,8 @@ fn wire_conv(model: &mut TypedModel, name: &str, conv: &Conv, from: OutletId) ->
     let Conv { window, groups, in_channels, out_channels, .. } = *conv;
     ensure!(groups > 0, "{name} has no groups");
     let shape = [out_channels, in_channels / groups, window.kernel, window.kernel];
-    let weight = model.add_const(format!("{name}.weight"), Tensor::from_shape(&shape, &conv.weight)?)?;
+    let weight =
+        model.add_const(format!("{name}.weight"), Tensor::from_shape(&shape, &conv.weight.read())?)?;
     let bias = if conv.bias.is_empty() { tensor1(&vec![0f32; out_channels]) } else { tensor1(&conv.bias) };
     let bias = model.add_const(format!("{name}.bias"), bias)?;
     let spec = pool_spec(window, in_channels, out_channels);
@@ -273,7 +274,8 @@ fn wire_linear(model: &mut TypedModel, name: &str, linear: &Linear, from: Outlet
         flat = model.wire_node(format!("{name}.squeeze{axis}"), AxisOp::Rm(axis), &[flat])?[0];
     }
     let shape = [linear.out_features, linear.in_features];
-    let weight = model.add_const(format!("{name}.weight"), Tensor::from_shape(&shape, &linear.weight)?)?;
+    let weight =
+        model.add_const(format!("{name}.weight"), Tensor::from_shape(&shape, &linear.weight.read())?)?;
     let product = EinSum::new("mk,nk->mn".parse()?, f32::datum_type());
     let product = model.wire_node(format!("{name}.product"), product, &[flat, weight])?[0];
     if linear.bias.is_empty() {

@@ -4,6 +4,7 @@
 //!
 //! | module | role |
 //! |---|---|
+//! | [`stored`] | tensors that stay in the file they came in |
 //! | [`import`] | ONNX file or checkpoint → [`network::Network`] |
 //! | [`fold`] | batch norm into weights |
 //! | [`samples`], [`preprocessing`] | photos → cropped pixels |
@@ -31,3 +32,4 @@ pub mod plan;
 pub mod preprocessing;
 pub mod quantize;
 pub mod samples;
+pub mod stored;

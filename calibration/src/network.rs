@@ -5,6 +5,11 @@
 //! source graph here or says which node does not fit. Residual additions are not nodes: they belong to the
 //! convolution that feeds them, as in the runtime.
 
+use std::fmt;
+use std::sync::Arc;
+
+use crate::stored::StoredTensor;
+
 /// Names one value (activation tensor): `ValueId(0)` is the image, `ValueId(i + 1)` is the output of node `i`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ValueId(pub usize);
@@ -127,7 +132,7 @@ pub struct Conv {
     /// Output channels.
     pub out_channels: usize,
     /// `[out][in / groups][kh][kw]`.
-    pub weight: Vec<f32>,
+    pub weight: Weights,
     /// `[out]`; empty means zero.
     pub bias: Vec<f32>,
     /// Not yet folded batch norm.
@@ -161,9 +166,79 @@ pub struct Linear {
     /// Classes.
     pub out_features: usize,
     /// `[out][in]`.
-    pub weight: Vec<f32>,
+    pub weight: Weights,
     /// `[out]`; empty means zero.
     pub bias: Vec<f32>,
+}
+
+/// The weights of one layer: decoded from their file each time they are read, so that a network costs no memory.
+#[derive(Clone)]
+pub struct Weights {
+    data: Data,
+    /// One factor for each of the outputs, the first dimension; `None` is 1.
+    factors: Option<Arc<[f64]>>,
+}
+
+#[derive(Clone)]
+enum Data {
+    Memory(Arc<[f32]>),
+    File(StoredTensor),
+}
+
+impl Weights {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match &self.data {
+            Data::Memory(values) => values.len(),
+            Data::File(tensor) => tensor.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The elements, row-major.
+    pub fn read(&self) -> Vec<f32> {
+        let mut values = match &self.data {
+            Data::Memory(values) => values.to_vec(),
+            Data::File(tensor) => tensor.read(),
+        };
+        if let Some(factors) = self.factors.as_deref().filter(|factors| !factors.is_empty()) {
+            let per_output = (values.len() / factors.len()).max(1);
+            for (output, &factor) in values.chunks_mut(per_output).zip(factors) {
+                output.iter_mut().for_each(|value| *value = (f64::from(*value) * factor) as f32);
+            }
+        }
+        values
+    }
+
+    /// Multiplies the weights of output `o` by `factors[o]`, in f64; they are rounded once, when they are read.
+    pub fn scale(&mut self, factors: &[f64]) {
+        let before = self.factors.as_deref();
+        let factor = |(o, factor): (usize, &f64)| factor * before.map_or(1.0, |before| before[o]);
+        self.factors = Some(factors.iter().enumerate().map(factor).collect());
+    }
+}
+
+/// Prints the elements, wherever they are stored.
+impl fmt::Debug for Weights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.read().fmt(f)
+    }
+}
+
+impl From<Vec<f32>> for Weights {
+    fn from(values: Vec<f32>) -> Self {
+        Self { data: Data::Memory(values.into()), factors: None }
+    }
+}
+
+impl From<StoredTensor> for Weights {
+    fn from(tensor: StoredTensor) -> Self {
+        Self { data: Data::File(tensor), factors: None }
+    }
 }
 
 impl Network {

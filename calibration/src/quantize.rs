@@ -180,18 +180,22 @@ fn coarsest(unit: f64) -> f64 {
 
 /// Weights and bias for pixels 0..255 instead of normalised values: `(p / 255 − mean) / std`.
 fn fold_normalization(conv: &Conv, preprocessing: &Preprocessing) -> Conv {
-    let mut folded = conv.clone();
+    let mut weight = conv.weight.read();
     let taps = conv.window.kernel * conv.window.kernel;
     let mut bias: Vec<f64> =
         (0..conv.out_channels).map(|o| conv.bias.get(o).copied().unwrap_or(0.0).into()).collect();
-    for (index, weight) in folded.weight.iter_mut().enumerate() {
+    for (index, weight) in weight.iter_mut().enumerate() {
         let (out, channel) = (index / (conv.in_channels * taps), index / taps % conv.in_channels);
         let (mean, std) = (f64::from(preprocessing.mean[channel]), f64::from(preprocessing.std[channel]));
         bias[out] -= f64::from(*weight) * mean / std;
         *weight = (f64::from(*weight) / (255.0 * std)) as f32;
     }
-    folded.bias = bias.into_iter().map(|b| b as f32).collect();
-    folded
+    Conv {
+        weight: weight.into(),
+        bias: bias.into_iter().map(|b| b as f32).collect(),
+        batch_norm: conv.batch_norm.clone(),
+        ..*conv
+    }
 }
 
 fn quantize_conv(
@@ -201,11 +205,12 @@ fn quantize_conv(
     mut output: Activation,
 ) -> Result<(QuantizedConv, Activation), &'static str> {
     assert!(conv.batch_norm.is_none(), "fold batch norms before quantizing");
-    let per_channel = conv.weight.len() / conv.out_channels;
+    let real = conv.weight.read();
+    let per_channel = real.len() / conv.out_channels;
     let bias = |o: usize| f64::from(conv.bias.get(o).copied().unwrap_or(0.0));
     // Of any output zero point; it may still move below.
     let zero_point = 128.0 * output.scale;
-    let mut scales = weight_scales(&conv.weight, per_channel, input.scale, |o| bias(o).abs() + zero_point);
+    let mut scales = weight_scales(&real, per_channel, input.scale, |o| bias(o).abs() + zero_point);
     let mut factors = vec![0; conv.out_channels];
     if let Some(residual) = residual {
         for (scale, factor) in scales.iter_mut().zip(&mut factors) {
@@ -231,7 +236,7 @@ fn quantize_conv(
     let taps = conv.window.kernel * conv.window.kernel;
     let residual_zero = |o: usize| residual.map_or(0, |r| i64::from(r.zero_point)) * i64::from(factors[o]);
     let bias = |o: usize| bias(o) + f64::from(output.zero_point) * output.scale;
-    let (weights, integers) = integers(&conv.weight, taps, &scales, input, bias, residual_zero)?;
+    let (weights, integers) = integers(&real, taps, &scales, input, bias, residual_zero)?;
     let quantized = QuantizedConv {
         weights,
         bias: integers,
@@ -244,8 +249,9 @@ fn quantize_conv(
 
 fn quantize_linear(linear: &Linear, input: Activation) -> Result<QuantizedLinear, &'static str> {
     let bias = |o: usize| f64::from(linear.bias.get(o).copied().unwrap_or(0.0));
-    let scales = weight_scales(&linear.weight, linear.in_features, input.scale, |o| bias(o).abs());
-    let (weights, integers) = integers(&linear.weight, 1, &scales, input, bias, |_| 0)?;
+    let real = linear.weight.read();
+    let scales = weight_scales(&real, linear.in_features, input.scale, |o| bias(o).abs());
+    let (weights, integers) = integers(&real, 1, &scales, input, bias, |_| 0)?;
     let scale = scales.iter().map(|scale| (input.scale * scale) as f32).collect();
     Ok(QuantizedLinear { weights, bias: integers, scale })
 }
@@ -310,7 +316,7 @@ mod tests {
             groups: 1,
             in_channels: weight.len() / out_channels,
             out_channels,
-            weight,
+            weight: weight.into(),
             bias,
             batch_norm: None,
             residual: None,
@@ -360,6 +366,7 @@ mod tests {
         let input = Activation::covering(Range { low: 0.0, high: 2.0 });
         let output = Activation::covering(Range { low: 0.0, high: 3.0 });
         let (q, output) = quantize_conv(&conv, input, None, output).unwrap();
+        let weight = conv.weight.read();
         for (a, b) in [(-128i8, -128i8), (127, -128), (-128, 127), (100, 30)] {
             let real = [input.dequantize(a), input.dequantize(b)];
             for o in 0..2 {
@@ -368,8 +375,8 @@ mod tests {
                     + i32::from(q.weights[2 * o + 1]) * i32::from(b);
                 let y = requantize::narrow(requantize::scale(acc, q.multiplier[o]), q.clamp_min, 127);
                 let expected = (f64::from(conv.bias[o])
-                    + f64::from(conv.weight[2 * o]) * real[0]
-                    + f64::from(conv.weight[2 * o + 1]) * real[1])
+                    + f64::from(weight[2 * o]) * real[0]
+                    + f64::from(weight[2 * o + 1]) * real[1])
                     .clamp(0.0, 3.0);
                 assert!((output.dequantize(y) - expected).abs() <= 0.51 * output.scale + 0.01, "{a} {b} {o}");
             }
@@ -402,8 +409,9 @@ mod tests {
         conv.in_channels = 3;
         let folded = fold_normalization(&conv, &preprocessing);
         let pixel = [10u8, 200, 77];
-        let value =
-            |conv: &Conv, x: [f32; 3]| conv.bias[0] + (0..3).map(|c| conv.weight[c] * x[c]).sum::<f32>();
+        let value = |conv: &Conv, x: [f32; 3]| {
+            conv.bias[0] + conv.weight.read().iter().zip(x).map(|(w, x)| w * x).sum::<f32>()
+        };
         let normalised: Vec<f32> = preprocessing.normalize(&pixel);
         let expected = value(&conv, [normalised[0], normalised[1], normalised[2]]);
         assert!((value(&folded, pixel.map(f32::from)) - expected).abs() < 1e-4);

@@ -12,6 +12,7 @@ fn folded(path: &Path, side: usize) -> Network {
 /// A convolution in f64 by its definition, for images of any size.
 fn naive_conv(conv: &Conv, from: Shape, to: Shape, input: &[f32]) -> Vec<f64> {
     let Window { kernel, stride, padding } = conv.window;
+    let weight = conv.weight.read();
     let (per_in, per_out) = (conv.in_channels / conv.groups, conv.out_channels / conv.groups);
     let mut output = Vec::new();
     for o in 0..to.channels {
@@ -27,7 +28,7 @@ fn naive_conv(conv: &Conv, from: Shape, to: Shape, input: &[f32]) -> Vec<f64> {
                     if row < from.height && column < from.width {
                         let channel = o / per_out * per_in + i;
                         let pixel = input[(channel * from.height + row) * from.width + column];
-                        let weight = conv.weight[((o * per_in + i) * kernel + ky) * kernel + kx];
+                        let weight = weight[((o * per_in + i) * kernel + ky) * kernel + kx];
                         sum += f64::from(pixel) * f64::from(weight);
                     }
                 }
@@ -66,6 +67,7 @@ fn every_value_is_what_its_definition_says() {
                 .collect(),
             NetworkOp::Linear(linear) => linear
                 .weight
+                .read()
                 .chunks(linear.in_features)
                 .zip(&linear.bias)
                 .map(|(row, b)| row.iter().zip(input).map(|(w, x)| w * x).sum::<f32>() + b)

@@ -1,29 +1,16 @@
 //! Named tensors to [`Network`].
 //!
 //! Two things vary between checkpoints and they vary independently: how the *file* stores tensors
-//! ([`TensorFile`]) and what the *source library* calls them ([`KeyScheme`]). Both are open to more
-//! implementations; the walk over the architecture below serves them all.
+//! ([`TensorFile`], filled by a reader for each format) and what the *source library* calls them ([`KeyScheme`]). The walk over the architecture below serves them all.
 
 use std::collections::HashSet;
 
 use super::ImportOptions;
+use super::checks::finite;
 use super::error::{ImportErrorKind, Place};
 use super::topology::{Bottleneck, Builder, Part, STEM, STEM_POOL, deep_stem, grouped, projection};
 use crate::network::{BatchNorm, Conv, Linear, Network, Shape, Window};
-
-/// A file of named tensors, whatever its format.
-pub trait TensorFile {
-    /// The names of all tensors, in file order.
-    fn names(&self) -> Vec<String>;
-    /// Shape of the tensor called `name`, if there is one.
-    fn shape(&self, name: &str) -> Option<&[usize]>;
-    /// The elements of the tensor called `name`, row-major, widened to f32.
-    ///
-    /// # Errors
-    ///
-    /// It is missing, its type is not a floating-point type of at most 32 bits, or an element is not finite.
-    fn read(&self, name: &str) -> Result<Vec<f32>, ImportErrorKind>;
-}
+use crate::stored::{StoredTensor, TensorFile};
 
 /// A convolution's position in a ResNeXt. Stages and convolutions count from 1, blocks from 0.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +47,7 @@ pub trait KeyScheme {
     /// Name of the source, for messages.
     fn name(&self) -> &'static str;
     /// Whether `file` seems to use this scheme.
-    fn recognises(&self, file: &dyn TensorFile) -> bool;
+    fn recognises(&self, file: &TensorFile) -> bool;
     /// A tensor that only variants with a deep stem have, if the scheme has such variants.
     fn deep_stem(&self) -> Option<&'static str>;
     /// Names for one convolution.
@@ -80,8 +67,8 @@ impl KeyScheme for Torchvision {
         "torchvision"
     }
 
-    fn recognises(&self, file: &dyn TensorFile) -> bool {
-        file.shape("conv1.weight").is_some() || file.shape("conv1.0.weight").is_some()
+    fn recognises(&self, file: &TensorFile) -> bool {
+        file.get("conv1.weight").is_some() || file.get("conv1.0.weight").is_some()
     }
 
     fn deep_stem(&self) -> Option<&'static str> {
@@ -122,9 +109,9 @@ const EPSILON: f32 = 1e-5;
 /// # Errors
 ///
 /// The names follow no known scheme, or a tensor is missing, left over, misshapen or not finite.
-pub fn load(file: &dyn TensorFile, name: String, options: ImportOptions) -> Result<Network, ImportErrorKind> {
+pub fn load(file: &TensorFile, name: String, options: ImportOptions) -> Result<Network, ImportErrorKind> {
     let Some(&scheme) = SCHEMES.iter().find(|scheme| scheme.recognises(file)) else {
-        let seen = file.names().into_iter().next().unwrap_or_else(|| "nothing".into());
+        let seen = file.names().next().unwrap_or("nothing");
         return Err(ImportErrorKind::Missing {
             place: Place::Tensor(SCHEMES[0].conv(Layer::Stem).weight),
             remedy: format!(
@@ -139,7 +126,7 @@ pub fn load(file: &dyn TensorFile, name: String, options: ImportOptions) -> Resu
 
 /// A walk over the architecture that reads each layer's tensors.
 struct Walk<'a> {
-    file: &'a dyn TensorFile,
+    file: &'a TensorFile,
     scheme: &'a dyn KeyScheme,
     /// Names read so far; what is left over at the end does not belong to a ResNeXt.
     read: HashSet<String>,
@@ -149,7 +136,7 @@ impl Walk<'_> {
     fn network(mut self, name: String, options: ImportOptions) -> Result<Network, ImportErrorKind> {
         let side = options.resolve(None)?;
         let mut builder = Builder::new(name, Shape { channels: 3, height: side, width: side });
-        if let Some(key) = self.scheme.deep_stem().filter(|key| self.file.shape(key).is_some()) {
+        if let Some(key) = self.scheme.deep_stem().filter(|key| self.file.get(key).is_some()) {
             return Err(deep_stem(Place::Tensor(key.to_owned())));
         }
         let stem = self.conv(Layer::Stem, 3, STEM)?;
@@ -175,7 +162,7 @@ impl Walk<'_> {
     }
 
     fn has(&self, layer: Layer) -> bool {
-        self.file.shape(&self.scheme.conv(layer).weight).is_some()
+        self.file.get(&self.scheme.conv(layer).weight).is_some()
     }
 
     fn bottleneck(
@@ -233,7 +220,7 @@ impl Walk<'_> {
             groups,
             in_channels,
             out_channels,
-            weight,
+            weight: weight.into(),
             bias: Vec::new(),
             batch_norm: Some(batch_norm),
             residual: None,
@@ -252,14 +239,15 @@ impl Walk<'_> {
         let linear = Linear {
             in_features,
             out_features,
-            weight: self.take(&weight)?,
+            weight: self.take(&weight)?.into(),
             bias: self.tensor(&bias, &[out_features])?,
         };
         Ok((Place::Tensor(weight), linear))
     }
 
     fn shape(&self, name: &str, expected: &str) -> Result<&[usize], ImportErrorKind> {
-        self.file.shape(name).ok_or_else(|| ImportErrorKind::Missing {
+        let shape = self.file.get(name).map(|entry| entry.shape.as_slice());
+        shape.ok_or_else(|| ImportErrorKind::Missing {
             place: Place::Tensor(name.to_owned()),
             remedy: format!("expected it with shape {expected}"),
         })
@@ -269,23 +257,30 @@ impl Walk<'_> {
     fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ImportErrorKind> {
         let expected = format!("{shape:?}");
         match self.shape(name, &expected)? {
-            found if found == shape => self.take(name),
+            found if found == shape => Ok(self.take(name)?.read()),
             other => Err(misshapen(name, other, &expected)),
         }
     }
 
-    fn take(&mut self, name: &str) -> Result<Vec<f32>, ImportErrorKind> {
+    /// The tensor called `name`, all of whose elements are finite.
+    fn take(&mut self, name: &str) -> Result<StoredTensor, ImportErrorKind> {
         self.read.insert(name.to_owned());
-        self.file.read(name)
+        let place = Place::Tensor(name.to_owned());
+        match self.file.get(name).map(|entry| &entry.data) {
+            Some(Ok(tensor)) => finite(&place, &tensor.read()).map(|()| tensor.clone()),
+            Some(Err(reason)) => {
+                Err(ImportErrorKind::layer(place, reason, "expected float32, float16 or bfloat16"))
+            }
+            None => Err(ImportErrorKind::Missing { place, remedy: "check the file".into() }),
+        }
     }
 
     fn expect_nothing_left(&self, network: &Network) -> Result<(), ImportErrorKind> {
-        let mut names = self.file.names();
-        names.sort_unstable();
-        match names.into_iter().find(|name| !self.scheme.ignores(name) && !self.read.contains(name)) {
+        let left = |name: &&str| !self.scheme.ignores(name) && !self.read.contains(*name);
+        match self.file.names().filter(left).min() {
             None => Ok(()),
             Some(name) => Err(ImportErrorKind::Unexpected {
-                place: Place::Tensor(name),
+                place: Place::Tensor(name.to_owned()),
                 remedy: format!(
                     "expected only the tensors of a ResNeXt with {:?} blocks, named as in {}",
                     network.topology.blocks,

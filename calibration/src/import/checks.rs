@@ -4,10 +4,10 @@ use super::error::{ImportErrorKind, Place};
 use super::topology::Part;
 use crate::network::{Conv, Shape, Window};
 
-/// `values`, if all are finite; `place` names the tensor.
-pub(super) fn finite(place: &Place, values: Vec<f32>) -> Result<Vec<f32>, ImportErrorKind> {
+/// Checks that all `values` are finite; `place` names the tensor.
+pub(super) fn finite(place: &Place, values: &[f32]) -> Result<(), ImportErrorKind> {
     match values.iter().position(|v| !v.is_finite()) {
-        None => Ok(values),
+        None => Ok(()),
         Some(index) => Err(ImportErrorKind::NonFinite { place: place.clone(), index, value: values[index] }),
     }
 }

@@ -70,7 +70,7 @@ pub fn load_with(path: &Path, options: ImportOptions) -> Result<Network, ImportE
     let network = match extension.as_deref() {
         Some("onnx") => onnx::load(path, name, options),
         Some("safetensors") => {
-            safetensors::SafeTensorsFile::open(path).and_then(|file| checkpoint::load(&file, name, options))
+            safetensors::open(path).and_then(|file| checkpoint::load(&file, name, options))
         }
         _ => Err(ImportErrorKind::Format),
     };
@@ -82,8 +82,12 @@ pub fn load_with(path: &Path, options: ImportOptions) -> Result<Network, ImportE
 /// # Errors
 ///
 /// As for [`load_with`], with `name` in the place of the path.
-pub fn load_safetensors(bytes: &[u8], name: &str, options: ImportOptions) -> Result<Network, ImportError> {
-    safetensors::SafeTensorsFile::new(bytes)
+pub fn load_safetensors(
+    bytes: &'static [u8],
+    name: &str,
+    options: ImportOptions,
+) -> Result<Network, ImportError> {
+    safetensors::read(bytes.into())
         .and_then(|file| checkpoint::load(&file, name.to_owned(), options))
         .map_err(|kind| ImportError { path: name.into(), kind })
 }

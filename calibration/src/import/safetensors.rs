@@ -1,82 +1,49 @@
 //! The `.safetensors` format: a JSON header, then raw little-endian tensors.
 
-use std::fs::File;
 use std::path::Path;
 
-use half::{bf16, f16};
-use memmap2::Mmap;
-use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
+use safetensors::tensor::{Dtype, SafeTensors, TensorInfo};
 
-use super::checkpoint::TensorFile;
-use super::checks::finite;
 use super::error::{ImportErrorKind, Place};
+use crate::stored::{Element, Entry, Source, StoredTensor, TensorFile, View};
 
-/// A `.safetensors` file, mapped or in memory. Tensors are decoded on demand.
-pub(crate) struct SafeTensorsFile<B> {
-    bytes: B,
-    header: Metadata,
-    /// Offset in `bytes` of the tensor data.
-    data: usize,
+/// Maps the file and validates its header.
+pub(crate) fn open(path: &Path) -> Result<TensorFile, ImportErrorKind> {
+    read(Source::map(path).map_err(ImportErrorKind::Read)?)
 }
 
-impl SafeTensorsFile<Mmap> {
-    /// Maps the file and validates its header.
-    pub(crate) fn open(path: &Path) -> Result<Self, ImportErrorKind> {
-        let file = File::open(path).map_err(ImportErrorKind::Read)?;
-        // SAFETY: the mapping is read-only and private to this struct. What `Mmap` asks of us beyond that,
-        // that nobody truncates the file while it is mapped, is what every user of a model file relies on;
-        // it is mapped for the duration of an import.
-        let bytes = unsafe { Mmap::map(&file) }.map_err(ImportErrorKind::Read)?;
-        Self::new(bytes)
+/// Validates the header, including that all tensors lie inside the file.
+pub(crate) fn read(source: Source) -> Result<TensorFile, ImportErrorKind> {
+    let (header_len, header) =
+        SafeTensors::read_metadata(source.bytes()).map_err(|e| ImportErrorKind::corrupt("safetensors", e))?;
+    // Eight bytes hold the header's length; `read_metadata` has checked the sum against the file.
+    let data = header_len + 8;
+    let mut file = TensorFile::default();
+    for name in header.offset_keys() {
+        if let Some(info) = header.info(&name) {
+            let entry = entry(&source, data, info).map_err(|e| {
+                ImportErrorKind::layer(Place::Tensor(name.clone()), e.to_string(), "download the file again")
+            })?;
+            file.insert(name, entry);
+        }
     }
+    Ok(file)
 }
 
-impl<B: AsRef<[u8]>> SafeTensorsFile<B> {
-    /// Validates the header, including that all tensors lie inside the file.
-    pub(crate) fn new(bytes: B) -> Result<Self, ImportErrorKind> {
-        let (header_len, header) = SafeTensors::read_metadata(bytes.as_ref())
-            .map_err(|e| ImportErrorKind::corrupt("safetensors", e))?;
-        // Eight bytes hold the header's length; `read_metadata` has checked the sum against the file.
-        Ok(Self { bytes, header, data: header_len + 8 })
-    }
-
-    fn bytes_of(&self, info: &TensorInfo) -> Option<&[u8]> {
-        let (start, end) = info.data_offsets;
-        self.bytes.as_ref().get(self.data..)?.get(start..end)
-    }
-}
-
-impl<B: AsRef<[u8]>> TensorFile for SafeTensorsFile<B> {
-    fn names(&self) -> Vec<String> {
-        self.header.offset_keys()
-    }
-
-    fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.header.info(name).map(|info| info.shape.as_slice())
-    }
-
-    fn read(&self, name: &str) -> Result<Vec<f32>, ImportErrorKind> {
-        let place = Place::Tensor(name.to_owned());
-        let Some((info, bytes)) = self.header.info(name).and_then(|i| Some((i, self.bytes_of(i)?))) else {
-            return Err(ImportErrorKind::Missing { place, remedy: "check the file".into() });
-        };
-        let values = match info.dtype {
-            Dtype::F32 => decode(bytes, f32::from_le_bytes),
-            Dtype::F16 => decode(bytes, |b| f16::from_le_bytes(b).to_f32()),
-            Dtype::BF16 => decode(bytes, |b| bf16::from_le_bytes(b).to_f32()),
-            other => {
-                return Err(ImportErrorKind::layer(
-                    place,
-                    format!("its element type is {other:?}"),
-                    "expected F32, F16 or BF16",
-                ));
-            }
-        };
-        finite(&place, values)
-    }
-}
-
-/// Elements of `N` bytes each.
-fn decode<const N: usize>(bytes: &[u8], element: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    bytes.as_chunks().0.iter().map(|&chunk| element(chunk)).collect()
+fn entry(source: &Source, data: usize, info: &TensorInfo) -> Result<Entry, crate::stored::ViewError> {
+    let element = match info.dtype {
+        Dtype::F16 => Element::F16,
+        Dtype::BF16 => Element::BF16,
+        Dtype::F32 => Element::F32,
+        Dtype::F64 => Element::F64,
+        other => {
+            return Ok(Entry {
+                shape: info.shape.clone(),
+                data: Err(format!("its element type is {other}")),
+            });
+        }
+    };
+    let range = data + info.data_offsets.0..data + info.data_offsets.1;
+    let view = View::contiguous(range, element, info.shape.clone());
+    StoredTensor::new(source.clone(), view).map(Entry::from)
 }

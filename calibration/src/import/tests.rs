@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::checkpoint::{KeyScheme, Layer, TensorFile, Torchvision};
+use super::checkpoint::{KeyScheme, Layer, Torchvision};
 use super::*;
 use crate::network::Topology;
+use crate::stored::TensorFile;
 
 /// The small reference model, without extension.
 pub(crate) const SMALL: &str = "resnext26_16x4d_half-imagenette";
@@ -70,19 +71,10 @@ impl Tensors {
         };
         ::safetensors::serialize(self.0.keys().map(|name| (name, view(name))), None).expect("serializable")
     }
-}
 
-impl TensorFile for Tensors {
-    fn names(&self) -> Vec<String> {
-        self.0.keys().cloned().collect()
-    }
-
-    fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.0.get(name).map(|(shape, _)| shape.as_slice())
-    }
-
-    fn read(&self, name: &str) -> Result<Vec<f32>, ImportErrorKind> {
-        checks::finite(&Place::Tensor(name.into()), self.0[name].1.clone())
+    /// The same, opened.
+    pub(crate) fn file(&self) -> TensorFile {
+        safetensors::read(self.safetensors().into()).expect("sound")
     }
 }
 
@@ -123,7 +115,7 @@ pub(crate) fn tiny_checkpoint() -> Tensors {
 /// The network in [`tiny_checkpoint`], for images of `side` pixels.
 pub(crate) fn tiny_network(side: usize) -> Network {
     let options = ImportOptions { input_size: Some(side) };
-    checkpoint::load(&tiny_checkpoint(), "tiny".into(), options).expect("a ResNeXt")
+    checkpoint::load(&tiny_checkpoint().file(), "tiny".into(), options).expect("a ResNeXt")
 }
 
 #[test]
@@ -243,7 +235,7 @@ fn a_safetensors_file_is_what_was_written() {
 fn absurd_input_sizes_are_refused() {
     for side in [0, 1 << 20, usize::MAX] {
         let options = ImportOptions { input_size: Some(side) };
-        let error = checkpoint::load(&tiny_checkpoint(), "tiny".into(), options).expect_err("absurd");
+        let error = checkpoint::load(&tiny_checkpoint().file(), "tiny".into(), options).expect_err("absurd");
         assert!(error.to_string().contains("input size"), "{error}");
     }
     assert_eq!(tiny_network(1).nodes[0].output.height, 1);

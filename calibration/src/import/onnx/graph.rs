@@ -227,7 +227,8 @@ impl<'a> Graph<'a> {
             .map_err(|e| damaged(&format_args!("{e:#}")))?;
         let elements = tensor.try_as_plain_ram().and_then(|view| Ok(view.as_slice::<f32>()?.to_vec()));
         let elements = elements.map_err(|e| damaged(&format_args!("{e:#}")))?;
-        Ok((tensor.shape().to_vec(), finite(&tensor_place, elements)?))
+        finite(&tensor_place, &elements)?;
+        Ok((tensor.shape().to_vec(), elements))
     }
 
     /// Elements of the i64 constant `name`; `None` if it is computed, or is not one.

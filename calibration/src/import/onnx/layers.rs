@@ -39,7 +39,7 @@ pub(super) fn conv<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Conv, I
         groups,
         in_channels,
         out_channels,
-        weight,
+        weight: weight.into(),
         bias,
         batch_norm: None,
         residual: None,
@@ -177,7 +177,7 @@ pub(super) fn linear<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Linea
             return Err(attributes.wrong(name, factor, "a finite factor of the classifier"));
         }
     }
-    Ok(Linear { in_features, out_features, weight, bias })
+    Ok(Linear { in_features, out_features, weight: weight.into(), bias })
 }
 
 /// The constant that `add` adds to `product`, one element for each of `classes`.

@@ -97,7 +97,7 @@ impl Exporter {
                 Op::GlobalAvgPool => from,
                 Op::Linear(linear) => {
                     let matrix = [linear.out_features, linear.in_features];
-                    this.head(head, &from, matrix, &linear.weight, &linear.bias)
+                    this.head(head, &from, matrix, &linear.weight.read(), &linear.bias)
                 }
             };
             names.push(name);
@@ -155,7 +155,7 @@ impl Exporter {
     fn conv(&mut self, name: &str, conv: &Conv, from: &str, names: &[String]) -> String {
         let kernel = conv.window.kernel;
         let shape = [conv.out_channels, conv.in_channels / conv.groups, kernel, kernel];
-        let weight = self.floats(&format!("{name}.weight"), &shape, &conv.weight);
+        let weight = self.floats(&format!("{name}.weight"), &shape, &conv.weight.read());
         // Weights are sometimes shared through an Identity.
         let weight = self.node("Identity", &format!("{name}.weight.id"), &[&weight], vec![]);
         let mut attributes = window_attributes(conv.window);
