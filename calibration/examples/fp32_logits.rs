@@ -8,14 +8,28 @@
 
 use std::error::Error;
 use std::path::Path;
+use std::process::ExitCode;
 
 use resnext_calibration::fold::fold_batch_norm;
-use resnext_calibration::fp32::Fp32Model;
+use resnext_calibration::fp32::{Fp32Model, segments};
 use resnext_calibration::import::{ImportOptions, load_with};
+
+/// Of compiled weights and activations at a time; the largest networks have 3.3 GB of weights.
+const SEGMENT_BYTES: usize = 256 << 20;
 
 const USAGE: &str = "usage: fp32_logits --arch SOURCE/VARIANT WEIGHTS INPUT.f32 OUTPUT.f32";
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [flag, arch, weights, input, output] = arguments.as_slice() else { return Err(USAGE.into()) };
     if flag != "--arch" {
@@ -26,9 +40,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = ImportOptions { input_size: Some(variant.preprocess.size.into()) };
     let mut network = load_with(Path::new(weights), options)?;
     fold_batch_norm(&mut network);
-    let mut model = Fp32Model::new(&network, &[])?;
-    let outputs = model.run(&image)?;
-    let bytes: Vec<u8> = outputs.logits().iter().flat_map(|logit| logit.to_le_bytes()).collect();
+    let mut value = image;
+    for nodes in segments(&network, SEGMENT_BYTES, 1) {
+        let mut model = Fp32Model::segment(&network, nodes, &[])?;
+        value = model.run(&value)?.result().to_vec();
+    }
+    let bytes: Vec<u8> = value.iter().flat_map(|logit| logit.to_le_bytes()).collect();
     Ok(std::fs::write(output, bytes)?)
 }
 

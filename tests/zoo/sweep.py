@@ -317,7 +317,7 @@ def table(rows: list[Row], compiled: bool) -> str:
                 *figures,
                 f"{row.seconds:.1f}",
                 f"{row.peak_bytes / 1e9:.2f}",
-                row.wrong or "ok",
+                row.wrong.replace("|", "¦") or "ok",
             ]
         )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
