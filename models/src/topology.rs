@@ -372,6 +372,26 @@ mod tests {
         assert_eq!(format!("{:.3}", a.macs(224) as f64 / 1e9), "15.460");
     }
 
+    /// A ResNet is a ResNeXt of cardinality 1, and a wide one has twice the width inside its blocks. Exact counts of
+    /// torchvision's models, at 224 pixels.
+    #[test]
+    fn resnets_are_of_the_family() {
+        let resnets = [
+            ("resnet50", 50, [3, 4, 6, 3], 64, 25_557_032, 4_089_184_256),
+            ("resnet101", 101, [3, 4, 23, 3], 64, 44_549_160, 7_801_405_440),
+            ("resnet152", 152, [3, 8, 36, 3], 64, 60_192_808, 11_513_626_624),
+            ("wide_resnet50_2", 50, [3, 4, 6, 3], 128, 68_883_240, 11_398_021_120),
+            ("wide_resnet101_2", 101, [3, 4, 23, 3], 128, 126_886_696, 22_753_050_624),
+        ];
+        for (name, depth, blocks, base_width, params, macs) in resnets {
+            let a = Architecture::resnext(blocks, 1, base_width);
+            assert_eq!(a.depth(), depth, "{name}");
+            let inner = [0, 1, 2, 3].map(|stage| a.inner_width(stage));
+            assert_eq!(inner, [1, 2, 4, 8].map(|times| times * usize::from(base_width)), "{name}");
+            assert_eq!((a.params(), a.macs(224)), (params, macs), "{name}");
+        }
+    }
+
     /// ResNeXt-50 32x4d does 0.231 of its 4.230 GMAC in grouped layers, at 4, 8, 16 and 32 channels a group.
     #[test]
     fn grouped_layers_of_resnext50() {

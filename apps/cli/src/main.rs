@@ -29,6 +29,7 @@ mod sysfs;
 mod workspace;
 #[cfg(feature = "compile")]
 mod write;
+mod zoo;
 
 use clap::{Parser, Subcommand};
 use error::Error;
@@ -62,6 +63,7 @@ struct Cli {
 enum Verb {
     #[cfg(feature = "compile")]
     Demo(demo::Args),
+    Zoo(zoo::Args),
     #[cfg(feature = "compile")]
     Import(import::Args),
     #[cfg(feature = "compile")]
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         #[cfg(feature = "compile")]
         Verb::Demo(args) => demo::run(&args),
+        Verb::Zoo(args) => zoo::run(&args),
         #[cfg(feature = "compile")]
         Verb::Import(args) => import::run(&args),
         #[cfg(feature = "compile")]

@@ -1,0 +1,403 @@
+#!/usr/bin/env python3
+"""Holds our fp32 path against the library of every variant, in every file format it saves.
+
+    tests/zoo/sweep.py                                            everything: a long evening
+    tests/zoo/sweep.py --only resnext50 --formats pth safetensors part of it
+    tests/zoo/sweep.py --compile --only fix_resnext101            memory and time of `resnext compile` instead
+
+README.md beside this file says what is compared. Needs Python 3.11 with venv; what else it needs it installs in its
+cache. Results go to stdout as a Markdown table, progress to stderr.
+"""
+
+import argparse
+import array
+import fnmatch
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import venv
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+REQUIREMENTS = "requirements.txt", "requirements-no-deps.txt"
+
+# Largest difference of a logit, of the largest logit.
+TOLERANCE = 1e-3
+# What `resnext compile` may take: so much of the weights in fp32, and so much beyond.
+PEAK_OF_WEIGHTS, PEAK_BEYOND = 1.3, 1_000_000_000
+
+
+class Failure(Exception):
+    """Something to tell the user in one line."""
+
+
+def say(text: str) -> None:
+    """Tells of progress, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def last_line(text: str) -> str:
+    """What a program said last."""
+    return ([line.strip() for line in text.splitlines() if line.strip()] or ["it said nothing"])[-1]
+
+
+# Running programs
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A program that has run."""
+
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+    peak_bytes: int
+
+
+def run(*command: str | Path) -> Ran:
+    """Runs a program and measures its time and the most memory it had resident."""
+    start = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        said: list[str] = []
+        reader = threading.Thread(target=lambda: said.append(child.stderr.read()))
+        reader.start()
+        stdout = child.stdout.read()
+        reader.join()
+        # `Popen` would collect the child without telling what it used.
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    # Linux counts in KiB, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Ran(child.returncode, stdout, said[0], time.monotonic() - start, usage.ru_maxrss * unit)
+
+
+def output_of(what: str, *command: str | Path) -> str:
+    """What a program prints, or a `Failure` with what it said last."""
+    ran = run(*command)
+    if ran.status != 0:
+        raise Failure(f"{what} failed: {last_line(ran.stderr or ran.stdout)}")
+    return ran.stdout
+
+
+def install(cache: Path) -> Path:
+    """Makes the virtual environment with the libraries in it, unless it is there; the path of its Python."""
+    folder = cache / "venv"
+    python, stamp = folder / "bin/python", folder / "requirements.stamp"
+    wanted = "\n".join((HERE / name).read_text() for name in REQUIREMENTS)
+    if stamp.exists() and stamp.read_text() == wanted:
+        return python
+    say(f"installing torch, Paddle and the model libraries in {folder}")
+    venv.create(folder, clear=True, symlinks=True, with_pip=True)
+    pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    output_of("pip", *pip, "-r", HERE / REQUIREMENTS[0])
+    output_of("pip", *pip, "--no-deps", "-r", HERE / REQUIREMENTS[1])
+    stamp.write_text(wanted)
+    return python
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """Our programs."""
+
+    resnext: Path
+    fp32_logits: Path
+
+    @classmethod
+    def build(cls) -> "Binaries":
+        say("building resnext and fp32_logits")
+        cargo = ["cargo", "build", "--release", "--quiet", "--manifest-path", ROOT / "Cargo.toml"]
+        output_of("cargo", *cargo, "-p", "resnext-cli")
+        output_of("cargo", *cargo, "-p", "resnext-calibration", "--example", "fp32_logits")
+        return cls(TARGET / "release/resnext", TARGET / "release/examples/fp32_logits")
+
+
+# What there is to check
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of a library, and the variant of the zoo that it is."""
+
+    id: str
+    library: str
+    variant: dict[str, Any]
+
+    @property
+    def arch(self) -> str:
+        return self.variant["arch"]
+
+    @property
+    def size(self) -> int:
+        return self.variant["preprocess"]["size"]
+
+
+def models(python: Path, binaries: Binaries) -> list[Model]:
+    """The oracle's models in the order of the zoo, which must all be among them."""
+    zoo = json.loads(output_of("resnext zoo", binaries.resnext, "zoo", "--json"))
+    variants = {each["arch"]: each for each in zoo if each["source"] != "bundled"}
+    listed = json.loads(output_of("the oracle", *oracle(python), "--list"))
+    if {each["arch"] for each in listed} != set(variants):
+        unknown = set(variants) ^ {each["arch"] for each in listed}
+        raise Failure(f"the zoo and the oracle differ in {', '.join(sorted(unknown))}")
+    return [Model(each["id"], each["library"], variants[each["arch"]]) for each in listed]
+
+
+def oracle(python: Path) -> list[str | Path]:
+    """The command that runs the oracle, in whatever directory."""
+    enter = f"import sys, runpy; sys.path.insert(0, {str(HERE)!r}); runpy.run_module('oracle', run_name='__main__')"
+    return [python, "-W", "ignore", "-c", enter]
+
+
+@contextmanager
+def saved(python: Path, model: Model, folder: Path, formats: list[str]) -> Iterator[Iterator[dict[str, Any]]]:
+    """What the oracle has saved, one file at a time; it takes each away again when the next is asked for."""
+    command = [*oracle(python), model.id, "--folder", folder, "--size", str(model.size)]
+    if formats:
+        command += ["--formats", *formats]
+    folder.mkdir(parents=True)
+    log = folder / "oracle.log"
+
+    def reports() -> Iterator[dict[str, Any]]:
+        for line in child.stdout:
+            yield json.loads(line)
+            child.stdin.write("\n")
+            child.stdin.flush()
+        if child.wait() != 0:
+            raise Failure(f"the oracle failed: {last_line(log.read_text(errors='replace'))}")
+
+    pipe = subprocess.PIPE
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True) as child,
+    ):
+        try:
+            yield reports()
+        finally:
+            child.kill()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+# Checks
+
+
+@dataclass
+class Row:
+    """One file and what became of it."""
+
+    arch: str
+    library: str
+    format: str
+    keys: int
+    parameters: int
+    file_bytes: int
+    seconds: float = 0.0
+    peak_bytes: int = 0
+    # Of the logits.
+    difference: float | None = None
+    # Of `resnext compile`.
+    peak_limit: int | None = None
+    classify_s: float | None = None
+    wrong: str = ""
+
+
+def floats(path: Path) -> array.array:
+    values = array.array("f")
+    values.frombytes(path.read_bytes())
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values
+
+
+def relative_difference(ours: array.array, theirs: array.array) -> float:
+    """The largest difference, of the largest logit."""
+    if len(ours) != len(theirs):
+        raise Failure(f"{len(ours)} logits, the library has {len(theirs)}")
+    return max(abs(a - b) for a, b in zip(ours, theirs)) / max(map(abs, theirs))
+
+
+def check_logits(binaries: Binaries, model: Model, folder: Path, path: Path, row: Row) -> None:
+    """Our fp32 logits against the library's."""
+    output = folder / "ours.f32"
+    ran = run(binaries.fp32_logits, "--arch", model.arch, path, folder / "image.f32", output)
+    row.seconds, row.peak_bytes = ran.seconds, ran.peak_bytes
+    if ran.status != 0:
+        raise Failure(last_line(ran.stderr))
+    row.difference = relative_difference(floats(output), floats(folder / "logits.f32"))
+    if not row.difference <= TOLERANCE:
+        raise Failure(f"the logits differ by {row.difference:.1e} of the largest")
+
+
+def check_compile(binaries: Binaries, model: Model, folder: Path, path: Path, row: Row, args: argparse.Namespace) -> None:
+    """Time and memory of `resnext compile`, and whether `resnext classify` takes what it makes."""
+    photo = next(path for path in sorted(args.samples.rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    out = folder / "out.rnx"
+    compile = [binaries.resnext, "compile", path, "--arch", model.arch, "--samples", args.samples]
+    ran = run(*compile, "--num", str(args.num), "-o", out, "--json")
+    row.seconds, row.peak_bytes = ran.seconds, ran.peak_bytes
+    if ran.status != 0:
+        raise Failure(last_line(ran.stderr))
+    start = time.monotonic()
+    [result] = json.loads(output_of("classify", binaries.resnext, "classify", out, photo, "--json"))
+    row.classify_s = time.monotonic() - start
+    if not result["top"]:
+        raise Failure("classify named no class")
+    if row.peak_bytes >= row.peak_limit:
+        raise Failure(f"compile took {row.peak_bytes / 1e9:.2f} GB, more than {row.peak_limit / 1e9:.2f} GB")
+
+
+def check_parameters(model: Model, row: Row) -> None:
+    if row.parameters != model.variant["params"]:
+        raise Failure(f"the library counts {row.parameters} parameters, we {model.variant['params']}")
+
+
+def check(python: Path, binaries: Binaries, model: Model, args: argparse.Namespace) -> Iterator[Row]:
+    """Checks one model in all its formats, or in the first of them if it is to be compiled."""
+    folder = args.work / model.id.replace("/", "-").replace(" ", "-")
+    shutil.rmtree(folder, ignore_errors=True)
+    with saved(python, model, folder, args.formats) as reports:
+        for report in reports:
+            path = Path(report["path"])
+            row = Row(
+                arch=model.arch,
+                library=f"{report['library']}, {report['framework']}",
+                format=report["format"],
+                keys=report["keys"],
+                parameters=report["parameters"],
+                file_bytes=sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*")),
+                peak_limit=int(PEAK_OF_WEIGHTS * report["tensor_bytes"]) + PEAK_BEYOND if args.compile else None,
+            )
+            try:
+                check_parameters(model, row)
+                if args.compile:
+                    check_compile(binaries, model, folder, path, row, args)
+                else:
+                    check_logits(binaries, model, folder, path, row)
+            except Failure as failure:
+                row.wrong = str(failure)
+            outcome = row.wrong or ("ok" if args.compile else f"ok, {row.difference:.1e}")
+            say(f"{model.id}, {row.format}: {outcome}; {row.seconds:.1f} s, {row.peak_bytes / 1e9:.2f} GB")
+            yield row
+            if args.compile:
+                return
+
+
+# Reporting
+
+
+def table(rows: list[Row], compiled: bool) -> str:
+    """Rows as Markdown."""
+    measured = ["of allowed GB", "classify s"] if compiled else ["max difference"]
+    titles = ["variant", "library", "format", "keys", "params M", "file MB", *measured, "s", "peak GB", ""]
+    lines = [titles, ["---"] * 3 + ["---:"] * (len(titles) - 4) + ["---"]]
+    for row in rows:
+        if compiled:
+            figures = [f"{row.peak_limit / 1e9:.2f}", "" if row.classify_s is None else f"{row.classify_s:.1f}"]
+        else:
+            figures = ["" if row.difference is None else f"{row.difference:.1e}"]
+        lines.append(
+            [
+                row.arch,
+                row.library,
+                row.format,
+                str(row.keys),
+                f"{row.parameters / 1e6:.3f}",
+                f"{row.file_bytes / 1e6:.0f}",
+                *figures,
+                f"{row.seconds:.1f}",
+                f"{row.peak_bytes / 1e9:.2f}",
+                row.wrong.replace("|", "¦") or "ok",
+            ]
+        )
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def count(text: str) -> int:
+    """A number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 1")
+    return int(text)
+
+
+def arguments() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description="Holds our fp32 path against the library of every variant, in every file format it saves."
+    )
+    option = parser.add_argument
+    option("--only", nargs="+", metavar="PATTERN", default=[], help='models whose "ARCH by LIBRARY" contains one of these; * and ? stand for others')  # fmt: skip
+    option("--formats", nargs="+", metavar="FORMAT", default=[], help="such as pth, safetensors, pdparams (default: all)")  # fmt: skip
+    option("--compile", action="store_true", help="measure `resnext compile` and `classify`, of the first format")
+    option("--samples", type=Path, default=ROOT / "calibration/samples", metavar="DIR", help="photos to calibrate on")
+    option("--num", type=count, default=2, metavar="N", help="how many of them (default: 2)")
+    option("--jobs", type=count, default=1, metavar="N", help="models at a time (default: 1; measures best)")
+    option("--json", type=Path, metavar="FILE", help="where to write everything measured")
+    option("--work", type=Path, default=TARGET / "zoo", metavar="DIR", help="for the libraries and, one at a time, the files: 15 GB (default: target/zoo)")  # fmt: skip
+    option("--python", type=Path, metavar="PATH", help="an interpreter that has the libraries (default: installs them)")
+    option("--binaries", nargs=2, type=Path, metavar=("RESNEXT", "FP32_LOGITS"), help="built ones (default: builds them)")  # fmt: skip
+    option("--list", action="store_true", help="print the models and stop")
+    return parser.parse_args()
+
+
+def chosen(everything: list[Model], patterns: list[str]) -> list[Model]:
+    matching = [m for m in everything if not patterns or any(fnmatch.fnmatch(m.id, f"*{p}*") for p in patterns)]
+    if not matching:
+        raise Failure("no model matches --only; --list prints them")
+    return matching
+
+
+def sweep(args: argparse.Namespace) -> bool:
+    """Whether everything is as it should be."""
+    args.work.mkdir(parents=True, exist_ok=True)
+    python = args.python or install(args.work)
+    binaries = Binaries(*args.binaries) if args.binaries else Binaries.build()
+    wanted = chosen(models(python, binaries), args.only)
+    if args.list:
+        print("\n".join(model.id for model in wanted))
+        return True
+    broken: list[str] = []
+
+    def rows(model: Model) -> list[Row]:
+        found: list[Row] = []
+        try:
+            found.extend(check(python, binaries, model, args))
+        except Failure as failure:
+            broken.append(f"{model.id}: {failure}")
+            say(broken[-1])
+        return found
+
+    with ThreadPoolExecutor(args.jobs) as pool:
+        found = [row for each in pool.map(rows, wanted) for row in each]
+    print(table(found, args.compile))
+    if args.json:
+        report = {"tolerance": TOLERANCE, "rows": [asdict(row) for row in found], "broken": broken}
+        args.json.write_text(json.dumps(report, indent=1) + "\n")
+    wrong = sum(bool(row.wrong) for row in found)
+    say(f"{len(found) - wrong} files as they should be, {wrong} not; {len(broken)} of {len(wanted)} models broke off")
+    return bool(found) and not wrong and not broken
+
+
+def main() -> int:
+    """Exit status: 0 all as it should be, 1 not, 2 wrong usage."""
+    try:
+        return 0 if sweep(arguments()) else 1
+    except (Failure, OSError) as error:
+        say(f"sweep.py: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
