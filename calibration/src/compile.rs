@@ -201,7 +201,7 @@ fn metadata(network: &Network, options: &Options, report: &Report) -> String {
             "depth": network.topology.depth(),
             "blocks": network.topology.blocks,
             "cardinality": network.topology.cardinality,
-            "base_width": network.topology.base_width,
+            "base_width": network.topology.base_width(),
             "classes": network.topology.classes,
         },
         "calibration": {

@@ -65,6 +65,16 @@ pub enum ImportErrorKind {
         /// Why, and what to do.
         remedy: String,
     },
+    /// A network that is not the variant it was said to be.
+    #[error(
+        "this looks like {found}, not {expected}; give the file that belongs to --arch, or the --arch that belongs to the file"
+    )]
+    Architecture {
+        /// What it is.
+        found: String,
+        /// The variant.
+        expected: String,
+    },
     /// A weight is NaN or infinite.
     #[error("{place}: element {index} is {value}; export the model again from a sound checkpoint")]
     NonFinite {

@@ -5,9 +5,11 @@
 //! puts them in execution order. The result does not depend on which front end was used, except for rounding
 //! that the file itself already did.
 
+pub mod architecture;
 pub mod checkpoint;
 mod checks;
 mod error;
+mod families;
 pub mod onnx;
 mod safetensors;
 mod topology;
