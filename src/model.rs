@@ -60,6 +60,8 @@ pub enum Op<'a> {
     Conv(Conv<'a>),
     /// Maximum over a window.
     MaxPool(MaxPool),
+    /// Mean over a window.
+    AvgPool(AvgPool),
     /// Mean over all pixels.
     GlobalAvgPool(GlobalAvgPool),
     /// Classifier.
@@ -76,6 +78,15 @@ pub struct Window {
     pub stride: usize,
     /// Padding on all four sides, at most the input's halo.
     pub padding: usize,
+}
+
+impl Window {
+    /// Pixels of the window at output position `i` that lie on an input of `side` pixels, without padding.
+    ///
+    /// At least one if the window starts there, `i × stride < side`.
+    pub(crate) fn on_tensor(&self, i: usize, side: usize) -> usize {
+        self.kernel.min(side - i * self.stride)
+    }
 }
 
 /// Parameters of a convolution.
@@ -109,6 +120,17 @@ pub struct MaxPool {
     pub window: Window,
 }
 
+/// Parameters of an average pool.
+#[derive(Clone, Copy, Debug)]
+pub struct AvgPool {
+    /// Tensor written.
+    pub output: Tensor,
+    /// Window, without padding; it may reach beyond the input's last row and column, which are not counted.
+    pub window: Window,
+    /// Q31 multiplier of the sum over a whole window.
+    pub multiplier: i32,
+}
+
 /// Parameters of a global average pool.
 #[derive(Clone, Copy, Debug)]
 pub struct GlobalAvgPool {
@@ -135,6 +157,7 @@ impl Step<'_> {
         match self.op {
             Op::Conv(conv) => Some(conv.output),
             Op::MaxPool(pool) => Some(pool.output),
+            Op::AvgPool(pool) => Some(pool.output),
             Op::GlobalAvgPool(pool) => Some(pool.output),
             Op::Linear(_) => None,
         }
@@ -145,7 +168,7 @@ impl Step<'_> {
         let (pixels, shape) = match self.op {
             Op::Conv(conv) => (conv.output.pixels(), conv.shape),
             Op::Linear(linear) => (1, linear.shape),
-            Op::MaxPool(_) | Op::GlobalAvgPool(_) => return 0,
+            Op::MaxPool(_) | Op::AvgPool(_) | Op::GlobalAvgPool(_) => return 0,
         };
         let per_pixel = shape.out_channels * shape.kernel * shape.kernel * shape.group_in();
         pixels as u64 * per_pixel as u64
@@ -316,6 +339,7 @@ impl<'a> Model<'a> {
         let op = match kind {
             StepKind::Conv => Op::Conv(self.conv(record, &input, index)?),
             StepKind::MaxPool => Op::MaxPool(self.max_pool(record, &input, index)?),
+            StepKind::AvgPool => Op::AvgPool(self.avg_pool(record, &input, index)?),
             StepKind::GlobalAvgPool => Op::GlobalAvgPool(self.global_avg_pool(record, &input, index)?),
             StepKind::Linear => Op::Linear(self.linear(record, &input, index)?),
         };
@@ -345,12 +369,7 @@ impl<'a> Model<'a> {
         })
     }
 
-    fn window(
-        record: &StepRecord,
-        input: &Tensor,
-        output: &Tensor,
-        index: usize,
-    ) -> Result<Window, LoadError> {
+    fn window(record: &StepRecord, input: &Tensor, index: usize) -> Result<Window, LoadError> {
         let window = Window {
             kernel: usize::from(record.kernel),
             stride: usize::from(record.stride),
@@ -363,6 +382,17 @@ impl<'a> Model<'a> {
         {
             return Err(invalid("window is empty, too large or padded beyond the input's halo", index));
         }
+        Ok(window)
+    }
+
+    /// A window that stays on the input and its border, for all of `output`.
+    fn inner_window(
+        record: &StepRecord,
+        input: &Tensor,
+        output: &Tensor,
+        index: usize,
+    ) -> Result<Window, LoadError> {
+        let window = Self::window(record, input, index)?;
         let fits = |side: usize, out: usize| {
             let padded = side + 2 * window.padding;
             out > 0 && (out - 1) * window.stride + window.kernel <= padded
@@ -425,7 +455,7 @@ impl<'a> Model<'a> {
 
     fn conv(&self, record: &StepRecord, input: &Tensor, index: usize) -> Result<Conv<'a>, LoadError> {
         let output = self.tensor(record.output.get(), index)?;
-        let window = Self::window(record, input, &output, index)?;
+        let window = Self::inner_window(record, input, &output, index)?;
         let shape = Self::shape(record, input, index)?;
         if output.channels != shape.out_channels {
             return Err(invalid("output channels do not match", index));
@@ -468,11 +498,29 @@ impl<'a> Model<'a> {
 
     fn max_pool(&self, record: &StepRecord, input: &Tensor, index: usize) -> Result<MaxPool, LoadError> {
         let output = self.tensor(record.output.get(), index)?;
-        let window = Self::window(record, input, &output, index)?;
+        let window = Self::inner_window(record, input, &output, index)?;
         if input.channels != output.channels || !Self::disjoint(input, &output) {
             return Err(invalid("max pool changes the channels or shares memory", index));
         }
         Ok(MaxPool { output, window })
+    }
+
+    fn avg_pool(&self, record: &StepRecord, input: &Tensor, index: usize) -> Result<AvgPool, LoadError> {
+        let output = self.tensor(record.output.get(), index)?;
+        let window = Self::window(record, input, index)?;
+        if input.channels != output.channels || !Self::disjoint(input, &output) {
+            return Err(invalid("average pool changes the channels or shares memory", index));
+        }
+        // Every window has a pixel at least, its first.
+        let starts_inside = |side: usize, out: usize| (out - 1) * window.stride < side;
+        if window.padding != 0
+            || !starts_inside(input.height, output.height)
+            || !starts_inside(input.width, output.width)
+        {
+            return Err(invalid("average pool has padding, or a window without pixels", index));
+        }
+        let multiplier = self.params::<PoolParams>(record.params_offset.get(), 1, index)?[0].multiplier.get();
+        Ok(AvgPool { output, window, multiplier })
     }
 
     fn global_avg_pool(
@@ -543,6 +591,9 @@ impl<'a> Model<'a> {
             match step.op {
                 Op::Conv(conv) => validate_conv(&conv).map_err(|what| invalid(what, index))?,
                 Op::Linear(linear) => validate_linear(&linear).map_err(|what| invalid(what, index))?,
+                Op::AvgPool(pool) => {
+                    validate_avg_pool(&pool, &step.input).map_err(|what| invalid(what, index))?;
+                }
                 Op::MaxPool(_) | Op::GlobalAvgPool(_) => {}
             }
         }
@@ -630,6 +681,19 @@ fn validate_conv(conv: &Conv<'_>) -> Result<(), &'static str> {
                 return Err("accumulator could overflow");
             }
         }
+    }
+    Ok(())
+}
+
+fn validate_avg_pool(pool: &AvgPool, input: &Tensor) -> Result<(), &'static str> {
+    if pool.multiplier < 0 {
+        return Err("multiplier out of range");
+    }
+    let divides = |side: usize, out: usize| {
+        (0..out).all(|i| pool.window.kernel.is_multiple_of(pool.window.on_tensor(i, side)))
+    };
+    if !divides(input.height, pool.output.height) || !divides(input.width, pool.output.width) {
+        return Err("part of an average pool's window does not divide the whole");
     }
     Ok(())
 }

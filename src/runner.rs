@@ -97,6 +97,7 @@ impl<'a> Runner<'a> {
             Op::Conv(conv) => (conv.shape.layout(), conv.packing),
             Op::Linear(linear) => (linear.shape.layout(), Packing::K4),
             Op::MaxPool(_) => return "portable-qs8-maxpool",
+            Op::AvgPool(_) => return "portable-qs8-avgpool",
             Op::GlobalAvgPool(_) => return "portable-qs8-gavgpool",
         };
         #[cfg(feature = "tract")]
@@ -223,6 +224,10 @@ impl<'a> Runner<'a> {
             Op::MaxPool(pool) => {
                 let [input, output] = split(self.arena, [input_range, pool.output.arena_range()])?;
                 ops::max_pool(&pool, &step.input, input, output);
+            }
+            Op::AvgPool(pool) => {
+                let [input, output] = split(self.arena, [input_range, pool.output.arena_range()])?;
+                ops::avg_pool(&pool, &step.input, input, output, self.workers);
             }
             Op::GlobalAvgPool(pool) => {
                 let [input, output] = split(self.arena, [input_range, pool.output.arena_range()])?;

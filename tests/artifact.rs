@@ -10,7 +10,7 @@ use resnext::pack::{Packing, repack};
 use resnext::{Kernels, LoadError, Model, Runner, Serial};
 use std::ops::Range;
 use support::guarded::Guarded;
-use support::{Random, bits, fix_checksum, infer, input_pixels, reference, small};
+use support::{Random, bits, deep, fix_checksum, infer, input_pixels, reference, small};
 use zerocopy::FromBytes;
 
 /// Rounds of the random tests: `cases` unless the environment asks for more. An emulator gets a tenth.
@@ -485,6 +485,42 @@ fn operands_that_share_memory_are_refused() {
         fix_checksum(&mut artifact);
         assert!(matches!(Model::from_bytes(&artifact), Err(LoadError::Invalid { .. })), "step {index}");
     }
+}
+
+/// A mean without pixels has no value, one with padding another meaning, and one of two thirds of a window a multiplier
+/// that the artifact does not have.
+#[test]
+fn average_pools_that_are_not_exact_are_refused() {
+    let window = support::builder::Window { kernel: 2, stride: 2, padding: 0, groups: 1 };
+    let built = deep(15, 15, window);
+    Model::from_bytes(&built.bytes).unwrap();
+    let index = built.layers.iter().position(|layer| layer.kind == StepKind::AvgPool).unwrap();
+    let params = section(&built.bytes, SectionId::Params);
+    type Change = fn(&mut StepRecord);
+    let changes: [(Change, &str); 6] = [
+        (|step| step.padding = 1, "padding"),
+        (|step| step.stride = 3, "window without pixels"),
+        (|step| step.kernel = 3, "does not divide"),
+        (|step| step.kernel = 0, "window is empty"),
+        (|step| step.kernel = 16, "too large"),
+        (|step| step.params_offset.set(u64::MAX), "parameters outside"),
+    ];
+    for (change, expected) in changes {
+        let mut artifact = built.bytes.clone();
+        let steps = section(&artifact, SectionId::Steps);
+        change(&mut <[StepRecord]>::mut_from_bytes(&mut artifact[steps]).unwrap()[index]);
+        fix_checksum(&mut artifact);
+        let error = Model::from_bytes(&artifact).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    let mut artifact = built.bytes.clone();
+    let steps = section(&artifact, SectionId::Steps);
+    let step = &<[StepRecord]>::ref_from_bytes(&artifact[steps]).unwrap()[index];
+    let multiplier = params.start + step.params_offset.get() as usize;
+    artifact[multiplier + 3] |= 0x80;
+    fix_checksum(&mut artifact);
+    let error = Model::from_bytes(&artifact).unwrap_err();
+    assert!(error.to_string().contains("multiplier out of range"), "{error}");
 }
 
 #[test]

@@ -12,7 +12,8 @@ mod support;
 use resnext::{Frame, Kernels, Model, Pool, Runner, Serial, Workers};
 use std::fmt::Write;
 use std::path::PathBuf;
-use support::{bits, infer, input_pixels, oracle, picture, reference, small};
+use support::builder::Window;
+use support::{bits, deep, infer, input_pixels, oracle, picture, reference, small};
 
 /// Every kernel set with every number of threads.
 fn each_configuration(f: impl Fn(Kernels, &dyn Workers, &str)) {
@@ -54,6 +55,32 @@ fn small_network_equals_its_definition() {
             if let Some(actual) = infer_on_tract(&model, &pixels, threads) {
                 assert_eq!(bits(&actual), bits(&expected), "tract, {threads} threads, seed {seed}");
             }
+        }
+    }
+}
+
+/// Sides that are even, odd and a single pixel after the stem's stride; windows that touch, overlap and leave gaps.
+#[test]
+fn average_pools_count_what_is_there() {
+    for (height, width) in [(2, 2), (2, 16), (15, 4), (16, 17), (5, 41), (30, 29)] {
+        for (kernel, stride) in [(2, 2), (2, 1), (1, 2), (2, 3), (4, 2), (15, 15)] {
+            let built = deep(height, width, Window { kernel, stride, padding: 0, groups: 1 });
+            let name = format!("{height}×{width}, window {kernel}, stride {stride}");
+            let model = match Model::from_bytes(&built.bytes) {
+                Ok(model) => model,
+                // The rest of the window must divide it, and the window must start on the tensor.
+                Err(error) => {
+                    assert!(kernel > 2 || stride > kernel, "{name}: {error}");
+                    assert!(error.to_string().contains("average pool"), "{name}: {error}");
+                    continue;
+                }
+            };
+            let pixels = input_pixels(&model, 4);
+            let expected = oracle::logits(&built, &pixels);
+            each_configuration(|kernels, workers, configuration| {
+                let actual = infer(&model, &pixels, kernels, workers);
+                assert_eq!(bits(&actual), bits(&expected), "{configuration}, {name}");
+            });
         }
     }
 }

@@ -186,7 +186,7 @@ fn metadata(network: &Network, options: &Options, report: &Report) -> String {
     let round = |x: f64| (x * 1e4).round() / 1e4;
     let percentile = match options.method {
         Method::Percentile(percentage) => Some(percentage),
-        Method::Max => None,
+        _ => None,
     };
     json!({
         "tool": concat!("resnext ", env!("CARGO_PKG_VERSION")),

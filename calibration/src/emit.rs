@@ -232,8 +232,12 @@ impl Writer {
                 record.kind = StepKind::MaxPool as u8;
                 window(&mut record, *pool);
             }
-            (Op::GlobalAvgPool, Layer::GlobalAvgPool { multiplier }) => {
+            (Op::AvgPool(_) | Op::GlobalAvgPool, Layer::Mean { multiplier }) => {
                 record.kind = StepKind::GlobalAvgPool as u8;
+                if let Op::AvgPool(pool) = &node.op {
+                    record.kind = StepKind::AvgPool as u8;
+                    window(&mut record, *pool);
+                }
                 self.params.extend_from_slice(PoolParams { multiplier: multiplier.into() }.as_bytes());
             }
             (Op::Linear(linear), Layer::Linear(quantized)) => {

@@ -271,6 +271,11 @@ fn graph(network: &Network) -> GraphProto {
                 }
             }
             Op::MaxPool(window) => add("MaxPool", name.to_owned(), &[from], name, window_attributes(*window)),
+            Op::AvgPool(window) => {
+                let mut attributes = window_attributes(*window);
+                attributes.extend([int("ceil_mode", 1), int("count_include_pad", 0)]);
+                add("AveragePool", name.to_owned(), &[from], name, attributes);
+            }
             Op::GlobalAvgPool => add("GlobalAveragePool", name.to_owned(), &[from], name, Vec::new()),
             Op::Linear(linear) => {
                 let (flat, weight, bias) =

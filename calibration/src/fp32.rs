@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use tract_core::internal::*;
-use tract_core::ops::cnn::{Conv as TractConv, KernelFormat, MaxPool, PaddingSpec, PoolSpec};
+use tract_core::ops::cnn::{Conv as TractConv, KernelFormat, MaxPool, PaddingSpec, PoolSpec, SumPool};
 use tract_core::ops::einsum::EinSum;
 use tract_core::ops::nn::{DataFormat, Reduce, Reducer};
 use tract_onnx::prelude::{InferenceModelExt, TractError};
@@ -305,6 +305,14 @@ fn wire(
         &NetworkOp::MaxPool(window) => {
             let pool = MaxPool::new(pool_spec(window, input.channels, input.channels), None);
             Ok(model.wire_node(name, pool, &[from])?[0])
+        }
+        &NetworkOp::AvgPool(window) => {
+            let spec = PoolSpec {
+                padding: PaddingSpec::ExplicitOnnxPool(tvec!(0; 2), tvec!(0; 2), true),
+                ..pool_spec(window, input.channels, input.channels)
+            };
+            let (count_include_pad, normalize) = (false, true);
+            Ok(model.wire_node(name, SumPool::new(spec, count_include_pad, normalize), &[from])?[0])
         }
         NetworkOp::GlobalAvgPool => {
             let sum = Reduce::new(tvec!(2, 3), Reducer::Sum);

@@ -95,6 +95,9 @@ pub enum Op {
     Conv(Conv),
     /// Max pooling; padding does not take part in the maximum.
     MaxPool(Window),
+    /// Mean over a window without padding. Where the window reaches beyond the last row or column, as it does on an
+    /// odd side ("ceil mode"), what lies on the image is averaged alone.
+    AvgPool(Window),
     /// Mean over all pixels: output is 1×1.
     GlobalAvgPool,
     /// Fully connected classifier.
@@ -117,6 +120,17 @@ impl Window {
     pub fn positions(self, input: usize) -> Option<usize> {
         let padded = input.checked_add(self.padding.checked_mul(2)?)?;
         padded.checked_sub(self.kernel)?.checked_div(self.stride)?.checked_add(1)
+    }
+
+    /// Positions of an [average pool](Op::AvgPool)'s window along a side of `input` pixels: each starts on the image
+    /// but need not end there.
+    ///
+    /// # Panics
+    ///
+    /// If the stride is 0.
+    pub fn positions_started(self, input: usize) -> usize {
+        let before_overhang = input.saturating_sub(self.kernel).div_ceil(self.stride) + 1;
+        before_overhang.min(input.div_ceil(self.stride))
     }
 }
 

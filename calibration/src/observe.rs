@@ -6,40 +6,9 @@
 /// Bins on each side of zero.
 const BINS: usize = 4096;
 
-/// How the range of an activation is chosen.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Method {
-    /// From the least to the greatest value seen.
-    Max,
-    /// The range that holds this percentage (0..100) of the values; the rest is clipped.
-    Percentile(f64),
-}
+mod method;
 
-impl Method {
-    /// The range to quantize, which always holds zero.
-    pub fn range(self, histogram: &Histogram) -> Range {
-        let seen = histogram.range();
-        match self {
-            Self::Max => seen,
-            Self::Percentile(percentage) => {
-                // A tensor that a ReLU has cut at zero has one tail; any other has two.
-                let tail = (1.0 - percentage / 100.0) / if seen.low < 0.0 { 2.0 } else { 1.0 };
-                Range {
-                    low: histogram.quantile(tail).clamp(seen.low, 0.0),
-                    high: histogram.quantile(1.0 - tail).clamp(0.0, seen.high),
-                }
-            }
-        }
-    }
-
-    /// Name as typed: `max`, `percentile`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Max => "max",
-            Self::Percentile(_) => "percentile",
-        }
-    }
-}
+pub use method::Method;
 
 /// A range of real values around zero.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,6 +32,8 @@ pub struct Histogram {
     counts: Vec<u64>,
     low: f32,
     high: f32,
+    /// Values that were exactly zero, as half of them are after a ReLU. They are in `counts` too.
+    zeros: u64,
     /// Values that were NaN or infinite.
     not_finite: u64,
 }
@@ -70,7 +41,7 @@ pub struct Histogram {
 impl Default for Histogram {
     fn default() -> Self {
         // Narrow enough for any activation worth quantizing; it only ever widens.
-        Self { exponent: -40, counts: vec![0; 2 * BINS], low: 0.0, high: 0.0, not_finite: 0 }
+        Self { exponent: -40, counts: vec![0; 2 * BINS], low: 0.0, high: 0.0, zeros: 0, not_finite: 0 }
     }
 }
 
@@ -92,6 +63,7 @@ impl Histogram {
         let per_width = (-self.exponent as f32).exp2();
         for &value in values {
             self.counts[bin(value, per_width)] += 1;
+            self.zeros += u64::from(value == 0.0);
         }
     }
 
@@ -104,6 +76,7 @@ impl Histogram {
         self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| *a += b);
         self.low = self.low.min(other.low);
         self.high = self.high.max(other.high);
+        self.zeros += other.zeros;
         self.not_finite += other.not_finite;
     }
 
@@ -132,6 +105,18 @@ impl Histogram {
             below = next;
         }
         self.high.into()
+    }
+
+    /// Middle and count of each bin that holds anything, in ascending order, without the values that are exactly zero:
+    /// no range rounds or clips those.
+    pub fn occupied(&self) -> impl Iterator<Item = (f64, u64)> {
+        let width = f64::from(self.exponent).exp2();
+        let zero = BINS;
+        let count = move |(bin, &count): (usize, &u64)| {
+            let count = count - if bin == zero { self.zeros } else { 0 };
+            ((bin as f64 - BINS as f64 + 0.5) * width, count)
+        };
+        self.counts.iter().enumerate().map(count).filter(|&(_, count)| count > 0)
     }
 
     fn widen_to(&mut self, magnitude: f32) {
@@ -206,6 +191,36 @@ mod tests {
         let clipped = Method::Percentile(99.9).range(&h);
         assert_eq!(clipped.low, 0.0);
         assert!((1.0..1.1).contains(&clipped.high), "{clipped:?}");
+    }
+
+    /// A tail that thins out exponentially is clipped by both searches, a flat one by neither.
+    #[test]
+    fn searches_clip_thin_tails_only() {
+        let steps = 100_000;
+        let exponential: Vec<f32> = (1..steps).map(|i| -(i as f32 / steps as f32).ln()).collect();
+        let flat: Vec<f32> = (0..steps).map(|i| i as f32 / steps as f32).collect();
+        for method in [Method::Mse, Method::Entropy] {
+            let clipped = method.range(&histogram(&exponential));
+            assert!(clipped.low == 0.0 && (4.0..11.0).contains(&clipped.high), "{method:?} {clipped:?}");
+            let kept = method.range(&histogram(&flat));
+            assert!(kept.low == 0.0 && kept.high > 0.95, "{method:?} {kept:?}");
+            let mirrored: Vec<f32> = exponential.iter().map(|v| -v).collect();
+            let mirrored = method.range(&histogram(&mirrored));
+            assert!(mirrored.high == 0.0 && (-11.0..-4.0).contains(&mirrored.low), "{method:?} {mirrored:?}");
+        }
+    }
+
+    /// The searches survive what calibration may see.
+    #[test]
+    fn degenerate_tensors_have_ranges() {
+        for values in [&[][..], &[0.0; 9], &[3.0], &[-3.0], &[-1e30, 1e30], &[1e-38]] {
+            for method in [Method::Max, Method::Percentile(99.9), Method::Mse, Method::Entropy] {
+                let h = histogram(values);
+                let (range, seen) = (method.range(&h), h.range());
+                assert!(seen.low <= range.low && range.low <= 0.0, "{method:?} {values:?} {range:?}");
+                assert!(seen.high >= range.high && range.high >= 0.0, "{method:?} {values:?} {range:?}");
+            }
+        }
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub fn plan(network: &Network) -> Plan {
                 place.halo = place.halo.max(window.padding);
                 place.pooled = true;
             }
-            Op::GlobalAvgPool | Op::Linear(_) => {}
+            Op::AvgPool(_) | Op::GlobalAvgPool | Op::Linear(_) => {}
         }
     }
 

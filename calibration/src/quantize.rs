@@ -69,8 +69,8 @@ pub enum Layer {
     Conv(QuantizedConv),
     /// Passes values through unchanged.
     MaxPool,
-    /// Requantization of the mean.
-    GlobalAvgPool {
+    /// Requantization of a mean.
+    Mean {
         /// Q31 multiplier.
         multiplier: i32,
     },
@@ -152,16 +152,12 @@ pub fn quantize(
                 (Layer::Conv(layer), output)
             }
             Op::MaxPool(_) => (Layer::MaxPool, input),
+            Op::AvgPool(window) => {
+                quantize_mean(window.kernel * window.kernel, input, covering).map_err(error)?
+            }
             Op::GlobalAvgPool => {
                 let shape = network.shape(node.input);
-                let pixels = (shape.height * shape.width) as f64;
-                let mut output = covering;
-                // A mean cannot be finer than a step of the sum.
-                output.scale = output.scale.max(coarsest(input.scale / pixels));
-                let ratio = input.scale / pixels / output.scale;
-                let multiplier = requantize::multiplier_for(ratio)
-                    .ok_or_else(|| error("the mean's scale is out of range"))?;
-                (Layer::GlobalAvgPool { multiplier }, output)
+                quantize_mean(shape.height * shape.width, input, covering).map_err(error)?
             }
             Op::Linear(linear) => {
                 (Layer::Linear(quantize_linear(linear, input).map_err(error)?), Activation::PIXELS)
@@ -171,6 +167,20 @@ pub fn quantize(
         layers.push(layer);
     }
     Ok(Quantized { activations, layers })
+}
+
+/// The mean of `pixels`.
+fn quantize_mean(
+    pixels: usize,
+    input: Activation,
+    mut output: Activation,
+) -> Result<(Layer, Activation), &'static str> {
+    let unit = input.scale / pixels as f64;
+    // A mean cannot be finer than a step of the sum.
+    output.scale = output.scale.max(coarsest(unit));
+    let multiplier =
+        requantize::multiplier_for(unit / output.scale).ok_or("the mean's scale is out of range")?;
+    Ok((Layer::Mean { multiplier }, output))
 }
 
 /// The least output scale that an accumulator unit of `unit` allows: ratios stay below 1.

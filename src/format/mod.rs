@@ -9,7 +9,7 @@
 //! | header | [`Header`]: magic, version, checksum, section table, arena size, preprocessing |
 //! | tensors | [`TensorRecord`]: shape, quantization and arena offset of every activation |
 //! | steps | [`StepRecord`]: the program, in execution order |
-//! | params | [`Block`] for convolutions, [`LinearBlock`] for the classifier, [`PoolParams`] for the mean |
+//! | params | [`Block`] for convolutions, [`LinearBlock`] for the classifier, [`PoolParams`] for means |
 //! | weights | packed weights, see [`crate::pack`] |
 //! | classes | [`ClassRecord`]: wnid and label of each logit |
 //! | strings | UTF-8 bytes that names and labels point into |
@@ -179,12 +179,15 @@ pub enum StepKind {
     GlobalAvgPool = 2,
     /// Fully connected classifier with fp32 logits.
     Linear = 3,
+    /// Mean over a window. There is no padding; where the window reaches beyond the last row or column, as those of
+    /// "ceil mode" may, what lies on the tensor is averaged alone.
+    AvgPool = 4,
 }
 
 impl StepKind {
     /// The kind with this code.
     pub fn from_code(code: u8) -> Option<Self> {
-        [Self::Conv, Self::MaxPool, Self::GlobalAvgPool, Self::Linear]
+        [Self::Conv, Self::MaxPool, Self::GlobalAvgPool, Self::Linear, Self::AvgPool]
             .into_iter()
             .find(|&kind| kind as u8 == code)
     }
@@ -271,7 +274,10 @@ pub struct LinearBlock {
     pub weight_sum: [I32; LANES],
 }
 
-/// Requantization of the mean over pixels: the accumulator is Σ (q − zero point).
+/// Requantization of a mean over pixels: the accumulator is Σ (q − zero point).
+///
+/// The multiplier is that of a whole window. A window of [`StepKind::AvgPool`] of which only the n-th part lies on the
+/// tensor has n times the accumulator, which is the same mean exactly; n is whole.
 #[derive(Clone, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct PoolParams {

@@ -2,10 +2,11 @@
 
 mod conv;
 mod linear;
+mod parts;
 mod pool;
 
 pub(crate) use conv::conv;
 #[cfg(feature = "tract")]
 pub(crate) use conv::conv_on_tract;
 pub(crate) use linear::linear;
-pub(crate) use pool::{global_avg_pool, max_pool};
+pub(crate) use pool::{avg_pool, global_avg_pool, max_pool};

@@ -260,12 +260,31 @@ impl Builder {
         self.plain_step(name, layer, 0, 0, 0);
     }
 
+    /// A mean over a window.
+    pub fn avg_pool(&mut self, name: &str, window: Window, input: u16, output: u16) {
+        let ratio = (1.5 / f64::from(window.kernel).powi(2)).min(0.9);
+        let multiplier = multiplier_for(ratio).expect("below one");
+        let params_offset = self.align_params();
+        self.params.extend_from_slice(PoolParams { multiplier: multiplier.into() }.as_bytes());
+        let layer = Layer {
+            kind: StepKind::AvgPool,
+            kernel: usize::from(window.kernel),
+            stride: usize::from(window.stride),
+            padding: usize::from(window.padding),
+            input,
+            output,
+            multiplier: vec![multiplier],
+            ..Layer::default()
+        };
+        self.plain_step(name, layer, 0, 0, params_offset);
+    }
+
     /// A mean over all pixels.
     pub fn global_avg_pool(&mut self, name: &str, input: u16, output: u16) {
         let (height, width, _) = self.shape(input);
         // Means spread less than what they are means of.
-        let ratio = 2.0 / (height * width) as f64;
-        let multiplier = multiplier_for(ratio).expect("more than two pixels");
+        let ratio = (2.0 / (height * width) as f64).min(0.9);
+        let multiplier = multiplier_for(ratio).expect("below one");
         let params_offset = self.align_params();
         self.params.extend_from_slice(PoolParams { multiplier: multiplier.into() }.as_bytes());
         let layer = Layer {
@@ -413,8 +432,38 @@ pub struct Built {
     pub layers: Vec<Layer>,
 }
 
+/// A network in miniature with everything that a deep one has: a stem of three convolutions, an average pool of `pool`
+/// on an image of `height` × `width`, and an ungrouped 3×3 with stride.
+pub fn deep(height: u32, width: u32, pool: Window) -> Built {
+    let mut b = Builder::new(27);
+    let image = b.tensor(height, width, 3, 1);
+    b.tensor_mut(image).fill = [-4, -12, -25, 0];
+    b.tensor_mut(image).zero_point = i8::MIN;
+    let halved = |side: u32| side.div_ceil(2);
+    let spatial = |stride| Window { kernel: 3, stride, padding: 1, groups: 1 };
+    let (h, w) = (halved(height), halved(width));
+    let (a, c) = (b.tensor(h, w, 8, 1), b.tensor(h, w, 8, 1));
+    // The average pool's input has a border, which must not count.
+    let stem = b.tensor(h, w, 70, 1);
+    b.conv("conv1.0", spatial(2), image, a, NO_TENSOR);
+    b.conv("conv1.3", spatial(1), a, c, NO_TENSOR);
+    b.conv("conv1.6", spatial(1), c, stem, NO_TENSOR);
+    let positions = |side: u32| {
+        let (kernel, stride) = (u32::from(pool.kernel), u32::from(pool.stride));
+        side.saturating_sub(kernel).div_ceil(stride) + 1
+    };
+    let averaged = b.tensor(positions(h), positions(w), 70, 2);
+    b.avg_pool("avgpool", pool, stem, averaged);
+    let last = b.tensor(halved(positions(h)), halved(positions(w)), 21, 0);
+    b.conv("conv2", spatial(2), averaged, last, NO_TENSOR);
+    let mean = b.tensor(1, 1, 21, 0);
+    b.global_avg_pool("global_pool", last, mean);
+    b.linear("fc", mean, 5);
+    b.finish()
+}
+
 /// A network with one of everything: the four weight layouts, partial blocks, segments that are not whole
-/// k-groups, strides, both kinds of residual, halos of 0, 1 and 3.
+/// k-groups, strides, both kinds of residual, halos of 0, 1 and 3, windows that reach beyond an odd side.
 pub fn small() -> Built {
     let mut b = Builder::new(26);
     let add = NO_TENSOR;
@@ -444,12 +493,18 @@ pub fn small() -> Built {
     b.conv("layer2.0.conv2", Window { kernel: 3, stride: 2, padding: 1, groups: 8 }, narrow, grouped, add);
     let shortcut = b.tensor(4, 4, 40, 1);
     b.conv("layer2.0.downsample", Window { stride: 2, ..POINTWISE }, wide, shortcut, add);
-    let sum = b.tensor(4, 4, 40, 2);
+    let sum = b.tensor(4, 4, 40, 1);
     b.conv("layer2.0.conv3", POINTWISE, grouped, sum, shortcut);
+
+    // Seven columns are pooled to four; an ungrouped 3×3.
+    let averaged = b.tensor(4, 4, 40, 1);
+    b.avg_pool("layer2.1.avgpool", Window { kernel: 2, stride: 2, padding: 0, groups: 1 }, wide, averaged);
+    let mixed = b.tensor(4, 4, 40, 2);
+    b.conv("layer2.1.conv2", Window { kernel: 3, stride: 1, padding: 1, groups: 1 }, averaged, mixed, sum);
 
     // Ten channels in and nine out a group: nothing is a multiple of anything.
     let odd = b.tensor(4, 4, 36, 0);
-    b.conv("layer3.0.conv2", Window { kernel: 3, stride: 1, padding: 1, groups: 4 }, sum, odd, add);
+    b.conv("layer3.0.conv2", Window { kernel: 3, stride: 1, padding: 1, groups: 4 }, mixed, odd, add);
     let mean = b.tensor(1, 1, 36, 0);
     b.global_avg_pool("avgpool", odd, mean);
     b.linear("fc", mean, 21);

@@ -13,7 +13,7 @@ use resnext::format::{CHECKSUM_FROM, checksum};
 use resnext::{Kernels, Model, Runner, Workers};
 use std::path::PathBuf;
 
-pub use builder::small;
+pub use builder::{deep, small};
 
 /// A deterministic stream of numbers: SplitMix64 (Steele, Lea, Flood 2014).
 pub struct Random(pub u64);

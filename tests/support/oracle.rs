@@ -51,6 +51,7 @@ pub fn logits(built: &Built, pixels: &[u8]) -> Vec<f32> {
         match layer.kind {
             StepKind::Conv => conv(layer, input, residual, &mut output),
             StepKind::MaxPool => max_pool(layer, input, &mut output),
+            StepKind::AvgPool => avg_pool(layer, input, &mut output),
             _ => global_avg_pool(layer, input, &mut output),
         }
         tensors[usize::from(layer.output)] = output;
@@ -104,6 +105,23 @@ fn max_pool(layer: &Layer, input: &Activation<'_>, output: &mut Activation<'_>) 
     elements(layer, output, |_, top, left, channel| {
         let taps = kernel.clone().flat_map(|ky| kernel.clone().map(move |kx| (top + ky, left + kx)));
         taps.map(|(y, x)| input.at(y, x, channel)).max().expect("a window has taps")
+    });
+}
+
+/// The mean of what is there, scaled and rounded once.
+fn avg_pool(layer: &Layer, input: &Activation<'_>, output: &mut Activation<'_>) {
+    let zero_point = i32::from(output.record.zero_point);
+    let (height, width) = input.size();
+    let near = |from: isize, side: usize| from as usize..side.min(from as usize + layer.kernel);
+    elements(layer, output, |_, top, left, channel| {
+        let taps = near(top, height).flat_map(|y| near(left, width).map(move |x| (y, x)));
+        let values: Vec<_> = taps.map(|(y, x)| input.at(y as isize, x as isize, channel)).collect();
+        let sum: i128 = values.iter().map(|&q| i128::from(q) - i128::from(input.record.zero_point)).sum();
+        let whole = (layer.kernel * layer.kernel) as i128;
+        let (numerator, denominator) =
+            (sum * whole * i128::from(layer.multiplier[0]), (values.len() as i128) << 31);
+        let value = (2 * numerator + denominator).div_euclid(2 * denominator);
+        narrow(i32::try_from(value).expect("bounded") + zero_point, i8::MIN, i8::MAX)
     });
 }
 

@@ -99,6 +99,10 @@ enum MethodChoice {
     Max,
     /// Clip the rarest values, see --percentile
     Percentile,
+    /// Least squared error of rounding and clipping together
+    Mse,
+    /// Least Kullback–Leibler divergence, as in TensorRT
+    Entropy,
 }
 
 /// `--target`. All but one share a packing, see ARCHITECTURE.md; the names are there so that a script need not know.
@@ -172,6 +176,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         method: match args.method {
             MethodChoice::Max => Method::Max,
             MethodChoice::Percentile => Method::Percentile(args.percentile),
+            MethodChoice::Mse => Method::Mse,
+            MethodChoice::Entropy => Method::Entropy,
         },
         preprocessing,
         classes,

@@ -175,7 +175,8 @@ impl<'a> StepRow<'a> {
                 (op, Some(conv.window), Some(conv.shape), conv.weights.len())
             }
             Op::MaxPool(pool) => ("max pool", Some(pool.window), None, 0),
-            Op::GlobalAvgPool(_) => ("avg pool", None, None, 0),
+            Op::AvgPool(pool) => ("avg pool", Some(pool.window), None, 0),
+            Op::GlobalAvgPool(_) => ("global avg pool", None, None, 0),
             Op::Linear(linear) => ("linear", None, Some(linear.shape), linear.weights.len()),
         };
         Self {

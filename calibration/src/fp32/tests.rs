@@ -39,6 +39,43 @@ fn naive_conv(conv: &Conv, from: Shape, to: Shape, input: &[f32]) -> Vec<f64> {
     output
 }
 
+/// The mean of what each window has on the image.
+fn naive_mean(window: Window, from: Shape, to: Shape, input: &[f32]) -> Vec<f32> {
+    let near = |at: usize, end: usize| {
+        (at * window.stride..at * window.stride + window.kernel).filter(move |&i| i < end)
+    };
+    let mut output = Vec::new();
+    for channel in input.chunks(from.height * from.width) {
+        for (y, x) in (0..to.height).flat_map(|y| (0..to.width).map(move |x| (y, x))) {
+            let taps =
+                near(y, from.height).flat_map(|r| near(x, from.width).map(move |k| r * from.width + k));
+            let values: Vec<f32> = taps.map(|at| channel[at]).collect();
+            output.push(values.iter().sum::<f32>() / values.len() as f32);
+        }
+    }
+    output
+}
+
+#[test]
+fn average_pools_count_what_is_there() {
+    for (height, width) in [(1, 1), (1, 6), (2, 3), (7, 8), (9, 5)] {
+        for (kernel, stride) in [(2, 2), (3, 2), (2, 3), (3, 1)] {
+            let window = Window { kernel, stride, padding: 0 };
+            let input = Shape { channels: 3, height, width };
+            let [rows, columns] = [height, width].map(|side| window.positions_started(side));
+            let output = Shape { channels: 3, height: rows, width: columns };
+            let op = NetworkOp::AvgPool(window);
+            let node = NetworkNode { name: "pool".into(), input: ValueId::IMAGE, output, op };
+            let network = Network { input, nodes: vec![node], ..tiny_network(32) };
+            let image = noise(1, input.len());
+            let mut model = Fp32Model::new(&network, &[]).expect("a model");
+            let outputs = model.run(&image).expect("a run of the expected size");
+            let error = relative_error(outputs.result(), &naive_mean(window, input, output, &image));
+            assert!(error < 1e-6, "{height}×{width}, {window:?}: {error}");
+        }
+    }
+}
+
 #[test]
 fn every_value_is_what_its_definition_says() {
     let mut network = tiny_network(37);
@@ -72,6 +109,7 @@ fn every_value_is_what_its_definition_says() {
                 .zip(&linear.bias)
                 .map(|(row, b)| row.iter().zip(input).map(|(w, x)| w * x).sum::<f32>() + b)
                 .collect(),
+            &NetworkOp::AvgPool(window) => naive_mean(window, from, to, input),
             NetworkOp::MaxPool(_) => (0..to.channels)
                 .flat_map(|c| (0..to.height).flat_map(move |y| (0..to.width).map(move |x| (c, y, x))))
                 .map(|(c, y, x)| {

@@ -93,6 +93,11 @@ impl Exporter {
                     attributes.push(int("ceil_mode", 0));
                     this.node("MaxPool", &node.name, &[&from], attributes)
                 }
+                Op::AvgPool(window) => {
+                    let mut attributes = window_attributes(*window);
+                    attributes.extend([int("ceil_mode", 1), int("count_include_pad", 0)]);
+                    this.node("AveragePool", &node.name, &[&from], attributes)
+                }
                 // Written with the classifier.
                 Op::GlobalAvgPool => from,
                 Op::Linear(linear) => {
