@@ -160,11 +160,28 @@ impl<'a> Runner<'a> {
     ///
     /// If `logits` has another length than [`Model::class_count`].
     pub fn infer(&mut self, logits: &mut [f32], probe: &mut dyn Probe) -> Result<(), RunError> {
+        self.infer_steps(0..self.model.step_count(), logits, probe)
+    }
+
+    /// Runs some of the steps: an inference in portions.
+    ///
+    /// Between portions the arena holds everything; another runner over the same bytes may go on with it. Steps mean
+    /// something only in order, each once.
+    ///
+    /// # Errors
+    ///
+    /// If `logits` has another length than [`Model::class_count`], or there are not as many steps.
+    pub fn infer_steps(
+        &mut self,
+        steps: Range<usize>,
+        logits: &mut [f32],
+        probe: &mut dyn Probe,
+    ) -> Result<(), RunError> {
         let (classes, given) = (self.model.class_count(), logits.len());
         if classes != given {
             return Err(RunError::WrongLogitCount { classes, given });
         }
-        for index in 0..self.model.step_count() {
+        for index in steps {
             let step = self.model.step(index)?;
             self.step(index, &step, logits)?;
             let output = step.output();

@@ -1,15 +1,15 @@
 //! The offline step: calibrate, quantize, plan, emit, and check the result against fp32.
 
-use crate::emit::{ClassName, Parts, emit};
-use crate::fan_out::fan_out;
+use crate::emit::{ClassName, Parts, emit, set_metadata};
 use crate::fidelity::{Noise, argmax};
-use crate::fp32::{Fp32Error, Fp32Model};
-use crate::network::{Network, ValueId};
+use crate::fp32::Fp32Error;
+use crate::network::Network;
 use crate::observe::{Histogram, Method, Range};
 use crate::plan::plan;
 use crate::preprocessing::Preprocessing;
-use crate::quantize::{QuantizeError, quantize};
+use crate::quantize::{QuantizeError, Quantized, quantize};
 use crate::samples::{SampleError, Samples};
+use crate::stream::{Budget, Input, Pass, stream};
 use indicatif::ProgressBar;
 use resnext::{LoadError, Model, Probe, RunError, Runner, Step, Tensor};
 use serde_json::json;
@@ -30,6 +30,13 @@ pub struct Options {
     pub source: String,
     /// Threads of the calibration.
     pub threads: usize,
+}
+
+impl Options {
+    fn input<'a>(&'a self, samples: &'a Samples, progress: &'a ProgressBar) -> Input<'a> {
+        let (preprocessing, threads) = (&self.preprocessing, self.threads);
+        Input { samples, preprocessing, threads, budget: Budget::USUAL, progress }
+    }
 }
 
 /// A compiled model and what is known of it.
@@ -119,7 +126,8 @@ pub enum CompileError {
 
 /// Compiles a folded `network`, calibrated on `samples`. The same inputs give the same bytes.
 ///
-/// `progress` is given a length and a message for each of the two passes over the samples.
+/// `progress` is given a length and a message for each of the two passes over the samples. Memory does not grow with
+/// their number, nor, apart from the artifact itself, with the size of the network.
 ///
 /// # Errors
 ///
@@ -136,19 +144,16 @@ pub fn compile(
     }
     let Calibration { histograms, calibrated, skipped } = calibrate(network, samples, options, progress)?;
     let ranges: Vec<Range> = histograms.iter().map(|histogram| options.method.range(histogram)).collect();
-    let quantized = quantize(network, &ranges, &options.preprocessing)?;
-    let plan = plan(network);
-    let mut parts = Parts {
+    let Quantized { activations, layers } = quantize(network, &ranges, &options.preprocessing)?;
+    let parts = Parts {
         network,
-        quantized: &quantized,
-        plan: &plan,
+        activations: &activations,
+        plan: &plan(network),
         preprocessing: &options.preprocessing,
         classes: &options.classes,
-        metadata: "{}",
     };
-
-    let unchecked = emit(&parts);
-    let fidelity = check(network, &unchecked, samples, options, progress)?;
+    let mut artifact = emit(&parts, layers);
+    let fidelity = check(network, &artifact, samples, options, progress)?;
     let layers = network
         .nodes
         .iter()
@@ -158,7 +163,7 @@ pub fn compile(
             name: node.name.clone(),
             sqnr_db: noise.sqnr_db(),
             range: (index + 1 < network.nodes.len()).then(|| {
-                let activation = quantized.activations[index + 1];
+                let activation = activations[index + 1];
                 Range { low: activation.dequantize(i8::MIN), high: activation.dequantize(i8::MAX) }
             }),
             seen: histograms[index + 1].range(),
@@ -172,9 +177,8 @@ pub fn compile(
         logit_sqnr_db: fidelity.layers.last().copied().unwrap_or_default().sqnr_db(),
         layers,
     };
-    let metadata = metadata(network, options, &report);
-    parts.metadata = &metadata;
-    Ok(Compiled { artifact: emit(&parts), report })
+    set_metadata(&mut artifact, &metadata(network, options, &report));
+    Ok(Compiled { artifact, report })
 }
 
 /// What goes into the artifact for people to read. Nothing here depends on when or where it was made.
@@ -223,36 +227,15 @@ fn calibrate(
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<Calibration, CompileError> {
-    // The image needs no range: pixels are exact.
-    let taps: Vec<ValueId> = (1..=network.nodes.len()).map(ValueId).collect();
-    progress.reset();
-    progress.set_length(samples.len() as u64);
     progress.set_message("calibrating");
-    let names: Vec<&str> = samples.iter().map(|sample| sample.name()).collect();
-    let fanned = fan_out(
-        samples,
-        &options.preprocessing,
-        options.threads,
-        progress,
-        || Ok((Fp32Model::new(network, &taps)?, vec![Histogram::default(); taps.len() + 1])),
-        |(model, histograms), index, pixels| {
-            let outputs = model.run(&options.preprocessing.normalize(pixels))?;
-            for (tap, histogram) in histograms[1..].iter_mut().enumerate() {
-                histogram.observe(outputs.tap(tap).0);
-                if histogram.not_finite() > 0 {
-                    let (layer, sample) = (network.nodes[tap].name.clone(), names[index].to_owned());
-                    return Err(CompileError::NotFinite { layer, sample });
-                }
-            }
-            Ok(())
-        },
-        |(_, histograms)| histograms,
-    )?;
-    let mut histograms = vec![Histogram::default(); taps.len() + 1];
-    for worker in &fanned.workers {
+    let names = samples.iter().map(|sample| sample.name()).collect();
+    let pass = Observe { network, names };
+    let streamed = stream(&pass, Some(network), options.input(samples, progress))?;
+    let mut histograms = pass.worker();
+    for worker in &streamed.workers {
         histograms.iter_mut().zip(worker).for_each(|(sum, histogram)| sum.merge(histogram));
     }
-    let mut skipped: Vec<SampleError> = fanned.results.into_iter().filter_map(Result::err).collect();
+    let mut skipped: Vec<SampleError> = streamed.results.into_iter().filter_map(Result::err).collect();
     let calibrated = samples.len() - skipped.len();
     if calibrated == 0 {
         let found = skipped.len();
@@ -262,6 +245,54 @@ fn calibrate(
         return Err(CompileError::NoSamples { found, first });
     }
     Ok(Calibration { histograms, calibrated, skipped })
+}
+
+/// Gathers the histogram of every value.
+struct Observe<'a> {
+    network: &'a Network,
+    /// Per sample.
+    names: Vec<&'a str>,
+}
+
+impl Pass for Observe<'_> {
+    /// Per value. The image's stays empty: pixels are exact.
+    type Worker = Vec<Histogram>;
+    /// Its index.
+    type Photo = usize;
+    type Output = ();
+    type Error = CompileError;
+
+    const EVERY_VALUE: bool = true;
+
+    fn photo_bytes(&self) -> usize {
+        0
+    }
+
+    fn worker(&self) -> Vec<Histogram> {
+        vec![Histogram::default(); self.network.nodes.len() + 1]
+    }
+
+    fn begin(&self, index: usize, _: &[u8]) -> Result<usize, CompileError> {
+        Ok(index)
+    }
+
+    fn value(
+        &self,
+        histograms: &mut Vec<Histogram>,
+        photo: &mut usize,
+        node: usize,
+        values: &[f32],
+    ) -> Result<(), CompileError> {
+        let histogram = &mut histograms[node + 1];
+        histogram.observe(values);
+        if histogram.not_finite() > 0 {
+            let (layer, sample) = (self.network.nodes[node].name.clone(), self.names[*photo].to_owned());
+            return Err(CompileError::NotFinite { layer, sample });
+        }
+        Ok(())
+    }
+
+    fn end(&self, _: usize) {}
 }
 
 /// Noise of every layer and agreement of the classes.
@@ -281,33 +312,13 @@ fn check(
 ) -> Result<Fidelity, CompileError> {
     let samples = samples.take_spread(CHECKED_SAMPLES);
     let model = Model::from_bytes(artifact)?;
-    let taps: Vec<ValueId> = (1..=network.nodes.len()).map(ValueId).collect();
-    progress.reset();
-    progress.set_length(samples.len() as u64);
     progress.set_message("comparing");
-    let fanned = fan_out(
-        &samples,
-        &options.preprocessing,
-        options.threads,
-        progress,
-        || Ok((Fp32Model::new(network, &taps)?, vec![0; model.arena_len()])),
-        |(fp32, arena), _, pixels| -> Result<_, CompileError> {
-            let outputs = fp32.run(&options.preprocessing.normalize(pixels))?;
-            let mut logits = vec![0.0; model.class_count()];
-            let mut tracer = Tracer { layers: Vec::new(), original: &|index| outputs.tap(index).0 };
-            let mut runner = Runner::new(&model, arena)?;
-            runner.load_pixels(pixels)?;
-            runner.infer(&mut logits, &mut tracer)?;
-            let mut layers = tracer.layers;
-            layers.push(Noise::of_slices(&logits, outputs.logits()));
-            Ok((argmax(&logits) == argmax(outputs.logits()), layers))
-        },
-        drop,
-    )?;
+    let pass = Compare { model };
+    let streamed = stream(&pass, Some(network), options.input(&samples, progress))?;
     let mut fidelity =
         Fidelity { samples: 0, agreeing: 0, layers: vec![Noise::default(); network.nodes.len()] };
     // In the order of the samples, so that the sums are the same however many threads there were.
-    for (agrees, layers) in fanned.results.into_iter().flatten() {
+    for (agrees, layers) in streamed.results.into_iter().flatten() {
         fidelity.samples += 1;
         fidelity.agreeing += usize::from(agrees);
         fidelity.layers.iter_mut().zip(layers).for_each(|(sum, noise)| *sum += noise);
@@ -315,16 +326,65 @@ fn check(
     Ok(fidelity)
 }
 
-/// Compares every int8 tensor with its fp32 original as it is made.
-struct Tracer<'a> {
-    layers: Vec<Noise>,
-    original: &'a dyn Fn(usize) -> &'a [f32],
+/// Runs int8 beside fp32, step by node, and compares what they compute.
+struct Compare<'a> {
+    model: Model<'a>,
 }
 
-impl Probe for Tracer<'_> {
-    fn after(&mut self, index: usize, _: &Step<'_>, output: Option<(&Tensor, &[i8])>) {
-        if let Some((tensor, data)) = output {
-            self.layers.push(Noise::of_tensor(tensor, data, (self.original)(index)));
-        }
+/// A photo on its way through both networks.
+struct Pair {
+    arena: Vec<u8>,
+    agrees: bool,
+    /// Per node.
+    noise: Vec<Noise>,
+}
+
+impl Pass for Compare<'_> {
+    type Worker = ();
+    type Photo = Pair;
+    /// Whether the classes agree, and the noise per node.
+    type Output = (bool, Vec<Noise>);
+    type Error = CompileError;
+
+    const EVERY_VALUE: bool = true;
+
+    fn photo_bytes(&self) -> usize {
+        self.model.arena_len()
+    }
+
+    fn worker(&self) {}
+
+    fn begin(&self, _: usize, pixels: &[u8]) -> Result<Pair, CompileError> {
+        let mut arena = vec![0; self.model.arena_len()];
+        Runner::new(&self.model, &mut arena)?.load_pixels(pixels)?;
+        Ok(Pair { arena, agrees: false, noise: Vec::new() })
+    }
+
+    fn value(&self, (): &mut (), photo: &mut Pair, node: usize, values: &[f32]) -> Result<(), CompileError> {
+        let mut logits = vec![0.0; self.model.class_count()];
+        let mut noise = Against { original: values, noise: None };
+        Runner::new(&self.model, &mut photo.arena)?.infer_steps(node..node + 1, &mut logits, &mut noise)?;
+        photo.noise.push(noise.noise.unwrap_or_else(|| {
+            photo.agrees = argmax(&logits) == argmax(values);
+            Noise::of_slices(&logits, values)
+        }));
+        Ok(())
+    }
+
+    fn end(&self, photo: Pair) -> (bool, Vec<Noise>) {
+        (photo.agrees, photo.noise)
+    }
+}
+
+/// Compares an int8 tensor with its fp32 original as it is made.
+struct Against<'a> {
+    original: &'a [f32],
+    /// `None` after the classifier, which has no tensor.
+    noise: Option<Noise>,
+}
+
+impl Probe for Against<'_> {
+    fn after(&mut self, _: usize, _: &Step<'_>, output: Option<(&Tensor, &[i8])>) {
+        self.noise = output.map(|(tensor, data)| Noise::of_tensor(tensor, data, self.original));
     }
 }

@@ -1,16 +1,16 @@
 //! Writes the artifact.
 
-use crate::network::{Network, Node, Op, ValueId};
+use crate::network::{Conv, Linear, Network, Node, Op, ValueId};
 use crate::plan::Plan;
 use crate::preprocessing::Preprocessing;
-use crate::quantize::{Activation, Layer, Quantized, QuantizedConv, QuantizedLinear};
+use crate::quantize::{Activation, Layer, QuantizedConv, QuantizedLinear};
 use resnext::format::{
     Block, ClassRecord, Header, LANES, LinearBlock, MAGIC, NO_TENSOR, PoolParams, PreprocessRecord,
     SECTION_ALIGN, SECTIONS, Section, SectionId, StepKind, StepRecord, TensorRecord, VERSION, checksum,
 };
 use resnext::pack::ConvShape;
 use resnext::preprocess::{CropRounding, Filter, SideRounding};
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 /// Identifier and label of one class.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,34 +21,41 @@ pub struct ClassName {
     pub label: String,
 }
 
-/// Everything an artifact is made of.
+/// What an artifact is made of, apart from the layers' integers.
 #[derive(Clone, Copy, Debug)]
 pub struct Parts<'a> {
     /// Shapes and names.
     pub network: &'a Network,
-    /// Integers.
-    pub quantized: &'a Quantized,
+    /// Scales, one per value.
+    pub activations: &'a [Activation],
     /// Arena offsets.
     pub plan: &'a Plan,
     /// From frame to input.
     pub preprocessing: &'a Preprocessing,
     /// One per logit.
     pub classes: &'a [ClassName],
-    /// JSON for people and tools.
-    pub metadata: &'a str,
 }
 
-/// The bytes of the artifact. The same parts give the same bytes.
+/// The bytes of the artifact, with empty [metadata](set_metadata). The same parts give the same bytes.
+///
+/// `layers`, one a node, are given away and dropped as they are packed: they may be most of a machine's memory.
 ///
 /// # Panics
 ///
 /// If the parts do not belong together.
-pub fn emit(parts: &Parts<'_>) -> Vec<u8> {
+pub fn emit(parts: &Parts<'_>, layers: Vec<Layer>) -> Vec<u8> {
     let network = parts.network;
-    let mut writer = Writer::default();
+    assert_eq!(layers.len(), network.nodes.len(), "a layer for each node");
+    let weights = network.nodes.iter().filter_map(packed_shape).map(|shape| shape.packed_len()).sum();
+    let mut writer = Writer { weights: Vec::with_capacity(weights), ..Writer::default() };
     let tensors: Vec<TensorRecord> = (0..network.nodes.len()).map(|value| tensor(parts, value)).collect();
-    let steps: Vec<StepRecord> =
-        network.nodes.iter().enumerate().map(|(index, node)| writer.step(parts, index, node)).collect();
+    let steps: Vec<StepRecord> = network
+        .nodes
+        .iter()
+        .zip(layers)
+        .enumerate()
+        .map(|(index, (node, layer))| writer.step(index, node, layer))
+        .collect();
     let classes: Vec<ClassRecord> = parts
         .classes
         .iter()
@@ -71,9 +78,13 @@ pub fn emit(parts: &Parts<'_>) -> Vec<u8> {
     sections[SectionId::Weights as usize] = writer.weights.as_bytes();
     sections[SectionId::Classes as usize] = classes.as_bytes();
     sections[SectionId::Strings as usize] = writer.strings.as_bytes();
-    sections[SectionId::Metadata as usize] = parts.metadata.as_bytes();
+    sections[SectionId::Metadata as usize] = NO_METADATA.as_bytes();
 
-    let mut artifact = vec![0; size_of::<Header>()];
+    let len = sections
+        .iter()
+        .fold(size_of::<Header>(), |len, section| len.next_multiple_of(SECTION_ALIGN) + section.len());
+    let mut artifact = Vec::with_capacity(len);
+    artifact.resize(size_of::<Header>(), 0);
     let mut header = Header::new_zeroed();
     for (section, bytes) in header.sections.iter_mut().zip(sections) {
         artifact.resize(artifact.len().next_multiple_of(SECTION_ALIGN), 0);
@@ -83,15 +94,38 @@ pub fn emit(parts: &Parts<'_>) -> Vec<u8> {
     header.magic = MAGIC;
     header.version = VERSION.into();
     header.header_len = (size_of::<Header>() as u32).into();
-    header.file_len = (artifact.len() as u64).into();
     header.arena_len = (parts.plan.arena_len as u64).into();
     header.preprocess = preprocess(parts.preprocessing);
     header.macs = macs(network).into();
     header.input = (ValueId::IMAGE.0 as u16).into();
-    artifact[..size_of::<Header>()].copy_from_slice(header.as_bytes());
-    header.checksum = checksum(&artifact).into();
-    artifact[..size_of::<Header>()].copy_from_slice(header.as_bytes());
+    seal(&mut artifact, header);
     artifact
+}
+
+/// What [`emit`] leaves for [`set_metadata`] to replace.
+const NO_METADATA: &str = "{}";
+
+/// Replaces the metadata of an artifact made by [`emit`]: JSON for people and tools.
+///
+/// # Panics
+///
+/// If `artifact` was not made by [`emit`].
+pub fn set_metadata(artifact: &mut Vec<u8>, metadata: &str) {
+    let (mut header, _) = Header::read_from_prefix(artifact).expect("emit begins with a header");
+    let section = &mut header.sections[SectionId::Metadata as usize];
+    // The last section, so that what is before it need not move.
+    artifact.truncate(section.offset.get() as usize);
+    artifact.extend_from_slice(metadata.as_bytes());
+    section.len = (metadata.len() as u64).into();
+    seal(artifact, header);
+}
+
+/// Writes `header` with the length and the checksum of what follows it.
+fn seal(artifact: &mut [u8], mut header: Header) {
+    header.file_len = (artifact.len() as u64).into();
+    artifact[..size_of::<Header>()].copy_from_slice(header.as_bytes());
+    header.checksum = checksum(artifact).into();
+    artifact[..size_of::<Header>()].copy_from_slice(header.as_bytes());
 }
 
 /// Multiply-accumulates of one inference.
@@ -130,7 +164,7 @@ fn preprocess(p: &Preprocessing) -> PreprocessRecord {
 
 fn tensor(parts: &Parts<'_>, value: usize) -> TensorRecord {
     let (shape, place) = (parts.network.shape(ValueId(value)), parts.plan.places[value]);
-    let Activation { scale, zero_point } = parts.quantized.activations[value];
+    let Activation { scale, zero_point } = parts.activations[value];
     let fill = if value == ValueId::IMAGE.0 {
         // The pixel nearest to a normalised zero; the fourth entry stands for channels an image lacks.
         let [r, g, b] = parts.preprocessing.mean.map(|mean| ((mean * 255.0).round() - 128.0) as i8);
@@ -168,7 +202,7 @@ impl Writer {
         (offset as u32, text.len() as u32)
     }
 
-    fn step(&mut self, parts: &Parts<'_>, index: usize, node: &Node) -> StepRecord {
+    fn step(&mut self, index: usize, node: &Node, layer: Layer) -> StepRecord {
         let mut record = StepRecord::new_zeroed();
         let (name_offset, name_len) = self.string(&node.name);
         record.name_offset = name_offset.into();
@@ -179,7 +213,7 @@ impl Writer {
         record.clamp_min = i8::MIN;
         record.clamp_max = i8::MAX;
         record.params_offset = (self.params.len() as u64).into();
-        match (&node.op, &parts.quantized.layers[index]) {
+        match (&node.op, layer) {
             (Op::Conv(conv), Layer::Conv(quantized)) => {
                 record.kind = StepKind::Conv as u8;
                 window(&mut record, conv.window);
@@ -188,22 +222,17 @@ impl Writer {
                 if let Some(residual) = conv.residual {
                     record.residual = (residual.0 as u16).into();
                 }
-                let shape = ConvShape {
-                    in_channels: conv.in_channels,
-                    out_channels: conv.out_channels,
-                    kernel: conv.window.kernel,
-                    groups: conv.groups,
-                };
+                let shape = conv_shape(conv);
                 self.packed(&mut record, &shape, &quantized.weights);
                 for block in 0..shape.blocks() {
-                    self.params.extend_from_slice(conv_block(&shape, block, quantized).as_bytes());
+                    self.params.extend_from_slice(conv_block(&shape, block, &quantized).as_bytes());
                 }
             }
             (Op::MaxPool(pool), Layer::MaxPool) => {
                 record.kind = StepKind::MaxPool as u8;
                 window(&mut record, *pool);
             }
-            (Op::GlobalAvgPool, &Layer::GlobalAvgPool { multiplier }) => {
+            (Op::GlobalAvgPool, Layer::GlobalAvgPool { multiplier }) => {
                 record.kind = StepKind::GlobalAvgPool as u8;
                 self.params.extend_from_slice(PoolParams { multiplier: multiplier.into() }.as_bytes());
             }
@@ -213,15 +242,10 @@ impl Writer {
                 record.stride = 1;
                 record.groups = 1.into();
                 record.output = NO_TENSOR.into();
-                let shape = ConvShape {
-                    in_channels: linear.in_features,
-                    out_channels: linear.out_features,
-                    kernel: 1,
-                    groups: 1,
-                };
+                let shape = linear_shape(linear);
                 self.packed(&mut record, &shape, &quantized.weights);
                 for block in 0..shape.blocks() {
-                    self.params.extend_from_slice(linear_block(&shape, block, quantized).as_bytes());
+                    self.params.extend_from_slice(linear_block(&shape, block, &quantized).as_bytes());
                 }
             }
             (op, layer) => unreachable!("{op:?} was quantized to {layer:?}"),
@@ -236,6 +260,28 @@ impl Writer {
         record.layout = shape.layout() as u8;
         record.out_channels = (shape.out_channels as u32).into();
         record.weights_offset = (start as u64).into();
+    }
+}
+
+fn conv_shape(conv: &Conv) -> ConvShape {
+    ConvShape {
+        in_channels: conv.in_channels,
+        out_channels: conv.out_channels,
+        kernel: conv.window.kernel,
+        groups: conv.groups,
+    }
+}
+
+fn linear_shape(linear: &Linear) -> ConvShape {
+    ConvShape { in_channels: linear.in_features, out_channels: linear.out_features, kernel: 1, groups: 1 }
+}
+
+/// Shape of the packed weights of `node`, if it has any.
+fn packed_shape(node: &Node) -> Option<ConvShape> {
+    match &node.op {
+        Op::Conv(conv) => Some(conv_shape(conv)),
+        Op::Linear(linear) => Some(linear_shape(linear)),
+        _ => None,
     }
 }
 

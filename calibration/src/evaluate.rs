@@ -1,11 +1,11 @@
 //! Accuracy on labelled images: int8, fp32 on the same pixels, and the difference between them.
 
-use crate::fan_out::fan_out;
 use crate::fidelity::Noise;
-use crate::fp32::{Fp32Error, Fp32Model};
+use crate::fp32::Fp32Error;
 use crate::network::Network;
 use crate::preprocessing::Preprocessing;
 use crate::samples::{SampleError, Samples};
+use crate::stream::{Budget, Input, Pass, stream};
 use indicatif::ProgressBar;
 use resnext::{Model, RunError, Runner, top_k};
 
@@ -161,41 +161,16 @@ pub fn evaluate(
         return Err(EvaluateError::NoClass { found, example: example.to_owned() });
     }
     let labelled: Samples = labelled.into_iter().collect();
-    progress.reset();
-    progress.set_length(labelled.len() as u64);
     progress.set_message("evaluating");
-    let fanned = fan_out(
-        &labelled,
-        &preprocessing,
-        threads,
-        progress,
-        || -> Result<_, EvaluateError> {
-            let fp32 = baseline.map(|network| Fp32Model::new(network, &[])).transpose()?;
-            Ok((fp32, vec![0; model.arena_len()]))
-        },
-        |(fp32, arena), index, pixels| {
-            let mut int8 = vec![0.0; model.class_count()];
-            let mut runner = Runner::new(model, arena)?;
-            runner.load_pixels(pixels)?;
-            runner.infer(&mut int8, &mut ())?;
-            let truth = truths[index];
-            let fp32 = match fp32 {
-                Some(fp32) => {
-                    let outputs = fp32.run(&preprocessing.normalize(pixels))?;
-                    let noise = Noise::of_slices(&int8, outputs.logits());
-                    Some((Judged::new(outputs.logits(), truth), noise))
-                }
-                None => None,
-            };
-            Ok((Judged::new(&int8, truth), fp32))
-        },
-        drop,
-    )?;
+    let pass = Answer { model: *model, truths };
+    let budget = Budget::USUAL;
+    let input = Input { samples: &labelled, preprocessing: &preprocessing, threads, budget, progress };
+    let streamed = stream(&pass, baseline, input)?;
 
     let (mut int8, mut fp32) = (Tally::default(), Tally::default());
     let (mut agreeing, mut lost, mut gained) = (0, 0, 0);
     let mut noise = Noise::default();
-    for result in fanned.results {
+    for result in streamed.results {
         match result {
             Ok((judged, original)) => {
                 int8.count(judged);
@@ -226,6 +201,61 @@ pub fn evaluate(
             logit_sqnr_db: noise.sqnr_db(),
         }),
     })
+}
+
+/// Lets both networks answer and judges the answers.
+struct Answer<'a> {
+    model: Model<'a>,
+    /// Per sample.
+    truths: Vec<usize>,
+}
+
+/// What becomes of a photo.
+struct Answered {
+    truth: usize,
+    logits: Vec<f32>,
+    /// fp32's answer, and the noise of int8's.
+    original: Option<(Judged, Noise)>,
+}
+
+impl Pass for Answer<'_> {
+    type Worker = ();
+    type Photo = Answered;
+    /// int8's answer; fp32's, and the noise between them.
+    type Output = (Judged, Option<(Judged, Noise)>);
+    type Error = EvaluateError;
+
+    const EVERY_VALUE: bool = false;
+
+    fn photo_bytes(&self) -> usize {
+        size_of::<f32>() * self.model.class_count()
+    }
+
+    fn worker(&self) {}
+
+    fn begin(&self, index: usize, pixels: &[u8]) -> Result<Answered, EvaluateError> {
+        let mut logits = vec![0.0; self.model.class_count()];
+        let mut arena = vec![0; self.model.arena_len()];
+        let mut runner = Runner::new(&self.model, &mut arena)?;
+        runner.load_pixels(pixels)?;
+        runner.infer(&mut logits, &mut ())?;
+        Ok(Answered { truth: self.truths[index], logits, original: None })
+    }
+
+    fn value(
+        &self,
+        (): &mut (),
+        photo: &mut Answered,
+        _: usize,
+        logits: &[f32],
+    ) -> Result<(), EvaluateError> {
+        photo.original = Some((Judged::new(logits, photo.truth), Noise::of_slices(&photo.logits, logits)));
+        Ok(())
+    }
+
+    fn end(&self, photo: Answered) -> Self::Output {
+        (Judged::new(&photo.logits, photo.truth), photo.original)
+    }
 }
 
 /// The preprocessing that `model` carries.

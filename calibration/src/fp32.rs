@@ -4,6 +4,7 @@
 //! and per-layer error reports are built on it. [`OnnxModel`] runs the original `.onnx` file through
 //! tract-onnx and knows nothing of our IR, so it checks the importer and the folding independently.
 
+use std::ops::Range;
 use std::path::Path;
 
 use tract_core::internal::*;
@@ -48,7 +49,7 @@ fn one_line(error: &TractError) -> String {
     format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A folded [`Network`] compiled for tract-core, batch 1.
+/// A folded [`Network`], or a segment of one, compiled for tract-core, batch 1.
 ///
 /// A clone shares weights and code with its original but not its working memory: one per thread costs
 /// little.
@@ -56,14 +57,14 @@ fn one_line(error: &TractError) -> String {
 pub struct Fp32Model {
     state: TypedSimpleState,
     input: Shape,
-    /// For each tap, then for the logits: shape, and which output of the plan holds it.
+    /// For each tap, then for the result: shape, and which output of the plan holds it.
     values: Vec<(Shape, Source)>,
 }
 
 /// Where a value is found after a run.
 #[derive(Clone, Copy, Debug)]
 enum Source {
-    Image,
+    Input,
     Output(usize),
 }
 
@@ -75,17 +76,29 @@ impl Fp32Model {
     ///
     /// The network has an unfolded batch norm, or `taps` a value that it does not have.
     pub fn new(network: &Network, taps: &[ValueId]) -> Result<Self, Fp32Error> {
+        Self::segment(network, 0..network.nodes.len(), taps)
+    }
+
+    /// Compiles the given nodes of `network`, which must be one of its [`segments`]: they read the value before the
+    /// first of them and no earlier one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new); or a node reads an earlier value.
+    pub fn segment(network: &Network, nodes: Range<usize>, taps: &[ValueId]) -> Result<Self, Fp32Error> {
         let mut model = TypedModel::default();
-        let mut wires = vec![model.add_source("image", f32::fact(nchw(network.input)))?];
-        for node in &network.nodes {
+        let (input, result) = (ValueId(nodes.start), ValueId(nodes.end));
+        let mut wires = Wires { first: input, wires: Vec::new() };
+        wires.wires.push(model.add_source("input", f32::fact(nchw(network.shape(input))))?);
+        for node in &network.nodes[nodes] {
             let wire = wire(&mut model, node, &wires, network.shape(node.input))?;
-            wires.push(wire);
+            wires.wires.push(wire);
         }
         let mut outputs = Vec::new();
-        let values = taps.iter().copied().chain([network.logits()]).map(|value| {
-            let wire = *wires.get(value.0).ok_or(Fp32Error::NoSuchValue(value.0))?;
-            let source = if value == ValueId::IMAGE {
-                Source::Image
+        let values = taps.iter().copied().chain([result]).map(|value| {
+            let wire = wires.get(value)?;
+            let source = if value == input {
+                Source::Input
             } else {
                 Source::Output(outputs.iter().position(|&o| o == wire).unwrap_or_else(|| {
                     outputs.push(wire);
@@ -97,22 +110,22 @@ impl Fp32Model {
         let values = values.collect::<Result<Vec<_>, Fp32Error>>()?;
         model.select_output_outlets(&outputs)?;
         let state = model.into_optimized()?.into_runnable()?.spawn()?;
-        Ok(Self { state, input: network.input, values })
+        Ok(Self { state, input: network.shape(input), values })
     }
 
-    /// Runs on `image`, NCHW with batch 1.
+    /// Runs on `input`, NCHW with batch 1: the normalised image, or the value before the segment.
     ///
     /// # Errors
     ///
-    /// The image does not have the network's input shape.
-    pub fn run(&mut self, image: &[f32]) -> Result<Outputs<'_>, Fp32Error> {
-        if image.len() != self.input.len() {
-            return Err(Fp32Error::ImageSize { found: image.len(), expected: self.input.len() });
+    /// The input does not have the right number of elements.
+    pub fn run(&mut self, input: &[f32]) -> Result<Outputs<'_>, Fp32Error> {
+        if input.len() != self.input.len() {
+            return Err(Fp32Error::ImageSize { found: input.len(), expected: self.input.len() });
         }
-        let image: TValue = Tensor::from_shape(&nchw(self.input), image)?.into();
-        let outputs = self.state.run(tvec!(image.clone()))?;
+        let input: TValue = Tensor::from_shape(&nchw(self.input), input)?.into();
+        let outputs = self.state.run(tvec!(input.clone()))?;
         let found = |source| match source {
-            Source::Image => Some(&image),
+            Source::Input => Some(&input),
             Source::Output(index) => outputs.get(index),
         };
         // Everything is checked here so that reading cannot fail.
@@ -122,21 +135,21 @@ impl Fp32Model {
                 return Err(format_err!("output of {len:?} elements, expected {shape:?}").into());
             }
         }
-        Ok(Outputs { image, outputs, values: &self.values })
+        Ok(Outputs { input, outputs, values: &self.values })
     }
 }
 
 /// What one run of an [`Fp32Model`] computed.
 #[derive(Debug)]
 pub struct Outputs<'m> {
-    image: TValue,
+    input: TValue,
     outputs: TVec<TValue>,
     values: &'m [(Shape, Source)],
 }
 
 impl Outputs<'_> {
-    /// One logit per class.
-    pub fn logits(&self) -> &[f32] {
+    /// The last value: of a whole network, one logit per class.
+    pub fn result(&self) -> &[f32] {
         self.value(self.values.len() - 1).0
     }
 
@@ -158,7 +171,7 @@ impl Outputs<'_> {
     fn value(&self, index: usize) -> (&[f32], Shape) {
         let (shape, source) = self.values[index];
         let value = match source {
-            Source::Image => &self.image,
+            Source::Input => &self.input,
             Source::Output(output) => &self.outputs[output],
         };
         (floats(value).expect("checked by run"), shape)
@@ -210,6 +223,57 @@ fn floats(value: &TValue) -> TractResult<&[f32]> {
     value.try_as_plain_ram()?.as_slice()
 }
 
+/// Cuts `network` into runs of nodes that each read the value before them and no earlier one, as few as stay below
+/// `bytes` of compiled weights and of working memory on `threads` threads. One that cannot be cut further may be larger.
+pub fn segments(network: &Network, bytes: usize, threads: usize) -> Vec<Range<usize>> {
+    let nodes = &network.nodes;
+    let mut segments: Vec<Range<usize>> = Vec::new();
+    // tract keeps weights once more while it packs them.
+    let cost = |node: &NetworkNode| {
+        let weights = match &node.op {
+            NetworkOp::Conv(conv) => conv.weight.len(),
+            NetworkOp::Linear(linear) => linear.weight.len(),
+            _ => 0,
+        };
+        size_of::<f32>() * (2 * weights + threads * node.output.len())
+    };
+    let mut end = nodes.len();
+    let (mut start, mut oldest, mut sum) = (end, end, 0);
+    for (index, node) in nodes.iter().enumerate().rev() {
+        sum += cost(node);
+        let residual = match &node.op {
+            NetworkOp::Conv(conv) => conv.residual,
+            _ => None,
+        };
+        oldest = residual.into_iter().fold(oldest.min(node.input.0), |oldest, value| oldest.min(value.0));
+        // A cut before this node: nothing after it reads an earlier value.
+        if oldest == index {
+            if sum > bytes && start < end {
+                segments.push(start..end);
+                end = start;
+                sum = nodes[index..end].iter().map(cost).sum();
+            }
+            start = index;
+        }
+    }
+    segments.push(0..end);
+    segments.reverse();
+    segments
+}
+
+/// The values computed so far.
+struct Wires {
+    first: ValueId,
+    wires: Vec<OutletId>,
+}
+
+impl Wires {
+    fn get(&self, value: ValueId) -> Result<OutletId, Fp32Error> {
+        let wire = value.0.checked_sub(self.first.0).and_then(|index| self.wires.get(index));
+        wire.copied().ok_or(Fp32Error::NoSuchValue(value.0))
+    }
+}
+
 fn nchw(Shape { channels, height, width }: Shape) -> [usize; 4] {
     [1, channels, height, width]
 }
@@ -218,18 +282,17 @@ fn nchw(Shape { channels, height, width }: Shape) -> [usize; 4] {
 fn wire(
     model: &mut TypedModel,
     node: &NetworkNode,
-    wires: &[OutletId],
+    wires: &Wires,
     input: Shape,
 ) -> Result<OutletId, Fp32Error> {
-    let find = |value: ValueId| wires.get(value.0).copied().ok_or(Fp32Error::NoSuchValue(value.0));
     let name = node.name.as_str();
-    let from = find(node.input)?;
+    let from = wires.get(node.input)?;
     match &node.op {
         NetworkOp::Conv(conv) if conv.batch_norm.is_some() => Err(Fp32Error::NotFolded(name.to_owned())),
         NetworkOp::Conv(conv) => {
             let mut wire = wire_conv(model, name, conv, from)?;
             if let Some(residual) = conv.residual {
-                let operands = [wire, find(residual)?];
+                let operands = [wire, wires.get(residual)?];
                 wire = model.wire_node(format!("{name}.add"), tract_core::ops::math::add(), &operands)?[0];
             }
             if conv.relu {

@@ -14,6 +14,7 @@
 //! | [`plan`] | lifetimes → arena offsets |
 //! | [`emit`] | all of it → the bytes of a `.rnx` |
 //! | [`compile`] | the whole path, and a check of the result against fp32 |
+//! | [`export`] | the fp32 network as ONNX, for other tools |
 //! | [`evaluate`] | accuracy on labelled images |
 //! | [`bundled`] | photos and classes that the program carries |
 
@@ -21,7 +22,7 @@ pub mod bundled;
 pub mod compile;
 pub mod emit;
 pub mod evaluate;
-mod fan_out;
+pub mod export;
 pub mod fidelity;
 pub mod fold;
 pub mod fp32;
@@ -33,3 +34,4 @@ pub mod preprocessing;
 pub mod quantize;
 pub mod samples;
 pub mod stored;
+mod stream;

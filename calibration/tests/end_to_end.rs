@@ -121,8 +121,8 @@ fn odd_sizes_work() {
     runner.infer(&mut int8, &mut ()).expect("runs");
     let mut fp32 = Fp32Model::new(&network, &[]).expect("runs");
     let outputs = fp32.run(&options.preprocessing.normalize(&pixels)).expect("runs");
-    let sqnr = Noise::of_slices(&int8, outputs.logits()).sqnr_db();
-    assert!(sqnr > 15.0, "{sqnr:.1} dB: {int8:?} {:?}", outputs.logits());
+    let sqnr = Noise::of_slices(&int8, outputs.result()).sqnr_db();
+    assert!(sqnr > 15.0, "{sqnr:.1} dB: {int8:?} {:?}", outputs.result());
 }
 
 #[test]
@@ -186,6 +186,6 @@ fn synthetic_image_agrees() {
     let mut fp32 = Fp32Model::new(&reference_network(), &[]).expect("runs");
     let outputs =
         fp32.run(&resnext_calibration::evaluate::preprocessing(&model).normalize(&pixels)).expect("runs");
-    let sqnr = Noise::of_slices(&int8, outputs.logits()).sqnr_db();
+    let sqnr = Noise::of_slices(&int8, outputs.result()).sqnr_db();
     assert!(sqnr > 12.0, "{sqnr:.1} dB");
 }

@@ -41,7 +41,7 @@ fn assert_close(name: &str, actual: &[f32], expected: &[f32]) {
 fn logits(mut network: Network, size: usize) -> Vec<f32> {
     fold_batch_norm(&mut network);
     let mut model = Fp32Model::new(&network, &[]).expect("runs");
-    model.run(&image(size)).expect("runs").logits().to_vec()
+    model.run(&image(size)).expect("runs").result().to_vec()
 }
 
 /// Imports `path` and compares its fp32 logits, and those of tract on the untouched file, with `expected`.

@@ -223,7 +223,7 @@ impl Networks<'_> {
             let pixels = self.pixels(photo)?;
             infer(&mut runner, &pixels, &mut int8)?;
             let outputs = self.fp32.run(&self.options.preprocessing.normalize(&pixels)).map_err(failed)?;
-            let ((class, int8), (original, fp32)) = (guess(&int8), guess(outputs.logits()));
+            let ((class, int8), (original, fp32)) = (guess(&int8), guess(outputs.result()));
             answers.push(Answer { photo: photo.name().to_owned(), int8, fp32, agrees: class == original });
         }
         Ok(answers)

@@ -16,6 +16,8 @@ mod demo;
 mod error;
 #[cfg(feature = "compile")]
 mod eval;
+#[cfg(feature = "compile")]
+mod import;
 mod inspect;
 mod memory;
 mod output;
@@ -61,6 +63,8 @@ enum Verb {
     #[cfg(feature = "compile")]
     Demo(demo::Args),
     #[cfg(feature = "compile")]
+    Import(import::Args),
+    #[cfg(feature = "compile")]
     Compile(compile::Args),
     #[cfg(feature = "compile")]
     Eval(eval::Args),
@@ -73,6 +77,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         #[cfg(feature = "compile")]
         Verb::Demo(args) => demo::run(&args),
+        #[cfg(feature = "compile")]
+        Verb::Import(args) => import::run(&args),
         #[cfg(feature = "compile")]
         Verb::Compile(args) => compile::run(&args),
         #[cfg(feature = "compile")]

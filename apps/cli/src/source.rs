@@ -22,6 +22,14 @@ pub(crate) fn network(path: &Path, input_size: Option<usize>) -> Result<Network,
     Ok(network)
 }
 
+/// `ResNeXt-50 32x4d, 1000 classes`.
+pub(crate) fn describe(network: &Network) -> String {
+    let t = &network.topology;
+    let family = if t.cardinality == 1 { "ResNet" } else { "ResNeXt" };
+    let (depth, cardinality, width) = (t.depth(), t.cardinality, t.base_width);
+    format!("{family}-{depth} {cardinality}x{width}d, blocks {:?}, {} classes", t.blocks, t.classes)
+}
+
 /// The published variant called `name`, such as `timm/resnext50_32x4d`.
 pub(crate) fn variant(name: &str) -> Result<&'static Variant, Error> {
     resnext_models::find(name).ok_or_else(|| {

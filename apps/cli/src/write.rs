@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile};
 
@@ -18,23 +18,58 @@ fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Writes `bytes` to `path`, replacing what is there.
+/// Writes `bytes` to `path`, replacing what is there; see [`PendingFile`].
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let mut file = PendingFile::create(path)?;
+    file.write(|out| out.write_all(bytes))?;
+    file.commit()
+}
+
+/// A file that takes its name when it is complete.
 ///
 /// The bytes go to a temporary file beside it, reach the disk, and take its name in one step. That keeps a
 /// board from booting into half a model after a power cut, and a process that has the old model mapped keeps
-/// seeing the old one. On failure `path` is as it was and nothing is left behind.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let failed = |error: io::Error| Error::at(path, cannot_write(&error));
-    let target = resolve(path)?;
-    let directory = directory_of(&target);
-    let mut file = temporary(directory).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(&target).map_err(|error| failed(error.error))?;
-    // The file is complete whether or not the directory entry has reached the disk, and some file systems
-    // cannot sync a directory: not worth failing for.
-    let _ = File::open(directory).and_then(|directory| directory.sync_all());
-    Ok(())
+/// seeing the old one. Dropped before [`commit`](Self::commit), it leaves `path` as it was and nothing behind.
+pub(crate) struct PendingFile {
+    path: PathBuf,
+    target: PathBuf,
+    file: NamedTempFile,
+}
+
+impl PendingFile {
+    /// Begins to replace `path`.
+    pub(crate) fn create(path: &Path) -> Result<Self, Error> {
+        let target = resolve(path)?;
+        let file = temporary(directory_of(&target)).map_err(|error| Error::at(path, cannot_write(&error)))?;
+        Ok(Self { path: path.to_owned(), target, file })
+    }
+
+    /// Writes through a buffer.
+    pub(crate) fn write(
+        &mut self,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Error> {
+        let mut out = BufWriter::new(&mut self.file);
+        let written = write(&mut out).and_then(|()| out.flush());
+        written.map_err(|error| Error::at(&self.path, cannot_write(&error)))
+    }
+
+    /// Bytes written so far.
+    pub(crate) fn len(&self) -> Result<u64, Error> {
+        let metadata = self.file.as_file().metadata();
+        metadata.map(|metadata| metadata.len()).map_err(|error| Error::at(&self.path, cannot_write(&error)))
+    }
+
+    /// The file takes its name.
+    pub(crate) fn commit(self) -> Result<(), Error> {
+        let failed = |error: &io::Error| Error::at(&self.path, cannot_write(error));
+        self.file.as_file().sync_all().map_err(|error| failed(&error))?;
+        self.file.persist(&self.target).map_err(|error| failed(&error.error))?;
+        // The file is complete whether or not the directory entry has reached the disk, and some file systems
+        // cannot sync a directory: not worth failing for.
+        let _ = File::open(directory_of(&self.target)).and_then(|directory| directory.sync_all());
+        Ok(())
+    }
 }
 
 /// The file to replace. A link stays a link; a device or pipe is refused, since renaming over `/dev/null`

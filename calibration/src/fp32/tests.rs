@@ -86,7 +86,7 @@ fn every_value_is_what_its_definition_says() {
         };
         assert!(relative_error(got, &want) < 1e-5, "{}", node.name);
     }
-    assert_eq!(outputs.logits(), outputs.tap(network.nodes.len()).0);
+    assert_eq!(outputs.result(), outputs.tap(network.nodes.len()).0);
 }
 
 #[test]
@@ -96,11 +96,11 @@ fn runs_do_not_influence_each_other_or_clones() {
     let mut model = Fp32Model::new(&network, &[ValueId(3), ValueId(3), ValueId::IMAGE]).expect("a model");
     let mut clone = model.clone();
     let images = [noise(1, network.input.len()), noise(2, network.input.len())];
-    let first = model.run(&images[0]).expect("a run").logits().to_vec();
-    let second = model.run(&images[1]).expect("a run").logits().to_vec();
+    let first = model.run(&images[0]).expect("a run").result().to_vec();
+    let second = model.run(&images[1]).expect("a run").result().to_vec();
     assert_ne!(first, second);
     let again = clone.run(&images[0]).expect("a run");
-    assert_eq!(again.logits(), first);
+    assert_eq!(again.result(), first);
     assert_eq!((again.taps(), again.tap(0)), (3, again.tap(1)));
     assert_eq!(again.tap(2).0, images[0]);
 }
@@ -129,7 +129,7 @@ fn agrees_with_the_original_file() {
         let mut original = OnnxModel::load(&path, side).expect("an ONNX model");
         let image = noise(3, 3 * side * side);
         let want = original.logits(&image).expect("a run");
-        let error = relative_error(model.run(&image).expect("a run").logits(), &want);
+        let error = relative_error(model.run(&image).expect("a run").result(), &want);
         eprintln!("{name} at {side}: relative error {error:e}");
         assert!(error < 1e-4, "{name} at {side}: {error}");
     }
@@ -145,7 +145,7 @@ fn a_checkpoint_agrees_with_the_onnx_file_made_from_it() {
         let image = noise(4, 3 * 160 * 160);
         let logits = [onnx, checkpoint].map(|path| {
             let mut model = Fp32Model::new(&folded(&path, 160), &[]).expect("a model");
-            model.run(&image).expect("a run").logits().to_vec()
+            model.run(&image).expect("a run").result().to_vec()
         });
         let error = relative_error(&logits[1], &logits[0]);
         eprintln!("{name}: relative error {error:e}");

@@ -1,0 +1,137 @@
+//! `resnext import`: a checkpoint as fp32 ONNX.
+
+use crate::error::Error;
+use crate::output::{self, Facts, size};
+use crate::source;
+use crate::write::PendingFile;
+use resnext_calibration::emit::macs;
+use resnext_calibration::export;
+use resnext_models::Variant;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Write an fp32 checkpoint as ONNX, for other tools.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Batch norms are folded into the convolutions. The image is `image`, [1, 3, height, width], normalised; the result
+is `logits`. What an image has to go through first is in the file's metadata if --arch is given. Weights above
+2 GB go to OUT.onnx.data beside the model.
+
+To get an int8 model there is no need for this step: `resnext compile` reads checkpoints too.
+
+Examples:
+  resnext import --weights resnext50_32x4d-7cdf4587.pth --arch torchvision/resnext50_32x4d -o resnext50.onnx
+  resnext import --weights ResNeXt101_32x4d_pretrained.pdparams -o resnext101.onnx
+
+JSON: {output, data, bytes, params, macs, blocks, cardinality, base_width, classes}.")]
+pub(crate) struct Args {
+    /// Checkpoint, or ONNX file
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+
+    /// Published variant that the checkpoint is of [default: as its tensors say]
+    #[arg(long, value_name = "SOURCE/VARIANT")]
+    arch: Option<String>,
+
+    /// Model to write
+    #[arg(short, long, value_name = "OUT.onnx")]
+    output: PathBuf,
+
+    /// Height and width of the input [default: the variant's, or 224]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(32..=4096))]
+    size: Option<u32>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The verb.
+pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    let mut out = PendingFile::create(&args.output)?;
+    let variant = args.arch.as_deref().map(source::variant).transpose()?;
+    let side = args.size.or(variant.map(|v| v.preprocess.size.into()));
+    let network = source::network(&args.weights, side.map(|side| side as usize))?;
+    let properties = variant.map_or_else(Vec::new, properties);
+    let progress = source::progress();
+    progress.set_message("writing");
+    progress.set_length(export::tensor_count(&network) as u64);
+    let tick = || progress.inc(1);
+    let inside = export::weight_bytes(&network) <= export::MAX_INSIDE;
+    let data = if inside {
+        out.write(|file| export::write(&network, &properties, file, &tick))?;
+        None
+    } else {
+        let path = beside(&args.output);
+        let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+        let mut data = PendingFile::create(&path)?;
+        // Two files, each written when its error would be known.
+        let mut written = Ok(());
+        out.write(|file| {
+            written =
+                data.write(|data| export::write_external(&network, &properties, file, data, &name, &tick));
+            Ok(())
+        })?;
+        written?;
+        Some((path, data))
+    };
+    progress.finish_and_clear();
+    let mut bytes = out.len()?;
+    let data = match data {
+        Some((path, data)) => {
+            bytes += data.len()?;
+            data.commit()?;
+            Some(path)
+        }
+        None => None,
+    };
+    out.commit()?;
+
+    let topology = &network.topology;
+    let params = export::weight_bytes(&network) / 4;
+    let macs = macs(&network);
+    if args.json {
+        return output::print_json(&json!({
+            "output": args.output.display().to_string(),
+            "data": data.map(|path| path.display().to_string()),
+            "bytes": bytes,
+            "params": params,
+            "macs": macs,
+            "blocks": topology.blocks,
+            "cardinality": topology.cardinality,
+            "base_width": topology.base_width,
+            "classes": topology.classes,
+        }));
+    }
+    let mut facts = Facts::default();
+    facts.add("model", format!("{} ({})", args.output.display(), size(bytes)));
+    if let Some(path) = &data {
+        facts.add("weights", format!("in {}, keep it beside the model", path.display()));
+    }
+    facts.add("network", source::describe(&network));
+    let (side, millions, billions) = (network.input.height, params as f64 / 1e6, macs as f64 / 1e9);
+    facts.add("cost", format!("{millions:.3} M weights, {billions:.3} GMAC at {side}×{side}"));
+    facts.add("next", format!("resnext compile {} --samples DIR -o OUT.rnx", args.output.display()));
+    output::print(&facts)
+}
+
+/// `model.onnx` → `model.onnx.data`.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".data");
+    name.into()
+}
+
+/// What a user of the file has to know of its input.
+fn properties(variant: &Variant) -> Vec<(&'static str, String)> {
+    let p = &variant.preprocess;
+    let list = |values: [f32; 3]| values.map(|value| value.to_string()).join(", ");
+    vec![
+        ("source", variant.to_string()),
+        ("resize", p.resize.to_string()),
+        ("crop", p.size.to_string()),
+        ("interpolation", p.interpolation.to_string()),
+        ("mean", list(p.mean)),
+        ("std", list(p.std)),
+    ]
+}

@@ -1,0 +1,324 @@
+//! Streams samples through the fp32 network, on all threads, in bounded memory.
+//!
+//! A network whose weights are small is compiled once, and each photo is decoded, cropped, run and forgotten. One that
+//! is large is cut into [segments](fp32::segments) that fit a budget: a chunk of photos goes through the first
+//! segment, what each leaves at the cut goes through the second, and so on. Either way results come back in the
+//! order of the samples, whatever the threads did.
+
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use indicatif::ProgressBar;
+
+use crate::fp32::{self, Fp32Error, Fp32Model};
+use crate::network::{Network, ValueId};
+use crate::preprocessing::Preprocessing;
+use crate::samples::{Sample, SampleError, Samples};
+
+/// How much memory a pass may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    /// Bytes of compiled weights and working memory of one segment.
+    pub(crate) segment: usize,
+    /// Bytes that the photos of a chunk may keep between segments.
+    pub(crate) chunk: usize,
+}
+
+impl Budget {
+    /// All of a ResNeXt-50 in one segment, and little beside the largest checkpoints.
+    pub(crate) const USUAL: Self = Self { segment: 768 << 20, chunk: 256 << 20 };
+}
+
+/// What to do with each photo on its way.
+pub(crate) trait Pass: Sync {
+    /// What a thread gathers, over all its photos.
+    type Worker: Send;
+    /// What a photo keeps on its way.
+    type Photo: Send;
+    /// What remains of a photo.
+    type Output: Send;
+    /// Why the pass fails.
+    type Error: From<Fp32Error> + Send;
+
+    /// Whether [`value`](Self::value) wants every value, or only the logits.
+    const EVERY_VALUE: bool;
+
+    /// Bytes that a photo keeps between segments.
+    fn photo_bytes(&self) -> usize;
+
+    /// A thread's empty hands.
+    fn worker(&self) -> Self::Worker;
+
+    /// A photo sets out, as cropped `pixels` (`height × width × 3`).
+    fn begin(&self, index: usize, pixels: &[u8]) -> Result<Self::Photo, Self::Error>;
+
+    /// Node `node` of the fp32 network has computed `values` (`[channels][height][width]`). In the order of the nodes.
+    fn value(
+        &self,
+        worker: &mut Self::Worker,
+        photo: &mut Self::Photo,
+        node: usize,
+        values: &[f32],
+    ) -> Result<(), Self::Error>;
+
+    /// A photo has arrived.
+    fn end(&self, photo: Self::Photo) -> Self::Output;
+}
+
+/// Results per sample, in order, and what each thread gathered.
+pub(crate) struct Streamed<P: Pass> {
+    /// A sample that cannot be decoded has its error here.
+    pub(crate) results: Vec<Result<P::Output, SampleError>>,
+    pub(crate) workers: Vec<P::Worker>,
+}
+
+/// Where a sample is.
+enum Slot<P: Pass> {
+    Waiting,
+    /// Between two segments, with its values at the cut.
+    Under(P::Photo, Vec<f32>),
+    Done(Result<P::Output, SampleError>),
+}
+
+/// The photos of a pass and what it may use.
+#[derive(Clone, Copy)]
+pub(crate) struct Input<'a> {
+    pub(crate) samples: &'a Samples,
+    pub(crate) preprocessing: &'a Preprocessing,
+    pub(crate) threads: usize,
+    pub(crate) budget: Budget,
+    pub(crate) progress: &'a ProgressBar,
+}
+
+/// Makes `pass` over the samples. Without a `network` photos only begin and end. The first error stops everything.
+pub(crate) fn stream<P: Pass>(
+    pass: &P,
+    network: Option<&Network>,
+    input: Input<'_>,
+) -> Result<Streamed<P>, P::Error> {
+    let Input { samples, preprocessing, threads, budget, progress } = input;
+    let threads = threads.max(1);
+    let segments = network.map_or_else(Vec::new, |network| fp32::segments(network, budget.segment, threads));
+    let samples: Vec<&Sample> = samples.iter().collect();
+    let chunk = match network.filter(|_| segments.len() > 1) {
+        Some(network) => (budget.chunk / (pass.photo_bytes() + cut_bytes(network, &segments))).max(threads),
+        None => samples.len().max(1),
+    };
+    progress.reset();
+    progress.set_length((samples.len() * segments.len().max(1)) as u64);
+    let mut workers: Vec<P::Worker> = (0..threads).map(|_| pass.worker()).collect();
+    let mut results = Vec::with_capacity(samples.len());
+    for (number, samples) in samples.chunks(chunk).enumerate() {
+        let mut slots: Vec<Slot<P>> = samples.iter().map(|_| Slot::Waiting).collect();
+        for part in 0..segments.len().max(1) {
+            let segment = network.zip(segments.get(part));
+            let stage = Stage {
+                pass,
+                preprocessing,
+                samples,
+                before: number * chunk,
+                first: part == 0,
+                last: part + 1 >= segments.len(),
+                first_node: segment.map_or(0, |(_, nodes)| nodes.start),
+            };
+            let model = segment.map(|(network, nodes)| compile::<P>(network, nodes)).transpose()?;
+            stage.run(model.as_ref(), &mut workers, &mut slots, progress)?;
+        }
+        results.extend(slots.into_iter().filter_map(|slot| match slot {
+            Slot::Done(result) => Some(result),
+            _ => None,
+        }));
+    }
+    Ok(Streamed { results, workers })
+}
+
+fn compile<P: Pass>(network: &Network, nodes: &Range<usize>) -> Result<Fp32Model, Fp32Error> {
+    let every = nodes.clone().map(|node| ValueId(node + 1));
+    let taps: Vec<ValueId> = if P::EVERY_VALUE { every.collect() } else { Vec::new() };
+    Fp32Model::segment(network, nodes.clone(), &taps)
+}
+
+/// Bytes of the largest value at a cut.
+fn cut_bytes(network: &Network, segments: &[Range<usize>]) -> usize {
+    let at = |segment: &Range<usize>| size_of::<f32>() * network.shape(ValueId(segment.start)).len();
+    segments.iter().map(at).max().unwrap_or(0)
+}
+
+/// One segment of one chunk.
+struct Stage<'a, P> {
+    pass: &'a P,
+    preprocessing: &'a Preprocessing,
+    samples: &'a [&'a Sample],
+    /// Samples of earlier chunks.
+    before: usize,
+    first: bool,
+    last: bool,
+    first_node: usize,
+}
+
+impl<P: Pass> Stage<'_, P> {
+    fn run(
+        &self,
+        model: Option<&Fp32Model>,
+        workers: &mut [P::Worker],
+        slots: &mut [Slot<P>],
+        progress: &ProgressBar,
+    ) -> Result<(), P::Error> {
+        let work = Mutex::new(slots.iter_mut().enumerate());
+        let next = || work.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
+        let stop = AtomicBool::new(false);
+        let run = |worker: &mut P::Worker, mut model: Option<Fp32Model>| {
+            while let Some((index, slot)) = next().filter(|_| !stop.load(Ordering::Relaxed)) {
+                let from = std::mem::replace(slot, Slot::Waiting);
+                *slot = self
+                    .step(model.as_mut(), worker, index, from)
+                    .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+                progress.inc(1);
+            }
+            Ok(())
+        };
+        let run = &run;
+        thread::scope(|scope| {
+            let spawn = |worker| {
+                // A copy of the working memory, not of the weights.
+                let model = model.cloned();
+                scope.spawn(move || run(worker, model))
+            };
+            let threads: Vec<_> = workers.iter_mut().map(spawn).collect();
+            threads
+                .into_iter()
+                .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
+    }
+
+    fn step(
+        &self,
+        model: Option<&mut Fp32Model>,
+        worker: &mut P::Worker,
+        index: usize,
+        slot: Slot<P>,
+    ) -> Result<Slot<P>, P::Error> {
+        let (mut photo, mut values) = match slot {
+            Slot::Under(photo, values) => (photo, values),
+            Slot::Waiting if self.first => match self.pixels(index) {
+                Ok(pixels) => {
+                    let photo = self.pass.begin(self.before + index, &pixels)?;
+                    (photo, model.as_ref().map(|_| self.preprocessing.normalize(&pixels)).unwrap_or_default())
+                }
+                Err(error) => return Ok(Slot::Done(Err(error))),
+            },
+            done => return Ok(done),
+        };
+        if let Some(model) = model {
+            let outputs = model.run(&values)?;
+            if P::EVERY_VALUE {
+                for tap in 0..outputs.taps() {
+                    self.pass.value(worker, &mut photo, self.first_node + tap, outputs.tap(tap).0)?;
+                }
+            } else if self.last {
+                self.pass.value(worker, &mut photo, self.first_node, outputs.result())?;
+            }
+            if !self.last {
+                values.clear();
+                values.extend_from_slice(outputs.result());
+            }
+        }
+        Ok(if self.last { Slot::Done(Ok(self.pass.end(photo))) } else { Slot::Under(photo, values) })
+    }
+
+    fn pixels(&self, index: usize) -> Result<Vec<u8>, SampleError> {
+        let sample = self.samples[index];
+        let image = sample.decode()?;
+        let refused = |reason| SampleError { name: sample.name().to_owned(), reason };
+        self.preprocessing.crop(&image).map_err(refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fold::fold_batch_norm;
+    use crate::import::tests::tiny_network;
+
+    /// Notes every value's sum.
+    struct Sums;
+
+    impl Pass for Sums {
+        type Worker = usize;
+        type Photo = (usize, Vec<(usize, f64)>);
+        type Output = (usize, Vec<(usize, f64)>);
+        type Error = Fp32Error;
+
+        const EVERY_VALUE: bool = true;
+
+        fn photo_bytes(&self) -> usize {
+            0
+        }
+
+        fn worker(&self) -> usize {
+            0
+        }
+
+        fn begin(&self, index: usize, _: &[u8]) -> Result<Self::Photo, Fp32Error> {
+            Ok((index, Vec::new()))
+        }
+
+        fn value(
+            &self,
+            worker: &mut usize,
+            photo: &mut Self::Photo,
+            node: usize,
+            values: &[f32],
+        ) -> Result<(), Fp32Error> {
+            *worker += 1;
+            photo.1.push((node, values.iter().map(|&v| f64::from(v)).sum()));
+            Ok(())
+        }
+
+        fn end(&self, photo: Self::Photo) -> Self::Output {
+            photo
+        }
+    }
+
+    /// However the network is cut and the photos are grouped, every node is seen once, in order, with the same values.
+    #[test]
+    fn budgets_and_threads_change_nothing() {
+        let mut network = tiny_network(64);
+        fold_batch_norm(&mut network);
+        let preprocessing = Preprocessing::imagenet(64, 64);
+        let mut samples: Vec<Sample> = crate::bundled::photos().iter().take(5).cloned().collect();
+        samples.insert(2, Sample::embedded("broken.jpg", None, b""));
+        let samples: Samples = samples.into_iter().collect();
+        let nodes = network.nodes.len();
+        let run = |budget, threads| {
+            let progress = ProgressBar::hidden();
+            let input = Input {
+                samples: &samples,
+                preprocessing: &preprocessing,
+                threads,
+                budget,
+                progress: &progress,
+            };
+            let streamed = stream(&Sums, Some(&network), input).expect("runs");
+            assert_eq!(streamed.workers.iter().sum::<usize>(), nodes * (samples.len() - 1));
+            assert_eq!(Some(progress.position()), progress.length());
+            streamed.results.into_iter().map(|result| result.map_err(|error| error.name)).collect::<Vec<_>>()
+        };
+        let whole = run(Budget::USUAL, 1);
+        assert_eq!(whole[2], Err("broken.jpg".to_owned()));
+        for (index, result) in whole.iter().enumerate().filter(|&(index, _)| index != 2) {
+            let (photo, sums) = result.as_ref().expect("decoded");
+            assert_eq!((*photo, sums.len()), (index, nodes));
+            assert!(sums.iter().enumerate().all(|(node, sum)| sum.0 == node));
+        }
+        assert!(fp32::segments(&network, 1, 1).len() >= 4);
+        for budget in [(1, 1), (1, 1 << 20), (100_000, 1), (1 << 30, 1)] {
+            let budget = Budget { segment: budget.0, chunk: budget.1 };
+            for threads in [1, 2, 3] {
+                assert_eq!(run(budget, threads), whole, "{budget:?}, {threads} threads");
+            }
+        }
+    }
+}
