@@ -15,6 +15,9 @@ pub enum Content {
     Pickle,
 }
 
+/// The longest header of a `.safetensors` file that its library reads, in bytes.
+const MAX_HEADER: u64 = 100_000_000;
+
 /// Recognises a checkpoint.
 ///
 /// # Errors
@@ -24,7 +27,7 @@ pub fn recognise(bytes: &[u8]) -> Result<Content, FileError> {
     not_a_model(bytes)?;
     let header_len = bytes.first_chunk().map_or(u64::MAX, |&len| u64::from_le_bytes(len));
     match *bytes {
-        _ if header_len < bytes.len() as u64 && bytes.get(8) == Some(&b'{') => Ok(Content::SafeTensors),
+        _ if header_len <= MAX_HEADER && bytes.get(8) == Some(&b'{') => Ok(Content::SafeTensors),
         [b'P', b'K', 3 | 5, 4 | 6, ..] => Ok(Content::PyTorchZip),
         // The magic number, in any of the forms in which pickle protocols 2 to 5 begin.
         [0x80, 2..=5, ..] if contains(&bytes[..bytes.len().min(32)], &crate::pytorch::MAGIC) => {
@@ -45,7 +48,10 @@ pub fn not_a_model(bytes: &[u8]) -> Result<(), FileError> {
     let (what, remedy) = if bytes.is_empty() {
         ("it is empty", "download it again")
     } else if text.starts_with(b"version https://git-lfs.github.com/") {
-        ("it is a Git LFS pointer, not the file itself", "run `git lfs pull`, or download the file by its link")
+        (
+            "it is a Git LFS pointer, not the file itself",
+            "run `git lfs pull`, or download the file by its link",
+        )
     } else if text.starts_with(b"<") {
         (
             "it is a web page or an XML message, not a checkpoint",
@@ -62,7 +68,9 @@ fn misnamed(bytes: &[u8]) -> FileError {
     let other = |what: &str, remedy: &str| FileError::other(what, remedy);
     match *bytes {
         [0x1f, 0x8b, ..] => other("it is compressed (gzip)", "unpack it first"),
-        [0x89, b'H', b'D', b'F', ..] => other("it is an HDF5 file, as Keras writes", "give weights of PyTorch or Paddle"),
+        [0x89, b'H', b'D', b'F', ..] => {
+            other("it is an HDF5 file, as Keras writes", "give weights of PyTorch or Paddle")
+        }
         _ if bytes.get(257..262) == Some(b"ustar") => other(
             "it is a tar archive",
             "unpack it; if PyTorch before 0.2 wrote it, load it with torch.load and save the state dict again",
@@ -74,7 +82,9 @@ fn misnamed(bytes: &[u8]) -> FileError {
         ),
         // The fields `ir_version` and `producer_name` or `opset_import` of a protobuf.
         [8, 1..=32, 0x12 | 0x3a | 0x42, ..] => other("it seems to be an ONNX file", "name it .onnx"),
-        [b'{' | b'[', ..] => other("it is JSON text, not a checkpoint", "look into it, and download the file itself"),
+        [b'{' | b'[', ..] => {
+            other("it is JSON text, not a checkpoint", "look into it, and download the file itself")
+        }
         _ => FileError::Format,
     }
 }

@@ -54,13 +54,17 @@ impl FileError {
     }
 
     /// A damaged file. `reason` may span lines: it comes from a parser.
-    pub(crate) fn corrupt(format: &'static str, reason: impl fmt::Display) -> Self {
+    pub fn corrupt(format: &'static str, reason: impl fmt::Display) -> Self {
         let reason = reason.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
         Self::Corrupt { format, reason }
     }
 
     /// A damaged tensor.
     pub(crate) fn tensor(name: &str, problem: impl fmt::Display) -> Self {
-        Self::Tensor { name: name.to_owned(), problem: problem.to_string(), remedy: "download the file again" }
+        Self::Tensor {
+            name: name.to_owned(),
+            problem: problem.to_string(),
+            remedy: "download the file again",
+        }
     }
 }

@@ -50,7 +50,11 @@ pub(crate) fn tensor(from: &mut Rebuilder<'_>, name: &str, array: Array) -> Resu
         Err(reason) => return Ok(Entry { shape, data: Err(reason) }),
     };
     let Some((Span { start, len }, encoding)) = data(from.pickle, array.data) else {
-        return Err(FileError::tensor(name, "its elements are not bytes"));
+        return Err(FileError::Tensor {
+            name: name.to_owned(),
+            problem: "its elements are not written as bytes".into(),
+            remedy: "load it and save it with pickle protocol 2 or later",
+        });
     };
     if encoding == Encoding::Latin1 {
         from.spend(name, len)?;

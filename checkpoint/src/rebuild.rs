@@ -1,7 +1,5 @@
 //! From the calls in a pickle to the tensors that they would make.
 
-use std::collections::HashMap;
-
 use crate::FileError;
 use crate::numpy;
 use crate::pickle::{Object, Pickle, Value, harmful, inert};
@@ -85,13 +83,13 @@ impl<'a> Rebuilder<'a> {
             let mut function = call.function;
             let mut arguments = self.pickle.tuple(call.arguments).unwrap_or_default();
             if let Some(("torch._tensor" | "torch.tensor", "_rebuild_from_type" | "_rebuild_from_type_v2")) =
-                self.pickle.global(function)
+                self.function(function)
                 && let [inner, _type, inner_arguments, ..] = *arguments
             {
                 function = inner;
                 arguments = self.pickle.tuple(inner_arguments).unwrap_or_default();
             }
-            value = match self.pickle.global(function) {
+            value = match self.function(function) {
                 Some(("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state")) => {
                     arguments.first().copied().unwrap_or(Value::None)
                 }
@@ -118,6 +116,17 @@ impl<'a> Rebuilder<'a> {
             };
         }
         Meaning::Other
+    }
+
+    /// Module and name of what is called. Old PyTorch files refer to the classes of modules as they do to storages.
+    fn function(&self, value: Value) -> Option<(&'a str, &'a str)> {
+        let Some(id) = self.pickle.persistent(value) else {
+            return self.pickle.global(value);
+        };
+        match *self.pickle.tuple(id)? {
+            [tag, class, ..] if self.pickle.name(tag) == Some("module") => self.pickle.global(class),
+            _ => None,
+        }
     }
 
     /// The array in the arguments of Paddle's `tuple((name, array))`.

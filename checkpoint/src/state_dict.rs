@@ -60,7 +60,11 @@ fn find(from: &Rebuilder<'_>) -> Result<Vec<(Value, Value)>, FileError> {
         };
         // The last of a key counts, as in Python.
         let last = |wanted: &&str| {
-            pairs.iter().rev().find(|(key, _)| from.pickle.name(*key) == Some(*wanted)).map(|&(_, value)| value)
+            pairs
+                .iter()
+                .rev()
+                .find(|(key, _)| from.pickle.name(*key) == Some(*wanted))
+                .map(|&(_, value)| value)
         };
         let filled = |value: &Value| from.pickle.pairs(*value).is_some_and(|pairs| !pairs.is_empty());
         if let Some(inner) = KEYS.iter().filter_map(last).find(filled) {
@@ -105,6 +109,9 @@ fn no_tensors(from: &Rebuilder<'_>, pairs: &[(Value, Value)]) -> FileError {
     let seen = if names.is_empty() { "nothing".into() } else { names.join(", ") };
     FileError::other(
         format!("it holds {seen} but no weights"),
-        format!("save model.state_dict(), by itself or under {}", KEYS.map(|key| format!("`{key}`")).join(", ")),
+        format!(
+            "save model.state_dict(), by itself or under {}",
+            KEYS.map(|key| format!("`{key}`")).join(", ")
+        ),
     )
 }

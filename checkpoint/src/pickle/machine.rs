@@ -90,11 +90,11 @@ impl Machine<'_> {
             }
 
             // Text and bytes.
-            b'X' => self.text::<4>()?,      // BINUNICODE
-            b'\x8c' => self.text::<1>()?,   // SHORT_BINUNICODE
-            b'\x8d' => self.text::<8>()?,   // BINUNICODE8
-            b'B' | b'T' => self.raw::<4>()?, // BINBYTES, BINSTRING
-            b'C' | b'U' => self.raw::<1>()?, // SHORT_BINBYTES, SHORT_BINSTRING
+            b'X' => self.text::<4>()?,             // BINUNICODE
+            b'\x8c' => self.text::<1>()?,          // SHORT_BINUNICODE
+            b'\x8d' => self.text::<8>()?,          // BINUNICODE8
+            b'B' | b'T' => self.raw::<4>()?,       // BINBYTES, BINSTRING
+            b'C' | b'U' => self.raw::<1>()?,       // SHORT_BINBYTES, SHORT_BINSTRING
             b'\x8e' | b'\x96' => self.raw::<8>()?, // BINBYTES8, BYTEARRAY8
             b'V' => {
                 // UNICODE

@@ -22,7 +22,10 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Pickle<'_>, Storages), FileError> {
     }
     let (machine, at) = load(at)?;
     let facts = machine.pairs(machine.root).unwrap_or_default();
-    if facts.iter().any(|&(key, value)| machine.name(key) == Some("little_endian") && value == Value::Bool(false)) {
+    if facts
+        .iter()
+        .any(|&(key, value)| machine.name(key) == Some("little_endian") && value == Value::Bool(false))
+    {
         return Err(big_endian());
     }
     let (object, at) = load(at)?;

@@ -58,14 +58,16 @@ impl<'a> Archive<'a> {
         }
         // Called after the file, or `archive`.
         let directories = all.keys().filter_map(|name| name.strip_suffix("data.pkl"));
-        let root = directories.filter(|root| root.is_empty() || root.ends_with('/')).min_by_key(|root| root.len());
+        let root =
+            directories.filter(|root| root.is_empty() || root.ends_with('/')).min_by_key(|root| root.len());
         let Some(root) = root else {
             return Err(FileError::other(
                 "it is a zip archive, but not one of PyTorch: it has no data.pkl",
                 "unpack it if the checkpoint is inside",
             ));
         };
-        let inside = all.iter().filter_map(|(name, &entry)| Some((name.strip_prefix(root)?.to_owned(), entry)));
+        let inside =
+            all.iter().filter_map(|(name, &entry)| Some((name.strip_prefix(root)?.to_owned(), entry)));
         let entries: HashMap<_, _> = inside.collect();
         if entries.contains_key("constants.pkl") {
             return Err(FileError::other(
@@ -81,7 +83,8 @@ impl<'a> Archive<'a> {
         let Some(&(wayfinder, method)) = self.entries.get(name) else {
             return Ok(None);
         };
-        if method != CompressionMethod::STORE || wayfinder.compressed_size_hint() != wayfinder.uncompressed_size_hint()
+        if method != CompressionMethod::STORE
+            || wayfinder.compressed_size_hint() != wayfinder.uncompressed_size_hint()
         {
             return Err(FileError::other(
                 format!("its entry `{}` is compressed", name.escape_debug()),
