@@ -609,12 +609,7 @@ impl<'a> Model<'a> {
 
 fn recipe(header: &Header) -> Result<Recipe, LoadError> {
     let p = &header.preprocess;
-    let filter = match p.filter {
-        0 => Filter::PillowBilinear,
-        1 => Filter::PillowBicubic,
-        2 => Filter::OpenCvBilinear,
-        _ => return Err(invalid("unknown resize filter", 0)),
-    };
+    let filter = Filter::from_code(p.filter).ok_or_else(|| invalid("unknown resize filter", 0))?;
     let rounding = match p.side_rounding {
         0 => SideRounding::Truncate,
         1 => SideRounding::Nearest,

@@ -9,7 +9,7 @@ use resnext::format::{
     SECTION_ALIGN, SECTIONS, Section, SectionId, StepKind, StepRecord, TensorRecord, VERSION, checksum,
 };
 use resnext::pack::ConvShape;
-use resnext::preprocess::{CropRounding, Filter, SideRounding};
+use resnext::preprocess::{CropRounding, SideRounding};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 /// Identifier and label of one class.
@@ -143,11 +143,7 @@ fn preprocess(p: &Preprocessing) -> PreprocessRecord {
         short_side: p.recipe.short_side.into(),
         crop_height: p.recipe.crop_height.into(),
         crop_width: p.recipe.crop_width.into(),
-        filter: match p.recipe.filter {
-            Filter::PillowBilinear => 0,
-            Filter::PillowBicubic => 1,
-            other => unreachable!("{other:?} has no code yet"),
-        },
+        filter: p.recipe.filter.code(),
         side_rounding: match p.recipe.rounding {
             SideRounding::Truncate => 0,
             SideRounding::Nearest => 1,

@@ -32,17 +32,21 @@ impl Preprocessing {
         }
     }
 
-    /// The recipe of a published variant; `None` if it needs a resampling that is not supported yet.
-    pub fn of(variant: &Preprocess) -> Option<Self> {
-        let filter = match variant.interpolation {
-            Interpolation::PillowBilinear => Filter::PillowBilinear,
-            Interpolation::PillowBicubic => Filter::PillowBicubic,
-            Interpolation::OpenCvBilinear => return None,
+    /// The recipe of a published variant, to the byte: torchvision's, timm's and mmcls' round sizes as
+    /// [`Self::imagenet`] does, PaddleClas, which alone resizes with OpenCV, by its own rules.
+    pub fn of(variant: &Preprocess) -> Self {
+        let imagenet = Self::imagenet(variant.size.into(), variant.resize.into()).recipe;
+        let recipe = match variant.interpolation {
+            Interpolation::PillowBilinear => imagenet,
+            Interpolation::PillowBicubic => Recipe { filter: Filter::PillowBicubic, ..imagenet },
+            Interpolation::OpenCvBilinear => Recipe {
+                filter: Filter::OpenCvBilinear,
+                rounding: SideRounding::Nearest,
+                crop: CropRounding::Floor,
+                ..imagenet
+            },
         };
-        let mut this = Self::imagenet(variant.size.into(), variant.resize.into());
-        this.recipe.filter = filter;
-        (this.mean, this.std) = (variant.mean, variant.std);
-        Some(this)
+        Self { recipe, mean: variant.mean, std: variant.std }
     }
 
     /// Resizes and crops `image` to `crop_height × crop_width × 3` bytes.
@@ -63,5 +67,61 @@ impl Preprocessing {
                 .extend(pixels.iter().skip(channel).step_by(3).map(|&p| (f32::from(p) / 255.0 - mean) / std));
         }
         planes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Written by `sources.py` beside it, with the transforms of the variants' own libraries.
+    const SOURCES: &str = include_str!("../../tests/fixtures/preprocess/sources.txt");
+
+    /// The pixels of `make.py`.
+    fn frame(width: u32, height: u32) -> Rgb8Image {
+        let mut state = width * 65536 + height;
+        let mut data = Vec::new();
+        for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+            for _ in 0..3 {
+                state = state.wrapping_mul(1664525).wrapping_add(1013904223);
+                let value = (state >> 24) as u8;
+                let edge = (x >> 4 ^ y >> 4) & 1 == 1;
+                data.push(if edge { if value >= 128 { 255 } else { 0 } } else { value });
+            }
+        }
+        Rgb8Image { width, height, data }
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        let bit = |crc: u32, _| crc >> 1 ^ if crc & 1 == 1 { 0xEDB8_8320 } else { 0 };
+        !bytes.iter().fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), bit))
+    }
+
+    /// All variants, each by its own library, at odd sizes, as portraits, enlarged.
+    #[test]
+    fn equals_the_libraries_own_transforms() {
+        let mut variants = vec![];
+        let mut seen = 0;
+        for line in SOURCES.lines().filter(|line| !line.starts_with('#')) {
+            let fields: Vec<&str> = line.split(' ').collect();
+            if line.contains('/') {
+                seen += fields.len();
+                variants = fields.iter().map(|id| resnext_models::find(id).expect(id)).collect();
+                continue;
+            }
+            let [width, height, crc] = fields[..] else { panic!("malformed line {line}") };
+            let image = frame(width.parse().unwrap(), height.parse().unwrap());
+            let mut results: Vec<(Recipe, u32)> = vec![];
+            for variant in &variants {
+                let recipe = Preprocessing::of(&variant.preprocess).recipe;
+                if results.iter().all(|(known, _)| *known != recipe) {
+                    results.push((recipe, crc32(&image.crop(&recipe).unwrap())));
+                }
+            }
+            for (recipe, result) in results {
+                assert_eq!(format!("{result:08x}"), crc, "{width}x{height} {recipe:?}");
+            }
+        }
+        assert_eq!(seen, resnext_models::ZOO.len());
     }
 }

@@ -126,11 +126,11 @@ pub struct PreprocessRecord {
     pub crop_height: U32,
     /// Columns of the crop.
     pub crop_width: U32,
-    /// 0 Pillow bilinear, 1 Pillow bicubic.
+    /// [`Filter`](crate::preprocess::Filter): 0 Pillow bilinear, 1 Pillow bicubic, 2 OpenCV bilinear.
     pub filter: u8,
-    /// Rounding of the longer side: 0 truncate (torchvision, timm), 1 nearest.
+    /// Rounding of the longer side: 0 truncate (torchvision, timm, mmcls), 1 nearest (PaddleClas).
     pub side_rounding: u8,
-    /// Rounding of the crop's origin: 0 half to even (torchvision, timm), 1 floor.
+    /// Rounding of the crop's origin: 0 half to even (torchvision, timm, mmcls), 1 floor (PaddleClas).
     pub crop_rounding: u8,
     /// Channel order: 0 RGB.
     pub channel_order: u8,

@@ -19,7 +19,7 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
-mod tile;
+pub(crate) mod tile;
 #[cfg(feature = "tract")]
 pub(crate) mod tract;
 #[cfg(target_arch = "x86_64")]

@@ -200,7 +200,7 @@ macro_rules! each_row {
         }
     )+};
 }
-pub(super) use each_row;
+pub(crate) use each_row;
 
 /// Offsets of the pixels of a run: window in the input, pixel in the output chunk, pixel in the residual; and
 /// the sums of their inputs, if anybody asked.

@@ -64,6 +64,21 @@ pub enum Filter {
     OpenCvBilinear,
 }
 
+impl Filter {
+    /// All of them, by their [codes](Self::code).
+    pub const ALL: [Self; 3] = [Self::PillowBilinear, Self::PillowBicubic, Self::OpenCvBilinear];
+
+    /// [`PreprocessRecord::filter`](crate::format::PreprocessRecord::filter).
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The filter with this [`Self::code`].
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+}
+
 /// How the long side's new length becomes a whole number of pixels.
 ///
 /// The short side is always [`Recipe::short_side`] exactly.

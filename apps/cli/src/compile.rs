@@ -71,7 +71,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=4096))]
     resize: Option<u32>,
 
-    /// Resampling filter, as Pillow computes it
+    /// Resampling filter
     #[arg(long, value_name = "FILTER")]
     interpolation: Option<Interpolation>,
 
@@ -134,8 +134,12 @@ impl Target {
 /// `--interpolation`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Interpolation {
+    /// Pillow's, antialiased
     Bilinear,
+    /// Pillow's, antialiased
     Bicubic,
+    /// OpenCV's INTER_LINEAR, not antialiased
+    OpencvBilinear,
 }
 
 fn percentage(text: &str) -> Result<f64, String> {
@@ -161,13 +165,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         None if all.len() > DEFAULT_SAMPLES => all.take_spread(DEFAULT_SAMPLES),
         _ => all,
     };
-    let mut preprocessing = source::preprocessing(variant, &network)?;
+    let mut preprocessing = source::preprocessing(variant, &network);
     if let Some(resize) = args.resize {
         preprocessing.recipe.short_side = resize;
     }
     match args.interpolation {
         Some(Interpolation::Bilinear) => preprocessing.recipe.filter = Filter::PillowBilinear,
         Some(Interpolation::Bicubic) => preprocessing.recipe.filter = Filter::PillowBicubic,
+        Some(Interpolation::OpencvBilinear) => preprocessing.recipe.filter = Filter::OpenCvBilinear,
         None => {}
     }
     let file_name =

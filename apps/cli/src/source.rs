@@ -48,18 +48,13 @@ pub(crate) fn variant(name: &str) -> Result<&'static Variant, Error> {
 }
 
 /// Preprocessing of a variant, or torchvision's for a network that none was named for.
-pub(crate) fn preprocessing(variant: Option<&Variant>, network: &Network) -> Result<Preprocessing, Error> {
+pub(crate) fn preprocessing(variant: Option<&Variant>, network: &Network) -> Preprocessing {
     match variant {
-        Some(variant) => Preprocessing::of(&variant.preprocess).ok_or_else(|| {
-            Error::new(
-                format_args!("--arch {variant}"),
-                "its OpenCV resampling is not supported yet; leave --arch out and give --resize and --interpolation",
-            )
-        }),
+        Some(variant) => Preprocessing::of(&variant.preprocess),
         None => {
             let size = network.input.height as u32;
             // timm's rule for the usual crop of 0.875: ⌊size / 0.875⌋.
-            Ok(Preprocessing::imagenet(size, size * 8 / 7))
+            Preprocessing::imagenet(size, size * 8 / 7)
         }
     }
 }

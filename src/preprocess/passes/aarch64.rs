@@ -8,21 +8,25 @@ use crate::preprocess::{Filter, opencv, pillow};
 use core::arch::aarch64::*;
 use zerocopy::native_endian::I32;
 
+// Apart from their caller, so that registers go to the inner loops.
+#[inline(never)]
 pub(super) fn unpack(token: Neon, row: Row<'_>, out: &mut [u8]) {
     vector::unpack(Q(token), row, out);
 }
 
+#[inline(never)]
 pub(super) fn across(token: Neon, filter: Filter, lines: &[u8], table: &Table<'_>, out: &mut [u8]) {
     vector::across(Q(token), filter, lines, table, out);
 }
 
+#[inline(never)]
 pub(super) fn down(token: Neon, filter: Filter, rows: &Rows<'_>, weights: &[I32], out: &mut [u8]) {
     vector::down(Q(token), filter, rows, weights, out);
 }
 
 /// Q registers.
 #[derive(Clone, Copy)]
-struct Q(#[expect(dead_code, reason = "proof that the CPU has Advanced SIMD")] Neon);
+struct Q(Neon);
 
 /// Runs intrinsics.
 macro_rules! neon {

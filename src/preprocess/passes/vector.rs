@@ -5,6 +5,7 @@
 //! lanes of a second pixel missed: the multiply-add takes as long as the lookup.
 
 use super::scalar;
+use crate::kernels::tile::each_row;
 use crate::preprocess::frame::{Row, Samples};
 use crate::preprocess::resample::{BLOCK, OVERREAD, Rows, Table};
 use crate::preprocess::yuv::{Factors, Yuv};
@@ -111,8 +112,11 @@ pub(super) fn unpack<V: Vector>(v: V, row: Row<'_>, out: &mut [u8]) {
     scalar::unpack(row.skip(done), &mut out[done * CHANNELS..]);
 }
 
-/// Packed pixels of `each` bytes, red, green and blue at `offsets`, to RGB. Returns how many, an even number; the last
-/// are left.
+/// Pixels that [`permute`] moves at once: as many as 16 bytes hold of any order.
+const STEP: usize = 4;
+
+/// Packed pixels of `each` bytes, red, green and blue at `offsets`, to RGB. Returns how many; the last are
+/// left.
 #[inline(always)]
 fn permute<V: Vector>(v: V, each: usize, offsets: [usize; CHANNELS], pixels: &[u8], out: &mut [u8]) -> usize {
     if (each, offsets) == (CHANNELS, [0, 1, 2]) {
@@ -120,21 +124,20 @@ fn permute<V: Vector>(v: V, each: usize, offsets: [usize; CHANNELS], pixels: &[u
         out[..len].copy_from_slice(&pixels[..len]);
         return len / CHANNELS;
     }
-    // Pixels that 16 bytes hold, and an even number.
-    let step = 4;
     let mut table = [NOTHING; 16];
-    for (i, to) in table[..step * CHANNELS].iter_mut().enumerate() {
+    for (i, to) in table[..STEP * CHANNELS].iter_mut().enumerate() {
         *to = (i / CHANNELS * each + offsets[i % CHANNELS]) as u8;
     }
     let table = v.load(&table);
-    let mut done = 0;
-    while let (Some(source), Some(target)) =
-        (pixels[done * each..].first_chunk(), out[done * CHANNELS..].first_chunk_mut())
-    {
-        v.store(v.lookup(v.load(source), table), target);
-        done += step;
+    // Of each 16 bytes loaded and stored only those of `STEP` pixels count.
+    let steps = |len: usize, each: usize| len.checked_sub(16).map_or(0, |rest| rest / (STEP * each) + 1);
+    let steps = steps(pixels.len(), each).min(steps(out.len(), CHANNELS));
+    for step in 0..steps {
+        let (from, to) = (step * STEP * each, step * STEP * CHANNELS);
+        // SAFETY: as many steps as leave 16 bytes to load and to store.
+        unsafe { v.store(v.lookup(v.load(chunk_at(pixels, from)), table), chunk_at_mut(out, to)) };
     }
-    done
+    steps * STEP
 }
 
 /// Pixels that [`convert`] converts at once.
@@ -236,8 +239,9 @@ pub(super) fn across<V: Vector>(v: V, filter: Filter, lines: &[u8], table: &Tabl
 fn across_pillow<V: Vector>(v: V, lines: &[u8], table: &Table<'_>, out: &mut [u8]) {
     let row = out.len() / 4;
     assert!(table.len() * CHANNELS < row, "a row has room for one sample more");
-    each_column::<V, 4>(v, lines, table, v.splat_ints(pillow::HALF), |column, sums| {
-        let (bytes, at) = (v.to_bytes(sums), column * CHANNELS);
+    let mut at = 0;
+    each_column::<V, 4>(v, lines, table, v.splat_ints(pillow::HALF), |sums| {
+        let bytes = v.to_bytes(sums);
         // SAFETY: three samples of a column of a row, and the one more that was asserted.
         unsafe {
             v.store_quarter::<0>(bytes, chunk_at_mut(out, at));
@@ -245,6 +249,7 @@ fn across_pillow<V: Vector>(v: V, lines: &[u8], table: &Table<'_>, out: &mut [u8
             v.store_quarter::<2>(bytes, chunk_at_mut(out, at + 2 * row));
             v.store_quarter::<3>(bytes, chunk_at_mut(out, at + 3 * row));
         }
+        at += CHANNELS;
     });
 }
 
@@ -252,55 +257,56 @@ fn across_pillow<V: Vector>(v: V, lines: &[u8], table: &Table<'_>, out: &mut [u8
 fn across_opencv<V: Vector>(v: V, lines: &[u8], table: &Table<'_>, out: &mut [u8]) {
     let row = out.len() / 2;
     assert!(table.len() * CHANNELS * 2 + 2 <= row, "a row has room for one sample more");
-    each_column::<V, 2>(v, lines, table, v.splat_ints(0), |column, sums| {
-        let (samples, at) = (v.to_samples(sums), column * CHANNELS * 2);
+    let mut at = 0;
+    each_column::<V, 2>(v, lines, table, v.splat_ints(0), |sums| {
+        let samples = v.to_samples(sums);
         // SAFETY: three samples of a column of a row, and the one more that was asserted.
         unsafe {
             v.store_half_words::<0>(samples, chunk_at_mut(out, at));
             v.store_half_words::<1>(samples, chunk_at_mut(out, at + row));
         }
+        at += CHANNELS * 2;
     });
 }
 
-/// Calls `finish` for each column of `table` with the weighed sums of `ROWS` lines onto `initial`.
+/// Calls `finish` for each column of `table`, in order, with the weighed sums of `ROWS` lines onto `initial`.
 #[inline(always)]
 fn each_column<V: Vector, const ROWS: usize>(
     v: V,
     lines: &[u8],
     table: &Table<'_>,
     initial: V::Ints,
-    mut finish: impl FnMut(usize, [V::Ints; ROWS]),
+    mut finish: impl FnMut([V::Ints; ROWS]),
 ) {
     let line = lines.len() / ROWS;
     let tables = load_tables(v, &SPREAD_PIXELS);
-    for (column, (start, weights)) in table.iter().enumerate() {
-        let at = start * CHANNELS;
+    for (start, weights) in table.iter() {
+        let mut at = start * CHANNELS;
         assert!(at + weights.len() * CHANNELS + OVERREAD <= line, "windows lie on their lines");
         let mut sums = [initial; ROWS];
         let (fours, two) = weights.as_chunks();
-        let mut tap = at;
         for weights in fours {
             let weights = v.load_ints(weights);
-            for (r, sum) in sums.iter_mut().enumerate() {
+            each_row!(ROWS, r => {
                 // SAFETY: four pixels and four bytes more, as asserted.
-                let bytes = v.load(unsafe { chunk_at(lines, r * line + tap) });
-                *sum = v.multiply_add::<0>(*sum, v.spread(bytes, tables[0]), weights);
-                *sum = v.multiply_add::<1>(*sum, v.spread(bytes, tables[1]), weights);
-                *sum = v.multiply_add::<2>(*sum, v.spread(bytes, tables[2]), weights);
-                *sum = v.multiply_add::<3>(*sum, v.spread(bytes, tables[3]), weights);
-            }
-            tap += 4 * CHANNELS;
+                let bytes = v.load(unsafe { chunk_at(lines, r * line + at) });
+                sums[r] = v.multiply_add::<0>(sums[r], v.spread(bytes, tables[0]), weights);
+                sums[r] = v.multiply_add::<1>(sums[r], v.spread(bytes, tables[1]), weights);
+                sums[r] = v.multiply_add::<2>(sums[r], v.spread(bytes, tables[2]), weights);
+                sums[r] = v.multiply_add::<3>(sums[r], v.spread(bytes, tables[3]), weights);
+            });
+            at += 4 * CHANNELS;
         }
         if let Some(weights) = two.first_chunk() {
             let weights = v.load_two_ints(weights);
-            for (r, sum) in sums.iter_mut().enumerate() {
+            each_row!(ROWS, r => {
                 // SAFETY: two pixels and two bytes more, as asserted.
-                let bytes = v.load_half(unsafe { chunk_at(lines, r * line + tap) });
-                *sum = v.multiply_add::<0>(*sum, v.spread(bytes, tables[0]), weights);
-                *sum = v.multiply_add::<1>(*sum, v.spread(bytes, tables[1]), weights);
-            }
+                let bytes = v.load_half(unsafe { chunk_at(lines, r * line + at) });
+                sums[r] = v.multiply_add::<0>(sums[r], v.spread(bytes, tables[0]), weights);
+                sums[r] = v.multiply_add::<1>(sums[r], v.spread(bytes, tables[1]), weights);
+            });
         }
-        finish(column, sums);
+        finish(sums);
     }
 }
 

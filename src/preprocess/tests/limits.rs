@@ -90,7 +90,7 @@ fn scratch_is_as_small_as_documented() {
         rounding: SideRounding::Truncate,
         crop: CropRounding::HalfEven,
     };
-    assert_eq!(recipe.scratch_len(640, 480), Some(12_348));
+    assert_eq!(recipe.scratch_len(640, 480), Some(15_964));
     assert_eq!(recipe.scratch_len(1920, 1080), Some(23_124));
     // Nothing to resample: one row.
     assert_eq!(recipe.scratch_len(256, 256), Some(224 * CHANNELS));

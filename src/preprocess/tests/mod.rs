@@ -8,7 +8,7 @@ use std::vec::Vec;
 
 use super::*;
 
-const FILTERS: [Filter; 3] = [Filter::PillowBilinear, Filter::PillowBicubic, Filter::OpenCvBilinear];
+const FILTERS: [Filter; 3] = Filter::ALL;
 
 const RULES: [(SideRounding, CropRounding); 2] =
     [(SideRounding::Truncate, CropRounding::HalfEven), (SideRounding::Nearest, CropRounding::Floor)];
