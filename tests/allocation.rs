@@ -2,6 +2,7 @@
 
 mod support;
 
+use resnext::preprocess::{Plane, Yuv, YuvMatrix, YuvRange};
 use resnext::{Frame, Model, Pool, Runner, Serial, Workers};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -92,6 +93,10 @@ fn check(mut runner: Runner<'_>, model: &Model<'_>, case: &str) {
     let (width, height) = (61, 83);
     let picture = support::picture(width, height, 2);
     let frame = Frame::rgb8(&picture, width as u32, height as u32, width * 3).unwrap();
+    let (luma, chroma) = picture.split_at(width * height);
+    let yuv = Yuv { matrix: YuvMatrix::Bt601, range: YuvRange::Limited };
+    let (luma, chroma) = (Plane::new(luma, width), Plane::new(chroma, width + 1));
+    let camera = Frame::nv12(luma, chroma, width as u32, height as u32, yuv).unwrap();
     let mut logits = vec![0.0; model.class_count()];
 
     let from_pixels = requests(|| {
@@ -100,6 +105,7 @@ fn check(mut runner: Runner<'_>, model: &Model<'_>, case: &str) {
     });
     let from_frame = requests(|| {
         runner.load_frame(&frame).unwrap();
+        runner.load_frame(&camera).unwrap();
         runner.infer(&mut logits, &mut ()).unwrap();
     });
     let top = requests(|| {

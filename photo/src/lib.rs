@@ -1,5 +1,10 @@
 //! Photographs: from an encoded file to the pixels a model reads. One place, so that calibration, evaluation
 //! and classification see the same picture and refuse the same files.
+//!
+//! JPEG is decoded by a port of libjpeg-turbo, which Pillow and OpenCV decode with, to the byte. Decoders of other
+//! descent interpolate chroma and round otherwise: `benches/record/jpeg.md`.
+
+mod jpeg;
 
 use image::{DynamicImage, ImageError, ImageReader, Limits};
 use resnext::Frame;
@@ -55,11 +60,15 @@ impl DecodeError {
     }
 }
 
+/// What a decoder said, to go into a sentence: some messages end with a full stop or a line break.
+fn reason(error: &dyn std::error::Error) -> String {
+    let words = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    words.trim_end_matches('.').to_owned()
+}
+
 impl From<ImageError> for DecodeError {
     fn from(error: ImageError) -> Self {
-        // Decoders end some messages with a full stop or a line break, and this goes into a sentence.
-        let reason = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-        let reason = reason.trim_end_matches('.').to_owned();
+        let reason = reason(&error);
         match error {
             ImageError::Limits(_) => Self::TooLarge,
             ImageError::Unsupported(_) => Self::Unsupported(reason),
@@ -75,8 +84,10 @@ impl Rgb8Image {
     /// - grey is replicated, alpha is dropped (not blended);
     /// - 16-bit colour keeps its high byte, but 16-bit grey is *clipped* to 255;
     /// - the EXIF orientation is **not** applied: Pillow does not apply it either, so the published accuracies
-    ///   were measured on images as stored;
-    /// - a JPEG that ends early is refused.
+    ///   were measured on images as stored (OpenCV does apply it, and so PaddleClas and mmcls; a handful of ImageNet's
+    ///   validation photos have one);
+    /// - a JPEG that ends early or whose codes make no sense is refused; Pillow fills with grey what it cannot read of the
+    ///   latter.
     ///
     /// The format is recognised by content.
     ///
@@ -84,8 +95,8 @@ impl Rgb8Image {
     ///
     /// The image is damaged, of another format, or larger than [`MAX_SIDE`] or [`MAX_BYTES`] allow.
     pub fn decode(encoded: &[u8]) -> Result<Self, DecodeError> {
-        if is_cut_jpeg(encoded) {
-            return Err(DecodeError::Damaged("the JPEG ends early".to_owned()));
+        if jpeg::is_jpeg(encoded) {
+            return jpeg::decode(encoded);
         }
         let mut reader = ImageReader::new(Cursor::new(encoded))
             .with_guessed_format()
@@ -121,16 +132,6 @@ impl Rgb8Image {
             .map_err(|e| e.to_string())?;
         Ok(pixels)
     }
-}
-
-/// Whether `bytes` are a JPEG without the end of its picture. The decoder would fill the rest with grey; Pillow
-/// refuses such a file, and a half-grey photo would widen ranges that no real photo needs.
-///
-/// Inside entropy-coded data FF is never followed by a marker's byte, so the last start of scan (FF DA) and the last
-/// end of image (FF D9) are real ones, a thumbnail's or the picture's: the picture's end comes after its start.
-fn is_cut_jpeg(bytes: &[u8]) -> bool {
-    let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xff, marker]);
-    bytes.starts_with(&[0xff, 0xd8, 0xff]) && last(0xd9) <= last(0xda)
 }
 
 /// RGB triples; see [`Rgb8Image::decode`] for the rules.

@@ -5,7 +5,8 @@
 //! the byte. [`Filter::PillowBilinear`] and [`Filter::PillowBicubic`] follow Pillow's `Image.resize` for
 //! 8-bit RGB (`src/libImaging/Resample.c`): antialiased, separable, a horizontal pass to 8-bit rows and then
 //! a vertical pass, both in fixed point with 22 fractional bits. A direction whose size does not change is
-//! left out, as Pillow does.
+//! left out, as Pillow does. [`Filter::OpenCvBilinear`] follows `cv2.resize`: two pixels in each direction, 11
+//! fractional bits, not antialiased.
 //!
 //! Which Pillow? Along the rows first, always, is the order of Pillow up to 12.1, which the published
 //! accuracies were measured with. Later releases go down the columns first for tall pictures (13.0: where the
@@ -14,16 +15,23 @@
 //! pictures come out the same. Pillow's own weights depend on its compiler: the reference is a build that
 //! does not fuse multiplications with additions, as the x86-64 wheels are.
 //!
-//! Only the pixels inside the crop are computed, and source rows stream through a small ring of resampled
-//! rows, so the scratch memory is tens of kilobytes for a camera frame: see [`Recipe::scratch_len`]. Nothing
-//! is allocated, and nothing here panics, whatever the frame.
+//! Which OpenCV? What every release from 4.6 to 5.0 computes on x86-64, whichever vector instructions it finds,
+//! and up to 4.12 on AArch64. It is neither `INTER_LINEAR_EXACT`, which differs by one level in every seventh
+//! sample, nor what OpenCV 5.0 does on AArch64: there Arm's KleidiCV takes over, which differs by up to two levels.
 //!
-//! Two recipes cover the zoo:
+//! A [`Frame`] is what a camera delivers, RGB in any order of bytes or YUV. Its rows become RGB as they are read, a
+//! few at a time, then pass along the row into a small ring of resampled rows, and down the columns into a row of the
+//! result: one pass over the frame, of which only the pixels that the crop needs are looked at. So the scratch memory
+//! is tens of kilobytes: see [`Recipe::scratch_len`]. Nothing is allocated, and nothing here panics, whatever the
+//! frame. The passes run on NEON and AVX2 where they can, with the same bytes as without.
 //!
-//! | source | `rounding` | `crop` |
-//! |---|---|---|
-//! | torchvision, timm, mmcls | [`SideRounding::Truncate`] | [`CropRounding::HalfEven`] |
-//! | PaddleClas | [`SideRounding::Nearest`] | [`CropRounding::Floor`] |
+//! Two sets of rules cover the zoo; `tests/fixtures/preprocess` holds what each variant's own library makes of frames
+//! of two dozen sizes:
+//!
+//! | source | `rounding` | `crop` | `filter` |
+//! |---|---|---|---|
+//! | torchvision, timm, mmcls | [`SideRounding::Truncate`] | [`CropRounding::HalfEven`] | Pillow's |
+//! | PaddleClas | [`SideRounding::Nearest`] | [`CropRounding::Floor`] | OpenCV's |
 
 mod frame;
 mod opencv;
@@ -132,10 +140,9 @@ pub struct Recipe {
 impl Recipe {
     /// Bytes of scratch that [`Recipe::run`] needs for a frame of `width` × `height`.
     ///
-    /// `None` if `run` would refuse the recipe or the size, or if the count does not fit a `usize`. It grows
-    /// with the shrinking factor; a bilinear 256/224 recipe takes 12 kB at 640×480 and 23 kB
-    /// at 1920×1080. For a camera whose size is
-    /// known, compute it once.
+    /// `None` if `run` would refuse the recipe or the size, or if the count does not fit a `usize`. It grows with the
+    /// shrinking factor and does not depend on the frame's layout; Pillow's bilinear 256/224 recipe takes 16 kB at
+    /// 640×480 and 33 kB at 1920×1080. For a camera whose size is known, compute it once.
     pub fn scratch_len(&self, width: u32, height: u32) -> Option<usize> {
         if !is_side(width) || !is_side(height) {
             return None;

@@ -4,11 +4,8 @@
 //! `modules/imgproc/src/resize.cpp` (`hal::resize`, `HResizeLinear`, `VResizeLinear` for `uchar`): a position in
 //! binary64 whose fraction is rounded to binary32 and then to 11 bits, and between the passes 16 bits a sample.
 //!
-//! That is what OpenCV computes for three channels in every release from 4.6 to 5.0 on x86-64, whichever vector
-//! instructions it finds, and up to 4.12 on AArch64. (Intel's IPP is built in but not used here, since it would not give
-//! the same bytes, nor are NVIDIA's Carotene kernels, which have none for three channels.) It is neither
-//! `INTER_LINEAR_EXACT`, which differs by one level in every seventh sample, nor what OpenCV 5.0 does on AArch64: there
-//! Arm's KleidiCV takes over and differs by up to two levels.
+//! Wheels have other implementations built in: Intel's IPP stands back, since it would not give the same bytes; NVIDIA's
+//! Carotene has none for three channels; Arm's KleidiCV, in OpenCV 5.0 on AArch64, does not give the same bytes either.
 //!
 //! OpenCV runs its `INTER_AREA` code where both sides are exactly halved. For that case the two agree to the bit: the
 //! weights are all ¼ and nothing is lost before the last rounding.
@@ -87,6 +84,6 @@ pub(super) fn to_sample(sum: i32) -> [u8; 2] {
 
 /// A sample of the vertical pass from the samples above and below it.
 pub(super) fn to_byte(samples: [u16; 2], weights: [i32; 2]) -> u8 {
-    let product = |i: usize| i32::from(samples[i]) * weights[i] >> DOWN_SHIFT;
+    let product = |i: usize| (i32::from(samples[i]) * weights[i]) >> DOWN_SHIFT;
     ((product(0) + product(1) + (1 << (LAST_SHIFT - 1))) >> LAST_SHIFT) as u8
 }

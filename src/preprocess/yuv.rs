@@ -21,8 +21,10 @@
 //! so that every term counts 64ths of a level and every product is the rounding multiplication of 16-bit lanes that Arm
 //! calls SQRDMULH and x86 PMULHRSW. A sum that leaves 16 bits is far beyond the clamp, so vectors may saturate. No
 //! result is further than 0.54 from the real-valued one, which is to say that it is the nearest level, or the second
-//! nearest where the two are about as near. libyuv works with 6 fractional bits in its factors and is off by up to two
-//! levels, OpenCV's 20 bits are off by 0.5.
+//! nearest where the two are about as near.
+//!
+//! OpenCV's `COLOR_YUV2RGB_NV12` (BT.601, limited) is within a level of this for luma from 16 on; it takes darker luma for
+//! 16.
 
 use super::CHANNELS;
 

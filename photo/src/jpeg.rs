@@ -1,0 +1,57 @@
+//! JPEG, to the byte as Pillow decodes it.
+
+use crate::{DecodeError, MAX_BYTES, MAX_SIDE, Rgb8Image, reason};
+use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat};
+
+/// Whether `bytes` begin as every JPEG does.
+pub(crate) fn is_jpeg(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0xff, 0xd8, 0xff])
+}
+
+/// `Image.open(file).convert("RGB")`.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Rgb8Image, DecodeError> {
+    if is_cut(bytes) {
+        return Err(DecodeError::Damaged("the JPEG ends early".to_owned()));
+    }
+    let limits = DecodeLimits {
+        max_width: MAX_SIDE as usize,
+        max_height: MAX_SIDE as usize,
+        max_memory: Some(MAX_BYTES),
+        ..DecodeLimits::default()
+    };
+    let mut decoder = Decoder::new_with_limits(bytes, limits)?;
+    let inks = decoder.header().components.len() == 4;
+    decoder.set_output_format(if inks { PixelFormat::Cmyk } else { PixelFormat::Rgb });
+    let image = decoder.decode_image()?;
+    let data = if inks { image.data.as_chunks().0.iter().flat_map(rgb).collect() } else { image.data };
+    Ok(Rgb8Image { width: image.width as u32, height: image.height as u32, data })
+}
+
+/// Pillow's conversion of inks: naive, and from values that are stored inverted, as Adobe does.
+fn rgb(&[c, m, y, k]: &[u8; 4]) -> [u8; 3] {
+    [c, m, y].map(|ink| {
+        // Ink times black over 255, rounded.
+        let product = u32::from(255 - ink) * u32::from(k) + 128;
+        (u32::from(k) - ((product + (product >> 8)) >> 8)) as u8
+    })
+}
+
+/// Whether a JPEG lacks the end of its picture. The decoder would fill the rest with grey; Pillow refuses such a file,
+/// and a half-grey photo would widen ranges that no real photo needs.
+///
+/// Inside entropy-coded data FF is never followed by a marker's byte, so the last start of scan (FF DA) and the last end of
+/// image (FF D9) are real ones, a thumbnail's or the picture's: the picture's end comes after its start.
+fn is_cut(bytes: &[u8]) -> bool {
+    let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xff, marker]);
+    last(0xd9) <= last(0xda)
+}
+
+impl From<JpegError> for DecodeError {
+    fn from(error: JpegError) -> Self {
+        match error {
+            JpegError::LimitExceeded { .. } | JpegError::AllocationFailed { .. } => Self::TooLarge,
+            JpegError::Unsupported(what) => Self::Unsupported(what),
+            error => Self::Damaged(reason(&error)),
+        }
+    }
+}
