@@ -9,12 +9,14 @@
 //! | module | role |
 //! |---|---|
 //! | `file` | the message, without the weights in it |
+//! | `fold` | constants |
 //! | `graph` | who produces and who reads what |
 //! | `tensors` | weights, wherever they are |
 //! | `layers` | one node → one layer |
 //! | `walk` | the nodes in forward order |
 
 mod file;
+mod fold;
 mod graph;
 mod layers;
 mod tensors;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
+use super::fold::{MOST, elements, fold};
 use super::tensors::{Files, ints};
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -38,7 +39,7 @@ const OPERATORS: [&str; 16] = [
 pub(super) struct Graph<'a> {
     /// Where tensors are that are not in the message.
     files: &'a Files,
-    /// Initializers and the outputs of `Constant` nodes.
+    /// Initializers, the outputs of `Constant` nodes and what is computed from either alone.
     constants: HashMap<&'a str, Cow<'a, TensorProto>>,
     /// Output of each node that passes its input on, to that.
     aliases: HashMap<&'a str, &'a str>,
@@ -58,6 +59,7 @@ impl<'a> Graph<'a> {
             proto.initializer.iter().map(|t| (t.name.as_str(), Cow::Borrowed(t))).collect();
         let mut aliases = HashMap::new();
         let mut producers = HashMap::new();
+        let mut computable = MOST;
         for node in &proto.node {
             for output in node.output.iter().filter(|o| !o.is_empty()) {
                 if producers.insert(output.as_str(), node).is_some() {
@@ -75,8 +77,15 @@ impl<'a> Graph<'a> {
                 ("Dropout", [input] | [input, _], [output, ..]) => {
                     aliases.insert(output.as_str(), input.as_str());
                 }
-                ("Constant", [], [output]) => {
-                    if let Some(tensor) = constant(node) {
+                ("CastLike", [input, _], [output]) if constants.contains_key(resolve(&aliases, input)) => {
+                    aliases.insert(output.as_str(), input.as_str());
+                }
+                (_, _, [output]) => {
+                    let known = |name: &str| Some(&**constants.get(resolve(&aliases, name))?);
+                    if let Some(tensor) = fold(node, known, computable) {
+                        if let Cow::Owned(computed) = &tensor {
+                            computable = computable.saturating_sub(elements(computed));
+                        }
                         constants.insert(output.as_str(), tensor);
                     }
                 }
@@ -163,17 +172,9 @@ impl<'a> Graph<'a> {
         Err(ImportErrorKind::Operator { place: place(node), remedy: remedy.into() })
     }
 
-    /// The value `name` stands for, seen through `Identity` nodes.
+    /// The value `name` stands for, seen through nodes that pass their input on.
     pub(super) fn resolve(&self, name: &'a str) -> &'a str {
-        let mut name = name;
-        // In a valid graph a chain is at most this long; in an invalid one it may be a loop.
-        for _ in 0..self.aliases.len() {
-            match self.aliases.get(name) {
-                Some(source) => name = source,
-                None => break,
-            }
-        }
-        name
+        resolve(&self.aliases, name)
     }
 
     pub(super) fn output(&self) -> &'a str {
@@ -270,28 +271,16 @@ fn casts_to_float(node: &NodeProto) -> bool {
     floats.iter().any(|&float| to == Some((float as i32).into()))
 }
 
-/// The value of a `Constant` node, in those of its forms that hold numbers.
-fn constant(node: &NodeProto) -> Option<Cow<'_, TensorProto>> {
-    let [attribute] = node.attribute.as_slice() else {
-        return None;
-    };
-    let vector = |data_type: DataType, len: usize| TensorProto {
-        dims: i64::try_from(len).into_iter().collect(),
-        data_type: data_type as i32,
-        ..TensorProto::default()
-    };
-    match attribute.name.as_str() {
-        "value" => attribute.t.as_ref().map(Cow::Borrowed),
-        "value_ints" => {
-            let int64_data = attribute.ints.clone();
-            Some(Cow::Owned(TensorProto { int64_data, ..vector(DataType::Int64, attribute.ints.len()) }))
+/// The value `name` stands for, seen through `aliases`.
+fn resolve<'n>(aliases: &HashMap<&str, &'n str>, mut name: &'n str) -> &'n str {
+    // In a valid graph a chain is at most this long; in an invalid one it may be a loop.
+    for _ in 0..aliases.len() {
+        match aliases.get(name) {
+            Some(source) => name = source,
+            None => break,
         }
-        "value_floats" => {
-            let float_data = attribute.floats.clone();
-            Some(Cow::Owned(TensorProto { float_data, ..vector(DataType::Float, attribute.floats.len()) }))
-        }
-        _ => None,
     }
+    name
 }
 
 /// Names `node` in messages.

@@ -143,6 +143,15 @@ fn inside(proto: &TensorProto, element: Element) -> Vec<u8> {
     }
 }
 
+/// The one element of an f32 tensor that is in the message; `None` if it is not one.
+pub(super) fn scalar(proto: &TensorProto) -> Option<f32> {
+    let one = proto.dims.iter().all(|&size| size == 1) && proto.data_type == DataType::Float as i32;
+    match inside(proto, Element::F32).as_chunks() {
+        ([bytes], []) if one => Some(f32::from_le_bytes(*bytes)),
+        _ => None,
+    }
+}
+
 /// Elements of an i64 tensor that is in the message; `None` if it is not one.
 pub(super) fn ints(proto: &TensorProto) -> Option<Vec<i64>> {
     let elsewhere = proto.data_location == Some(DataLocation::External as i32);

@@ -404,6 +404,63 @@ fn what_changes_nothing_is_seen_through() {
     assert!(line.contains("`to_int` (Cast)"), "{line}");
 }
 
+/// As PyTorch's exporter leaves it without optimisation: biases of zeros, and axes and shapes, computed from constants.
+#[test]
+fn constants_may_be_computed() {
+    let build = || {
+        let mut exporter = sound();
+        let mut body = std::mem::take(&mut exporter.graph.node);
+        let one = exporter.node("Constant", "one", &[], vec![ints("value_ints", &[1])]);
+        let zero = exporter.floats("zero", &[], &[0.0]);
+        for name in ["conv1", "layer1.0.conv2"] {
+            let shape = exporter.node(
+                "Shape",
+                &format!("{name}.shape"),
+                &[&format!("{name}.weight")],
+                vec![int("start", 0), int("end", 1)],
+            );
+            let shape = exporter.node("Expand", &format!("{name}.length"), &[&shape, &one], vec![]);
+            let like = exporter.node("CastLike", &format!("{name}.zero"), &[&zero, "image"], vec![]);
+            let bias = exporter.node("Expand", &format!("{name}.zeros"), &[&like, &shape], vec![]);
+            body.iter_mut().find(|n| n.name == name).expect("a convolution").input.push(bias);
+        }
+        let target: Vec<_> = [1, 32]
+            .map(|size| {
+                exporter.node("Constant", &format!("size{size}"), &[], vec![ints("value_ints", &[size])])
+            })
+            .into();
+        let target = exporter.node("Concat", "target", &[&target[0], &target[1]], vec![int("axis", 0)]);
+        let flat = body.iter_mut().find(|n| n.name == "flat").expect("a Flatten");
+        (flat.op_type, flat.attribute) = ("Reshape".into(), vec![]);
+        flat.input.push(target);
+        exporter.graph.node.append(&mut body);
+        exporter
+    };
+    let network = read(&build().model()).expect("a ResNeXt");
+    let image = noise(5, 3 * 64 * 64);
+    let logits = |mut network: Network| {
+        crate::fold::fold_batch_norm(&mut network);
+        let mut model = crate::fp32::Fp32Model::new(&network, &[]).expect("a model");
+        model.run(&image).expect("a run").result().to_vec()
+    };
+    assert_eq!(logits(network), logits(tiny_network(64)));
+
+    let mut wrong = build();
+    node(&mut wrong, "size32").attribute = vec![ints("value_ints", &[31])];
+    assert!(
+        read(&wrong.model()).expect_err("wrong shape").to_string().contains("it reshapes to Some([1, 31])")
+    );
+    // Each doubles: computing them all would take the memory of the world.
+    let mut bomb = sound();
+    let body = std::mem::take(&mut bomb.graph.node);
+    let mut value = bomb.node("Constant", "seed", &[], vec![ints("value_ints", &[1; 64])]);
+    for i in 0..64 {
+        value = bomb.node("Concat", &format!("double{i}"), &[&value, &value], vec![int("axis", 0)]);
+    }
+    bomb.graph.node.extend(body);
+    assert_reads(&bomb.model(), &tiny_network(64), "bomb");
+}
+
 #[test]
 fn weights_may_be_in_nodes() {
     let mut exporter = sound();
