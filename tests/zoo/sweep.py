@@ -175,7 +175,8 @@ def saved(python: Path, model: Model, folder: Path, formats: list[str]) -> Itera
             child.stdin.write("\n")
             child.stdin.flush()
         if child.wait() != 0:
-            raise Failure(f"the oracle failed: {last_line(log.read_text(errors='replace'))}")
+            what = f"was killed by signal {-child.returncode}" if child.returncode < 0 else "failed"
+            raise Failure(f"the oracle {what}; it said last: {last_line(log.read_text(errors='replace'))}")
 
     pipe = subprocess.PIPE
     with (

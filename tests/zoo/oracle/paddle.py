@@ -18,8 +18,9 @@ from .weights import Weights
 
 PACKAGE = "paddleclas"
 ZOO = f"{PACKAGE}.ppcls.arch.backbone.model_zoo"
-# The file format of ONNX cannot hold more, and paddle2onnx has no other.
-PROTOBUF_LIMIT = 1 << 31
+# Of weights. paddle2onnx writes no external data, so 2 GB are its limit, and it holds so many copies of the weights
+# that half of that already takes 15 GB.
+ONNX_LIMIT = 1 << 30
 
 
 @functools.cache
@@ -130,7 +131,7 @@ class Paddleclas:
             "pdparams-2": self.save_pdparams_2,
             "pdparams-program": self.save_pdparams_program,
         }
-        if self.tensor_bytes() < PROTOBUF_LIMIT:
+        if self.tensor_bytes() < ONNX_LIMIT:
             formats |= {"onnx": self.save_onnx, "onnx-constants": self.save_onnx_constants}
         return formats
 
@@ -152,9 +153,10 @@ class Paddleclas:
         program = self._export(folder, size)
         target = folder / "named"
         paddle.enable_static()
-        executor = paddle.static.Executor(paddle.CPUPlace())
-        loaded, _, _ = paddle.static.load_inference_model(str(program), executor)
-        paddle.static.save(loaded, str(target))
+        with paddle.static.scope_guard(paddle.static.Scope()):
+            executor = paddle.static.Executor(paddle.CPUPlace())
+            loaded, _, _ = paddle.static.load_inference_model(str(program), executor)
+            paddle.static.save(loaded, str(target))
         paddle.disable_static()
         return target.with_suffix(".pdparams")
 
