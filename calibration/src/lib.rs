@@ -4,7 +4,7 @@
 //!
 //! | module | role |
 //! |---|---|
-//! | [`stored`] | tensors that stay in the file they came in |
+//! | [`stored`] (of `resnext-checkpoint`) | tensors that stay in the file they came in |
 //! | [`import`] | ONNX file or checkpoint → [`network::Network`] |
 //! | [`fold`] | batch norm into weights |
 //! | [`samples`], [`preprocessing`] | photos → cropped pixels |
@@ -33,5 +33,6 @@ pub mod plan;
 pub mod preprocessing;
 pub mod quantize;
 pub mod samples;
-pub mod stored;
 mod stream;
+
+pub use resnext_checkpoint::stored;

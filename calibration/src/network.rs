@@ -8,6 +8,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use resnext_models::{Shortcut, Stem};
+
 use crate::stored::StoredTensor;
 
 /// Names one value (activation tensor): `ValueId(0)` is the image, `ValueId(i + 1)` is the output of node `i`.
@@ -58,18 +60,32 @@ pub struct Network {
 /// The family parameters that a ResNeXt's shapes reveal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topology {
+    /// The layers before the max pooling.
+    pub stem: Stem,
     /// Bottleneck blocks in each stage, for example `[3, 4, 6, 3]`.
     pub blocks: Vec<usize>,
-    /// Groups of the 3×3 convolutions.
+    /// Channels of the 3×3 convolutions in each stage.
+    pub widths: Vec<usize>,
+    /// Output channels of each stage.
+    pub channels: Vec<usize>,
+    /// Groups of the 3×3 convolutions; 1 in a ResNet.
     pub cardinality: usize,
-    /// Channels per group in the first stage (the `4d` of 32x4d).
-    pub base_width: usize,
+    /// How a block with a stride brings its input to the shape of its output.
+    pub shortcut: Shortcut,
+    /// The stride is on the first 1×1 convolution of a block, as in the original ResNet, and not on the 3×3, as in every
+    /// ResNeXt.
+    pub early_stride: bool,
     /// Number of classes.
     pub classes: usize,
 }
 
 impl Topology {
-    /// Weighted layers, the number in the network's name: stem + 3 per block + classifier.
+    /// Channels per group in the first stage (the `4d` of 32x4d).
+    pub fn base_width(&self) -> usize {
+        self.widths.first().map_or(0, |width| width / self.cardinality.max(1))
+    }
+
+    /// Weighted layers, the number in the network's name: stem (a deep one counts as one) + 3 per block + classifier.
     pub fn depth(&self) -> usize {
         2 + 3 * self.blocks.iter().sum::<usize>()
     }

@@ -99,7 +99,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             "macs": macs,
             "blocks": topology.blocks,
             "cardinality": topology.cardinality,
-            "base_width": topology.base_width,
+            "base_width": topology.base_width(),
             "classes": topology.classes,
         }));
     }

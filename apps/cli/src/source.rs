@@ -26,7 +26,7 @@ pub(crate) fn network(path: &Path, input_size: Option<usize>) -> Result<Network,
 pub(crate) fn describe(network: &Network) -> String {
     let t = &network.topology;
     let family = if t.cardinality == 1 { "ResNet" } else { "ResNeXt" };
-    let (depth, cardinality, width) = (t.depth(), t.cardinality, t.base_width);
+    let (depth, cardinality, width) = (t.depth(), t.cardinality, t.base_width());
     format!("{family}-{depth} {cardinality}x{width}d, blocks {:?}, {} classes", t.blocks, t.classes)
 }
 

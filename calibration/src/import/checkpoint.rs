@@ -1,105 +1,23 @@
 //! Named tensors to [`Network`].
 //!
 //! Two things vary between checkpoints and they vary independently: how the *file* stores tensors
-//! ([`TensorFile`], filled by a reader for each format) and what the *source library* calls them ([`KeyScheme`]). The walk over the architecture below serves them all.
+//! ([`TensorFile`], filled by a reader for each format) and what the *source library* calls them ([`KeyScheme`]). The
+//! walk over the architecture below serves them all.
+
+mod schemes;
 
 use std::collections::HashSet;
 
 use super::ImportOptions;
 use super::checks::finite;
 use super::error::{ImportErrorKind, Place};
-use super::topology::{Bottleneck, Builder, Part, STEM, STEM_POOL, deep_stem, grouped, projection};
+use super::families::Family;
+use super::topology::{
+    Bottleneck, Builder, Part, Pool, Projection, SHORTCUT_POOL, STEM_POOL, pointwise, spatial, stem,
+};
 use crate::network::{BatchNorm, Conv, Linear, Network, Shape, Window};
 use crate::stored::{StoredTensor, TensorFile};
-
-/// A convolution's position in a ResNeXt. Stages and convolutions count from 1, blocks from 0.
-#[derive(Clone, Copy, Debug)]
-pub enum Layer {
-    /// The 7×7 convolution.
-    Stem,
-    /// Convolution `index` (1 to 3) of a bottleneck.
-    Conv {
-        /// Stage, from 1.
-        stage: usize,
-        /// Block of the stage, from 0.
-        block: usize,
-        /// 1: reducing 1×1; 2: grouped 3×3; 3: expanding 1×1.
-        index: usize,
-    },
-    /// The projection on the shortcut of a stage's first block.
-    Downsample {
-        /// Stage, from 1.
-        stage: usize,
-    },
-}
-
-/// Names of the tensors of one convolution and its batch norm.
-#[derive(Clone, Debug)]
-pub struct ConvKeys {
-    /// Weight, `[out, in / groups, kh, kw]`.
-    pub weight: String,
-    /// Scale, shift, running mean and running variance, each `[out]`.
-    pub batch_norm: [String; 4],
-}
-
-/// What one source library calls its tensors.
-pub trait KeyScheme {
-    /// Name of the source, for messages.
-    fn name(&self) -> &'static str;
-    /// Whether `file` seems to use this scheme.
-    fn recognises(&self, file: &TensorFile) -> bool;
-    /// A tensor that only variants with a deep stem have, if the scheme has such variants.
-    fn deep_stem(&self) -> Option<&'static str>;
-    /// Names for one convolution.
-    fn conv(&self, layer: Layer) -> ConvKeys;
-    /// Names of the classifier's weight `[classes, features]` and bias `[classes]`.
-    fn linear(&self) -> [String; 2];
-    /// Whether a tensor plays no part in inference.
-    fn ignores(&self, name: &str) -> bool;
-}
-
-/// torchvision, timm and gluon.
-#[derive(Clone, Copy, Debug)]
-pub struct Torchvision;
-
-impl KeyScheme for Torchvision {
-    fn name(&self) -> &'static str {
-        "torchvision"
-    }
-
-    fn recognises(&self, file: &TensorFile) -> bool {
-        file.get("conv1.weight").is_some() || file.get("conv1.0.weight").is_some()
-    }
-
-    fn deep_stem(&self) -> Option<&'static str> {
-        Some("conv1.0.weight")
-    }
-
-    fn conv(&self, layer: Layer) -> ConvKeys {
-        let (conv, norm) = match layer {
-            Layer::Stem => ("conv1".to_owned(), "bn1".to_owned()),
-            Layer::Conv { stage, block, index } => {
-                (format!("layer{stage}.{block}.conv{index}"), format!("layer{stage}.{block}.bn{index}"))
-            }
-            Layer::Downsample { stage } => {
-                (format!("layer{stage}.0.downsample.0"), format!("layer{stage}.0.downsample.1"))
-            }
-        };
-        let batch_norm = ["weight", "bias", "running_mean", "running_var"].map(|t| format!("{norm}.{t}"));
-        ConvKeys { weight: format!("{conv}.weight"), batch_norm }
-    }
-
-    fn linear(&self) -> [String; 2] {
-        ["fc.weight".into(), "fc.bias".into()]
-    }
-
-    fn ignores(&self, name: &str) -> bool {
-        name.ends_with(".num_batches_tracked")
-    }
-}
-
-/// Every scheme that is tried.
-const SCHEMES: &[&dyn KeyScheme] = &[&Torchvision];
+pub use schemes::{ANCHORS, ConvKeys, KeyScheme, Layer, LinearKeys};
 
 /// ε of every batch norm; no checkpoint stores it, every source uses the same.
 const EPSILON: f32 = 1e-5;
@@ -110,18 +28,21 @@ const EPSILON: f32 = 1e-5;
 ///
 /// The names follow no known scheme, or a tensor is missing, left over, misshapen or not finite.
 pub fn load(file: &TensorFile, name: String, options: ImportOptions) -> Result<Network, ImportErrorKind> {
-    let Some(&scheme) = SCHEMES.iter().find(|scheme| scheme.recognises(file)) else {
+    if let Some((family, name)) = file.names().find_map(|name| Some((Family::of_tensor(name)?, name))) {
+        return Err(family.refusal(Place::Tensor(name.to_owned())));
+    }
+    let Some(scheme) = schemes::recognise(file) else {
         let seen = file.names().next().unwrap_or("nothing");
         return Err(ImportErrorKind::Missing {
-            place: Place::Tensor(SCHEMES[0].conv(Layer::Stem).weight),
+            place: Place::Tensor(ANCHORS[0].to_owned()),
             remedy: format!(
-                "expected the names of {}, but the file starts with `{}`",
-                SCHEMES.iter().map(|s| s.name()).collect::<Vec<_>>().join(" or "),
+                "expected it or `{}`, but the file starts with `{}`",
+                ANCHORS[1..].join("` or `"),
                 seen.escape_debug()
             ),
         });
     };
-    Walk { file, scheme, read: HashSet::new() }.network(name, options)
+    Walk { file, scheme: &*scheme, read: HashSet::new() }.network(name, options)
 }
 
 /// A walk over the architecture that reads each layer's tensors.
@@ -136,14 +57,20 @@ impl Walk<'_> {
     fn network(mut self, name: String, options: ImportOptions) -> Result<Network, ImportErrorKind> {
         let side = options.resolve(None)?;
         let mut builder = Builder::new(name, Shape { channels: 3, height: side, width: side });
-        if let Some(key) = self.scheme.deep_stem().filter(|key| self.file.get(key).is_some()) {
-            return Err(deep_stem(Place::Tensor(key.to_owned())));
+        let mut channels = 3;
+        let mut convs = Vec::new();
+        for (index, &window) in stem(self.scheme.stem()).iter().enumerate() {
+            let part = self.conv(Layer::Stem { index }, channels, window)?;
+            channels = part.conv.out_channels;
+            convs.push(part);
         }
-        let stem = self.conv(Layer::Stem, 3, STEM)?;
-        let mut channels = stem.conv.out_channels;
         // A checkpoint holds no trace of the pooling; every source has this one.
-        builder.stem(stem, &Place::Graph, STEM_POOL)?;
+        builder.stem(convs, &Pool { place: Place::Graph, window: STEM_POOL, ceil: false })?;
         let first = |stage, block| Layer::Conv { stage, block, index: 1 };
+        if let Some([_, _, 3, 3]) = self.file.get(&self.scheme.conv(first(1, 0)).weight).map(|e| &*e.shape) {
+            let place = Place::Tensor(self.scheme.conv(first(1, 0)).weight);
+            return Err(Family::BasicBlocks.refusal(place));
+        }
         let mut stage = 1;
         while self.has(first(stage, 0)) {
             let mut block = 0;
@@ -174,14 +101,20 @@ impl Walk<'_> {
         let opens = block == 0;
         // The first stage keeps the resolution that the stem leaves.
         let stride = if opens && stage > 1 { 2 } else { 1 };
-        let conv1 = self.conv(Layer::Conv { stage, block, index: 1 }, channels, projection(1))?;
+        let conv1 = self.conv(Layer::Conv { stage, block, index: 1 }, channels, pointwise(1))?;
         let width = conv1.conv.out_channels;
-        let conv2 = self.conv(Layer::Conv { stage, block, index: 2 }, width, grouped(stride))?;
-        let conv3 = self.conv(Layer::Conv { stage, block, index: 3 }, width, projection(1))?;
+        let conv2 = self.conv(Layer::Conv { stage, block, index: 2 }, width, spatial(stride))?;
+        let conv3 = self.conv(Layer::Conv { stage, block, index: 3 }, width, pointwise(1))?;
         let shortcut = Layer::Downsample { stage };
         let projects = opens && (stage > 1 || self.has(shortcut));
-        let downsample =
-            if projects { Some(self.conv(shortcut, channels, projection(stride))?) } else { None };
+        let downsample = if projects {
+            let averages = stride > 1 && self.scheme.averages(stage);
+            let pool = averages.then_some(Pool { place: Place::Graph, window: SHORTCUT_POOL, ceil: true });
+            let window = pointwise(if averages { 1 } else { stride });
+            Some(Projection { pool, conv: self.conv(shortcut, channels, window)? })
+        } else {
+            None
+        };
         Ok(Bottleneck { conv1, conv2, conv3, downsample })
     }
 
@@ -230,16 +163,26 @@ impl Walk<'_> {
     }
 
     fn linear(&mut self, in_features: usize) -> Result<(Place, Linear), ImportErrorKind> {
-        let [weight, bias] = self.scheme.linear();
-        let expected = format!("[classes, {in_features}]");
-        let out_features = match *self.shape(&weight, &expected)? {
-            [classes, features] if classes > 0 && features == in_features => classes,
+        let LinearKeys { weight, bias, transposed } = self.scheme.linear();
+        let expected = match transposed {
+            true => format!("[{in_features}, classes]"),
+            false => format!("[classes, {in_features}]"),
+        };
+        // Paddle's WSL programs have PyTorch's names and Paddle's order.
+        let (out_features, transposed) = match *self.shape(&weight, &expected)? {
+            [features, classes]
+                if classes > 0 && features == in_features && (transposed || classes != features) =>
+            {
+                (classes, true)
+            }
+            [classes, features] if classes > 0 && features == in_features && !transposed => (classes, false),
             ref other => return Err(misshapen(&weight, other, &expected)),
         };
+        let matrix = self.take(&weight)?;
         let linear = Linear {
             in_features,
             out_features,
-            weight: self.take(&weight)?.into(),
+            weight: if transposed { matrix.transposed() } else { matrix }.into(),
             bias: self.tensor(&bias, &[out_features])?,
         };
         Ok((Place::Tensor(weight), linear))

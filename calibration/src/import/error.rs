@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use resnext_checkpoint::FileError;
+
 /// A model that cannot be imported: which file, and why. Displays as one line.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {kind}", .path.display())]
@@ -17,20 +19,9 @@ pub struct ImportError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportErrorKind {
-    /// The operating system refused to read the file.
-    #[error("cannot be read ({0}); check the path and its permissions")]
-    Read(std::io::Error),
-    /// The extension is not one of a known format.
-    #[error("not a known model format; give a .onnx or a .safetensors file")]
-    Format,
-    /// The file does not parse as its format.
-    #[error("not a valid {format} file ({reason}); it may be truncated, so export or download it again")]
-    Corrupt {
-        /// Name of the format.
-        format: &'static str,
-        /// What the parser said.
-        reason: String,
-    },
+    /// The file cannot be read, or is not of its format.
+    #[error(transparent)]
+    File(FileError),
     /// The graph contains an operation that no ResNeXt has.
     #[error("{place} is not part of a ResNeXt; {remedy}")]
     Operator {
@@ -65,6 +56,16 @@ pub enum ImportErrorKind {
         /// Why, and what to do.
         remedy: String,
     },
+    /// A network that is not the variant it was said to be.
+    #[error(
+        "this looks like {found}, not {expected}; give the file that belongs to --arch, or the --arch that belongs to the file"
+    )]
+    Architecture {
+        /// What it is.
+        found: String,
+        /// The variant.
+        expected: String,
+    },
     /// A weight is NaN or infinite.
     #[error("{place}: element {index} is {value}; export the model again from a sound checkpoint")]
     NonFinite {
@@ -83,9 +84,9 @@ impl ImportErrorKind {
         Self::Layer { place, problem: problem.into(), remedy: remedy.into() }
     }
 
-    /// A damaged file. `reason` may span lines: it comes from a parser.
+    /// A damaged file.
     pub(crate) fn corrupt(format: &'static str, reason: impl fmt::Display) -> Self {
-        Self::Corrupt { format, reason: one_line(&reason.to_string()) }
+        Self::File(FileError::corrupt(format, reason))
     }
 }
 
@@ -115,11 +116,6 @@ impl fmt::Display for Place {
     }
 }
 
-/// `text` without line breaks.
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,8 +124,8 @@ mod tests {
     fn every_error_is_one_line() {
         let place = || Place::Node { name: "a\nb".into(), op: "Sig\rmoid".into() };
         let kinds = [
-            ImportErrorKind::Read(std::io::Error::other("gone")),
-            ImportErrorKind::Format,
+            ImportErrorKind::File(FileError::Read(std::io::Error::other("gone"))),
+            ImportErrorKind::File(FileError::Format),
             ImportErrorKind::corrupt("ONNX", "first\n  second"),
             ImportErrorKind::Operator { place: place(), remedy: "expected Relu".into() },
             ImportErrorKind::layer(place(), "5×5", "expected 3×3"),

@@ -5,14 +5,17 @@
 //! puts them in execution order. The result does not depend on which front end was used, except for rounding
 //! that the file itself already did.
 
+pub mod architecture;
 pub mod checkpoint;
 mod checks;
 mod error;
+mod families;
 pub mod onnx;
-mod safetensors;
 mod topology;
 
 use std::path::Path;
+
+use resnext_checkpoint::{open, safetensors};
 
 pub use error::{ImportError, ImportErrorKind, Place};
 
@@ -54,7 +57,8 @@ pub fn load(path: &Path) -> Result<Network, ImportError> {
     load_with(path, ImportOptions::default())
 }
 
-/// Reads the model in `path`, choosing the reader by extension: `.onnx` or `.safetensors`.
+/// Reads the model in `path`: a graph if the extension is `.onnx`, and else a checkpoint in any format that
+/// [`resnext_checkpoint::read`] recognises.
 ///
 /// The network is named after the file and keeps its batch norms
 /// ([`fold_batch_norm`](crate::fold::fold_batch_norm) removes them). Every weight in it is finite and every
@@ -69,10 +73,9 @@ pub fn load_with(path: &Path, options: ImportOptions) -> Result<Network, ImportE
     let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
     let network = match extension.as_deref() {
         Some("onnx") => onnx::load(path, name, options),
-        Some("safetensors") => {
-            safetensors::open(path).and_then(|file| checkpoint::load(&file, name, options))
+        _ => {
+            open(path).map_err(ImportErrorKind::File).and_then(|file| checkpoint::load(&file, name, options))
         }
-        _ => Err(ImportErrorKind::Format),
     };
     network.map_err(|kind| ImportError { path: path.to_owned(), kind })
 }
@@ -88,6 +91,7 @@ pub fn load_safetensors(
     options: ImportOptions,
 ) -> Result<Network, ImportError> {
     safetensors::read(bytes.into())
+        .map_err(ImportErrorKind::File)
         .and_then(|file| checkpoint::load(&file, name.to_owned(), options))
         .map_err(|kind| ImportError { path: name.into(), kind })
 }

@@ -11,6 +11,8 @@ mod walk;
 
 use std::path::Path;
 
+use resnext_checkpoint::stored::Source;
+use resnext_checkpoint::{FileError, content};
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::Framework;
 
@@ -24,8 +26,9 @@ const OLDEST_OPSET: i64 = 11;
 
 /// Reads the model in `path` and calls it `name`.
 pub(crate) fn load(path: &Path, name: String, options: ImportOptions) -> Result<Network, ImportErrorKind> {
-    // Opened first only to tell an unreadable file from a damaged one: tract has one error for both.
-    std::fs::File::open(path).map_err(ImportErrorKind::Read)?;
+    // Before tract, which has one error for all that can be wrong with a file.
+    let source = Source::map(path).map_err(|e| ImportErrorKind::File(FileError::Read(e)))?;
+    content::not_a_model(source.bytes()).map_err(ImportErrorKind::File)?;
     let proto = tract_onnx::onnx()
         .proto_model_for_path(path)
         .map_err(|e| ImportErrorKind::corrupt("ONNX", format_args!("{e:#}")))?;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::checkpoint::{KeyScheme, Layer, Torchvision};
 use super::*;
 use crate::network::Topology;
 use crate::stored::TensorFile;
+use resnext_models::{Shortcut, Stem};
 
 /// The small reference model, without extension.
 pub(crate) const SMALL: &str = "resnext26_16x4d_half-imagenette";
@@ -78,44 +78,119 @@ impl Tensors {
     }
 }
 
+/// What a library calls the tensors of a tiny network, spelt out.
+pub(crate) struct Names {
+    /// Each convolution's weight, and what the names of its batch norm begin with: the stem; then for the blocks 1.0, 1.1
+    /// and 2.0 the three convolutions, and for 1.0 and 2.0 the shortcut.
+    pub(crate) convs: &'static [(&'static str, &'static str)],
+    /// The ends of the batch norms' names.
+    pub(crate) norm: [&'static str; 4],
+    /// Weight and bias of the classifier.
+    pub(crate) linear: [&'static str; 2],
+    /// Whether the weight is `[features, classes]`.
+    pub(crate) transposed: bool,
+}
+
+impl Names {
+    /// torchvision's, without deep stem.
+    pub(crate) const TORCHVISION: Self = Self {
+        convs: &[
+            ("conv1.weight", "bn1"),
+            ("layer1.0.conv1.weight", "layer1.0.bn1"),
+            ("layer1.0.conv2.weight", "layer1.0.bn2"),
+            ("layer1.0.conv3.weight", "layer1.0.bn3"),
+            ("layer1.1.conv1.weight", "layer1.1.bn1"),
+            ("layer1.1.conv2.weight", "layer1.1.bn2"),
+            ("layer1.1.conv3.weight", "layer1.1.bn3"),
+            ("layer2.0.conv1.weight", "layer2.0.bn1"),
+            ("layer2.0.conv2.weight", "layer2.0.bn2"),
+            ("layer2.0.conv3.weight", "layer2.0.bn3"),
+            ("layer1.0.downsample.0.weight", "layer1.0.downsample.1"),
+            ("layer2.0.downsample.0.weight", "layer2.0.downsample.1"),
+        ],
+        norm: [".weight", ".bias", ".running_mean", ".running_var"],
+        linear: ["fc.weight", "fc.bias"],
+        transposed: false,
+    };
+
+    /// timm's for a deep stem and average-pooled shortcuts.
+    pub(crate) const TIMM_D: Self = Self {
+        convs: &[
+            ("conv1.0.weight", "conv1.1"),
+            ("conv1.3.weight", "conv1.4"),
+            ("conv1.6.weight", "bn1"),
+            ("layer1.0.conv1.weight", "layer1.0.bn1"),
+            ("layer1.0.conv2.weight", "layer1.0.bn2"),
+            ("layer1.0.conv3.weight", "layer1.0.bn3"),
+            ("layer1.1.conv1.weight", "layer1.1.bn1"),
+            ("layer1.1.conv2.weight", "layer1.1.bn2"),
+            ("layer1.1.conv3.weight", "layer1.1.bn3"),
+            ("layer2.0.conv1.weight", "layer2.0.bn1"),
+            ("layer2.0.conv2.weight", "layer2.0.bn2"),
+            ("layer2.0.conv3.weight", "layer2.0.bn3"),
+            ("layer1.0.downsample.1.weight", "layer1.0.downsample.2"),
+            ("layer2.0.downsample.1.weight", "layer2.0.downsample.2"),
+        ],
+        ..Self::TORCHVISION
+    };
+
+    fn is_deep(&self) -> bool {
+        self.convs.len() == 14
+    }
+
+    /// A checkpoint of a tiny network with these names: stem of 8, blocks [2, 1], `cardinality` groups, width 8, 3
+    /// classes. Networks with the same stem and cardinality have the same weights, whatever they are called.
+    pub(crate) fn checkpoint(&self, cardinality: usize) -> Tensors {
+        let mut shapes =
+            if self.is_deep() { vec![[4, 3, 3, 3], [4, 4, 3, 3], [8, 4, 3, 3]] } else { vec![[8, 3, 7, 7]] };
+        for (from, width, out) in [(8, 8, 16), (16, 8, 16), (16, 16, 32)] {
+            shapes.extend([[width, from, 1, 1], [width, width / cardinality, 3, 3], [out, width, 1, 1]]);
+        }
+        shapes.extend([[16, 8, 1, 1], [32, 16, 1, 1]]);
+        let mut file = Tensors::default();
+        for (seed, (&(weight, norm), shape)) in (1..).zip(self.convs.iter().zip(shapes)) {
+            let fan_in: usize = shape[1..].iter().product();
+            let gain = 1.5 / (fan_in as f32).sqrt();
+            let values = noise(seed, shape.iter().product()).iter().map(|v| v * gain).collect();
+            file.put(weight, &shape, values);
+            for (i, tensor) in self.norm.iter().enumerate() {
+                let values = noise(seed * 100 + i as u64, shape[0]);
+                // Scale and variance near 1, shift and mean near 0.
+                let values =
+                    values.iter().map(|v| if i % 3 == 0 { 1.0 + 0.3 * v } else { 0.3 * v }).collect();
+                file.put(&format!("{norm}{tensor}"), &[shape[0]], values);
+            }
+        }
+        let (weight, bias) = (noise(1000, 96), noise(1001, 3));
+        let transposed = (0..96).map(|i| weight[i % 3 * 32 + i / 3]).collect();
+        match self.transposed {
+            true => file.put(self.linear[0], &[32, 3], transposed),
+            false => file.put(self.linear[0], &[3, 32], weight),
+        }
+        file.put(self.linear[1], &[3], bias);
+        file
+    }
+}
+
 /// A checkpoint of a tiny ResNeXt: stem of 8, blocks [2, 1], cardinality 2, base width 4, 3 classes.
 pub(crate) fn tiny_checkpoint() -> Tensors {
-    let mut file = Tensors::default();
-    let mut seed = 0;
-    let mut conv = |layer: Layer, shape: [usize; 4]| {
-        let keys = Torchvision.conv(layer);
-        seed += 1;
-        let fan_in: usize = shape[1..].iter().product();
-        let gain = 1.5 / (fan_in as f32).sqrt();
-        let weight = noise(seed, shape.iter().product()).iter().map(|v| v * gain).collect();
-        file.put(&keys.weight, &shape, weight);
-        for (i, name) in keys.batch_norm.iter().enumerate() {
-            let values = noise(seed * 100 + i as u64, shape[0]);
-            // Scale and variance near 1, shift and mean near 0.
-            let values = values.iter().map(|v| if i % 3 == 0 { 1.0 + 0.3 * v } else { 0.3 * v }).collect();
-            file.put(name, &[shape[0]], values);
-        }
-    };
-    conv(Layer::Stem, [8, 3, 7, 7]);
-    let mut from = 8;
-    for (stage, block, width, out) in [(1, 0, 8, 16), (1, 1, 8, 16), (2, 0, 16, 32)] {
-        conv(Layer::Conv { stage, block, index: 1 }, [width, from, 1, 1]);
-        conv(Layer::Conv { stage, block, index: 2 }, [width, width / 2, 3, 3]);
-        conv(Layer::Conv { stage, block, index: 3 }, [out, width, 1, 1]);
-        if block == 0 {
-            conv(Layer::Downsample { stage }, [out, from, 1, 1]);
-        }
-        from = out;
-    }
-    file.put("fc.weight", &[3, 32], noise(1000, 96));
-    file.put("fc.bias", &[3], noise(1001, 3));
-    file
+    Names::TORCHVISION.checkpoint(2)
+}
+
+/// The same with a deep stem and average-pooled shortcuts, for images of `side` pixels.
+pub(crate) fn tiny_deep_network(side: usize) -> Network {
+    network_of(&Names::TIMM_D.checkpoint(2), side)
+}
+
+/// The network in `file`, for images of `side` pixels.
+pub(crate) fn network_of(file: &Tensors, side: usize) -> Network {
+    let options = ImportOptions { input_size: Some(side) };
+    checkpoint::load(&file.file(), "tiny".into(), options).expect("a ResNeXt")
 }
 
 /// The network in [`tiny_checkpoint`], for images of `side` pixels.
 pub(crate) fn tiny_network(side: usize) -> Network {
-    let options = ImportOptions { input_size: Some(side) };
-    checkpoint::load(&tiny_checkpoint().file(), "tiny".into(), options).expect("a ResNeXt")
+    network_of(&tiny_checkpoint(), side)
 }
 
 #[test]
@@ -127,7 +202,17 @@ fn reference_models_have_the_topology_of_their_names() {
                 return;
             };
             let network = load_with(&path, ImportOptions { input_size: Some(160) }).expect("a ResNeXt");
-            let topology = Topology { blocks: blocks.to_vec(), cardinality, base_width: 4, classes: 10 };
+            let widths = (0..4).map(|stage| (cardinality * 4) << stage);
+            let topology = Topology {
+                stem: Stem::Plain,
+                blocks: blocks.to_vec(),
+                widths: widths.clone().collect(),
+                channels: widths.map(|width| 2 * width).collect(),
+                cardinality,
+                shortcut: Shortcut::Projection,
+                early_stride: false,
+                classes: 10,
+            };
             assert_eq!(network.topology, topology, "{}", path.display());
             assert_eq!(network.topology.depth(), depth);
             assert_eq!((network.name.as_str(), network.input.height), (name, 160));
@@ -169,12 +254,13 @@ fn error_for(name: &str, bytes: &[u8]) -> String {
 
 #[test]
 fn files_that_are_not_models_say_so() {
-    assert!(error_for("model.pth", b"").contains("not a known model format"));
-    assert!(error_for("model", b"").contains("not a known model format"));
-    assert!(error_for("model.onnx", b"").contains("not a valid ONNX file"));
+    for name in ["model.pth", "model", "model.onnx"] {
+        assert!(error_for(name, b"").contains("it is empty"));
+        assert!(error_for(name, b"<html>Sign in</html>").contains("web page"));
+    }
+    assert!(error_for("model", b"\x01\x02\x03").contains("not a known model format"));
     assert!(error_for("model.onnx", &[0xFF; 100]).contains("not a valid ONNX file"));
-    assert!(error_for("model.safetensors", b"").contains("not a valid safetensors file"));
-    assert!(error_for("model.safetensors", &[0xFF; 100]).contains("not a valid safetensors file"));
+    assert!(error_for("model.safetensors", &[0xFF; 100]).contains("not a known model format"));
     let missing = load(Path::new("/nowhere/model.onnx")).expect_err("missing").to_string();
     assert!(missing.contains("cannot be read"), "{missing}");
 }
@@ -182,7 +268,7 @@ fn files_that_are_not_models_say_so() {
 #[test]
 fn truncated_files_are_errors() {
     let whole = tiny_checkpoint().safetensors();
-    for len in [4, 12, 200, whole.len() / 2, whole.len() - 1] {
+    for len in [12, 200, whole.len() / 2, whole.len() - 1] {
         assert!(error_for("m.safetensors", &whole[..len]).contains("not a valid safetensors file"), "{len}");
     }
     let Some(path) = reference(&format!("{SMALL}.onnx")) else {

@@ -3,9 +3,14 @@
 //! Front ends describe layers one by one, in forward order, as [`Part`]s; they do not judge them. The rules
 //! of the architecture are written once, here:
 //!
-//! - stem: 7×7 stride 2 convolution, then 3×3 stride 2 max pooling;
-//! - bottlenecks: 1×1, grouped 3×3 with the stride, 1×1; a projection (1×1, same stride) opens a stage;
+//! - stem: a 7×7 convolution with stride 2, or three 3×3 of which the first has stride 2; then 3×3 stride 2 max pooling;
+//! - bottlenecks: 1×1, grouped 3×3 with the stride, 1×1; a projection opens a stage: 1×1 with the same stride, or an
+//!   average pooling with that stride and a 1×1;
 //! - head: global average pooling, then one fully connected layer.
+//!
+//! With a single group that is a ResNet; it may have its stride on the first 1×1, as the original has.
+
+use resnext_models::{Shortcut, Stem};
 
 use super::checks::{check_tensors, describe, expect_groups, expect_window, fits, size, slide};
 use super::error::{ImportErrorKind, Place};
@@ -19,6 +24,24 @@ pub(crate) struct Part {
     pub(crate) conv: Conv,
 }
 
+/// One pooling as the file describes it.
+pub(crate) struct Pool {
+    /// Where the file has it; [`Place::Graph`] if the file has no trace of it.
+    pub(crate) place: Place,
+    /// Its window.
+    pub(crate) window: Window,
+    /// Whether a last window that reaches beyond the image counts.
+    pub(crate) ceil: bool,
+}
+
+/// The projection on a shortcut.
+pub(crate) struct Projection {
+    /// Average pooling before it.
+    pub(crate) pool: Option<Pool>,
+    /// 1×1.
+    pub(crate) conv: Part,
+}
+
 /// The convolutions of one residual block.
 pub(crate) struct Bottleneck {
     /// 1×1, reduces.
@@ -27,25 +50,35 @@ pub(crate) struct Bottleneck {
     pub(crate) conv2: Part,
     /// 1×1, expands; the shortcut is added to its output.
     pub(crate) conv3: Part,
-    /// Projection on the shortcut; `None` for an identity shortcut.
-    pub(crate) downsample: Option<Part>,
+    /// `None` for an identity shortcut.
+    pub(crate) downsample: Option<Projection>,
 }
 
-const POINTWISE: Window = projection(1);
+const POINTWISE: Window = pointwise(1);
 
-/// Window of the first convolution.
-pub(crate) const STEM: Window = Window { kernel: 7, stride: 2, padding: 3 };
+/// Windows of the stem's convolutions.
+pub(crate) const fn stem(stem: Stem) -> &'static [Window] {
+    const PLAIN: [Window; 1] = [Window { kernel: 7, stride: 2, padding: 3 }];
+    const DEEP: [Window; 3] = [spatial(2), spatial(1), spatial(1)];
+    match stem {
+        Stem::Plain => &PLAIN,
+        Stem::Deep => &DEEP,
+    }
+}
 
-/// Window of the max pooling after it.
+/// The max pooling of the stem.
 pub(crate) const STEM_POOL: Window = Window { kernel: 3, stride: 2, padding: 1 };
 
-/// Window of the grouped convolution, for a stride.
-pub(crate) const fn grouped(stride: usize) -> Window {
+/// The average pooling of a shortcut.
+pub(crate) const SHORTCUT_POOL: Window = Window { kernel: 2, stride: 2, padding: 0 };
+
+/// Window of a 3×3 convolution.
+pub(crate) const fn spatial(stride: usize) -> Window {
     Window { kernel: 3, stride, padding: 1 }
 }
 
-/// Window of a projection shortcut, for a stride.
-pub(crate) const fn projection(stride: usize) -> Window {
+/// Window of a 1×1 convolution.
+pub(crate) const fn pointwise(stride: usize) -> Window {
     Window { kernel: 1, stride, padding: 0 }
 }
 
@@ -55,84 +88,99 @@ pub(crate) struct Builder {
     network: Network,
     /// Output of the last layer on the trunk.
     trunk: ValueId,
+    /// The blocks with a stride so far agree on this.
+    strided: Option<(Shortcut, bool)>,
 }
 
 impl Builder {
     /// A network that reads images of shape `input`.
     pub(crate) fn new(name: String, input: Shape) -> Self {
-        let topology = Topology { blocks: Vec::new(), cardinality: 0, base_width: 0, classes: 0 };
-        Self { network: Network { name, input, nodes: Vec::new(), topology }, trunk: ValueId::IMAGE }
+        let topology = Topology {
+            stem: Stem::Plain,
+            blocks: Vec::new(),
+            widths: Vec::new(),
+            channels: Vec::new(),
+            cardinality: 0,
+            shortcut: Shortcut::Projection,
+            early_stride: false,
+            classes: 0,
+        };
+        let network = Network { name, input, nodes: Vec::new(), topology };
+        Self { network, trunk: ValueId::IMAGE, strided: None }
     }
 
-    /// The first convolution and the max pooling with window `pool` found at `pool_place`.
-    pub(crate) fn stem(
-        &mut self,
-        stem: Part,
-        pool_place: &Place,
-        pool: Window,
-    ) -> Result<(), ImportErrorKind> {
-        expect_window(&stem, STEM)?;
-        expect_groups(&stem, 1)?;
-        self.trunk = self.push_conv("conv1".into(), self.trunk, stem, None, true)?;
-        if pool != STEM_POOL {
+    /// The convolutions before the max pooling, and that pooling.
+    pub(crate) fn stem(&mut self, convs: Vec<Part>, pool: &Pool) -> Result<(), ImportErrorKind> {
+        let kind = if convs.len() == 1 { Stem::Plain } else { Stem::Deep };
+        let windows = stem(kind);
+        if convs.len() != windows.len() {
             return Err(ImportErrorKind::layer(
-                pool_place.clone(),
-                describe(pool),
+                pool.place.clone(),
+                format!("{} convolutions come before it", convs.len()),
+                "expected a 7×7, or three 3×3",
+            ));
+        }
+        for (index, (part, &window)) in convs.into_iter().zip(windows).enumerate() {
+            expect_window(&part, window)?;
+            expect_groups(&part, 1)?;
+            // timm's names, whose activations have the numbers between.
+            let name = if kind == Stem::Deep { format!("conv1.{}", 3 * index) } else { "conv1".to_owned() };
+            self.trunk = self.push_conv(name, self.trunk, part, None, true)?;
+        }
+        self.network.topology.stem = kind;
+        let input = self.network.shape(self.trunk);
+        if pool.window != STEM_POOL || pool.ceil {
+            let ceil = if pool.ceil { ", rounded up" } else { "" };
+            return Err(ImportErrorKind::layer(
+                pool.place.clone(),
+                format!("it is {}{ceil}", describe(pool.window)),
                 format!("expected the max pooling of the stem to be {}", describe(STEM_POOL)),
             ));
         }
-        let input = self.network.shape(self.trunk);
-        let output = slide(pool_place, pool, input, input.channels)?;
-        self.trunk = self.push("maxpool".into(), self.trunk, output, Op::MaxPool(pool));
+        let output = slide(&pool.place, pool.window, input, input.channels)?;
+        self.trunk = self.push("maxpool".into(), self.trunk, output, Op::MaxPool(pool.window));
         Ok(())
     }
 
     /// The next residual block. The first block, and every block with a projection, opens a stage.
     pub(crate) fn block(&mut self, block: Bottleneck) -> Result<(), ImportErrorKind> {
         let Bottleneck { conv1, conv2, conv3, downsample } = block;
-        let stride = conv2.conv.window.stride;
-        if conv1.conv.window == projection(2) {
-            return Err(ImportErrorKind::layer(
-                conv1.place,
-                "the stride is on the 1×1 convolution",
-                "expected it on the grouped 3×3 convolution, where every ResNeXt has it",
-            ));
-        }
-        expect_window(&conv1, POINTWISE)?;
-        expect_window(&conv2, grouped(stride.clamp(1, 2)))?;
+        self.check_windows(&conv1, &conv2, downsample.as_ref())?;
         expect_window(&conv3, POINTWISE)?;
         expect_groups(&conv1, 1)?;
         expect_groups(&conv3, 1)?;
-        self.expect_cardinality(&conv2)?;
-        let width = conv2.conv.out_channels;
+        let (cardinality, width) = (conv2.conv.groups, conv2.conv.out_channels);
         if width != conv2.conv.in_channels {
             return Err(ImportErrorKind::layer(
                 conv2.place,
                 format!("it maps {} channels to {width}", conv2.conv.in_channels),
-                "expected a grouped convolution that keeps the number of channels",
+                "expected a convolution that keeps the number of channels",
             ));
         }
-        if self.network.topology.blocks.is_empty() {
-            let cardinality = conv2.conv.groups;
-            self.network.topology.cardinality = cardinality;
-            self.network.topology.base_width = width / cardinality;
+        match self.network.topology.cardinality {
+            0 => self.network.topology.cardinality = cardinality,
+            expected => expect_groups(&conv2, expected)?,
         }
-        if let Some(shortcut) = &downsample {
-            expect_window(shortcut, projection(stride))?;
-            expect_groups(shortcut, 1)?;
-        }
-
-        let path = self.next_block(downsample.is_some());
+        let path = self.next_block(downsample.is_some(), &conv2, conv3.conv.out_channels)?;
         let entry = self.trunk;
         let value = self.push_conv(format!("{path}.conv1"), entry, conv1, None, true)?;
         let value = self.push_conv(format!("{path}.conv2"), value, conv2, None, true)?;
         // The projection comes right before its only reader, so that its output lives as short as possible.
         let shortcut = match downsample {
-            Some(part) => self.push_conv(format!("{path}.downsample"), entry, part, None, false)?,
+            Some(Projection { pool, conv }) => {
+                expect_groups(&conv, 1)?;
+                let pooled = pool.map_or(entry, |_| self.push_avg_pool(format!("{path}.avgpool"), entry));
+                self.push_conv(format!("{path}.downsample"), pooled, conv, None, false)?
+            }
             None => entry,
         };
         self.trunk = self.push_conv(format!("{path}.conv3"), value, conv3, Some(shortcut), true)?;
         Ok(())
+    }
+
+    /// Shape of what the next block reads.
+    pub(crate) fn trunk(&self) -> Shape {
+        self.network.shape(self.trunk)
     }
 
     /// Global pooling and the classifier, which ends the network.
@@ -163,33 +211,116 @@ impl Builder {
         let value = self.push("global_pool".into(), self.trunk, pooled, Op::GlobalAvgPool);
         let logits = Shape { channels: classes, height: 1, width: 1 };
         self.push("fc".into(), value, logits, Op::Linear(linear));
-        self.network.topology.classes = classes;
+        let topology = &mut self.network.topology;
+        topology.classes = classes;
+        (topology.shortcut, topology.early_stride) = self.strided.unwrap_or((Shortcut::Projection, false));
         Ok(self.network)
     }
 
-    /// Counts a block and returns its dotted path.
-    fn next_block(&mut self, projected: bool) -> String {
-        let blocks = &mut self.network.topology.blocks;
-        match blocks.last_mut() {
-            Some(last) if !projected => *last += 1,
-            _ => blocks.push(1),
-        }
-        format!("layer{}.{}", blocks.len(), blocks[blocks.len() - 1] - 1)
-    }
-
-    /// Checks the number of groups of a 3×3 convolution against that of the first block.
-    fn expect_cardinality(&self, part: &Part) -> Result<(), ImportErrorKind> {
-        if part.conv.groups < 2 {
+    /// Checks the windows of a block up to its addition, and that its stride is where that of earlier blocks was.
+    fn check_windows(
+        &mut self,
+        conv1: &Part,
+        conv2: &Part,
+        shortcut: Option<&Projection>,
+    ) -> Result<(), ImportErrorKind> {
+        let strides = [conv1.conv.window.stride, conv2.conv.window.stride].map(|stride| stride.clamp(1, 2));
+        expect_window(conv1, pointwise(strides[0]))?;
+        expect_window(conv2, spatial(strides[1]))?;
+        if strides == [2, 2] {
             return Err(ImportErrorKind::layer(
-                part.place.clone(),
-                "it has 1 group",
-                "expected a grouped 3×3 convolution: this is a ResNet, not a ResNeXt",
+                conv2.place.clone(),
+                "it has a stride, and so has the convolution before it",
+                "expected one stride in a block",
             ));
         }
-        match self.network.topology.cardinality {
-            0 => Ok(()),
-            cardinality => expect_groups(part, cardinality),
+        let stride = strides[0] * strides[1];
+        // Without a projection a block with a stride has two shapes to add, which is found out there.
+        let Some(Projection { pool, conv }) = shortcut else {
+            return Ok(());
+        };
+        let kind = match pool {
+            None => {
+                expect_window(conv, pointwise(stride))?;
+                Shortcut::Projection
+            }
+            Some(pool) => {
+                self.check_avg_pool(pool, stride)?;
+                expect_window(conv, POINTWISE)?;
+                Shortcut::AvgPool
+            }
+        };
+        let found = (kind, strides[0] == 2);
+        if stride == 2 && *self.strided.get_or_insert(found) != found {
+            return Err(ImportErrorKind::layer(
+                conv.place.clone(),
+                "its block has its stride elsewhere than the block with a stride before it",
+                "expected the same kind of block in all stages",
+            ));
         }
+        Ok(())
+    }
+
+    fn check_avg_pool(&self, pool: &Pool, stride: usize) -> Result<(), ImportErrorKind> {
+        let wrong = |problem: String, remedy: String| {
+            Err(ImportErrorKind::layer(pool.place.clone(), problem, remedy))
+        };
+        if stride != SHORTCUT_POOL.stride {
+            return wrong(
+                "it is on the shortcut of a block without stride".into(),
+                "expected the projection alone".into(),
+            );
+        }
+        if pool.window != SHORTCUT_POOL {
+            return wrong(
+                format!("it is {}", describe(pool.window)),
+                format!("expected the average pooling of a shortcut to be {}", describe(SHORTCUT_POOL)),
+            );
+        }
+        let Shape { height, width, .. } = self.network.shape(self.trunk);
+        if !pool.ceil && (height % 2 == 1 || width % 2 == 1) {
+            return wrong(
+                format!("it leaves out the last row or column of {height}×{width} pixels"),
+                "expected it to round up (ceil_mode); export the model again with an even input size".into(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Counts a block, whose 3×3 convolution is `conv2`, and returns its dotted path.
+    fn next_block(
+        &mut self,
+        projected: bool,
+        conv2: &Part,
+        channels: usize,
+    ) -> Result<String, ImportErrorKind> {
+        let Topology { blocks, widths, channels: stages, .. } = &mut self.network.topology;
+        let width = conv2.conv.out_channels;
+        match (blocks.last_mut(), widths.last()) {
+            (Some(last), Some(&expected)) if !projected => {
+                if width != expected {
+                    return Err(ImportErrorKind::layer(
+                        conv2.place.clone(),
+                        format!("it has {width} channels"),
+                        format!("expected {expected}, as in the first block of its stage"),
+                    ));
+                }
+                *last += 1;
+            }
+            _ => {
+                blocks.push(1);
+                widths.push(width);
+                stages.push(channels);
+            }
+        }
+        Ok(format!("layer{}.{}", blocks.len(), blocks[blocks.len() - 1] - 1))
+    }
+
+    /// Appends the average pooling of a shortcut.
+    fn push_avg_pool(&mut self, name: String, input: ValueId) -> ValueId {
+        let from = self.network.shape(input);
+        let [height, width] = [from.height, from.width].map(|side| SHORTCUT_POOL.positions_started(side));
+        self.push(name, input, Shape { height, width, ..from }, Op::AvgPool(SHORTCUT_POOL))
     }
 
     /// Appends a convolution of `input`, after checking that it fits there.
@@ -230,13 +361,4 @@ impl Builder {
         self.network.nodes.push(Node { name, input, output, op });
         self.network.logits()
     }
-}
-
-/// The error for a stem of three 3×3 convolutions (timm `50d`, Paddle `vd`).
-pub(crate) fn deep_stem(place: Place) -> ImportErrorKind {
-    ImportErrorKind::layer(
-        place,
-        "a deep stem (three 3×3 convolutions, as in ResNeXt-D and Paddle's vd) is not supported yet",
-        "use a variant with a 7×7 stem",
-    )
 }

@@ -1,6 +1,11 @@
 use super::*;
-use crate::import::tests::{Tensors, tiny_checkpoint, tiny_network};
+use crate::import::tests::{
+    Names, Tensors, network_of, noise, tiny_checkpoint, tiny_deep_network, tiny_network,
+};
 use crate::network::Op;
+use resnext_models::{Shortcut, Stem};
+
+mod names;
 
 /// The error after `change` to a sound checkpoint.
 fn error(change: impl FnOnce(&mut Tensors)) -> String {
@@ -13,7 +18,7 @@ fn error(change: impl FnOnce(&mut Tensors)) -> String {
 fn shapes_reveal_the_topology() {
     let network = tiny_network(64);
     assert_eq!(network.topology.blocks, [2, 1]);
-    assert_eq!((network.topology.cardinality, network.topology.base_width), (2, 4));
+    assert_eq!((network.topology.cardinality, network.topology.base_width()), (2, 4));
     assert_eq!(network.topology.classes, 3);
     let strides: Vec<_> = network
         .nodes
@@ -40,7 +45,8 @@ fn missing_tensors_are_named_with_their_shape() {
         ("layer1.0.bn2.running_var", "[8]"),
         ("fc.weight", "[classes, 32]"),
         ("fc.bias", "[3]"),
-        ("conv1.weight", "torchvision"),
+        ("conv1.weight", "[channels, 3, 7, 7]"),
+        ("layer1.0.conv1.weight", "the file starts with `bn1.bias`"),
     ];
     for (name, expected) in cases {
         let line = error(|file| drop(file.0.remove(name)));
@@ -68,8 +74,8 @@ fn misshapen_tensors_are_named_with_both_shapes() {
 
 #[test]
 fn left_over_tensors_are_named() {
-    let line = error(|file| file.put("layer1.0.se.fc1.weight", &[1], vec![0.0]));
-    assert!(line.contains("tensor `layer1.0.se.fc1.weight` is unexpected"), "{line}");
+    let line = error(|file| file.put("layer1.0.extra.weight", &[1], vec![0.0]));
+    assert!(line.contains("tensor `layer1.0.extra.weight` is unexpected"), "{line}");
     let mut file = tiny_checkpoint();
     file.put("bn1.num_batches_tracked", &[], vec![1.0]);
     assert!(load(&file.file(), "tiny".into(), ImportOptions::default()).is_ok());
@@ -91,12 +97,107 @@ fn values_that_are_not_numbers_are_located() {
 
 #[test]
 fn other_families_are_told_apart() {
-    // An ungrouped 3×3 is a ResNet.
+    for (name, family) in [
+        ("layer1.0.se.fc1.weight", "SE-ResNeXt"),
+        ("layer1.0.se_module.fc1.weight", "SE-ResNeXt"),
+        ("backbone.layer1.0.se_layer.conv1.conv.weight", "SE-ResNeXt"),
+        ("bb_0_0.scale.squeeze.weight", "SE-ResNeXt"),
+        ("layer1.0.conv2.fc1.weight", "ResNeSt"),
+    ] {
+        let line = error(|file| file.put(name, &[1], vec![0.0]));
+        assert!(line.contains(&format!("`{name}`: this is a")) && line.contains(family), "{line}");
+    }
+    let line = error(|file| file.put("layer1.0.conv1.weight", &[8, 8, 3, 3], vec![0.0; 576]));
+    assert!(line.contains("`layer1.0.conv1.weight`: this is a ResNet of basic blocks"), "{line}");
+    // One group in the first block, two in the second.
     let line = error(|file| file.put("layer1.0.conv2.weight", &[8, 8, 3, 3], vec![0.0; 576]));
-    assert!(line.contains("this is a ResNet"), "{line}");
-    let line = error(|file| {
-        file.0.remove("conv1.weight");
-        file.put("conv1.0.weight", &[4, 3, 3, 3], vec![0.0; 108]);
-    });
-    assert!(line.contains("deep stem") && line.contains("not supported yet"), "{line}");
+    assert!(line.contains("`layer1.1.conv2.weight`: it has 2 groups; expected 1"), "{line}");
+}
+
+/// Whatever a library calls the tensors, the network is the same.
+#[test]
+fn every_library_is_understood() {
+    let plain = format!("{:?}", tiny_network(64));
+    for (library, names) in [
+        ("torchvision", Names::TORCHVISION),
+        ("mmcls", names::MMCLS),
+        ("ppcls", names::PPCLS),
+        ("wsl", names::PPCLS_WSL),
+        ("program", names::PROGRAM),
+    ] {
+        assert!(format!("{:?}", network_of(&names.checkpoint(2), 64)) == plain, "{library}");
+    }
+    let deep = tiny_deep_network(64);
+    for (library, names) in
+        [("mmcls", names::MMCLS_D), ("ppcls", names::PPCLS_VD), ("program", names::PROGRAM_VD)]
+    {
+        assert!(format!("{:?}", network_of(&names.checkpoint(2), 64)) == format!("{deep:?}"), "{library}");
+    }
+    assert_eq!((deep.topology.stem, deep.topology.shortcut), (Stem::Deep, Shortcut::AvgPool));
+    let names: Vec<_> = deep.nodes.iter().map(|node| node.name.as_str()).collect();
+    assert_eq!(names[..4], ["conv1.0", "conv1.3", "conv1.6", "maxpool"]);
+    assert_eq!(
+        names[11..15],
+        ["layer2.0.conv1", "layer2.0.conv2", "layer2.0.avgpool", "layer2.0.downsample"]
+    );
+    assert!(!names.contains(&"layer1.0.avgpool"), "the first stage keeps its resolution");
+}
+
+/// What training wrappers put before every name; whatever is missing is named with it.
+#[test]
+fn prefixes_are_seen_through() {
+    let plain = format!("{:?}", tiny_network(64));
+    for (names, prefix) in
+        [(Names::TORCHVISION, "module."), (names::MMCLS, "module."), (names::PPCLS, "Student.")]
+    {
+        let mut file = Tensors::default();
+        for (name, (shape, values)) in names.checkpoint(2).0 {
+            file.put(&format!("{prefix}{name}"), &shape, values);
+        }
+        assert!(format!("{:?}", network_of(&file, 64)) == plain, "{prefix}");
+        let bias = format!("{prefix}{}", names.linear[1]);
+        file.0.remove(&bias);
+        let line =
+            load(&file.file(), "tiny".into(), ImportOptions::default()).expect_err("no bias").to_string();
+        assert!(line.contains(&format!("`{bias}` is missing")), "{line}");
+    }
+}
+
+/// Paddle's WSL programs have PyTorch's names and Paddle's order.
+#[test]
+fn a_transposed_classifier_is_told_by_its_shape() {
+    let mixed = Names { transposed: true, ..Names::TORCHVISION };
+    assert!(format!("{:?}", network_of(&mixed.checkpoint(2), 64)) == format!("{:?}", tiny_network(64)));
+}
+
+/// Blocks beyond the first of stage 3 are letters in networks of depth 50 and numbers in deeper ones.
+#[test]
+fn programs_count_blocks_in_two_ways() {
+    for second in ["4b", "4b1"] {
+        let mut file = Tensors::default();
+        // A third stage like the second, of two blocks.
+        for (name, (shape, values)) in names::PROGRAM.checkpoint(2).0 {
+            let from_second = ["res3a", "bn3a"].iter().any(|start| name.starts_with(start));
+            if from_second {
+                for block in ["4a", second].iter().take(if name.contains("branch1") { 1 } else { 2 }) {
+                    let mut shape = shape.clone();
+                    if name.contains("branch1_weights") || name.contains("branch2a_weights") {
+                        shape[1] = 32;
+                    }
+                    let values = noise(7, shape.iter().product()).iter().map(|v| v.abs()).collect();
+                    file.put(&name.replace("3a", block), &shape, values);
+                }
+            }
+            file.put(&name, &shape, values);
+        }
+        assert_eq!(network_of(&file, 64).topology.blocks, [2, 1, 2], "{second}");
+    }
+}
+
+#[test]
+fn one_group_makes_a_resnet() {
+    for names in [Names::TORCHVISION, Names::TIMM_D] {
+        let network = network_of(&names.checkpoint(1), 64);
+        assert_eq!((network.topology.cardinality, network.topology.base_width()), (1, 8));
+    }
 }

@@ -13,14 +13,17 @@ use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueIn
 
 use crate::import::checks::finite;
 use crate::import::error::{ImportErrorKind, Place};
+use crate::import::families::Family;
 
 /// Operators a ResNeXt may contain, apart from `Identity` and `Constant`, which the index resolves.
-const OPERATORS: [&str; 12] = [
+const OPERATORS: [&str; 16] = [
     "Conv",
     "BatchNormalization",
     "Relu",
     "Add",
+    "Pad",
     "MaxPool",
+    "AveragePool",
     "GlobalAveragePool",
     "ReduceMean",
     "Flatten",
@@ -28,6 +31,8 @@ const OPERATORS: [&str; 12] = [
     "Squeeze",
     "Gemm",
     "MatMul",
+    "Softmax",
+    "LogSoftmax",
 ];
 
 /// The part of an ONNX graph that its output depends on.
@@ -138,13 +143,13 @@ impl<'a> Graph<'a> {
         let Some(node) = self.live.iter().find(foreign) else {
             return Ok(());
         };
+        if let Some(family) = Family::of_operator(&node.op_type) {
+            return Err(family.refusal(place(node)));
+        }
         let remedy = match node.op_type.as_str() {
             "QuantizeLinear" | "DequantizeLinear" | "QLinearConv" => {
                 "give the fp32 model, not a quantized one"
             }
-            "Sigmoid" | "HardSigmoid" | "Mul" => "squeeze-and-excitation (SE-ResNeXt) is not supported",
-            "AveragePool" => "the average-pooled shortcut of ResNeXt-D and Paddle's vd is not supported yet",
-            "Softmax" | "LogSoftmax" => "export the model up to its logits",
             "Cast" => "export the model in float32 throughout",
             _ => "expected only Conv, BatchNormalization, Relu, Add, pooling, and one Gemm or MatMul",
         };

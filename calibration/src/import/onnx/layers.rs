@@ -3,8 +3,10 @@
 use tract_onnx::pb::NodeProto;
 
 use super::graph::{Attributes, Graph, place};
+use crate::import::checks::{describe, size};
 use crate::import::error::ImportErrorKind;
-use crate::network::{BatchNorm, Conv, Linear, Window};
+use crate::import::topology::Pool;
+use crate::network::{BatchNorm, Conv, Linear, Shape, Window};
 
 /// A `Conv` with its weight and bias.
 pub(super) fn conv<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Conv, ImportErrorKind> {
@@ -65,20 +67,51 @@ pub(super) fn batch_norm<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<B
     })
 }
 
-/// The window of a `MaxPool`.
-pub(super) fn max_pool(node: &NodeProto) -> Result<Window, ImportErrorKind> {
+/// A `MaxPool`.
+pub(super) fn max_pool(node: &NodeProto) -> Result<Pool, ImportErrorKind> {
     let known = ["auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides"];
     let attributes = Attributes::new(node, &known)?;
-    attributes.expect_int("ceil_mode", 0)?;
     attributes.expect_int("storage_order", 0)?;
-    window(&attributes, None)
+    Ok(Pool {
+        place: place(node),
+        window: window(&attributes, None)?,
+        ceil: attributes.int("ceil_mode", 0)? != 0,
+    })
 }
 
-/// Checks that `node` averages over height and width; returns whether it removes them as well.
-pub(super) fn global_pool<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<bool, ImportErrorKind> {
+/// An `AveragePool`. Whether padding counts does not matter: where there is some, no ResNeXt has the window.
+pub(super) fn avg_pool(node: &NodeProto) -> Result<Pool, ImportErrorKind> {
+    let known =
+        ["auto_pad", "ceil_mode", "count_include_pad", "dilations", "kernel_shape", "pads", "strides"];
+    let attributes = Attributes::new(node, &known)?;
+    Ok(Pool {
+        place: place(node),
+        window: window(&attributes, None)?,
+        ceil: attributes.int("ceil_mode", 0)? != 0,
+    })
+}
+
+/// Checks that `node` averages an input of shape `input` over height and width; returns whether it removes them as
+/// well.
+pub(super) fn global_pool<'a>(
+    graph: &Graph<'a>,
+    node: &'a NodeProto,
+    input: Shape,
+) -> Result<bool, ImportErrorKind> {
     if node.op_type == "GlobalAveragePool" {
         Attributes::new(node, &[])?;
         return Ok(false);
+    }
+    if node.op_type == "AveragePool" {
+        let Pool { place, window, .. } = avg_pool(node)?;
+        if [input.height, input.width] == [window.kernel; 2] && window.padding == 0 {
+            return Ok(false);
+        }
+        return Err(ImportErrorKind::layer(
+            place,
+            format!("it is {} on {}", describe(window), size(input)),
+            "expected it to average all pixels; give the input size that the model was made for",
+        ));
     }
     let attributes = Attributes::new(node, &["axes", "keepdims", "noop_with_empty_axes"])?;
     expect_spatial(graph, node, &attributes)?;
@@ -209,6 +242,50 @@ fn per_class(
         format!("its bias has shape {shape:?}"),
         format!("expected [{classes}], one element per class"),
     ))
+}
+
+/// Checks that `node` normalises over the classes.
+pub(super) fn softmax(node: &NodeProto) -> Result<(), ImportErrorKind> {
+    let attributes = Attributes::new(node, &["axis"])?;
+    match attributes.int("axis", -1)? {
+        1 | -1 => Ok(()),
+        axis => Err(attributes.wrong("axis", axis, "1, the classes")),
+    }
+}
+
+/// The zeros that a `Pad` puts on all four sides of an image.
+pub(super) fn pad<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<usize, ImportErrorKind> {
+    let attributes = Attributes::new(node, &["mode", "pads", "value"])?;
+    if let Some(mode) = attributes.string("mode")?
+        && mode != b"constant"
+    {
+        return Err(attributes.wrong("mode", String::from_utf8_lossy(mode), "constant"));
+    }
+    let (pads, fill) = match (attributes.ints("pads")?, node.input.as_slice()) {
+        (Some(pads), _) => (Some(pads.to_vec()), attributes.float("value", 0.0)?),
+        (None, [_, pads]) => (graph.ints(pads), 0.0),
+        (None, [_, pads, fill]) if fill.is_empty() => (graph.ints(pads), 0.0),
+        (None, [_, pads, fill]) => {
+            let (_, fill) = graph.floats(node, fill)?;
+            (graph.ints(pads), fill.first().copied().unwrap_or(0.0))
+        }
+        _ => (None, 0.0),
+    };
+    match pads.as_deref() {
+        Some(&[0, 0, top, left, 0, 0, bottom, right])
+            if fill == 0.0 && [left, bottom, right] == [top; 3] && (0..=SANE).contains(&top) =>
+        {
+            Ok(as_usize(top))
+        }
+        _ => Err(ImportErrorKind::layer(
+            place(node),
+            pads.map_or_else(
+                || "its padding is not constant".into(),
+                |pads| format!("it pads by {pads:?} with {fill}"),
+            ),
+            "expected the same number of zeros on all four sides of the image",
+        )),
+    }
 }
 
 /// Checks that the axes of `node` (an attribute, or the second input since opset 13 or 18) are height and

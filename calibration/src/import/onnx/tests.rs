@@ -100,12 +100,17 @@ fn nodes_off_the_path_to_the_output_do_not_matter() {
 #[test]
 fn foreign_operators_are_named() {
     let mut lone = Exporter::new(&DIMS);
-    lone.node("Sigmoid", "act", &["image"], vec![]);
+    lone.node("Tanh", "act", &["image"], vec![]);
     lone.graph.output[0].name = "act.out".into();
     let line = read(&lone.model()).expect_err("no ResNeXt").to_string();
-    assert!(line.starts_with("node `act` (Sigmoid) is not part of a ResNeXt; "), "{line}");
+    assert!(line.starts_with("node `act` (Tanh) is not part of a ResNeXt; "), "{line}");
 
-    for (op, hint) in [("AveragePool", "vd"), ("DequantizeLinear", "fp32"), ("Gelu", "expected only Conv")] {
+    for (op, hint) in [
+        ("Sigmoid", "SE-ResNeXt"),
+        ("Split", "ResNeSt"),
+        ("DequantizeLinear", "fp32"),
+        ("Gelu", "expected only Conv"),
+    ] {
         let line = error(|e| node(e, "layer1.1.conv2.relu").op_type = op.into());
         assert!(line.contains(&format!("`layer1.1.conv2.relu` ({op})")) && line.contains(hint), "{line}");
     }
@@ -129,7 +134,8 @@ fn odd_attributes_are_named() {
         ("layer1.0.conv2", int("group", i64::MAX), "group"),
         ("layer1.0.conv2", int("strides", 1), "strides"),
         ("layer1.0.conv2", float("leak", 0.1), "leak"),
-        ("maxpool", int("ceil_mode", 1), "ceil_mode"),
+        ("maxpool", int("ceil_mode", 1), "rounded up"),
+        ("maxpool", int("storage_order", 1), "storage_order"),
         ("layer1.0.conv2.bn", int("training_mode", 1), "training_mode"),
         ("flat", int("axis", 2), "axis"),
         ("fc", int("transA", 1), "transA"),
@@ -158,8 +164,10 @@ fn other_topologies_are_told_apart() {
     assert!(line.contains("layer1.1.conv2") && line.contains("expected Relu"), "{line}");
     let line = error(|e| node(e, "layer1.1.conv3.add").input[1] = "conv1.relu.out".into());
     assert!(line.contains("node"), "{line}");
+    let line = error(|e| set(e, "layer2.0.conv1", ints("strides", &[2, 2])));
+    assert!(line.contains("`layer2.0.conv2`") && line.contains("so has the convolution before it"), "{line}");
     let line = error(|e| set(e, "layer1.0.conv1", ints("strides", &[2, 2])));
-    assert!(line.contains("`layer1.0.conv1`") && line.contains("the stride is on the 1×1"), "{line}");
+    assert!(line.contains("`layer1.0.downsample`") && line.contains("1×1 with stride 2"), "{line}");
     let line = error(|e| set(e, "conv1", ints("strides", &[1, 1])));
     assert!(line.contains("`conv1`") && line.contains("7×7 with stride 2 and padding 3"), "{line}");
     // Stride 2 on the main branch only: the shortcut no longer has the same shape.

@@ -6,7 +6,8 @@ use super::graph::{Attributes, Graph, place};
 use super::layers;
 use crate::import::ImportOptions;
 use crate::import::error::ImportErrorKind;
-use crate::import::topology::{Bottleneck, Builder, Part, deep_stem};
+use crate::import::families::Family;
+use crate::import::topology::{Bottleneck, Builder, Part, Pool, Projection};
 use crate::network::{Linear, Network, Shape};
 
 /// Builds the network that `graph` computes.
@@ -20,25 +21,14 @@ pub(super) fn network(
     let mut builder = Builder::new(name, input);
     let walk = Walk { graph };
 
-    let (stem, value) = walk.conv(walk.next(image, &["Conv"])?, image)?;
-    if stem.conv.window.kernel == 3 {
-        return Err(deep_stem(stem.place));
-    }
-    let value = walk.relu(value)?;
-    let pool = walk.next(value, &["MaxPool"])?;
-    let window = layers::max_pool(pool)?;
-    let mut value = walk.output(pool)?;
-    builder.stem(stem, &place(pool), window)?;
-
-    let mut channels = 0;
+    let (convs, pool, mut value) = walk.stem(image)?;
+    builder.stem(convs, &pool)?;
     while walk.graph.readers(value).len() > 1 {
         let (block, output) = walk.block(value)?;
-        channels = block.conv3.conv.out_channels;
         builder.block(block)?;
         value = output;
     }
-
-    let (last, linear) = walk.head(value, batch, channels)?;
+    let (last, linear) = walk.head(value, batch, builder.trunk())?;
     builder.finish(&place(last), linear)
 }
 
@@ -48,6 +38,8 @@ struct Walk<'a> {
 
 /// A branch of a residual block, up to the addition that ends it.
 struct Branch<'a> {
+    /// Average pooling at its beginning.
+    pool: Option<Pool>,
     parts: Vec<Part>,
     /// What the branch contributes to the addition.
     output: &'a str,
@@ -112,6 +104,42 @@ impl<'a> Walk<'a> {
         self.output(relu)
     }
 
+    /// The convolutions before the max pooling, that pooling, and its output.
+    fn stem(&self, image: &'a str) -> Result<(Vec<Part>, Pool, &'a str), ImportErrorKind> {
+        let mut convs = Vec::new();
+        let mut value = image;
+        loop {
+            let operators: &[&str] = if convs.is_empty() { &["Conv"] } else { &["Conv", "MaxPool"] };
+            let (node, padding, input) = self.next_padded(value, operators)?;
+            if node.op_type == "MaxPool" {
+                let mut pool = layers::max_pool(node)?;
+                // A padding of zeros is one of nothing: no activation is below zero.
+                pool.window.padding += padding;
+                return Ok((convs, pool, self.output(node)?));
+            }
+            let (mut part, output) = self.conv(node, input)?;
+            part.conv.window.padding += padding;
+            convs.push(part);
+            value = self.relu(output)?;
+        }
+    }
+
+    /// The only reader of `value`, seen through a `Pad` with zeros; and the padding, and what the reader reads.
+    fn next_padded(
+        &self,
+        value: &'a str,
+        operators: &[&str],
+    ) -> Result<(&'a NodeProto, usize, &'a str), ImportErrorKind> {
+        match *self.graph.readers(value) {
+            [pad] if pad.op_type == "Pad" => {
+                let padding = layers::pad(self.graph, pad)?;
+                let value = self.output(pad)?;
+                Ok((self.next(value, operators)?, padding, value))
+            }
+            _ => Ok((self.next(value, operators)?, 0, value)),
+        }
+    }
+
     /// Reads the convolution `node` of `value` with the batch norm that may follow it.
     fn conv(&self, node: &'a NodeProto, value: &str) -> Result<(Part, &'a str), ImportErrorKind> {
         if node.input.first().map(|input| self.graph.resolve(input)) != Some(value) {
@@ -134,23 +162,20 @@ impl<'a> Walk<'a> {
 
     /// The residual block that reads `value`, and its output.
     fn block(&self, value: &'a str) -> Result<(Bottleneck, &'a str), ImportErrorKind> {
+        let starts = |node: &NodeProto| matches!(node.op_type.as_str(), "Conv" | "AveragePool");
         let (main, shortcut) = match *self.graph.readers(value) {
-            [a, b] if a.op_type == "Conv" && b.op_type == "Conv" => {
+            [a, b] if starts(a) && starts(b) => {
                 let (a, b) = (self.branch(a, value)?, self.branch(b, value)?);
                 if a.parts.len() >= b.parts.len() { (a, Some(b)) } else { (b, Some(a)) }
             }
-            [conv, other] if conv.op_type == "Conv" && other.op_type == "Add" => {
-                (self.branch(conv, value)?, None)
-            }
-            [other, conv] if conv.op_type == "Conv" && other.op_type == "Add" => {
-                (self.branch(conv, value)?, None)
-            }
+            [conv, other] if starts(conv) && other.op_type == "Add" => (self.branch(conv, value)?, None),
+            [other, conv] if starts(conv) && other.op_type == "Add" => (self.branch(conv, value)?, None),
             ref readers => {
                 let found: Vec<_> = readers.iter().map(|node| node.op_type.as_str()).collect();
                 return Err(ImportErrorKind::layer(
                     self.graph.origin(value),
                     format!("its output is read by {}", found.join(" and ").escape_debug()),
-                    "expected a residual block: two Conv, or a Conv and an Add",
+                    "expected a residual block: two Conv, a Conv and an AveragePool, or a Conv and an Add",
                 ));
             }
         };
@@ -166,51 +191,61 @@ impl<'a> Walk<'a> {
         Attributes::new(main.add, &[])?;
         let output = self.relu(self.output(main.add)?)?;
 
-        let downsample = shortcut.map(|branch| single(branch.parts, main.add)).transpose()?;
+        if let Some(pool) = main.pool {
+            return Err(ImportErrorKind::layer(
+                pool.place,
+                "it is on the main branch of a block",
+                "expected an average pooling only on a shortcut",
+            ));
+        }
+        let downsample = shortcut.map(|branch| projection(branch, main.add)).transpose()?;
         let block = match <[Part; 3]>::try_from(main.parts) {
             Ok([conv1, conv2, conv3]) => Bottleneck { conv1, conv2, conv3, downsample },
+            Err(parts) if parts.len() == 2 => return Err(Family::BasicBlocks.refusal(place(main.add))),
             Err(parts) => {
                 return Err(ImportErrorKind::layer(
                     place(main.add),
                     format!("it ends a block of {} convolutions", parts.len()),
-                    match parts.len() {
-                        2 => {
-                            "expected bottlenecks of three; basic blocks (ResNet-18, ResNet-34) are not ResNeXt"
-                        }
-                        _ => "expected bottlenecks of three: 1×1, grouped 3×3, 1×1",
-                    },
+                    "expected bottlenecks of three: 1×1, 3×3, 1×1",
                 ));
             }
         };
         Ok((block, output))
     }
 
-    /// Follows convolutions, with a ReLU between any two, from `first` to an addition.
-    fn branch(&self, first: &'a NodeProto, value: &str) -> Result<Branch<'a>, ImportErrorKind> {
-        let (part, mut output) = self.conv(first, value)?;
-        let mut parts = vec![part];
+    /// Follows convolutions, with a ReLU between any two, from `first`, which may be an average pooling before them, to
+    /// an addition.
+    fn branch(&self, first: &'a NodeProto, value: &'a str) -> Result<Branch<'a>, ImportErrorKind> {
+        let (mut pool, mut node, mut value, mut padding) = (None, first, value, 0);
+        if first.op_type == "AveragePool" {
+            pool = Some(layers::avg_pool(first)?);
+            value = self.output(first)?;
+            node = self.next(value, &["Conv"])?;
+        }
+        let mut parts = Vec::new();
         loop {
+            let (mut part, output) = self.conv(node, value)?;
+            part.conv.window.padding += padding;
+            parts.push(part);
             let next = self.next(output, &["Relu", "Add"])?;
             if next.op_type == "Add" {
-                return Ok(Branch { parts, output, add: next });
+                return Ok(Branch { pool, parts, output, add: next });
             }
-            let activated = self.relu(output)?;
-            let (part, end) = self.conv(self.next(activated, &["Conv"])?, activated)?;
-            parts.push(part);
-            output = end;
+            (node, padding, value) = self.next_padded(self.relu(output)?, &["Conv"])?;
         }
     }
 
-    /// Global pooling, whatever flattens its output, and the classifier, which must end the graph. Also
+    /// Global pooling, whatever flattens its output, and the classifier, which must end the graph but for a softmax. Also
     /// returns the classifier's node.
     fn head(
         &self,
         value: &str,
         batch: Option<usize>,
-        channels: usize,
+        trunk: Shape,
     ) -> Result<(&'a NodeProto, Linear), ImportErrorKind> {
-        let pool = self.next(value, &["GlobalAveragePool", "ReduceMean"])?;
-        let mut flat = layers::global_pool(self.graph, pool)?;
+        let channels = trunk.channels;
+        let pool = self.next(value, &["GlobalAveragePool", "ReduceMean", "AveragePool"])?;
+        let mut flat = layers::global_pool(self.graph, pool, trunk)?;
         let mut value = self.output(pool)?;
         let mut node = self.next(value, &["Flatten", "Reshape", "Squeeze", "Gemm", "MatMul"])?;
         while !matches!(node.op_type.as_str(), "Gemm" | "MatMul") {
@@ -235,6 +270,13 @@ impl<'a> Walk<'a> {
             linear.bias = layers::bias(self.graph, add, output, linear.out_features)?;
             output = self.output(add)?;
         }
+        // Probabilities are taken from the logits at run time.
+        if let [softmax] = *self.graph.readers(output)
+            && matches!(softmax.op_type.as_str(), "Softmax" | "LogSoftmax")
+        {
+            layers::softmax(softmax)?;
+            output = self.output(softmax)?;
+        }
         if output == self.graph.output() {
             return Ok((node, linear));
         }
@@ -247,11 +289,11 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The one convolution of a projection shortcut that joins at `add`.
-fn single(parts: Vec<Part>, add: &NodeProto) -> Result<Part, ImportErrorKind> {
-    let count = parts.len();
-    match <[Part; 1]>::try_from(parts) {
-        Ok([part]) => Ok(part),
+/// The projection shortcut that joins at `add`.
+fn projection(branch: Branch<'_>, add: &NodeProto) -> Result<Projection, ImportErrorKind> {
+    let count = branch.parts.len();
+    match <[Part; 1]>::try_from(branch.parts) {
+        Ok([conv]) => Ok(Projection { pool: branch.pool, conv }),
         Err(_) => Err(ImportErrorKind::layer(
             place(add),
             format!("its shortcut has {count} convolutions"),

@@ -1,36 +1,31 @@
 //! The `.safetensors` format: a JSON header, then raw little-endian tensors.
 
-use std::path::Path;
-
 use safetensors::tensor::{Dtype, SafeTensors, TensorInfo};
 
-use super::error::{ImportErrorKind, Place};
-use crate::stored::{Element, Entry, Source, StoredTensor, TensorFile, View};
-
-/// Maps the file and validates its header.
-pub(crate) fn open(path: &Path) -> Result<TensorFile, ImportErrorKind> {
-    read(Source::map(path).map_err(ImportErrorKind::Read)?)
-}
+use crate::FileError;
+use crate::stored::{Element, Entry, Source, StoredTensor, TensorFile, View, ViewError};
 
 /// Validates the header, including that all tensors lie inside the file.
-pub(crate) fn read(source: Source) -> Result<TensorFile, ImportErrorKind> {
+///
+/// # Errors
+///
+/// The header is damaged or disagrees with the length of the file.
+pub fn read(source: Source) -> Result<TensorFile, FileError> {
     let (header_len, header) =
-        SafeTensors::read_metadata(source.bytes()).map_err(|e| ImportErrorKind::corrupt("safetensors", e))?;
+        SafeTensors::read_metadata(source.bytes()).map_err(|e| FileError::corrupt("safetensors", e))?;
     // Eight bytes hold the header's length; `read_metadata` has checked the sum against the file.
     let data = header_len + 8;
     let mut file = TensorFile::default();
     for name in header.offset_keys() {
         if let Some(info) = header.info(&name) {
-            let entry = entry(&source, data, info).map_err(|e| {
-                ImportErrorKind::layer(Place::Tensor(name.clone()), e.to_string(), "download the file again")
-            })?;
+            let entry = entry(&source, data, info).map_err(|e| FileError::tensor(&name, e))?;
             file.insert(name, entry);
         }
     }
     Ok(file)
 }
 
-fn entry(source: &Source, data: usize, info: &TensorInfo) -> Result<Entry, crate::stored::ViewError> {
+fn entry(source: &Source, data: usize, info: &TensorInfo) -> Result<Entry, ViewError> {
     let element = match info.dtype {
         Dtype::F16 => Element::F16,
         Dtype::BF16 => Element::BF16,

@@ -49,7 +49,7 @@ impl Source {
 
     /// Gives the pages of `range` back to the system. They count as this process's memory from the first touch on, and
     /// for the largest models that would be most of it.
-    fn release(&self, range: &Range<usize>) {
+    pub(crate) fn release(&self, range: &Range<usize>) {
         #[cfg(unix)]
         if let Bytes::Mapped(map) = &*self.0 {
             // SAFETY: the mapping is of a file and never written, so a dropped page reads the same when it is next

@@ -1,0 +1,54 @@
+//! Networks that are not ResNeXts but look like them, told by what only they have.
+
+use super::error::{ImportErrorKind, Place};
+
+/// A family of networks that is refused by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// Channels are weighted by what they hold: SE-ResNeXt, ECA, GC and their like.
+    ChannelAttention,
+    /// ResNeSt and SKNet: several branches in place of the 3×3 convolution, weighted by what they hold.
+    SplitAttention,
+    /// ResNet-18 and ResNet-34.
+    BasicBlocks,
+}
+
+impl Family {
+    /// The family that alone has a tensor of this name.
+    pub(crate) fn of_tensor(name: &str) -> Option<Self> {
+        // timm, timm's older SE networks, mmcls, PaddleClas twice.
+        const CHANNEL: [&str; 6] =
+            [".se.", ".se_module.", ".se_layer.", ".squeeze.", ".attn.", "_sqz_weights"];
+        // timm and mmcls, SKNet in timm, PaddleClas.
+        const SPLIT: [&str; 4] = [".conv2.fc1.", ".conv2.paths.", ".conv2.attn.", "_splat."];
+        let has = |markers: &[&str]| markers.iter().any(|marker| name.contains(marker));
+        match () {
+            () if has(&SPLIT) => Some(Self::SplitAttention),
+            () if has(&CHANNEL) => Some(Self::ChannelAttention),
+            () => None,
+        }
+    }
+
+    /// The family that alone has an ONNX node of this operator.
+    pub(crate) fn of_operator(operator: &str) -> Option<Self> {
+        match operator {
+            "Sigmoid" | "HardSigmoid" | "Mul" => Some(Self::ChannelAttention),
+            "ReduceSum" | "Split" => Some(Self::SplitAttention),
+            _ => None,
+        }
+    }
+
+    /// The error for such a network, found out at `place`.
+    pub(crate) fn refusal(self, place: Place) -> ImportErrorKind {
+        let problem = match self {
+            Self::ChannelAttention => "this is an SE-ResNeXt or has another attention to channels",
+            Self::SplitAttention => "this is a ResNeSt or another network with split attention",
+            Self::BasicBlocks => "this is a ResNet of basic blocks, such as ResNet-18 or ResNet-34",
+        };
+        ImportErrorKind::layer(
+            place,
+            problem,
+            "give a ResNeXt, or a ResNet of bottlenecks, without attention",
+        )
+    }
+}

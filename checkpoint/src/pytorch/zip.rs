@@ -1,0 +1,118 @@
+//! The zip format, since PyTorch 1.6: `archive/data.pkl`, and each storage as the entry `archive/data/KEY`, not
+//! compressed.
+
+use std::collections::HashMap;
+use std::io;
+use std::ops::Range;
+
+use rawzip::{CompressionMethod, ZipArchiveEntryWayfinder, ZipLocator, ZipSliceArchive, ZipSliceEntry};
+
+use super::{FORMAT, Storages};
+use crate::FileError;
+use crate::pickle::{self, Pickle};
+
+/// How far from the end the directory may be announced: the longest comment, and some garbage.
+const MAX_TRAILER: u64 = 1 << 17;
+
+/// Finds the pickle and the storages.
+pub(super) fn open(bytes: &[u8]) -> Result<(Pickle<'_>, Storages), FileError> {
+    let archive = Archive::new(bytes)?;
+    let pickle = archive.pickle(bytes)?;
+    if archive.entry("byteorder")?.is_some_and(|entry| entry.data() == b"big") {
+        return Err(big_endian());
+    }
+    let mut storages = Storages::new();
+    for name in archive.entries.keys() {
+        if let Some(key) = name.strip_prefix("data/")
+            && let Some(entry) = archive.entry(name)?
+        {
+            storages.insert(key.to_owned(), range(&entry)?);
+        }
+    }
+    Ok((pickle, storages))
+}
+
+pub(super) fn big_endian() -> FileError {
+    FileError::other(
+        "its numbers are big-endian",
+        "load it with torch.load and save it again on a little-endian machine",
+    )
+}
+
+struct Archive<'a> {
+    zip: ZipSliceArchive<&'a [u8]>,
+    /// By name, in the directory of `data.pkl`.
+    entries: HashMap<String, (ZipArchiveEntryWayfinder, CompressionMethod)>,
+}
+
+impl<'a> Archive<'a> {
+    fn new(bytes: &'a [u8]) -> Result<Self, FileError> {
+        let locator = ZipLocator::new().max_search_space(MAX_TRAILER);
+        let zip = locator.locate_in_slice(bytes).map_err(|(_, error)| corrupt(error))?;
+        let mut all = HashMap::new();
+        let mut listed = zip.entries();
+        while let Some(entry) = listed.next_entry().map_err(corrupt)? {
+            if let Ok(name) = std::str::from_utf8(entry.file_path().as_bytes()) {
+                all.insert(name, (entry.wayfinder(), entry.compression_method()));
+            }
+        }
+        // Called after the file, or `archive`.
+        let directories = all.keys().filter_map(|name| name.strip_suffix("data.pkl"));
+        let root =
+            directories.filter(|root| root.is_empty() || root.ends_with('/')).min_by_key(|root| root.len());
+        let Some(root) = root else {
+            return Err(FileError::other(
+                "it is a zip archive, but not one of PyTorch: it has no data.pkl",
+                "unpack it if the checkpoint is inside",
+            ));
+        };
+        let inside =
+            all.iter().filter_map(|(name, &entry)| Some((name.strip_prefix(root)?.to_owned(), entry)));
+        let entries: HashMap<_, _> = inside.collect();
+        if entries.contains_key("constants.pkl") {
+            return Err(FileError::other(
+                "it is a TorchScript program, not a checkpoint",
+                "load it with torch.jit.load and save model.state_dict() with torch.save",
+            ));
+        }
+        Ok(Self { zip, entries })
+    }
+
+    /// The entry called `name`, which must not be compressed.
+    fn entry(&self, name: &str) -> Result<Option<ZipSliceEntry<'_>>, FileError> {
+        let Some(&(wayfinder, method)) = self.entries.get(name) else {
+            return Ok(None);
+        };
+        if method != CompressionMethod::STORE
+            || wayfinder.compressed_size_hint() != wayfinder.uncompressed_size_hint()
+        {
+            return Err(FileError::other(
+                format!("its entry `{}` is compressed", name.escape_debug()),
+                "load it with torch.load and save it again with torch.save",
+            ));
+        }
+        self.zip.get_entry(wayfinder).map(Some).map_err(corrupt)
+    }
+
+    /// The pickle, whose checksum is verified; the storages would have to be read for theirs.
+    fn pickle(&self, bytes: &'a [u8]) -> Result<Pickle<'a>, FileError> {
+        let entry = self.entry("data.pkl")?.ok_or_else(|| corrupt("it has no data.pkl"))?;
+        io::copy(&mut entry.verifying_reader(entry.data()), &mut io::sink()).map_err(corrupt)?;
+        let Range { start, end } = range(&entry)?;
+        let (pickle, _) = pickle::load(&bytes[..end], start).map_err(corrupt)?;
+        Ok(pickle)
+    }
+}
+
+/// Where in the file the bytes of an entry are.
+fn range(entry: &ZipSliceEntry<'_>) -> Result<Range<usize>, FileError> {
+    let (start, end) = entry.compressed_data_range();
+    match (usize::try_from(start), usize::try_from(end)) {
+        (Ok(start), Ok(end)) => Ok(start..end),
+        _ => Err(corrupt("an entry lies beyond its end")),
+    }
+}
+
+fn corrupt(reason: impl std::fmt::Display) -> FileError {
+    FileError::corrupt(FORMAT, reason)
+}
