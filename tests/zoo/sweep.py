@@ -378,8 +378,12 @@ def sweep(args: argparse.Namespace) -> bool:
             say(broken[-1])
         return found
 
-    with ThreadPoolExecutor(args.jobs) as pool:
+    pool = ThreadPoolExecutor(args.jobs)
+    try:
         found = [row for each in pool.map(rows, wanted) for row in each]
+    finally:
+        # Whoever interrupts does not want the rest.
+        pool.shutdown(cancel_futures=True)
     print(table(found, args.compile))
     if args.json:
         report = {"tolerance": TOLERANCE, "rows": [asdict(row) for row in found], "broken": broken}
