@@ -141,7 +141,8 @@ impl<'a> Rebuilder<'a> {
     /// The array in the arguments of Paddle's `eval('data', {'data': array})`.
     fn evaluated(&self, arguments: Value) -> Option<Value> {
         let &[code, variables] = self.pickle.tuple(arguments)? else { return None };
-        match *self.pickle.pairs(variables)? {
+        let Object::Dict(variables) = self.pickle.object(variables)? else { return None };
+        match variables[..] {
             [(name, array)] if [code, name].map(|v| self.pickle.name(v)) == [Some("data"); 2] => Some(array),
             _ => None,
         }

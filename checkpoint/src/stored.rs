@@ -65,6 +65,30 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Number of characters in `range`, if that is text whose characters are all from U+0000 to U+00FF.
+    fn latin1_len(&self, range: &Range<usize>) -> Option<usize> {
+        /// Bytes that are looked at before their pages are given back.
+        const PIECE: usize = 1 << 24;
+        let mut len = 0;
+        let mut sound = true;
+        // Whether the byte before is the first of two.
+        let mut opened = false;
+        for start in range.clone().step_by(PIECE) {
+            let piece = start..range.end.min(start + PIECE);
+            for &byte in self.bytes().get(piece.clone())? {
+                let closes = byte & 0xc0 == 0x80;
+                sound &= closes == opened;
+                opened = byte & 0xfe == 0xc2;
+                sound &= byte < 0x80 || closes || opened;
+                len += usize::from(!closes);
+            }
+            self.release(&piece);
+        }
+        (sound && !opened).then_some(len)
+    }
+}
+
 impl From<Vec<u8>> for Source {
     fn from(bytes: Vec<u8>) -> Self {
         Self(Arc::new(Bytes::Owned(bytes)))
@@ -196,12 +220,7 @@ impl StoredTensor {
         };
         let have = match view.encoding {
             Encoding::Raw => bytes.len(),
-            Encoding::Latin1 => {
-                let text = std::str::from_utf8(bytes).map_err(|_| ViewError::Encoding)?;
-                let bytes = text.chars().try_fold(0, |n, c| (u32::from(c) < 256).then_some(n + 1));
-                source.release(&view.range);
-                bytes.ok_or(ViewError::Encoding)?
-            }
+            Encoding::Latin1 => source.latin1_len(&view.range).ok_or(ViewError::Encoding)?,
         };
         let len = product(&view.shape)?;
         // Even if every stride is zero: a tensor that expands to more than its file is an attack.
@@ -247,9 +266,8 @@ impl StoredTensor {
         let bytes = match encoding {
             Encoding::Raw => bytes,
             Encoding::Latin1 => {
-                let text = std::str::from_utf8(bytes).unwrap_or_default();
-                // Checked by `new`; a file that has changed since gives wrong weights, not a panic.
-                decoded = text.chars().map(|c| u32::from(c) as u8).collect::<Vec<u8>>();
+                decoded = decode_latin1(bytes);
+                self.source.release(range);
                 &decoded
             }
         };
@@ -292,6 +310,17 @@ impl StoredTensor {
         }
         values
     }
+}
+
+/// The characters of text that [`Source::latin1_len`] has checked. If the file has changed since, the result is
+/// wrong, but there is one.
+fn decode_latin1(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.iter();
+    while let Some(&byte) = bytes.next() {
+        decoded.push(if byte < 0x80 { byte } else { byte << 6 | bytes.next().map_or(0, |next| next & 0x3f) });
+    }
+    decoded
 }
 
 fn product(shape: &[usize]) -> Result<usize, ViewError> {
@@ -384,14 +413,22 @@ mod tests {
 
     #[test]
     fn bytes_written_as_text_are_decoded() {
-        let value = f32::from_le_bytes([0xff, 0x80, 0x7f, 0x40]);
-        let text: String = value.to_le_bytes().iter().map(|&b| char::from(b)).collect();
-        let mut view = view(text.len(), &[1]);
+        let bytes: Vec<u8> = (0..=255).collect();
+        let text: String = bytes.iter().map(|&b| char::from(b)).collect();
+        let values: Vec<f32> = bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
+        let mut view = view(text.len(), &[64]);
         view.encoding = Encoding::Latin1;
-        assert_eq!(StoredTensor::new(text.into_bytes().into(), view.clone()).unwrap().read(), [value]);
-        view.range = 0..5;
-        let refused = StoredTensor::new("Ωabc".as_bytes().to_vec().into(), view);
-        assert_eq!(refused.unwrap_err(), ViewError::Encoding);
+        let read = StoredTensor::new(text.into_bytes().into(), view.clone()).unwrap().read();
+        assert_eq!(
+            read.iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
+            values.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+        );
+        // Another character, a half one, the other half, two first halves.
+        for text in ["Ωabc".as_bytes(), b"abc\xc2", b"\x80abc", b"\xc2\xc2\x80c"] {
+            let refused =
+                StoredTensor::new(text.to_vec().into(), View { range: 0..text.len(), ..view.clone() });
+            assert_eq!(refused.unwrap_err(), ViewError::Encoding, "{text:?}");
+        }
     }
 
     #[test]

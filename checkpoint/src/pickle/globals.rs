@@ -86,7 +86,7 @@ const VALUES: &[&str] = &["argparse", "collections", "datetime", "decimal", "fra
 pub(crate) fn harmful(module: &str, name: &str) -> bool {
     let root = module.split('.').next().unwrap_or_default();
     match root {
-        // Python 3.11 writes the members of enumerations as `getattr(class, name)`.
+        // Python 3.11 writes the members of enumerations like this, and mmengine the methods of its history.
         "builtins" | "__builtin__" => name != "getattr" && !BUILTINS.contains(&name),
         "numpy" => ["numpy.testing", "numpy.f2py"].iter().any(|m| module.starts_with(m)),
         "torch" => {
