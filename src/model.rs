@@ -612,6 +612,7 @@ fn recipe(header: &Header) -> Result<Recipe, LoadError> {
     let filter = match p.filter {
         0 => Filter::PillowBilinear,
         1 => Filter::PillowBicubic,
+        2 => Filter::OpenCvBilinear,
         _ => return Err(invalid("unknown resize filter", 0)),
     };
     let rounding = match p.side_rounding {
