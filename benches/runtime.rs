@@ -1,9 +1,9 @@
-//! Whole inferences and preprocessing of the bundled reference model, for every set of kernels this CPU has.
+//! Whole inferences of the bundled reference model, for every set of kernels this CPU has.
 //!
 //! `cargo bench -p resnext`, or `--features tract` to have tract-linalg beside them.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use resnext::{Frame, Kernels, Model, Runner};
+use resnext::{Kernels, Model, Runner};
 use std::hint::black_box;
 
 const ARTIFACT: &[u8] = include_bytes!("../models/reference/resnext26_16x4d_half-imagenette.rnx");
@@ -43,23 +43,6 @@ fn inference(c: &mut Criterion) {
     group.finish();
 }
 
-/// From frame to input tensor, frames of the usual camera sizes.
-fn preprocess(c: &mut Criterion) {
-    let model = model();
-    let mut group = c.benchmark_group("preprocess");
-    let mut arena = vec![0; model.arena_len()];
-    for (width, height) in [(640u32, 480u32), (1280, 720), (1920, 1080)] {
-        let data: Vec<u8> = (0..width * height * 3).map(|i| (i * 31 % 253) as u8).collect();
-        let frame = Frame::rgb8(&data, width, height, width as usize * 3).expect("frame");
-        let mut runner = Runner::new(&model, &mut arena).expect("arena");
-        group.throughput(Throughput::Elements(u64::from(width * height)));
-        group.bench_function(BenchmarkId::from_parameter(format!("{width}x{height}")), |b| {
-            b.iter(|| runner.load_frame(black_box(&frame)).expect("frame fits"));
-        });
-    }
-    group.finish();
-}
-
 /// What opening a model costs: one pass over its bytes.
 fn load(c: &mut Criterion) {
     let mut group = c.benchmark_group("load");
@@ -68,5 +51,5 @@ fn load(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, inference, preprocess, load);
+criterion_group!(benches, inference, load);
 criterion_main!(benches);

@@ -5,7 +5,7 @@ use crate::kernels::{ConvTask, Kernels, LinearTask, Residual};
 use crate::model::{Model, Op, Step};
 use crate::ops;
 use crate::pack::Packing;
-use crate::preprocess::Frame;
+use crate::preprocess::{Frame, Passes};
 use crate::tensor::Tensor;
 use crate::workers::{Serial, Workers};
 use core::ops::Range;
@@ -130,7 +130,9 @@ impl<'a> Runner<'a> {
         let (data, after) = rest.split_at_mut(range.len());
         let scratch = if before.len() > after.len() { before } else { after };
         input.fill_halo(data);
-        recipe.run(frame, scratch.as_mut_bytes(), |row, pixels| store_row(&input, data, row, pixels))?;
+        let passes = Passes::from(self.kernels);
+        let mut store = |row, pixels: &[u8]| store_row(&input, data, row, pixels);
+        recipe.run_on(passes, frame, scratch.as_mut_bytes(), &mut store)?;
         Ok(())
     }
 

@@ -25,13 +25,23 @@
 //! | torchvision, timm, mmcls | [`SideRounding::Truncate`] | [`CropRounding::HalfEven`] |
 //! | PaddleClas | [`SideRounding::Nearest`] | [`CropRounding::Floor`] |
 
+mod frame;
+mod opencv;
+mod passes;
+mod pillow;
 mod resample;
 #[cfg(test)]
 mod tests;
+mod yuv;
+
+pub use frame::{Frame, FrameError, Packed, Plane};
+pub use yuv::{Yuv, YuvMatrix, YuvRange};
 
 use core::fmt;
+use core::ops::Range;
 
-use resample::{Axis, Ring, WORD, Weights};
+pub(crate) use passes::Passes;
+use resample::{Across, Axis, BLOCK, Ring, Table, WORD};
 
 /// The largest frame side, crop side and resize target, in pixels.
 ///
@@ -40,64 +50,6 @@ pub const MAX_SIDE: u32 = 65_535;
 
 /// Bytes of one RGB8 pixel.
 const CHANNELS: usize = 3;
-
-/// A borrowed picture: 8-bit RGB, interleaved, top row first.
-#[derive(Clone, Copy)]
-pub struct Frame<'a> {
-    data: &'a [u8],
-    width: u32,
-    height: u32,
-    stride: usize,
-}
-
-impl<'a> Frame<'a> {
-    /// Views `data` as `height` rows of `width` RGB8 pixels, each row starting `stride` bytes after the one
-    /// above.
-    ///
-    /// `stride` is `width * 3` for a packed picture and larger for a padded or cropped one; the last row
-    /// needs only its pixels. Bytes of `data` after the last pixel are ignored.
-    ///
-    /// # Errors
-    /// [`FrameError::Side`] if a side is 0 or above [`MAX_SIDE`], [`FrameError::Stride`] if rows would
-    /// overlap, [`FrameError::Short`] if `data` ends before the last pixel.
-    pub fn rgb8(data: &'a [u8], width: u32, height: u32, stride: usize) -> Result<Self, FrameError> {
-        if !is_side(width) || !is_side(height) {
-            return Err(FrameError::Side { width, height });
-        }
-        let row = width as usize * CHANNELS;
-        if stride < row {
-            return Err(FrameError::Stride { need: row, got: stride });
-        }
-        let need = stride.checked_mul(height as usize - 1).and_then(|above| above.checked_add(row));
-        match need {
-            Some(need) if need <= data.len() => Ok(Self { data, width, height, stride }),
-            _ => Err(FrameError::Short { need: need.unwrap_or(usize::MAX), got: data.len() }),
-        }
-    }
-
-    /// Pixels in a row, 1 to [`MAX_SIDE`].
-    pub fn width(&self) -> u32 {
-        self.width
-    }
-
-    /// Rows, 1 to [`MAX_SIDE`].
-    pub fn height(&self) -> u32 {
-        self.height
-    }
-
-    /// Everything from row `y` on: the row itself is at its front. `y < height` was checked by the
-    /// constructor's length.
-    fn rows_from(&self, y: u32) -> &'a [u8] {
-        debug_assert!(y < self.height);
-        &self.data[y as usize * self.stride..]
-    }
-}
-
-impl fmt::Debug for Frame<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Frame({}x{} RGB8, stride {})", self.width, self.height, self.stride)
-    }
-}
 
 /// How pixels are weighed when the picture is resized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -108,6 +60,8 @@ pub enum Filter {
     PillowBilinear,
     /// Pillow's `Image.BICUBIC`: Keys' cubic with a = −0.5, widened likewise.
     PillowBicubic,
+    /// OpenCV's `INTER_LINEAR`: the two nearest pixels in each direction, whatever the shrinking factor.
+    OpenCvBilinear,
 }
 
 /// How the long side's new length becomes a whole number of pixels.
@@ -191,8 +145,19 @@ impl Recipe {
         scratch: &mut [u8],
         mut sink: impl FnMut(usize, &[u8]),
     ) -> Result<(), PreprocessError> {
+        self.run_on(Passes::detect(), frame, scratch, &mut sink)
+    }
+
+    /// [`Self::run`] on an instruction set.
+    pub(crate) fn run_on(
+        &self,
+        passes: Passes,
+        frame: &Frame<'_>,
+        scratch: &mut [u8],
+        sink: &mut dyn FnMut(usize, &[u8]),
+    ) -> Result<(), PreprocessError> {
         self.check()?;
-        let plan = self.plan(frame.width, frame.height);
+        let plan = self.plan(frame.width(), frame.height());
         let got = scratch.len();
         let layout = plan.layout().ok_or(PreprocessError::Scratch { need: usize::MAX, got })?;
         let scratch =
@@ -200,52 +165,49 @@ impl Recipe {
 
         let (across_table, scratch) = scratch.split_at_mut(layout.across_table);
         let (down_table, scratch) = scratch.split_at_mut(layout.down_table);
+        let (lines, scratch) = scratch.split_at_mut(layout.lines);
         let (ring, out) = scratch.split_at_mut(layout.ring);
-        let Plan { across, down, columns, rows } = plan;
-        let mut across_table = Weights::new(across_table, across.taps_bound());
-        let mut down_table = Weights::new(down_table, down.taps_bound());
-        let visible = columns.len as usize * CHANNELS;
-        let left = columns.before as usize * CHANNELS;
+        let (columns, rows) = (plan.columns.shown(), plan.rows.shown());
+        let source = plan.source_columns();
 
-        if !across.is_identity() {
-            across_table.fill(&across, columns.first);
-        }
-        // Rows are resampled from the first that the crop's top row reads to the last that its bottom row
-        // reads.
-        let source = if down.is_identity() {
-            rows.first..rows.first + rows.len
-        } else {
-            down.window(rows.first).start..down.window(rows.first + rows.len - 1).end()
+        let mut across_table = Table::new(across_table, plan.across.taps(&columns));
+        across_table.fill_across(&plan.across, columns.start, source.start);
+        let mut down_table = Table::new(down_table, plan.down.taps(&rows));
+        let mut ring = Ring::new(ring, plan.ring_row(), self.filter, plan.down.source(&rows));
+        let mut across = Across {
+            passes,
+            filter: self.filter,
+            table: across_table,
+            columns: source,
+            first: columns.start,
+            lines,
         };
-        let mut ring = Ring::new(ring, visible, source);
 
+        let left = plan.columns.before as usize * CHANNELS;
+        let right = left + plan.columns.len as usize * CHANNELS;
+        let width = self.crop_width as usize * CHANNELS;
         out.fill(0);
         for y in 0..self.crop_height {
-            let row = y as usize;
-            let Some(index) = y.checked_sub(rows.before).filter(|&index| index < rows.len) else {
-                if y == rows.before + rows.len {
-                    out.fill(0);
+            match y.checked_sub(plan.rows.before) {
+                Some(index) if index < plan.rows.len => {
+                    let index = rows.start + index;
+                    let window = plan.down.window(index);
+                    ring.advance(window, frame, &mut across);
+                    let pixels = &mut out[left..][..plan.out_row()];
+                    if plan.down.is_identity() {
+                        ring.rows(window).copy_first(pixels);
+                    } else {
+                        down_table.fill_down(&plan.down, index);
+                        passes.down(self.filter, &ring.rows(window), down_table.weights(), pixels);
+                    }
+                    // Passes write whole blocks; what is right of the picture is black.
+                    out[right..].fill(0);
                 }
-                sink(row, out);
-                continue;
-            };
-            let index = rows.first + index;
-            let pixels = &mut out[left..left + visible];
-            let cut = columns.first as usize * CHANNELS;
-            match (across.is_identity(), down.is_identity()) {
-                (true, true) => pixels.copy_from_slice(&frame.rows_from(index)[cut..cut + visible]),
-                (false, true) => resample::across([frame.rows_from(index)], &across_table, pixels),
-                (true, false) => {
-                    down_table.fill(&down, index);
-                    resample::down(|y| &frame.rows_from(y)[cut..cut + visible], &down_table, pixels);
-                }
-                (false, false) => {
-                    down_table.fill(&down, index);
-                    ring.advance(down.window(index).end(), &across_table, |y| frame.rows_from(y));
-                    resample::down(|y| ring.row(y), &down_table, pixels);
-                }
+                // Above the picture, or below it.
+                Some(index) if index == plan.rows.len => out.fill(0),
+                _ => {}
             }
-            sink(row, out);
+            sink(y as usize, &out[..width]);
         }
         Ok(())
     }
@@ -276,6 +238,7 @@ impl Recipe {
             (long_side(height, width), self.short_side)
         };
         Plan {
+            filter: self.filter,
             across: Axis::new(self.filter, width, new_width),
             down: Axis::new(self.filter, height, new_height),
             columns: Span::centred(new_width, self.crop_width, self.crop),
@@ -286,6 +249,7 @@ impl Recipe {
 
 /// A recipe applied to one frame size.
 struct Plan {
+    filter: Filter,
     across: Axis,
     down: Axis,
     columns: Span,
@@ -293,24 +257,40 @@ struct Plan {
 }
 
 impl Plan {
+    /// The source columns that are read, starting at an even one so that chroma blocks are whole.
+    fn source_columns(&self) -> Range<u32> {
+        let source = self.across.source(&self.columns.shown());
+        source.start & !1..source.end
+    }
+
+    /// Bytes that a vertical pass writes: a row of the shown picture and up to a block beyond it.
+    fn out_row(&self) -> usize {
+        // One more sample than there are, because horizontal passes store four at a time.
+        (self.columns.len as usize * CHANNELS + 1).next_multiple_of(BLOCK)
+    }
+
+    /// Bytes of a row between the passes.
+    fn ring_row(&self) -> usize {
+        self.out_row() * self.filter.sample()
+    }
+
     /// `None` if the scratch does not fit a `usize`.
     fn layout(&self) -> Option<Layout> {
-        let both = !self.across.is_identity() && !self.down.is_identity();
-        let columns = u64::from(self.columns.len);
-        let visible = columns * CHANNELS as u64;
-        let record = |axis: &Axis| {
-            if axis.is_identity() { 0 } else { Weights::record_words(axis.taps_bound()) * WORD as u64 }
-        };
+        let (columns, rows) = (self.columns.shown(), self.rows.shown());
+        let taps = (self.across.taps(&columns), self.down.taps(&rows));
+        let record = |taps| Table::record(taps) * WORD as u64;
         // Every term is below 2^52, so the sum cannot wrap.
-        let across_table = columns * record(&self.across);
-        let down_table = record(&self.down);
-        let ring = if both { Ring::rows_for(self.down.taps_bound()) * visible } else { 0 };
-        let out = u64::from(self.columns.crop) * CHANNELS as u64;
+        let across_table = u64::from(self.columns.len) * record(taps.0);
+        let down_table = record(taps.1);
+        let lines = Across::line_len(&self.source_columns(), taps.0) * self.filter.batch() as u64;
+        let ring = Ring::rows_for(taps.1, self.filter) * self.ring_row() as u64;
+        let out = u64::from(self.columns.crop) * CHANNELS as u64 + BLOCK as u64;
         Some(Layout {
             across_table: usize::try_from(across_table).ok()?,
             down_table: usize::try_from(down_table).ok()?,
+            lines: usize::try_from(lines).ok()?,
             ring: usize::try_from(ring).ok()?,
-            total: usize::try_from(across_table + down_table + ring + out).ok()?,
+            total: usize::try_from(across_table + down_table + lines + ring + out).ok()?,
         })
     }
 }
@@ -319,6 +299,7 @@ impl Plan {
 struct Layout {
     across_table: usize,
     down_table: usize,
+    lines: usize,
     ring: usize,
     total: usize,
 }
@@ -336,6 +317,11 @@ struct Span {
 }
 
 impl Span {
+    /// Pixels of the resized picture that show.
+    fn shown(&self) -> Range<u32> {
+        self.first..self.first + self.len
+    }
+
     fn centred(size: u32, crop: u32, rounding: CropRounding) -> Self {
         if crop > size {
             return Self { before: (crop - size) / 2, first: 0, len: size, crop };
@@ -361,55 +347,6 @@ fn round_half_even(x: f64) -> u32 {
     let rest = x - f64::from(whole);
     whole + u32::from(rest > 0.5 || (rest == 0.5 && whole & 1 == 1))
 }
-
-/// Why bytes cannot be viewed as a [`Frame`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum FrameError {
-    /// A side is 0 or above [`MAX_SIDE`].
-    Side {
-        /// The width asked for, in pixels.
-        width: u32,
-        /// The height asked for, in pixels.
-        height: u32,
-    },
-    /// The stride is shorter than a row.
-    Stride {
-        /// Bytes of a row.
-        need: usize,
-        /// The stride asked for, in bytes.
-        got: usize,
-    },
-    /// The data ends before the last pixel.
-    Short {
-        /// Bytes up to the last pixel (`usize::MAX` if they cannot be counted in a `usize`).
-        need: usize,
-        /// Bytes given.
-        got: usize,
-    },
-}
-
-impl fmt::Display for FrameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Side { width, height } => {
-                write!(f, "frame is {width}x{height} pixels; use sides of 1 to {MAX_SIDE}")
-            }
-            Self::Stride { need, got } => {
-                write!(f, "frame stride is {got} bytes; use at least width * 3 = {need}")
-            }
-            Self::Short { need, got } => {
-                write!(
-                    f,
-                    "frame data is {got} bytes; give {need} (stride * (height - 1) + width * 3) or correct the size"
-                )
-            }
-        }
-    }
-}
-
-impl core::error::Error for FrameError {}
 
 /// Why [`Recipe::run`] refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

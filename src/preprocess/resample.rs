@@ -1,48 +1,21 @@
-//! Pillow's resampling: weights in binary64 rounded to fixed point, a pass along rows and a pass down
-//! columns.
-//!
-//! The algorithm is that of Pillow's `src/libImaging/Resample.c` (`precompute_coeffs`,
-//! `normalize_coeffs_8bpc` and the two `…_8bpc` passes). The order of every floating-point operation is kept,
-//! and Rust never contracts a multiply and an add, so the weights are the same on every CPU.
-
-use core::ops::Range;
+//! What the two libraries' resampling has in common: windows, tables of weights, and a ring of rows between a pass along
+//! the rows and a pass down the columns.
 
 use zerocopy::FromBytes;
 use zerocopy::native_endian::I32;
 
-use super::{CHANNELS, Filter};
+use super::passes::Passes;
+use super::{CHANNELS, Filter, Frame, opencv, pillow};
+use core::ops::Range;
 
 /// Bytes of one word of a weight table.
 pub(super) const WORD: usize = size_of::<I32>();
 
-/// Fractional bits of a weight: 32, less 8 for the pixel and 2 for the overshoot of a filter with negative
-/// lobes.
-const FRACTION: u32 = 32 - 8 - 2;
+/// Samples that vertical passes make at once: rows are padded to multiples of it.
+pub(super) const BLOCK: usize = 32;
 
-/// Accumulators start here, so that the final shift rounds halves up.
-const HALF: i32 = 1 << (FRACTION - 1);
-
-impl Filter {
-    /// Half-width of the filter, in pixels of the coarser of source and target.
-    fn support(self) -> f64 {
-        match self {
-            Filter::PillowBilinear => 1.0,
-            Filter::PillowBicubic => 2.0,
-        }
-    }
-
-    /// The filter's value `x` pixels from its centre.
-    fn weigh(self, x: f64) -> f64 {
-        let x = if x < 0.0 { -x } else { x };
-        match self {
-            Filter::PillowBilinear if x < 1.0 => 1.0 - x,
-            // Keys' cubic for a = -0.5, in Pillow's order of evaluation.
-            Filter::PillowBicubic if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
-            Filter::PillowBicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * -0.5,
-            _ => 0.0,
-        }
-    }
-}
+/// Bytes that horizontal passes may read, and ignore, beyond the last pixel of a window.
+pub(super) const OVERREAD: usize = 4;
 
 /// The source pixels that one target pixel is made of. Never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,100 +31,97 @@ impl Window {
     }
 }
 
+impl Filter {
+    /// Bytes of a sample between the passes.
+    pub(super) fn sample(self) -> usize {
+        match self {
+            Self::PillowBilinear | Self::PillowBicubic => 1,
+            Self::OpenCvBilinear => 2,
+        }
+    }
+
+    /// Source rows that horizontal passes take at once, to share the reading of the weights.
+    pub(super) fn batch(self) -> usize {
+        match self {
+            Self::PillowBilinear | Self::PillowBicubic => 4,
+            // No more than a target row needs, since most rows are skipped when shrinking.
+            Self::OpenCvBilinear => 2,
+        }
+    }
+}
+
 /// Resampling of one direction of the picture.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Axis {
-    filter: Filter,
     input: u32,
     output: u32,
-    /// Source pixels per target pixel.
-    scale: f64,
-    /// Half-width of the filter in source pixels.
-    support: f64,
-    /// Turns a distance in source pixels into the filter's argument.
-    squeeze: f64,
+    library: Library,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Library {
+    Pillow(pillow::Axis),
+    OpenCv(opencv::Axis),
 }
 
 impl Axis {
     /// Both sizes are at least 1, and `input` at most [`super::MAX_SIDE`].
     pub(super) fn new(filter: Filter, input: u32, output: u32) -> Self {
-        let scale = f64::from(input) / f64::from(output);
-        // Enlarging interpolates with the filter as it is; shrinking widens it, which is the antialiasing.
-        let widening = if scale < 1.0 { 1.0 } else { scale };
-        Self { filter, input, output, scale, support: filter.support() * widening, squeeze: 1.0 / widening }
+        let pillow = |shape| Library::Pillow(pillow::Axis::new(shape, input, output));
+        let library = match filter {
+            Filter::PillowBilinear => pillow(pillow::Shape::Bilinear),
+            Filter::PillowBicubic => pillow(pillow::Shape::Bicubic),
+            Filter::OpenCvBilinear => Library::OpenCv(opencv::Axis::new(input, output)),
+        };
+        Self { input, output, library }
     }
 
-    /// Pillow leaves out the pass of a direction that keeps its size.
+    /// Whether there is nothing to do: Pillow leaves out the pass of a direction that keeps its size.
+    ///
+    /// OpenCV's passes run in any case, since bytes become 16 bits and bytes again; they change nothing then.
     pub(super) fn is_identity(&self) -> bool {
-        self.input == self.output
+        self.input == self.output && matches!(self.library, Library::Pillow(_))
     }
 
-    /// An upper bound of [`Window::len`], at least 1.
-    pub(super) fn taps_bound(&self) -> u32 {
-        // At most 2 * 65535, so the casts are exact.
-        let whole = self.support as u32;
-        let ceiling = whole + u32::from(f64::from(whole) < self.support);
-        (ceiling * 2 + 1).min(self.input)
-    }
-
-    /// The source pixels under the filter centred on target pixel `index`.
+    /// The source pixels of target pixel `index`. They never go back as `index` grows.
     pub(super) fn window(&self, index: u32) -> Window {
-        let centre = self.centre(index);
-        // Casts saturate: what lies left of the source becomes 0.
-        let start = (centre - self.support + 0.5) as u32;
-        let end = ((centre + self.support + 0.5) as u32).min(self.input);
-        Window { start, len: end - start }
-    }
-
-    fn centre(&self, index: u32) -> f64 {
-        (f64::from(index) + 0.5) * self.scale
-    }
-
-    /// Writes the fixed-point weights of `window(index)` to the front of `weights` and zeros after them.
-    fn weights(&self, index: u32, weights: &mut [I32]) -> Window {
-        let window = self.window(index);
-        let centre = self.centre(index);
-        let weigh =
-            |tap: u32| self.filter.weigh((f64::from(window.start + tap) - centre + 0.5) * self.squeeze);
-        // Weighing twice costs less than a buffer of binary64 weights would.
-        let mut sum = 0.0;
-        for tap in 0..window.len {
-            sum += weigh(tap);
+        match &self.library {
+            _ if self.is_identity() => Window { start: index, len: 1 },
+            Library::Pillow(axis) => axis.window(index),
+            Library::OpenCv(axis) => axis.window(index),
         }
-        for (weight, tap) in weights.iter_mut().zip(0..) {
-            weight.set(if tap < window.len {
-                let share = if sum != 0.0 { weigh(tap) / sum } else { weigh(tap) };
-                to_fixed(share)
-            } else {
-                0
-            });
+    }
+
+    /// The source pixels of target pixels `shown`, which are not empty.
+    pub(super) fn source(&self, shown: &Range<u32>) -> Range<u32> {
+        self.window(shown.start).start..self.window(shown.end - 1).end()
+    }
+
+    /// Weights of any of the target pixels `shown`: an even number, because vectors take them by two, the last of
+    /// which may be zero. 0 if there is nothing to do.
+    pub(super) fn taps(&self, shown: &Range<u32>) -> u32 {
+        match &self.library {
+            _ if self.is_identity() => 0,
+            Library::Pillow(axis) => {
+                let longest = shown.clone().map(|index| axis.window(index).len).max();
+                longest.unwrap_or(1).next_multiple_of(2)
+            }
+            Library::OpenCv(_) => opencv::TAPS,
         }
-        window
     }
 }
 
-/// Rounds halves away from zero.
-fn to_fixed(weight: f64) -> i32 {
-    let scaled = weight * f64::from(1 << FRACTION);
-    if weight < 0.0 { (scaled - 0.5) as i32 } else { (scaled + 0.5) as i32 }
-}
-
-/// Drops the fraction of an accumulator and clamps to a byte.
-fn to_pixel(sum: i32) -> u8 {
-    (sum >> FRACTION).clamp(0, 255) as u8
-}
-
-/// A table of weights in borrowed bytes: one record per target pixel, of the window's start, its length and
-/// its weights padded with zeros. Words are unaligned, so that any scratch serves.
-pub(super) struct Weights<'s> {
+/// A table of weights in borrowed bytes: one record per target pixel, of the window's start and its weights padded with
+/// zeros. Words are unaligned, so that any scratch serves.
+pub(super) struct Table<'s> {
     words: &'s mut [I32],
-    record: usize,
+    taps: usize,
 }
 
-impl<'s> Weights<'s> {
-    /// Words of a record with room for `taps` weights.
-    pub(super) fn record_words(taps: u32) -> u64 {
-        2 + u64::from(taps)
+impl<'s> Table<'s> {
+    /// Words of a record of `taps` weights.
+    pub(super) fn record(taps: u32) -> u64 {
+        if taps == 0 { 0 } else { 1 + u64::from(taps) }
     }
 
     /// A table of as many records as fit `bytes`.
@@ -159,133 +129,165 @@ impl<'s> Weights<'s> {
         let whole = bytes.len() - bytes.len() % WORD;
         let words = <[I32]>::mut_from_bytes(&mut bytes[..whole]).unwrap_or_default();
         // A table that does not fit a `usize` was refused before its bytes were borrowed.
-        Self { words, record: Self::record_words(taps) as usize }
+        Self { words, taps: taps as usize }
     }
 
-    /// Computes the records of the target pixels `first`, `first + 1`, … of `axis`.
-    pub(super) fn fill(&mut self, axis: &Axis, first: u32) {
-        for (record, index) in self.words.chunks_exact_mut(self.record).zip(first..) {
-            let (header, weights) = record.split_at_mut(2);
-            let window = axis.weights(index, weights);
-            header[0].set(window.start as i32);
-            header[1].set(window.len as i32);
+    /// Computes the records of the target columns `first`, `first + 1`, …; windows start from source pixel `origin`.
+    pub(super) fn fill_across(&mut self, axis: &Axis, first: u32, origin: u32) {
+        for (record, index) in self.words.chunks_exact_mut(1 + self.taps).zip(first..) {
+            let (start, weights) = record.split_at_mut(1);
+            start[0].set((axis.window(index).start - origin) as i32);
+            match &axis.library {
+                Library::Pillow(axis) => axis.weights(index, weights),
+                Library::OpenCv(axis) => axis.weights_across(index, weights),
+            }
         }
+    }
+
+    /// Computes the only record, that of target row `index`.
+    pub(super) fn fill_down(&mut self, axis: &Axis, index: u32) {
+        if let [_, weights @ ..] = &mut *self.words {
+            match &axis.library {
+                Library::Pillow(axis) => axis.weights(index, weights),
+                Library::OpenCv(axis) => axis.weights(index, weights),
+            }
+        }
+    }
+
+    /// Records.
+    pub(super) fn len(&self) -> usize {
+        self.words.len() / (1 + self.taps)
+    }
+
+    /// Weights of a record.
+    pub(super) fn taps(&self) -> usize {
+        self.taps
+    }
+
+    /// Weights of the only record.
+    pub(super) fn weights(&self) -> &[I32] {
+        self.words.get(1..).unwrap_or_default()
     }
 
     /// The start of each window and its weights.
-    fn iter(&self) -> impl Iterator<Item = (usize, &[I32])> {
-        self.words.chunks_exact(self.record).map(|record| {
-            let (header, weights) = record.split_at(2);
-            let len = (header[1].get() as usize).min(weights.len());
-            (header[0].get() as usize, &weights[..len])
-        })
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &[I32])> {
+        self.words.chunks_exact(1 + self.taps).map(|record| (record[0].get() as usize, &record[1..]))
     }
 }
 
-/// Resamples `ROWS` source rows along the row: `out` receives as many rows, one after the other.
-///
-/// Each of `rows` begins with a source row and may go on beyond it.
-pub(super) fn across<const ROWS: usize>(rows: [&[u8]; ROWS], table: &Weights<'_>, out: &mut [u8]) {
-    let rows = rows.map(|row| row.as_chunks::<CHANNELS>().0);
-    let (out, _) = out.as_chunks_mut::<CHANNELS>();
-    let row_len = out.len() / ROWS;
-    for (column, (start, weights)) in table.iter().enumerate() {
-        // Slices as long as the weights spare the loop below its bounds checks.
-        let sources = rows.map(|row| &row[start..][..weights.len()]);
-        let mut sums = [[HALF; CHANNELS]; ROWS];
-        for (tap, weight) in weights.iter().enumerate() {
-            let weight = weight.get();
-            for (sum, source) in sums.iter_mut().zip(&sources) {
-                for (sum, byte) in sum.iter_mut().zip(source[tap]) {
-                    *sum += i32::from(byte) * weight;
-                }
-            }
+/// The pass along the rows: source rows in any layout become rows of resampled samples.
+pub(super) struct Across<'s> {
+    pub(super) passes: Passes,
+    pub(super) filter: Filter,
+    /// Weights of the shown columns; empty if the direction keeps its size.
+    pub(super) table: Table<'s>,
+    /// The source columns under them, starting at an even one.
+    pub(super) columns: Range<u32>,
+    /// The first shown column if the direction keeps its size.
+    pub(super) first: u32,
+    /// Room for a batch of source rows in RGB, [`Self::line_len`] bytes each.
+    pub(super) lines: &'s mut [u8],
+}
+
+impl Across<'_> {
+    /// Bytes of a line: the pixels, and what passes may read beyond them.
+    pub(super) fn line_len(columns: &Range<u32>, taps: u32) -> u64 {
+        (u64::from(columns.end - columns.start) + u64::from(taps)) * CHANNELS as u64 + OVERREAD as u64
+    }
+
+    /// Resamples `rows` of `frame`, no more than a batch, into the first rows of `out`, which holds a batch.
+    fn run(&mut self, frame: &Frame<'_>, rows: Range<u32>, out: &mut [u8]) {
+        let batch = self.filter.batch();
+        let line = self.lines.len() / batch;
+        let row = out.len() / batch;
+        let pixels = (self.columns.end - self.columns.start) as usize * CHANNELS;
+        for (y, line) in rows.zip(self.lines.chunks_exact_mut(line)) {
+            self.passes.unpack(frame.row(y, self.columns.clone()), &mut line[..pixels]);
         }
-        for (row, sum) in sums.iter().enumerate() {
-            out[row * row_len + column] = sum.map(to_pixel);
+        if self.table.taps() > 0 {
+            self.passes.across(self.filter, self.lines, &self.table, out);
+            return;
+        }
+        let cut = (self.first - self.columns.start) as usize * CHANNELS;
+        for (line, out) in self.lines.chunks_exact(line).zip(out.chunks_exact_mut(row)) {
+            let line = &line[cut..pixels];
+            let len = line.len().min(row);
+            out[..len].copy_from_slice(&line[..len]);
         }
     }
 }
 
-/// Bytes of a row that the vertical pass sums at once.
-const BLOCK: usize = 32;
-
-/// Makes one target row of the rows under the first window of `table`; `row(y)` is as long as `out`.
-pub(super) fn down<'r>(row: impl Fn(u32) -> &'r [u8], table: &Weights<'_>, out: &mut [u8]) {
-    let Some((start, weights)) = table.iter().next() else {
-        return;
-    };
-    let rows = || weights.iter().map(|weight| weight.get()).zip((start as u32..).map(&row));
-    let mut at = 0;
-    let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
-    for block in blocks {
-        let mut sums = [HALF; BLOCK];
-        for (weight, row) in rows() {
-            for (sum, &byte) in sums.iter_mut().zip(&row[at..at + BLOCK]) {
-                *sum += i32::from(byte) * weight;
-            }
-        }
-        *block = sums.map(to_pixel);
-        at += BLOCK;
-    }
-    for (i, pixel) in rest.iter_mut().enumerate() {
-        let sum = rows().fold(HALF, |sum, (weight, row)| sum + i32::from(row[at + i]) * weight);
-        *pixel = to_pixel(sum);
-    }
-}
-
-/// Source rows resampled together, to share the reading of the weights.
-const BATCH: usize = 4;
-
-/// The latest source rows after the horizontal pass, each in slot `row % capacity`.
+/// The latest source rows after the horizontal pass.
 pub(super) struct Ring<'s> {
-    rows: &'s mut [u8],
-    row_len: usize,
-    /// Slots: a multiple of [`BATCH`], so that a batch never wraps.
+    bytes: &'s mut [u8],
+    /// Bytes of a row.
+    row: usize,
+    /// Rows of a batch. The capacity is a multiple of it, so that a batch never wraps.
+    batch: u32,
     capacity: u32,
-    /// The source row in slot 0 of the first round.
-    first: u32,
-    /// The next source row to resample.
+    /// Rows ever written: the next batch goes to slot `written % capacity`.
+    written: u32,
+    /// The next source row.
     next: u32,
     /// One past the last source row that will be asked for.
     end: u32,
 }
 
 impl<'s> Ring<'s> {
-    /// Slots for windows of at most `taps` rows. The row that completes a window is the first of its batch at
-    /// worst, and the rest of the batch must not overwrite the window.
-    pub(super) fn rows_for(taps: u32) -> u64 {
-        (u64::from(taps) + BATCH as u64 - 1).next_multiple_of(BATCH as u64)
+    /// Slots for windows of at most `taps` rows. The row that completes a window is the first of its batch at worst,
+    /// and the rest of the batch must not overwrite the window.
+    pub(super) fn rows_for(taps: u32, filter: Filter) -> u64 {
+        let batch = filter.batch() as u64;
+        (u64::from(taps.max(1)) + batch - 1).next_multiple_of(batch)
     }
 
-    /// A ring for the `source` rows with as many slots as fit `rows`.
-    pub(super) fn new(rows: &'s mut [u8], row_len: usize, source: Range<u32>) -> Self {
-        let capacity = (rows.len() / row_len) as u32;
-        Self { rows, row_len, capacity, first: source.start, next: source.start, end: source.end }
+    /// A ring for the `source` rows with as many slots of `row` bytes as fit `bytes`.
+    pub(super) fn new(bytes: &'s mut [u8], row: usize, filter: Filter, source: Range<u32>) -> Self {
+        let capacity = (bytes.len() / row) as u32;
+        let batch = filter.batch() as u32;
+        Self { bytes, row, batch, capacity, written: 0, next: source.start, end: source.end }
     }
 
-    /// Resamples source rows until all those before `end` have been in the ring.
-    pub(super) fn advance<'f>(&mut self, end: u32, table: &Weights<'_>, source: impl Fn(u32) -> &'f [u8]) {
-        while self.next < end {
-            let slot = self.slot(self.next);
-            let slots = &mut self.rows[slot..];
-            if self.end - self.next >= BATCH as u32 {
-                let rows: [_; BATCH] = core::array::from_fn(|i| source(self.next + i as u32));
-                across(rows, table, &mut slots[..BATCH * self.row_len]);
-                self.next += BATCH as u32;
-            } else {
-                across([source(self.next)], table, &mut slots[..self.row_len]);
-                self.next += 1;
-            }
+    /// Resamples source rows until those of `window` are in the ring. Windows must not go back.
+    pub(super) fn advance(&mut self, window: Window, frame: &Frame<'_>, across: &mut Across<'_>) {
+        // Rows that no window covers are skipped: OpenCV reads two of however many.
+        self.next = self.next.max(window.start);
+        while self.next < window.end() {
+            let batch = &mut self.bytes[(self.written % self.capacity) as usize * self.row..];
+            let rows = self.next..(self.next + self.batch).min(self.end);
+            across.run(frame, rows, &mut batch[..self.batch as usize * self.row]);
+            self.next += self.batch;
+            self.written += self.batch;
         }
     }
 
-    /// Source row `y` after the horizontal pass.
-    pub(super) fn row(&self, y: u32) -> &[u8] {
-        &self.rows[self.slot(y)..][..self.row_len]
+    /// The rows of `window`, the last to which the ring has advanced.
+    pub(super) fn rows(&self, window: Window) -> Rows<'_> {
+        let first = (self.written - (self.next - window.start)) % self.capacity;
+        let before_wrap = window.len.min(self.capacity - first) as usize * self.row;
+        let after_wrap = window.len as usize * self.row - before_wrap;
+        Rows {
+            parts: [&self.bytes[first as usize * self.row..][..before_wrap], &self.bytes[..after_wrap]],
+            row: self.row,
+        }
+    }
+}
+
+/// Consecutive rows after the horizontal pass.
+pub(super) struct Rows<'r> {
+    /// One after the other.
+    pub(super) parts: [&'r [u8]; 2],
+    /// Bytes of a row.
+    pub(super) row: usize,
+}
+
+impl<'r> Rows<'r> {
+    /// Copies the first row's front to `out`.
+    pub(super) fn copy_first(&self, out: &mut [u8]) {
+        out.copy_from_slice(&self.parts[0][..out.len()]);
     }
 
-    fn slot(&self, y: u32) -> usize {
-        ((y - self.first) % self.capacity) as usize * self.row_len
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &'r [u8]> {
+        self.parts.into_iter().flat_map(|part| part.chunks_exact(self.row))
     }
 }

@@ -1,5 +1,6 @@
 //! `resnext compile`: from an fp32 network to an int8 model.
 
+use crate::arch::{self, Arch};
 use crate::cpus::CpuList;
 use crate::error::Error;
 use crate::output::{self, Facts, size};
@@ -43,7 +44,8 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "OUT.rnx")]
     output: PathBuf,
 
-    /// Published variant whose preprocessing to use, such as timm/resnext50_32x4d
+    /// Published variant that the network is of, such as timm/resnext50_32x4d, or auto to go by its shapes; its
+    /// preprocessing goes into the model
     #[arg(long, value_name = "SOURCE/VARIANT")]
     arch: Option<String>,
 
@@ -152,9 +154,8 @@ const DEFAULT_SAMPLES: usize = 512;
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     check_writable(&args.output)?;
     let threads = source::threads(args.threads, args.cpus.as_ref())?;
-    let variant = args.arch.as_deref().map(source::variant).transpose()?;
-    let size = args.size.or(variant.map(|v| v.preprocess.size.into()));
-    let network = source::network(&args.model, size.map(|size| size as usize))?;
+    let arch = args.arch.as_deref().map(Arch::parse).transpose()?;
+    let (network, variant) = arch::network(&args.model, arch, args.size)?;
     let all = source::samples(&args.samples, args.num.map(|n| n as usize))?;
     let (classes, named_after) = source::classes(&network, args.labels.as_deref(), variant, &all)?;
     let samples = match args.num {

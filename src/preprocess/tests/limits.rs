@@ -1,0 +1,148 @@
+//! Any frame, any recipe: served or refused in words.
+
+use super::*;
+use std::string::ToString;
+
+#[test]
+fn serves_every_small_size() {
+    let data = source(9, 9, 27);
+    for (width, height) in (1..=9).flat_map(|width| (1..=9).map(move |height| (width, height))) {
+        for gap in [0, 1] {
+            let stride = width as usize * CHANNELS + gap;
+            let need = stride * (height as usize - 1) + width as usize * CHANNELS;
+            let Some(data) = data.get(..need) else { continue };
+            let frame = Frame::rgb8(data, width, height, stride).unwrap();
+            for short_side in 1..=10 {
+                for (crop_height, crop_width) in [(1, 1), (2, 3), (8, 8), (11, 4), (4, 11)] {
+                    for filter in FILTERS {
+                        for (rounding, crop) in RULES {
+                            run(
+                                &Recipe { short_side, crop_height, crop_width, filter, rounding, crop },
+                                &frame,
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn serves_extreme_shapes() {
+    let long = vec![200; MAX_SIDE as usize * CHANNELS];
+    let thin = |width, height| Frame::rgb8(&long, width, height, width as usize * CHANNELS).unwrap();
+    let mut recipe = Recipe {
+        short_side: 256,
+        crop_height: 224,
+        crop_width: 224,
+        filter: Filter::PillowBicubic,
+        rounding: SideRounding::Truncate,
+        crop: CropRounding::HalfEven,
+    };
+    for short_side in [1, 256, MAX_SIDE] {
+        for crop in [1, 224] {
+            recipe = Recipe { short_side, crop_height: crop, crop_width: crop, ..recipe };
+            for rounding in [SideRounding::Truncate, SideRounding::Nearest] {
+                recipe.rounding = rounding;
+                for frame in [thin(1, 1), thin(MAX_SIDE, 1), thin(1, MAX_SIDE)] {
+                    // A flat picture stays flat, whatever the filter; what is black is padding.
+                    let result = run(&recipe, &frame);
+                    assert!(result.iter().all(|&byte| byte == 200 || byte == 0), "{frame:?} {recipe:?}");
+                    assert!(result.contains(&200), "{frame:?} {recipe:?}");
+                }
+            }
+        }
+    }
+    let data = source(4096, 3000, 4096 * CHANNELS + 32);
+    let frame = Frame::rgb8(&data, 4096, 3000, 4096 * CHANNELS + 32).unwrap();
+    run(&Recipe { short_side: 256, crop_height: 224, crop_width: 224, ..recipe }, &frame);
+    run(&Recipe { short_side: 1, crop_height: 2, crop_width: 1, ..recipe }, &frame);
+}
+
+#[test]
+fn windows_stay_within_their_bounds() {
+    let sizes = [1, 2, 3, 4, 5, 7, 31, 224, 255, 256, 257, 480, 1079, 1080, 4096, 65534, 65535];
+    for (input, output) in sizes.iter().flat_map(|&input| sizes.map(|output| (input, output))) {
+        for filter in FILTERS {
+            let axis = Axis::new(filter, input, output);
+            let taps = axis.taps(&(0..output));
+            let mut before = axis.window(0);
+            for index in 0..output {
+                let window = axis.window(index);
+                assert!((1..=taps.max(1)).contains(&window.len), "{input} {output} {index}");
+                assert!(window.end() <= input, "{input} {output} {index}");
+                // The ring relies on windows never going back.
+                assert!(window.start >= before.start && window.end() >= before.end());
+                before = window;
+            }
+        }
+    }
+}
+
+#[test]
+fn scratch_is_as_small_as_documented() {
+    let recipe = Recipe {
+        short_side: 256,
+        crop_height: 224,
+        crop_width: 224,
+        filter: Filter::PillowBilinear,
+        rounding: SideRounding::Truncate,
+        crop: CropRounding::HalfEven,
+    };
+    assert_eq!(recipe.scratch_len(640, 480), Some(12_348));
+    assert_eq!(recipe.scratch_len(1920, 1080), Some(23_124));
+    // Nothing to resample: one row.
+    assert_eq!(recipe.scratch_len(256, 256), Some(224 * CHANNELS));
+}
+
+#[test]
+fn refuses_what_it_cannot_serve() {
+    let data = [0; 64];
+    assert_eq!(Frame::rgb8(&data, 0, 1, 3).unwrap_err(), FrameError::Side { width: 0, height: 1 });
+    assert_eq!(Frame::rgb8(&data, 1, 65536, 3).unwrap_err(), FrameError::Side { width: 1, height: 65536 });
+    assert_eq!(Frame::rgb8(&data, 4, 2, 11).unwrap_err(), FrameError::Stride { plane: 0, need: 12, got: 11 });
+    assert_eq!(Frame::rgb8(&data, 4, 6, 12).unwrap_err(), FrameError::Short { plane: 0, need: 72, got: 64 });
+    let endless = Frame::rgb8(&data, 1, 3, usize::MAX).unwrap_err();
+    assert_eq!(endless, FrameError::Short { plane: 0, need: usize::MAX, got: 64 });
+    // The last row needs no padding after it.
+    assert!(Frame::rgb8(&data, 4, 4, 17).is_ok());
+    assert!(Frame::rgb8(&data, 4, 1, usize::MAX).is_ok());
+
+    let frame = Frame::rgb8(&data, 4, 5, 12).unwrap();
+    let recipe = Recipe {
+        short_side: 3,
+        crop_height: 2,
+        crop_width: 2,
+        filter: Filter::PillowBilinear,
+        rounding: SideRounding::Truncate,
+        crop: CropRounding::HalfEven,
+    };
+    let need = recipe.scratch_len(4, 5).unwrap();
+    let refuse = |recipe: &Recipe, len: usize| {
+        recipe.run(&frame, &mut vec![0; len], |_, _| panic!("no row before the checks")).unwrap_err()
+    };
+    for got in 0..need {
+        assert_eq!(refuse(&recipe, got), PreprocessError::Scratch { need, got });
+    }
+    for bad in [
+        Recipe { short_side: 0, ..recipe },
+        Recipe { crop_height: 0, ..recipe },
+        Recipe { crop_width: MAX_SIDE + 1, ..recipe },
+    ] {
+        assert!(matches!(refuse(&bad, 1000), PreprocessError::Recipe { .. }));
+        assert_eq!(bad.scratch_len(4, 5), None);
+    }
+    assert_eq!(recipe.scratch_len(0, 5), None);
+    assert_eq!(recipe.scratch_len(4, MAX_SIDE + 1), None);
+
+    for message in [
+        FrameError::Side { width: 0, height: 1 }.to_string(),
+        FrameError::Stride { plane: 0, need: 12, got: 11 }.to_string(),
+        endless.to_string(),
+        refuse(&recipe, 0).to_string(),
+        refuse(&Recipe { short_side: 0, ..recipe }, 0).to_string(),
+    ] {
+        assert!(!message.contains('\n') && message.contains(';'), "{message}");
+    }
+}
