@@ -17,10 +17,10 @@ use std::path::PathBuf;
 /// Calibrate an fp32 ResNeXt on sample images and write it as an int8 model.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-MODEL is an ONNX file as torch.onnx.export writes it (opset 11 or later), or a .safetensors checkpoint with
-torchvision's or timm's names. A few hundred photos like those the model will see are enough; labels are not
-needed. The preprocessing goes into the model: of the variant named by --arch, or else torchvision's for the
-model's input size.
+MODEL is a checkpoint of torchvision, timm, mmcls or PaddleClas (.pth, .safetensors, .pdparams), or an ONNX file as
+PyTorch's or Paddle's exporter writes it (opset 11 or later). A few hundred photos like those the model will see are
+enough; labels are not needed. The preprocessing goes into the model: of the variant named by --arch, or else
+torchvision's for the model's input size.
 
 Classes are named after --labels (one a line, or identifier TAB label), ImageNet-1k if there are 1000, or the
 sample folders in sorted order if their number fits.
@@ -32,7 +32,7 @@ Examples:
 
 JSON: {output, bytes, samples, skipped, method, agreement, logit_sqnr_db, layers: [{name, sqnr_db}]}.")]
 pub(crate) struct Args {
-    /// fp32 network: .onnx or .safetensors
+    /// fp32 network: checkpoint or ONNX file
     #[arg(value_name = "MODEL")]
     model: PathBuf,
 
