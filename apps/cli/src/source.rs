@@ -27,7 +27,10 @@ pub(crate) fn network(path: &Path, input_size: Option<usize>) -> Result<Network,
 pub(crate) fn preprocessing(variant: Option<&Variant>, network: &Network) -> Preprocessing {
     let size = network.input.height as u32;
     // timm's rule for the usual crop of 0.875: ⌊size / 0.875⌋.
-    variant.map_or_else(|| Preprocessing::imagenet(size, size * 8 / 7), |variant| Preprocessing::of(&variant.preprocess))
+    variant.map_or_else(
+        || Preprocessing::imagenet(size, size * 8 / 7),
+        |variant| Preprocessing::of(&variant.preprocess),
+    )
 }
 
 /// Names of the classes, and where they come from.
