@@ -146,6 +146,7 @@ fn preprocess(p: &Preprocessing) -> PreprocessRecord {
         filter: match p.recipe.filter {
             Filter::PillowBilinear => 0,
             Filter::PillowBicubic => 1,
+            Filter::OpenCvBilinear => 2,
             other => unreachable!("{other:?} has no code yet"),
         },
         side_rounding: match p.recipe.rounding {

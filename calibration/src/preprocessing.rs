@@ -32,17 +32,21 @@ impl Preprocessing {
         }
     }
 
-    /// The recipe of a published variant; `None` if it needs a resampling that is not supported yet.
-    pub fn of(variant: &Preprocess) -> Option<Self> {
+    /// The recipe of a published variant.
+    pub fn of(variant: &Preprocess) -> Self {
         let filter = match variant.interpolation {
             Interpolation::PillowBilinear => Filter::PillowBilinear,
             Interpolation::PillowBicubic => Filter::PillowBicubic,
-            Interpolation::OpenCvBilinear => return None,
+            Interpolation::OpenCvBilinear => Filter::OpenCvBilinear,
         };
         let mut this = Self::imagenet(variant.size.into(), variant.resize.into());
         this.recipe.filter = filter;
+        if filter == Filter::OpenCvBilinear {
+            // Whoever resizes with OpenCV is PaddleClas, with roundings of its own.
+            (this.recipe.rounding, this.recipe.crop) = (SideRounding::Nearest, CropRounding::Floor);
+        }
         (this.mean, this.std) = (variant.mean, variant.std);
-        Some(this)
+        this
     }
 
     /// Resizes and crops `image` to `crop_height × crop_width × 3` bytes.

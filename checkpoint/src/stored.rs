@@ -1,7 +1,8 @@
 //! Tensors that stay in the file they came in.
 //!
-//! The largest published ResNeXt has 3.3 GB of weights. A reader therefore decodes nothing: it maps the file, finds
-//! out where each tensor lies, and hands out [`StoredTensor`]s, which become floats one layer at a time.
+//! The largest published ResNeXt has 3.3 GB of weights. A reader therefore decodes nothing: it maps the file,
+//! finds out where each tensor lies, and hands out [`StoredTensor`]s, which become floats one layer at a
+//! time.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -32,8 +33,8 @@ impl Source {
     /// The file cannot be opened or mapped.
     pub fn map(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        // SAFETY: the mapping is read-only and private to this struct. What `Mmap` asks of us beyond that, that nobody
-        // truncates the file while it is mapped, is what every user of a model file relies on.
+        // SAFETY: the mapping is read-only and private to this struct. What `Mmap` asks of us beyond that,
+        // that nobody truncates the file while it is mapped, is what every user of a model file relies on.
         let map = unsafe { Mmap::map(&file) }?;
         Ok(Self(Arc::new(Bytes::Mapped(map))))
     }
@@ -47,13 +48,13 @@ impl Source {
         }
     }
 
-    /// Gives the pages of `range` back to the system. They count as this process's memory from the first touch on, and
-    /// for the largest models that would be most of it.
+    /// Gives the pages of `range` back to the system. They count as this process's memory from the first
+    /// touch on, and for the largest models that would be most of it.
     pub(crate) fn release(&self, range: &Range<usize>) {
         #[cfg(unix)]
         if let Bytes::Mapped(map) = &*self.0 {
-            // SAFETY: the mapping is of a file and never written, so a dropped page reads the same when it is next
-            // touched.
+            // SAFETY: the mapping is of a file and never written, so a dropped page reads the same when it is
+            // next touched.
             let advised = unsafe {
                 map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
             };
@@ -165,7 +166,8 @@ impl View {
     }
 }
 
-/// Strides of a row-major tensor. Saturates: a shape so large fits no storage, which [`StoredTensor::new`] finds out.
+/// Strides of a row-major tensor. Saturates: a shape so large fits no storage, which [`StoredTensor::new`]
+/// finds out.
 pub fn row_major(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1usize; shape.len()];
     for axis in (1..shape.len()).rev() {
@@ -312,8 +314,8 @@ impl StoredTensor {
     }
 }
 
-/// The characters of text that [`Source::latin1_len`] has checked. If the file has changed since, the result is
-/// wrong, but there is one.
+/// The characters of text that [`Source::latin1_len`] has checked. If the file has changed since, the result
+/// is wrong, but there is one.
 fn decode_latin1(text: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.iter();

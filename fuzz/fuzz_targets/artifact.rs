@@ -1,7 +1,8 @@
-//! Changes to sound artifacts: whatever is accepted runs, within its memory, and gives the same on every kernel.
+//! Changes to sound artifacts: whatever is accepted runs, within its memory, and gives the same on every
+//! kernel.
 //!
-//! The input is no artifact but a list of changes, three bytes each: where, and the new value. The checksum is set
-//! to what it should be, as an attacker would.
+//! The input is no artifact but a list of changes, three bytes each: where, and the new value. The checksum
+//! is set to what it should be, as an attacker would.
 
 #![no_main]
 

@@ -14,18 +14,30 @@ fuzz_target!(|data: &[u8]| {
     for object in pickle.objects() {
         match object {
             Object::List(values) | Object::Tuple(values) => {
-                values.iter().for_each(|&value| drop(pickle.name(value)));
+                assert!(
+                    values
+                        .iter()
+                        .filter_map(|&value| pickle.name(value))
+                        .all(|name| name.len() <= data.len())
+                );
             }
-            Object::Dict(pairs) => pairs.iter().for_each(|&(key, value)| {
-                let _ = (pickle.name(key), pickle.object(value).is_some());
-            }),
+            Object::Dict(pairs) => {
+                assert!(
+                    pairs
+                        .iter()
+                        .filter_map(|&(key, _)| pickle.name(key))
+                        .all(|name| name.len() <= data.len())
+                );
+            }
             Object::Global { module, name } => {
-                assert!(pickle.bytes(*module).len() == module.len && pickle.bytes(*name).len() == name.len);
+                assert_eq!((pickle.bytes(*module).len(), pickle.bytes(*name).len()), (module.len, name.len));
             }
             Object::Call(call) => {
-                let _ = (pickle.global(call.function), pickle.tuple(call.arguments), call.state);
+                let _ = (pickle.global(call.function), pickle.tuple(call.arguments));
             }
-            Object::Persistent(id) => drop(pickle.tuple(*id)),
+            Object::Persistent(id) => {
+                let _ = pickle.tuple(*id);
+            }
         }
     }
 });

@@ -126,7 +126,7 @@ pub struct PreprocessRecord {
     pub crop_height: U32,
     /// Columns of the crop.
     pub crop_width: U32,
-    /// 0 Pillow bilinear, 1 Pillow bicubic.
+    /// 0 Pillow bilinear, 1 Pillow bicubic, 2 OpenCV bilinear.
     pub filter: u8,
     /// Rounding of the longer side: 0 truncate (torchvision, timm), 1 nearest.
     pub side_rounding: u8,

@@ -87,6 +87,6 @@ pub(super) fn to_sample(sum: i32) -> [u8; 2] {
 
 /// A sample of the vertical pass from the samples above and below it.
 pub(super) fn to_byte(samples: [u16; 2], weights: [i32; 2]) -> u8 {
-    let product = |i: usize| i32::from(samples[i]) * weights[i] >> DOWN_SHIFT;
+    let product = |i: usize| (i32::from(samples[i]) * weights[i]) >> DOWN_SHIFT;
     ((product(0) + product(1) + (1 << (LAST_SHIFT - 1))) >> LAST_SHIFT) as u8
 }

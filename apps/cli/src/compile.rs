@@ -17,22 +17,22 @@ use std::path::PathBuf;
 /// Calibrate an fp32 ResNeXt on sample images and write it as an int8 model.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-MODEL is an ONNX file as torch.onnx.export writes it (opset 11 or later), or a .safetensors checkpoint with
-torchvision's or timm's names. A few hundred photos like those the model will see are enough; labels are not
-needed. The preprocessing goes into the model: of the variant named by --arch, or else torchvision's for the
-model's input size.
+MODEL is a checkpoint as torchvision, timm, mmcls or PaddleClas publish it (.pth, .pt, .safetensors, .pdparams),
+or an ONNX file (opset 11 or later). A few hundred photos like those the model will see are enough; labels are
+not needed. The preprocessing goes into the model: of the variant named by --arch (`resnext zoo` lists them), or
+else torchvision's for the model's input size.
 
 Classes are named after --labels (one a line, or identifier TAB label), ImageNet-1k if there are 1000, or the
 sample folders in sorted order if their number fits.
 
 Examples:
   resnext compile resnext50.onnx --samples imagenet/val --num 512 -o resnext50.rnx
-  resnext compile model.safetensors --arch timm/resnext50_32x4d --samples photos -o model.rnx
+  resnext compile resnext50.pth --arch torchvision/resnext50_32x4d --samples photos -o model.rnx
   resnext compile custom.onnx --samples photos --labels names.txt -o custom.rnx
 
 JSON: {output, bytes, samples, skipped, method, agreement, logit_sqnr_db, layers: [{name, sqnr_db}]}.")]
 pub(crate) struct Args {
-    /// fp32 network: .onnx or .safetensors
+    /// fp32 network: checkpoint or ONNX file
     #[arg(value_name = "MODEL")]
     model: PathBuf,
 
@@ -73,7 +73,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=4096))]
     resize: Option<u32>,
 
-    /// Resampling filter, as Pillow computes it
+    /// Resampling filter
     #[arg(long, value_name = "FILTER")]
     interpolation: Option<Interpolation>,
 
@@ -136,8 +136,12 @@ impl Target {
 /// `--interpolation`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Interpolation {
+    /// Pillow's, antialiased
     Bilinear,
+    /// Pillow's, antialiased
     Bicubic,
+    /// OpenCV's, two by two pixels whatever the scale
+    OpencvBilinear,
 }
 
 fn percentage(text: &str) -> Result<f64, String> {
@@ -162,13 +166,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         None if all.len() > DEFAULT_SAMPLES => all.take_spread(DEFAULT_SAMPLES),
         _ => all,
     };
-    let mut preprocessing = source::preprocessing(variant, &network)?;
+    let mut preprocessing = source::preprocessing(variant, &network);
     if let Some(resize) = args.resize {
         preprocessing.recipe.short_side = resize;
     }
     match args.interpolation {
         Some(Interpolation::Bilinear) => preprocessing.recipe.filter = Filter::PillowBilinear,
         Some(Interpolation::Bicubic) => preprocessing.recipe.filter = Filter::PillowBicubic,
+        Some(Interpolation::OpencvBilinear) => preprocessing.recipe.filter = Filter::OpenCvBilinear,
         None => {}
     }
     let file_name =

@@ -80,7 +80,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let photos = bundled::photos();
     let options = Options {
         method: Method::Max,
-        preprocessing: source::preprocessing(Some(variant), &network)?,
+        preprocessing: source::preprocessing(Some(variant), &network),
         classes: bundled::reference_classes(),
         source: variant.to_string(),
         threads: Placement::everywhere().threads,

@@ -150,6 +150,7 @@ impl Preprocess {
             filter: match recipe.filter {
                 Filter::PillowBilinear => "pillow-bilinear",
                 Filter::PillowBicubic => "pillow-bicubic",
+                Filter::OpenCvBilinear => "opencv-bilinear",
                 _ => "unknown",
             },
             side_rounding: match recipe.rounding {

@@ -24,20 +24,13 @@ pub(crate) fn network(path: &Path, input_size: Option<usize>) -> Result<Network,
 }
 
 /// Preprocessing of a variant, or torchvision's for a network that none was named for.
-pub(crate) fn preprocessing(variant: Option<&Variant>, network: &Network) -> Result<Preprocessing, Error> {
-    match variant {
-        Some(variant) => Preprocessing::of(&variant.preprocess).ok_or_else(|| {
-            Error::new(
-                format_args!("--arch {variant}"),
-                "its OpenCV resampling is not supported yet; leave --arch out and give --resize and --interpolation",
-            )
-        }),
-        None => {
-            let size = network.input.height as u32;
-            // timm's rule for the usual crop of 0.875: ⌊size / 0.875⌋.
-            Ok(Preprocessing::imagenet(size, size * 8 / 7))
-        }
-    }
+pub(crate) fn preprocessing(variant: Option<&Variant>, network: &Network) -> Preprocessing {
+    let size = network.input.height as u32;
+    // timm's rule for the usual crop of 0.875: ⌊size / 0.875⌋.
+    variant.map_or_else(
+        || Preprocessing::imagenet(size, size * 8 / 7),
+        |variant| Preprocessing::of(&variant.preprocess),
+    )
 }
 
 /// Names of the classes, and where they come from.

@@ -42,7 +42,7 @@ pub(crate) fn reference_network() -> Network {
 pub(crate) fn reference_options(method: Method, threads: usize) -> Options {
     Options {
         method,
-        preprocessing: Preprocessing::of(&reference::VARIANT.preprocess).expect("Pillow"),
+        preprocessing: Preprocessing::of(&reference::VARIANT.preprocess),
         classes: bundled::reference_classes(),
         source: reference::VARIANT.to_string(),
         threads,

@@ -1,10 +1,10 @@
 //! Which classes and functions a checkpoint may name.
 //!
-//! Nothing that is named is ever run, so any pickle is safe to read here. It need not be elsewhere: whoever gets a
-//! file that runs code when Python loads it should hear of it. Hence three kinds: what builds tensors (known to
-//! [`rebuild`](crate::rebuild)) and [`inert`] values may stand anywhere; what is [`harmful`] may stand nowhere; all
-//! else, such as the configuration and optimizer classes of training frameworks, may stand where no tensor depends
-//! on it.
+//! Nothing that is named is ever run, so any pickle is safe to read here. It need not be elsewhere: whoever
+//! gets a file that runs code when Python loads it should hear of it. Hence three kinds: what builds tensors
+//! (known to [`rebuild`](crate::rebuild)) and [`inert`] values may stand anywhere; what is [`harmful`] may
+//! stand nowhere; all else, such as the configuration and optimizer classes of training frameworks, may stand
+//! where no tensor depends on it.
 
 /// Modules that run code, start programs, or touch files or networks. The usual suspects, not a proof.
 const HARMFUL: &[&str] = &[

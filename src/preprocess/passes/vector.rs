@@ -143,7 +143,7 @@ const PIXELS: usize = 16;
 /// YUV pixels to RGB. Returns how many, an even number; none if there are few.
 #[inline(always)]
 fn convert<V: Vector>(v: V, yuv: Yuv, samples: Samples<'_>, out: &mut [u8]) -> usize {
-    let pixels = out.len() / CHANNELS & !1;
+    let pixels = (out.len() / CHANNELS) & !1;
     if pixels < PIXELS {
         return 0;
     }

@@ -72,7 +72,7 @@ fn opencv_resize(picture: &Picture<u8>, width: usize, height: usize) -> Picture<
         .collect();
     let line = |([a, b], [u, v]): ([usize; 2], [i32; 2])| {
         let pixel = |(upper, lower): (&[i32; 3], &[i32; 3])| {
-            [0, 1, 2].map(|c| (((upper[c] * u >> 16) + (lower[c] * v >> 16) + 2) >> 2) as u8)
+            [0, 1, 2].map(|c| ((((upper[c] * u) >> 16) + ((lower[c] * v) >> 16) + 2) >> 2) as u8)
         };
         across[a].iter().zip(&across[b]).map(pixel).collect()
     };
