@@ -22,7 +22,7 @@ pub(super) fn down(token: Neon, filter: Filter, rows: &Rows<'_>, weights: &[I32]
 
 /// Q registers.
 #[derive(Clone, Copy)]
-struct Q(#[expect(dead_code, reason = "proof that the CPU has Advanced SIMD")] Neon);
+struct Q(Neon);
 
 /// Runs intrinsics.
 macro_rules! neon {
