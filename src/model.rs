@@ -134,7 +134,7 @@ pub struct AvgPool {
 /// Parameters of a global average pool.
 #[derive(Clone, Copy, Debug)]
 pub struct GlobalAvgPool {
-    /// Tensor written, 1×2: the high digits of the means, then the low ones.
+    /// Tensor written, 1×1.
     pub output: Tensor,
     /// Q31 multiplier.
     pub multiplier: i32,
@@ -530,9 +530,9 @@ impl<'a> Model<'a> {
         index: usize,
     ) -> Result<GlobalAvgPool, LoadError> {
         let output = self.tensor(record.output.get(), index)?;
-        let flat = is_digits(&output) && input.halo == 0;
+        let flat = output.pixels() == 1 && output.halo == 0 && input.halo == 0;
         if !flat || input.channels != output.channels || !Self::disjoint(input, &output) {
-            return Err(invalid("global average pool does not give 1×2", index));
+            return Err(invalid("global average pool does not give 1×1", index));
         }
         let multiplier = self.params::<PoolParams>(record.params_offset.get(), 1, index)?[0].multiplier.get();
         // Σ (q − z) of the largest tensor allowed, 4096², stays below 2³³; hold it to the accumulator's
@@ -544,7 +544,7 @@ impl<'a> Model<'a> {
     }
 
     fn linear(&self, record: &StepRecord, input: &Tensor, index: usize) -> Result<Linear<'a>, LoadError> {
-        let flat = is_digits(input) && record.kernel == 1;
+        let flat = input.pixels() == 1 && input.halo == 0 && record.kernel == 1;
         let mismatch = invalid("classifier does not match the classes or is not the last step", index);
         // Before anything is computed from the kernel.
         if !flat {
@@ -652,11 +652,6 @@ fn validate_tensor(t: &TensorRecord, arena_len: u64) -> Result<(), &'static str>
         return Err("tensor outside the arena or misaligned");
     }
     Ok(())
-}
-
-/// Whether `tensor` is what a global average pool writes: two digits of each channel.
-fn is_digits(tensor: &Tensor) -> bool {
-    (tensor.height, tensor.width, tensor.halo, tensor.zero_point) == (1, 2, 0, i8::MIN)
 }
 
 /// Largest |accumulator| that the weights of one block can reach, without the initial value.

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use resnext_calibration::fold::fold_batch_norm;
 use resnext_calibration::fp32::{Fp32Model, segments};
-use resnext_calibration::import::{ImportOptions, load_with};
+use resnext_calibration::import::{ImportOptions, architecture, load_with};
 
 /// Of compiled weights and activations at a time; the largest networks have 3.3 GB of weights.
 const SEGMENT_BYTES: usize = 256 << 20;
@@ -39,6 +39,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let image = read(Path::new(input))?;
     let options = ImportOptions { input_size: Some(variant.preprocess.size.into()) };
     let mut network = load_with(Path::new(weights), options)?;
+    architecture::expect(&network.topology, variant)?;
     fold_batch_norm(&mut network);
     let mut value = image;
     for nodes in segments(&network, SEGMENT_BYTES, 1) {

@@ -3,7 +3,7 @@
 use crate::emit::{ClassName, Parts, emit, set_metadata};
 use crate::fidelity::{Noise, argmax};
 use crate::fp32::Fp32Error;
-use crate::network::{Network, Op as NetworkOp};
+use crate::network::Network;
 use crate::observe::{Histogram, Method, Range};
 use crate::plan::plan;
 use crate::preprocessing::Preprocessing;
@@ -11,7 +11,7 @@ use crate::quantize::{QuantizeError, Quantized, quantize};
 use crate::samples::{SampleError, Samples};
 use crate::stream::{Budget, Input, Pass, stream};
 use indicatif::ProgressBar;
-use resnext::{LoadError, Model, Op, Probe, RunError, Runner, Step, Tensor};
+use resnext::{LoadError, Model, Probe, RunError, Runner, Step, Tensor};
 use serde_json::json;
 
 /// Samples on which the artifact is compared with fp32 before it is written.
@@ -164,12 +164,7 @@ pub fn compile(
             sqnr_db: noise.sqnr_db(),
             range: (index + 1 < network.nodes.len()).then(|| {
                 let activation = activations[index + 1];
-                match node.op {
-                    NetworkOp::GlobalAvgPool => {
-                        Range { low: 0.0, high: activation.scale * f64::from(u16::MAX) }
-                    }
-                    _ => Range { low: activation.dequantize(i8::MIN), high: activation.dequantize(i8::MAX) },
-                }
+                Range { low: activation.dequantize(i8::MIN), high: activation.dequantize(i8::MAX) }
             }),
             seen: histograms[index + 1].range(),
         })
@@ -389,10 +384,7 @@ struct Against<'a> {
 }
 
 impl Probe for Against<'_> {
-    fn after(&mut self, _: usize, step: &Step<'_>, output: Option<(&Tensor, &[i8])>) {
-        self.noise = output.map(|(tensor, data)| match step.op {
-            Op::GlobalAvgPool(_) => Noise::of_features(tensor, data, self.original),
-            _ => Noise::of_tensor(tensor, data, self.original),
-        });
+    fn after(&mut self, _: usize, _: &Step<'_>, output: Option<(&Tensor, &[i8])>) {
+        self.noise = output.map(|(tensor, data)| Noise::of_tensor(tensor, data, self.original));
     }
 }

@@ -1,7 +1,7 @@
 //! Writes the artifact.
 
 use crate::network::{Conv, Linear, Network, Node, Op, ValueId};
-use crate::plan::{Plan, tensor_shape};
+use crate::plan::Plan;
 use crate::preprocessing::Preprocessing;
 use crate::quantize::{Activation, Layer, QuantizedConv, QuantizedLinear};
 use resnext::format::{
@@ -159,7 +159,7 @@ fn preprocess(p: &Preprocessing) -> PreprocessRecord {
 }
 
 fn tensor(parts: &Parts<'_>, value: usize) -> TensorRecord {
-    let (shape, place) = (tensor_shape(parts.network, ValueId(value)), parts.plan.places[value]);
+    let (shape, place) = (parts.network.shape(ValueId(value)), parts.plan.places[value]);
     let Activation { scale, zero_point } = parts.activations[value];
     let fill = if value == ValueId::IMAGE.0 {
         // The pixel nearest to a normalised zero; the fourth entry stands for channels an image lacks.

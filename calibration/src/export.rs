@@ -333,7 +333,7 @@ mod tests {
     use super::*;
     use crate::fold::fold_batch_norm;
     use crate::fp32::OnnxModel;
-    use crate::import::tests::{noise, relative_error, tiny_network};
+    use crate::import::tests::{noise, relative_error, tiny_deep_network, tiny_network};
     use crate::import::{ImportOptions, load_with};
     use std::cell::Cell;
     use std::fs;
@@ -353,7 +353,13 @@ mod tests {
 
     #[test]
     fn networks_are_read_back() {
-        let mut network = tiny_network(64);
+        // The last averages odd sides.
+        for network in [tiny_network(64), tiny_deep_network(64), tiny_deep_network(37)] {
+            write_and_check(network);
+        }
+    }
+
+    fn write_and_check(mut network: Network) {
         fold_batch_norm(&mut network);
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tiny.onnx");

@@ -25,17 +25,6 @@ impl Noise {
         sum
     }
 
-    /// Compares 16-bit features, high digits and then low ones, with the means that they stand for.
-    pub fn of_features(tensor: &Tensor, digits: &[i8], original: &[f32]) -> Self {
-        let mut sum = Self::default();
-        let (high, low) = digits.split_at(tensor.channels);
-        for ((&high, &low), &x) in high.iter().zip(low).zip(original) {
-            let value = 256 * (i32::from(high) + 128) + i32::from(low) + 128;
-            sum.add(f64::from(tensor.scale) * f64::from(value), x.into());
-        }
-        sum
-    }
-
     /// Compares two vectors.
     pub fn of_slices(quantized: &[f32], original: &[f32]) -> Self {
         let mut sum = Self::default();

@@ -5,7 +5,7 @@
 //! improved by a few rounds of trying other orders.
 //! A residual that dies in the convolution that adds it hands its memory to that convolution's output.
 
-use crate::network::{Network, Op, Shape, ValueId};
+use crate::network::{Network, Op, ValueId};
 use resnext::format::{ARENA_ALIGN, TENSOR_SLACK};
 
 /// Placement of every value.
@@ -36,15 +36,6 @@ struct Buffer {
     last: usize,
 }
 
-/// Shape of the runtime's tensor of `value`: the features have two digits each, side by side.
-pub fn tensor_shape(network: &Network, value: ValueId) -> Shape {
-    let shape = network.shape(value);
-    match value.0.checked_sub(1).map(|node| &network.nodes[node].op) {
-        Some(Op::GlobalAvgPool) => Shape { width: 2, ..shape },
-        _ => shape,
-    }
-}
-
 /// Plans the arena of `network`. The logits are the caller's and take no place.
 pub fn plan(network: &Network) -> Plan {
     let values = network.nodes.len();
@@ -69,7 +60,7 @@ pub fn plan(network: &Network) -> Plan {
     }
 
     let len = |value: usize| {
-        let (shape, border) = (tensor_shape(network, ValueId(value)), 2 * places[value].halo);
+        let (shape, border) = (network.shape(ValueId(value)), 2 * places[value].halo);
         (shape.height + border) * (shape.width + border) * shape.channels + TENSOR_SLACK
     };
     let mut buffers: Vec<Buffer> = Vec::new();

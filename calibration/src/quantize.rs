@@ -69,7 +69,7 @@ pub enum Layer {
     Conv(QuantizedConv),
     /// Passes values through unchanged.
     MaxPool,
-    /// Requantization of a mean; of that over all pixels, in 16 bits, an activation's scale is a step of the low digit.
+    /// Requantization of a mean.
     Mean {
         /// Q31 multiplier.
         multiplier: i32,
@@ -157,7 +157,7 @@ pub fn quantize(
             }
             Op::GlobalAvgPool => {
                 let shape = network.shape(node.input);
-                quantize_features(shape.height * shape.width, input).map_err(error)?
+                quantize_mean(shape.height * shape.width, input, covering).map_err(error)?
             }
             Op::Linear(linear) => {
                 (Layer::Linear(quantize_linear(linear, input).map_err(error)?), Activation::PIXELS)
@@ -181,18 +181,6 @@ fn quantize_mean(
     let multiplier =
         requantize::multiplier_for(unit / output.scale).ok_or("the mean's scale is out of range")?;
     Ok((Layer::Mean { multiplier }, output))
-}
-
-/// The mean in 16 bits: the sum itself if it fits, so that nothing is rounded.
-fn quantize_features(pixels: usize, input: Activation) -> Result<(Layer, Activation), &'static str> {
-    let ratio = (f64::from(u16::MAX) / (255.0 * pixels as f64)).min(1.0);
-    let multiplier = match ratio < 1.0 {
-        true => requantize::multiplier_for(ratio).ok_or("the mean's scale is out of range")?,
-        // ⌊sum · (1 − 2⁻³¹) + ½⌋ is the sum.
-        false => i32::MAX,
-    };
-    let scale = (input.scale / pixels as f64 / ratio) as f32;
-    Ok((Layer::Mean { multiplier }, Activation { scale: scale.into(), zero_point: i8::MIN }))
 }
 
 /// The least output scale that an accumulator unit of `unit` allows: ratios stay below 1.

@@ -13,6 +13,7 @@ use resnext_calibration::fp32::Fp32Model;
 use resnext_calibration::import::{ImportOptions, load_with};
 use resnext_calibration::network::Op;
 use resnext_calibration::observe::Method;
+use resnext_calibration::preprocessing::Preprocessing;
 use resnext_calibration::samples::{Sample, Samples};
 use support::{photos, reference_network, reference_options, root, synthetic_pixels};
 
@@ -123,6 +124,32 @@ fn odd_sizes_work() {
     let outputs = fp32.run(&options.preprocessing.normalize(&pixels)).expect("runs");
     let sqnr = Noise::of_slices(&int8, outputs.result()).sqnr_db();
     assert!(sqnr > 15.0, "{sqnr:.1} dB: {int8:?} {:?}", outputs.result());
+}
+
+/// A deep stem, and average pools on sides of 16, 8 and 4 pixels, then on 18, 9 and 5. A mean has less noise than what
+/// it is a mean of, also on an odd side, whose last windows are half empty.
+#[test]
+fn deep_networks_keep_their_signal() {
+    let path = root().join("calibration/tests/fixtures/zoo/timm-50d.safetensors");
+    for size in [64, 72] {
+        let mut network = load_with(&path, ImportOptions { input_size: Some(size) }).expect("imports");
+        fold_batch_norm(&mut network);
+        let mut options = reference_options(Method::Max, 2);
+        options.preprocessing = Preprocessing::imagenet(size as u32, size as u32);
+        let report = compile(&network, &bundled::photos(), &options, &quiet()).expect("compiles").report;
+        let mut pools = 0;
+        for (node, layer) in network.nodes.iter().zip(&report.layers) {
+            assert!(layer.sqnr_db > 20.0, "{} of {size} has {:.1} dB", layer.name, layer.sqnr_db);
+            if matches!(node.op, Op::AvgPool(_)) {
+                let input = &report.layers[node.input.0 - 1];
+                let gain = layer.sqnr_db - input.sqnr_db;
+                assert!(gain > 1.0, "{} of {size} gains {gain:.1} dB", layer.name);
+                pools += 1;
+            }
+        }
+        assert_eq!(pools, 3);
+        assert!(report.logit_sqnr_db > 25.0, "{size}: {:.1} dB", report.logit_sqnr_db);
+    }
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn misnamed(bytes: &[u8]) -> FileError {
         }
         _ if bytes.get(257..262) == Some(b"ustar") => other(
             "it is a tar archive",
-            "unpack it; if PyTorch before 0.2 wrote it, load it with torch.load and save the state dict again",
+            "unpack it; if PyTorch before 0.2 wrote it, load it there and save the state dict again",
         ),
         // One stream of tensors, each after its version, level of detail and description.
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, _, 0, 0, 0, 8, ..] => other(

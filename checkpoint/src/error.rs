@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// Why a file of weights cannot be read. Displays as one line, to follow the file's name: what is wrong; how to
-/// mend it.
+/// Why a file of weights cannot be read. Displays as one line, to follow the file's name: what is wrong; how
+/// to mend it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
@@ -31,8 +31,8 @@ pub enum FileError {
     },
     /// It names a class or function that no tensor is made of.
     #[error(
-        "it wants to run `{}`, which makes no tensor; convert it to .safetensors where you trust it, or download \
-         it from a trusted source",
+        "it wants to run `{}`, which makes no tensor; convert it to .safetensors where you trust it, or \
+         download it from a trusted source",
         .0.escape_debug()
     )]
     Forbidden(String),

@@ -41,9 +41,9 @@ pub fn open(path: &Path) -> Result<TensorFile, FileError> {
 /// Finds the tensors in a checkpoint of any format; its content says which.
 ///
 /// In a pickle (PyTorch, Paddle), the weights are taken from the first of these keys that holds some:
-/// `state_dict_ema`, `model_ema`, `state_dict`, `model_state_dict`, `model`; or else from the top. Averaged weights
-/// come first because they are the ones that were evaluated and published. The prefixes `module.` and `_orig_mod.`
-/// that wrappers put before every name are removed.
+/// `state_dict_ema`, `model_ema`, `state_dict`, `model_state_dict`, `model`; or else from the top. Averaged
+/// weights come first because they are the ones that were evaluated and published. The prefixes `module.` and
+/// `_orig_mod.` that wrappers put before every name are removed.
 ///
 /// # Errors
 ///

@@ -1,8 +1,9 @@
 //! NumPy arrays in pickles.
 //!
-//! `ndarray.__reduce__` gives `_reconstruct(ndarray, (0,), b'b')` and the state `(1, shape, dtype, Fortran order,
-//! bytes)`; protocol 5 gives `_frombuffer(bytes, dtype, shape, order)`. A dtype is `dtype('f4', False, True)` with the
-//! state `(3, '<', …)`. For protocols below 3, Python 3 writes bytes as `_codecs.encode(text, 'latin1')`.
+//! `ndarray.__reduce__` gives `_reconstruct(ndarray, (0,), b'b')` and the state `(1, shape, dtype, Fortran
+//! order, bytes)`; protocol 5 gives `_frombuffer(bytes, dtype, shape, order)`. A dtype is `dtype('f4', False,
+//! True)` with the state `(3, '<', …)`. For protocols below 3, Python 3 writes bytes as `_codecs.encode(text,
+//! 'latin1')`.
 
 use crate::FileError;
 use crate::pickle::{Call, Pickle, Span, Value};

@@ -1,7 +1,8 @@
 //! `.pdparams`: the pickle of a dictionary of NumPy arrays.
 //!
-//! `paddle.save` writes arrays as they are (`_legacy_save` in `paddle/framework/io.py`), or, where the dictionary is
-//! nested, as `tuple((name, array))` and `eval('data', {'data': array})`; [`rebuild`](crate::rebuild) knows all three.
+//! `paddle.save` writes arrays as they are (`_legacy_save` in `paddle/framework/io.py`), or, where the
+//! dictionary is nested, as `tuple((name, array))` and `eval('data', {'data': array})`; `rebuild` knows all
+//! three.
 
 use crate::FileError;
 use crate::pickle;

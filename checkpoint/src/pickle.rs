@@ -1,15 +1,16 @@
 //! Python pickles as data: read, never run.
 //!
-//! A pickle is a program for a stack machine that may call any Python function. Here a call is only written down:
-//! [`load`] gives a graph in which `collections.OrderedDict()` is an [`Object::Call`] of an [`Object::Global`], and
-//! whoever reads the graph decides what that means ([`pytorch`](crate::pytorch), [`paddle`](crate::paddle)).
+//! A pickle is a program for a stack machine that may call any Python function. Here a call is only written
+//! down: [`load`] gives a graph in which `collections.OrderedDict()` is an [`Object::Call`] of an
+//! [`Object::Global`], and whoever reads the graph decides what that means ([`pytorch`](crate::pytorch),
+//! [`paddle`](crate::paddle)).
 //!
-//! What keeps a hostile file small: text and bytes stay in the file and are known by their [`Span`]; objects lie in
-//! one list and refer to each other by index, so that sharing costs nothing and cycles are harmless; nothing is
-//! recursive; and the number of instructions is limited.
+//! What keeps a hostile file small: text and bytes stay in the file and are known by their [`Span`]; objects
+//! lie in one list and refer to each other by index, so that sharing costs nothing and cycles are harmless;
+//! nothing is recursive; and the number of instructions is limited.
 //!
-//! Own code because no crate is lazy: `serde-pickle` and `candle-core` copy every byte string and build trees,
-//! `repugnant-pickle` lacks protocols 0 and 5 and is no longer maintained.
+//! Own code because no crate is lazy: `serde-pickle` and `candle-core` copy every byte string and build
+//! trees, `repugnant-pickle` lacks protocols 0 and 5 and is no longer maintained.
 
 mod globals;
 mod machine;
@@ -112,8 +113,8 @@ pub enum PickleError {
     Long,
 }
 
-/// The most instructions that are read. A thousand tensors with an optimizer's state take some hundred thousand;
-/// an instruction takes some hundred bytes of memory.
+/// The most instructions that are read. A thousand tensors with an optimizer's state take some hundred
+/// thousand; an instruction takes some hundred bytes of memory.
 pub const MAX_INSTRUCTIONS: usize = 1 << 20;
 
 /// The longest name of anything, in bytes.

@@ -42,7 +42,8 @@ pub fn read(source: Source) -> Result<TensorFile, FileError> {
 struct StorageId<'a> {
     key: &'a str,
     kind: &'a Kind,
-    /// Element of the storage at which this view of it begins; only files of PyTorch before 0.4 have any but 0.
+    /// Element of the storage at which this view of it begins; only files of PyTorch before 0.4 have any but
+    /// 0.
     offset: usize,
 }
 

@@ -9,9 +9,12 @@ use crate::stored::{Entry, Source, StoredTensor, View, ViewError};
 /// Calls around a tensor, such as `_rebuild_parameter`, that are looked through.
 const MAX_WRAPPERS: usize = 4;
 
-/// The most dimensions of a tensor. Sizes may be shared by many tensors, so without a limit a small file could ask
-/// for much memory.
+/// The most dimensions of a tensor. Sizes may be shared by many tensors, so without a limit a small file
+/// could ask for much memory.
 const MAX_RANK: usize = 8;
+
+/// How many names may share all arrays of a file that are written as text.
+const MAX_SHARED: usize = 4;
 
 /// What a value stands for.
 #[derive(Clone, Copy, Debug)]
@@ -34,14 +37,14 @@ pub(crate) struct Rebuilder<'a> {
     pub(crate) source: &'a Source,
     /// Where PyTorch's tensors have their elements.
     pub(crate) storages: Storages,
-    /// Bytes that may still be checked for being Latin-1. Each text belongs to one array, so these are never more
-    /// than the file has; unless a hostile file shares one text among many arrays.
+    /// Bytes that may still be checked for being Latin-1. A text belongs to one array, and a few names at
+    /// most share an array; only a hostile file would have one text checked a thousand times.
     text: usize,
 }
 
 impl<'a> Rebuilder<'a> {
     pub(crate) fn new(pickle: &'a Pickle<'a>, source: &'a Source, storages: Storages) -> Self {
-        Self { pickle, source, storages, text: source.bytes().len() }
+        Self { pickle, source, storages, text: source.bytes().len().saturating_mul(MAX_SHARED) }
     }
 
     /// Refuses a pickle that names what would do harm, wherever that is.
@@ -118,7 +121,8 @@ impl<'a> Rebuilder<'a> {
         Meaning::Other
     }
 
-    /// Module and name of what is called. Old PyTorch files refer to the classes of modules as they do to storages.
+    /// Module and name of what is called. Old PyTorch files refer to the classes of modules as they do to
+    /// storages.
     fn function(&self, value: Value) -> Option<(&'a str, &'a str)> {
         let Some(id) = self.pickle.persistent(value) else {
             return self.pickle.global(value);
@@ -141,7 +145,8 @@ impl<'a> Rebuilder<'a> {
     /// The array in the arguments of Paddle's `eval('data', {'data': array})`.
     fn evaluated(&self, arguments: Value) -> Option<Value> {
         let &[code, variables] = self.pickle.tuple(arguments)? else { return None };
-        match *self.pickle.pairs(variables)? {
+        let Object::Dict(variables) = self.pickle.object(variables)? else { return None };
+        match variables[..] {
             [(name, array)] if [code, name].map(|v| self.pickle.name(v)) == [Some("data"); 2] => Some(array),
             _ => None,
         }
@@ -175,7 +180,7 @@ impl<'a> Rebuilder<'a> {
     /// Takes `len` off the bytes of text that may be checked.
     pub(crate) fn spend(&mut self, name: &str, len: usize) -> Result<(), FileError> {
         let left = self.text.checked_sub(len);
-        self.text = left.ok_or_else(|| FileError::tensor(name, "it shares its bytes with other tensors"))?;
+        self.text = left.ok_or_else(|| FileError::tensor(name, "it shares its bytes with many others"))?;
         Ok(())
     }
 

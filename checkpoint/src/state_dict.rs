@@ -5,8 +5,8 @@ use crate::pickle::Value;
 use crate::rebuild::{Meaning, Rebuilder};
 use crate::stored::TensorFile;
 
-/// Keys under which training programs keep weights, best first: timm's averaged weights, torchvision's, then the
-/// plain ones of timm and OpenMMLab, of PyTorch's tutorials, and of torchvision.
+/// Keys under which training programs keep weights, best first: timm's averaged weights, torchvision's, then
+/// the plain ones of timm and OpenMMLab, of PyTorch's tutorials, and of torchvision.
 const KEYS: [&str; 5] = ["state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model"];
 
 /// How many of these may be nested.
@@ -18,8 +18,8 @@ const PREFIXES: [&str; 2] = ["module.", "_orig_mod."];
 /// What PyTorch's AveragedModel keeps besides the weights.
 const AVERAGED: &str = "n_averaged";
 
-/// The key under which Paddle notes tensors of more than 1 GiB, which protocols 2 and 3 made it cut into slices.
-/// The largest tensor of any ResNeXt has 170 MB.
+/// The key under which Paddle notes tensors of more than 1 GiB, which protocols 2 and 3 made it cut into
+/// slices. The largest tensor of any ResNeXt has 170 MB.
 const SLICED: &str = "UnpackBigParamInfor@@";
 
 /// Finds the weights and lists their tensors. Whatever else stands beside them is left out.

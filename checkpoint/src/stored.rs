@@ -1,7 +1,8 @@
 //! Tensors that stay in the file they came in.
 //!
-//! The largest published ResNeXt has 3.3 GB of weights. A reader therefore decodes nothing: it maps the file, finds
-//! out where each tensor lies, and hands out [`StoredTensor`]s, which become floats one layer at a time.
+//! The largest published ResNeXt has 3.3 GB of weights. A reader therefore decodes nothing: it maps the file,
+//! finds out where each tensor lies, and hands out [`StoredTensor`]s, which become floats one layer at a
+//! time.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -32,8 +33,8 @@ impl Source {
     /// The file cannot be opened or mapped.
     pub fn map(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        // SAFETY: the mapping is read-only and private to this struct. What `Mmap` asks of us beyond that, that nobody
-        // truncates the file while it is mapped, is what every user of a model file relies on.
+        // SAFETY: the mapping is read-only and private to this struct. What `Mmap` asks of us beyond that,
+        // that nobody truncates the file while it is mapped, is what every user of a model file relies on.
         let map = unsafe { Mmap::map(&file) }?;
         Ok(Self(Arc::new(Bytes::Mapped(map))))
     }
@@ -47,13 +48,13 @@ impl Source {
         }
     }
 
-    /// Gives the pages of `range` back to the system. They count as this process's memory from the first touch on, and
-    /// for the largest models that would be most of it.
+    /// Gives the pages of `range` back to the system. They count as this process's memory from the first
+    /// touch on, and for the largest models that would be most of it.
     pub(crate) fn release(&self, range: &Range<usize>) {
         #[cfg(unix)]
         if let Bytes::Mapped(map) = &*self.0 {
-            // SAFETY: the mapping is of a file and never written, so a dropped page reads the same when it is next
-            // touched.
+            // SAFETY: the mapping is of a file and never written, so a dropped page reads the same when it is
+            // next touched.
             let advised = unsafe {
                 map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
             };
@@ -62,6 +63,30 @@ impl Source {
         }
         #[cfg(not(unix))]
         let _ = range;
+    }
+}
+
+impl Source {
+    /// Number of characters in `range`, if that is text whose characters are all from U+0000 to U+00FF.
+    fn latin1_len(&self, range: &Range<usize>) -> Option<usize> {
+        /// Bytes that are looked at before their pages are given back.
+        const PIECE: usize = 1 << 24;
+        let mut len = 0;
+        let mut sound = true;
+        // Whether the byte before is the first of two.
+        let mut opened = false;
+        for start in range.clone().step_by(PIECE) {
+            let piece = start..range.end.min(start + PIECE);
+            for &byte in self.bytes().get(piece.clone())? {
+                let closes = byte & 0xc0 == 0x80;
+                sound &= closes == opened;
+                opened = byte & 0xfe == 0xc2;
+                sound &= byte < 0x80 || closes || opened;
+                len += usize::from(!closes);
+            }
+            self.release(&piece);
+        }
+        (sound && !opened).then_some(len)
     }
 }
 
@@ -141,7 +166,8 @@ impl View {
     }
 }
 
-/// Strides of a row-major tensor. Saturates: a shape so large fits no storage, which [`StoredTensor::new`] finds out.
+/// Strides of a row-major tensor. Saturates: a shape so large fits no storage, which [`StoredTensor::new`]
+/// finds out.
 pub fn row_major(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1usize; shape.len()];
     for axis in (1..shape.len()).rev() {
@@ -196,12 +222,7 @@ impl StoredTensor {
         };
         let have = match view.encoding {
             Encoding::Raw => bytes.len(),
-            Encoding::Latin1 => {
-                let text = std::str::from_utf8(bytes).map_err(|_| ViewError::Encoding)?;
-                let bytes = text.chars().try_fold(0, |n, c| (u32::from(c) < 256).then_some(n + 1));
-                source.release(&view.range);
-                bytes.ok_or(ViewError::Encoding)?
-            }
+            Encoding::Latin1 => source.latin1_len(&view.range).ok_or(ViewError::Encoding)?,
         };
         let len = product(&view.shape)?;
         // Even if every stride is zero: a tensor that expands to more than its file is an attack.
@@ -247,9 +268,8 @@ impl StoredTensor {
         let bytes = match encoding {
             Encoding::Raw => bytes,
             Encoding::Latin1 => {
-                let text = std::str::from_utf8(bytes).unwrap_or_default();
-                // Checked by `new`; a file that has changed since gives wrong weights, not a panic.
-                decoded = text.chars().map(|c| u32::from(c) as u8).collect::<Vec<u8>>();
+                decoded = decode_latin1(bytes);
+                self.source.release(range);
                 &decoded
             }
         };
@@ -292,6 +312,17 @@ impl StoredTensor {
         }
         values
     }
+}
+
+/// The characters of text that [`Source::latin1_len`] has checked. If the file has changed since, the result
+/// is wrong, but there is one.
+fn decode_latin1(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.iter();
+    while let Some(&byte) = bytes.next() {
+        decoded.push(if byte < 0x80 { byte } else { byte << 6 | bytes.next().map_or(0, |next| next & 0x3f) });
+    }
+    decoded
 }
 
 fn product(shape: &[usize]) -> Result<usize, ViewError> {
@@ -384,14 +415,22 @@ mod tests {
 
     #[test]
     fn bytes_written_as_text_are_decoded() {
-        let value = f32::from_le_bytes([0xff, 0x80, 0x7f, 0x40]);
-        let text: String = value.to_le_bytes().iter().map(|&b| char::from(b)).collect();
-        let mut view = view(text.len(), &[1]);
+        let bytes: Vec<u8> = (0..=255).collect();
+        let text: String = bytes.iter().map(|&b| char::from(b)).collect();
+        let values: Vec<f32> = bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
+        let mut view = view(text.len(), &[64]);
         view.encoding = Encoding::Latin1;
-        assert_eq!(StoredTensor::new(text.into_bytes().into(), view.clone()).unwrap().read(), [value]);
-        view.range = 0..5;
-        let refused = StoredTensor::new("Ωabc".as_bytes().to_vec().into(), view);
-        assert_eq!(refused.unwrap_err(), ViewError::Encoding);
+        let read = StoredTensor::new(text.into_bytes().into(), view.clone()).unwrap().read();
+        assert_eq!(
+            read.iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
+            values.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+        );
+        // Another character, a half one, the other half, two first halves.
+        for text in ["Ωabc".as_bytes(), b"abc\xc2", b"\x80abc", b"\xc2\xc2\x80c"] {
+            let refused =
+                StoredTensor::new(text.to_vec().into(), View { range: 0..text.len(), ..view.clone() });
+            assert_eq!(refused.unwrap_err(), ViewError::Encoding, "{text:?}");
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 pub const MAGIC: [u8; 8] = *b"\x89RNX\r\n\x1a\n";
 
 /// Version of the format this crate reads and writes.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 2;
 
 /// Sections start at multiples of this many bytes.
 pub const SECTION_ALIGN: usize = 64;
@@ -175,7 +175,7 @@ pub enum StepKind {
     Conv = 0,
     /// Maximum over a window.
     MaxPool = 1,
-    /// Mean over all pixels, in 16 bits: see [`PoolParams`].
+    /// Mean over all pixels.
     GlobalAvgPool = 2,
     /// Fully connected classifier with fp32 logits.
     Linear = 3,
@@ -266,11 +266,11 @@ pub struct Block {
 #[derive(Clone, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct LinearBlock {
-    /// Initial accumulator of the low digit: quantized bias − input zero point × Σ weights.
+    /// Initial accumulator: quantized bias − input zero point × Σ weights.
     pub bias: [I32; LANES],
     /// Logit of one accumulator unit.
     pub scale: [F32; LANES],
-    /// Σ weights, for the high digit's zero point and for kernels that read activations as unsigned.
+    /// Σ weights.
     pub weight_sum: [I32; LANES],
 }
 
@@ -278,11 +278,6 @@ pub struct LinearBlock {
 ///
 /// The multiplier is that of a whole window. A window of [`StepKind::AvgPool`] of which only the n-th part lies on the
 /// tensor has n times the accumulator, which is the same mean exactly; n is whole.
-///
-/// The mean of [`StepKind::GlobalAvgPool`], which the classifier reads, has 16 bits: of the requantized value, clamped to
-/// 0..65536, the high digit of base 256 goes to the first pixel of a 1×2 tensor and the low one to the second, both
-/// counted from −128. The tensor's scale is a step of the low digit. Eight bits would be the largest error in the whole
-/// network, and up to 257 pixels the sum itself fits, so that nothing is rounded.
 #[derive(Clone, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct PoolParams {

@@ -307,35 +307,26 @@ const MAX_KERNEL: usize = 15;
 #[derive(Clone, Copy)]
 pub(crate) struct LinearTask<'a> {
     pub(crate) linear: &'a Linear<'a>,
-    /// The high digits of the features, their low digits, and at least `TENSOR_SLACK` readable bytes.
+    /// The features, followed by at least `TENSOR_SLACK` readable bytes.
     pub(crate) input_data: &'a [i8],
 }
 
-impl<'a> LinearTask<'a> {
+impl LinearTask<'_> {
     fn check(&self) {
         let linear = self.linear;
-        assert!(self.input_data.len() >= 2 * linear.shape.in_channels + crate::format::TENSOR_SLACK);
+        assert!(self.input_data.len() >= linear.shape.in_channels + crate::format::TENSOR_SLACK);
         assert!(linear.weights.len() == linear.shape.packed_len());
         assert!(linear.blocks.len() == linear.shape.blocks() && linear.shape.kernel == 1);
     }
-
-    /// The high and the low digits, each followed by readable bytes.
-    fn digits(&self) -> [&'a [i8]; 2] {
-        [self.input_data, &self.input_data[self.linear.shape.in_channels..]]
-    }
 }
 
-/// Dequantizes the accumulators of one block, products with the features' high and low digits. In one place, so that
-/// every kernel rounds alike.
+/// Dequantizes one block of accumulators. In one place, so that every kernel rounds alike.
 fn dequantize(
-    high: &[i32; crate::format::LANES],
-    low: &[i32; crate::format::LANES],
+    accumulators: &[i32; crate::format::LANES],
     block: &crate::format::LinearBlock,
     logits: &mut [f32],
 ) {
-    for (lane, logit) in logits.iter_mut().enumerate().take(crate::format::LANES) {
-        // A high digit counts from −128; the low one's zero point is in the bias.
-        let high = i64::from(high[lane]) + 128 * i64::from(block.weight_sum[lane].get());
-        *logit = (256 * high + i64::from(low[lane])) as f32 * block.scale[lane].get();
+    for ((logit, &acc), scale) in logits.iter_mut().zip(accumulators).zip(&block.scale) {
+        *logit = acc as f32 * scale.get();
     }
 }

@@ -46,11 +46,9 @@ pub(super) fn linear(task: &LinearTask<'_>, blocks: Range<usize>, logits: &mut [
     let weights = linear.weights.chunks_exact(linear.shape.block_len());
     let all = linear.blocks.iter().zip(weights).skip(blocks.start).take(blocks.len());
     for ((block, weights), logits) in all.zip(logits.chunks_mut(LANES)) {
-        let mut acc = [[0; LANES], block.bias.map(|bias| bias.get())];
-        for (acc, digit) in acc.iter_mut().zip(task.digits()) {
-            accumulate(acc, (Layout::Dense, Packing::K4), digit, weights);
-        }
-        dequantize(&acc[0], &acc[1], block, logits);
+        let mut acc = block.bias.map(|bias| bias.get());
+        accumulate(&mut acc, (Layout::Dense, Packing::K4), task.input_data, weights);
+        dequantize(&acc, block, logits);
     }
 }
 

@@ -15,8 +15,6 @@ use core::ops::Range;
 /// Pixels of a run: a multiple of every tile height.
 const RUN: usize = 96;
 
-const NO_BIAS: [i32; LANES] = [0; LANES];
-
 /// Arithmetic on the 16 lanes of a block, one implementation per instruction set.
 ///
 /// # Safety
@@ -398,20 +396,18 @@ pub(super) unsafe fn linear<L: Lanes>(
     let all = task.linear.blocks.iter().zip(weights).skip(blocks.start).take(blocks.len());
     for ((block, weights), logits) in all.zip(logits.chunks_mut(LANES)) {
         // SAFETY: `check` has established the features and their slack; `weights` is one whole block.
-        let (high, low) = unsafe {
-            let weight_sum = block.weight_sum.as_ptr().cast();
-            // Two pixels of a convolution: the digits of the features.
-            let mut acc = [NO_BIAS.as_ptr(), block.bias.as_ptr().cast()]
-                .map(|bias| lanes.start(bias, weight_sum, None));
-            lanes.broadcast::<Broadcast<false, false>, 2, false>(
+        let acc = unsafe {
+            let mut acc = [lanes.start(block.bias.as_ptr().cast(), block.weight_sum.as_ptr().cast(), None)];
+            let (window, k_groups) = ([task.input_data.as_ptr()], shape.k_groups());
+            lanes.broadcast::<Broadcast<false, false>, 1, false>(
                 &mut acc,
-                &task.digits().map(<[i8]>::as_ptr),
+                &window,
                 &[0],
                 weights.as_ptr(),
-                shape.k_groups(),
+                k_groups,
             );
-            (lanes.accumulators(acc[0]), lanes.accumulators(acc[1]))
+            lanes.accumulators(acc[0])
         };
-        dequantize(&high, &low, block, logits);
+        dequantize(&acc, block, logits);
     }
 }

@@ -74,22 +74,20 @@ pub(crate) fn avg_pool(
     });
 }
 
-/// Mean over all pixels, as two digits: the high ones of all channels, then the low ones.
+/// Mean over all pixels.
 pub(crate) fn global_avg_pool(pool: &GlobalAvgPool, input: &Tensor, data: &[i8], output: &mut [i8]) {
     let zero = -(i32::from(input.zero_point) * input.pixels() as i32);
     let channels = input.channels;
-    let (high, low) = output[..2 * channels].split_at_mut(channels);
-    for (strip, digits) in high.chunks_mut(STRIP).zip(low.chunks_mut(STRIP)).enumerate() {
+    for (strip, output) in output[..channels].chunks_mut(STRIP).enumerate() {
         let mut sums = [zero; STRIP];
-        let sums = &mut sums[..digits.0.len()];
+        let sums = &mut sums[..output.len()];
         for pixel in data[..input.extent()].chunks_exact(channels) {
             let values = &pixel[strip * STRIP..][..sums.len()];
             sums.iter_mut().zip(values).for_each(|(sum, &value)| *sum += i32::from(value));
         }
-        for ((high, low), &sum) in digits.0.iter_mut().zip(digits.1).zip(&*sums) {
-            let value = scale(sum, pool.multiplier).clamp(0, i32::from(u16::MAX));
-            *high = ((value >> 8) - 128) as i8;
-            *low = ((value & 255) - 128) as i8;
+        for (output, &sum) in output.iter_mut().zip(&*sums) {
+            let value = scale(sum, pool.multiplier) + i32::from(pool.output.zero_point);
+            *output = narrow(value, i8::MIN, i8::MAX);
         }
     }
 }

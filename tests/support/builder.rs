@@ -117,13 +117,6 @@ impl Builder {
         (self.tensors.len() - 1) as u16
     }
 
-    /// The tensor between global pool and classifier: two digits of `channels` means.
-    pub fn features(&mut self, channels: u32) -> u16 {
-        let tensor = self.tensor(1, 2, channels, 0);
-        self.tensor_mut(tensor).zero_point = i8::MIN;
-        tensor
-    }
-
     /// A tensor with the shape and the memory of `other`.
     pub fn alias(&mut self, other: u16) -> u16 {
         let mut record = self.tensors[usize::from(other)].clone();
@@ -288,9 +281,10 @@ impl Builder {
 
     /// A mean over all pixels.
     pub fn global_avg_pool(&mut self, name: &str, input: u16, output: u16) {
-        // As after a ReLU: means are not negative. Sums of few pixels fit 16 bits as they are.
-        self.tensor_mut(input).zero_point = i8::MIN;
-        let multiplier = i32::MAX;
+        let (height, width, _) = self.shape(input);
+        // Means spread less than what they are means of.
+        let ratio = (2.0 / (height * width) as f64).min(0.9);
+        let multiplier = multiplier_for(ratio).expect("below one");
         let params_offset = self.align_params();
         self.params.extend_from_slice(PoolParams { multiplier: multiplier.into() }.as_bytes());
         let layer = Layer {
@@ -462,7 +456,7 @@ pub fn deep(height: u32, width: u32, pool: Window) -> Built {
     b.avg_pool("avgpool", pool, stem, averaged);
     let last = b.tensor(halved(positions(h)), halved(positions(w)), 21, 0);
     b.conv("conv2", spatial(2), averaged, last, NO_TENSOR);
-    let mean = b.features(21);
+    let mean = b.tensor(1, 1, 21, 0);
     b.global_avg_pool("global_pool", last, mean);
     b.linear("fc", mean, 5);
     b.finish()
@@ -511,7 +505,7 @@ pub fn small() -> Built {
     // Ten channels in and nine out a group: nothing is a multiple of anything.
     let odd = b.tensor(4, 4, 36, 0);
     b.conv("layer3.0.conv2", Window { kernel: 3, stride: 1, padding: 1, groups: 4 }, mixed, odd, add);
-    let mean = b.features(36);
+    let mean = b.tensor(1, 1, 36, 0);
     b.global_avg_pool("avgpool", odd, mean);
     b.linear("fc", mean, 21);
     b.finish()

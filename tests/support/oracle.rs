@@ -126,13 +126,11 @@ fn avg_pool(layer: &Layer, input: &Activation<'_>, output: &mut Activation<'_>) 
 }
 
 fn global_avg_pool(layer: &Layer, input: &Activation<'_>, output: &mut Activation<'_>) {
-    elements(layer, output, |index, _, _, channel| {
+    let zero_point = i32::from(output.record.zero_point);
+    elements(layer, output, |_, _, _, channel| {
         let values = input.data.iter().skip(channel).step_by(input.channels());
         let sum = values.map(|&q| i32::from(q) - i32::from(input.record.zero_point)).sum();
-        let mean = scale(sum, layer.multiplier[0]).clamp(0, 65_535);
-        // The first pixel is the high digit of base 256, the second the low one; both count from −128.
-        let digit = if index < input.channels() { mean / 256 } else { mean % 256 };
-        (digit - 128) as i8
+        narrow(scale(sum, layer.multiplier[0]) + zero_point, i8::MIN, i8::MAX)
     });
 }
 
@@ -140,12 +138,8 @@ fn linear(layer: &Layer, input: &Activation<'_>) -> Vec<f32> {
     let features = input.channels();
     let logit = |class: usize| {
         let weights = &layer.weights[class * features..][..features];
-        let (high, low) = input.data.split_at(features);
-        // The low digit's zero point is in the bias.
-        let value = |(&high, &low): (&i8, &i8)| 256 * (i64::from(high) + 128) + i64::from(low);
-        let dot: i64 =
-            weights.iter().zip(high.iter().zip(low).map(value)).map(|(&w, q)| i64::from(w) * q).sum();
-        (i64::from(layer.bias[class]) + dot) as f32 * layer.scale[class]
+        let dot: i32 = weights.iter().zip(&input.data).map(|(&w, &q)| i32::from(w) * i32::from(q)).sum();
+        (layer.bias[class] + dot) as f32 * layer.scale[class]
     };
     (0..layer.bias.len()).map(logit).collect()
 }

@@ -240,12 +240,15 @@ def check_logits(binaries: Binaries, model: Model, folder: Path, path: Path, row
         raise Failure(f"the logits differ by {row.difference:.1e} of the largest")
 
 
-def check_compile(binaries: Binaries, model: Model, folder: Path, path: Path, row: Row, args: argparse.Namespace) -> None:
+def check_compile(binaries: Binaries, model: Model, path: Path, row: Row, args: argparse.Namespace) -> None:
     """Time and memory of `resnext compile`, and whether `resnext classify` takes what it makes."""
-    photo = next(path for path in sorted(args.samples.rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    out = folder / "out.rnx"
-    compile = [binaries.resnext, "compile", path, "--arch", model.arch, "--samples", args.samples]
-    ran = run(*compile, "--num", str(args.num), "-o", out, "--json")
+    photos = (".jpg", ".jpeg", ".png")
+    photo = next((file for file in sorted(args.samples.rglob("*")) if file.suffix.lower() in photos), None)
+    if photo is None:
+        raise Failure(f"{args.samples} has no photos; give --samples a folder that has")
+    out = path.with_name("out.rnx")
+    command = [binaries.resnext, "compile", path, "--arch", model.arch, "--samples", args.samples]
+    ran = run(*command, "--num", str(args.num), "-o", out, "--json")
     row.seconds, row.peak_bytes = ran.seconds, ran.peak_bytes
     if ran.status != 0:
         raise Failure(last_line(ran.stderr))
@@ -282,7 +285,7 @@ def check(python: Path, binaries: Binaries, model: Model, args: argparse.Namespa
             try:
                 check_parameters(model, row)
                 if args.compile:
-                    check_compile(binaries, model, folder, path, row, args)
+                    check_compile(binaries, model, path, row, args)
                 else:
                     check_logits(binaries, model, folder, path, row)
             except Failure as failure:
@@ -337,16 +340,23 @@ def arguments() -> argparse.Namespace:
         description="Holds our fp32 path against the library of every variant, in every file format it saves."
     )
     option = parser.add_argument
-    option("--only", nargs="+", metavar="PATTERN", default=[], help='models whose "ARCH by LIBRARY" contains one of these; * and ? stand for others')  # fmt: skip
-    option("--formats", nargs="+", metavar="FORMAT", default=[], help="such as pth, safetensors, pdparams (default: all)")  # fmt: skip
-    option("--compile", action="store_true", help="measure `resnext compile` and `classify`, of the first format")
-    option("--samples", type=Path, default=ROOT / "calibration/samples", metavar="DIR", help="photos to calibrate on")
+    option("--only", nargs="+", metavar="PATTERN", default=[],
+           help='models whose "ARCH by LIBRARY" contains one of these; * and ? stand for others')  # fmt: skip
+    option("--formats", nargs="+", metavar="FORMAT", default=[],
+           help="such as pth, safetensors, pdparams (default: all)")  # fmt: skip
+    option("--compile", action="store_true",
+           help="measure `resnext compile` and `classify`, of the first format")  # fmt: skip
+    option("--samples", type=Path, default=ROOT / "calibration/samples", metavar="DIR",
+           help="photos to calibrate on (default: calibration/samples)")  # fmt: skip
     option("--num", type=count, default=2, metavar="N", help="how many of them (default: 2)")
-    option("--jobs", type=count, default=1, metavar="N", help="models at a time (default: 1; measures best)")
+    option("--jobs", type=count, default=1, metavar="N", help="models at a time (default: 1, which measures best)")
     option("--json", type=Path, metavar="FILE", help="where to write everything measured")
-    option("--work", type=Path, default=TARGET / "zoo", metavar="DIR", help="for the libraries and, one at a time, the files: 15 GB (default: target/zoo)")  # fmt: skip
-    option("--python", type=Path, metavar="PATH", help="an interpreter that has the libraries (default: installs them)")
-    option("--binaries", nargs=2, type=Path, metavar=("RESNEXT", "FP32_LOGITS"), help="built ones (default: builds them)")  # fmt: skip
+    option("--work", type=Path, default=TARGET / "zoo", metavar="DIR",
+           help="for the libraries and, one at a time, the files: 20 GB (default: target/zoo)")  # fmt: skip
+    option("--python", type=Path, metavar="PATH",
+           help="an interpreter that has the libraries (default: installs them)")  # fmt: skip
+    option("--binaries", nargs=2, type=Path, metavar=("RESNEXT", "FP32_LOGITS"),
+           help="built ones (default: builds them)")  # fmt: skip
     option("--list", action="store_true", help="print the models and stop")
     return parser.parse_args()
 
@@ -378,8 +388,12 @@ def sweep(args: argparse.Namespace) -> bool:
             say(broken[-1])
         return found
 
-    with ThreadPoolExecutor(args.jobs) as pool:
+    pool = ThreadPoolExecutor(args.jobs)
+    try:
         found = [row for each in pool.map(rows, wanted) for row in each]
+    finally:
+        # Whoever interrupts does not want the rest.
+        pool.shutdown(cancel_futures=True)
     print(table(found, args.compile))
     if args.json:
         report = {"tolerance": TOLERANCE, "rows": [asdict(row) for row in found], "broken": broken}

@@ -1,5 +1,6 @@
 //! `resnext compile`: from an fp32 network to an int8 model.
 
+use crate::arch::{self, Arch};
 use crate::cpus::CpuList;
 use crate::error::Error;
 use crate::output::{self, Facts, size};
@@ -16,22 +17,22 @@ use std::path::PathBuf;
 /// Calibrate an fp32 ResNeXt on sample images and write it as an int8 model.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-MODEL is an ONNX file as torch.onnx.export writes it (opset 11 or later), or a .safetensors checkpoint with
-torchvision's or timm's names. A few hundred photos like those the model will see are enough; labels are not
-needed. The preprocessing goes into the model: of the variant named by --arch, or else torchvision's for the
-model's input size.
+MODEL is a checkpoint as torchvision, timm, mmcls or PaddleClas publish it (.pth, .pt, .safetensors, .pdparams),
+or an ONNX file (opset 11 or later). A few hundred photos like those the model will see are enough; labels are
+not needed. The preprocessing goes into the model: of the variant named by --arch (`resnext zoo` lists them), or
+else torchvision's for the model's input size.
 
 Classes are named after --labels (one a line, or identifier TAB label), ImageNet-1k if there are 1000, or the
 sample folders in sorted order if their number fits.
 
 Examples:
   resnext compile resnext50.onnx --samples imagenet/val --num 512 -o resnext50.rnx
-  resnext compile model.safetensors --arch timm/resnext50_32x4d --samples photos -o model.rnx
+  resnext compile resnext50.pth --arch torchvision/resnext50_32x4d --samples photos -o model.rnx
   resnext compile custom.onnx --samples photos --labels names.txt -o custom.rnx
 
 JSON: {output, bytes, samples, skipped, method, agreement, logit_sqnr_db, layers: [{name, sqnr_db}]}.")]
 pub(crate) struct Args {
-    /// fp32 network: .onnx or .safetensors
+    /// fp32 network: checkpoint or ONNX file
     #[arg(value_name = "MODEL")]
     model: PathBuf,
 
@@ -43,7 +44,8 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "OUT.rnx")]
     output: PathBuf,
 
-    /// Published variant whose preprocessing to use, such as timm/resnext50_32x4d
+    /// Published variant that the network is of, such as timm/resnext50_32x4d, or auto to go by its shapes; its
+    /// preprocessing goes into the model
     #[arg(long, value_name = "SOURCE/VARIANT")]
     arch: Option<String>,
 
@@ -138,7 +140,7 @@ enum Interpolation {
     Bilinear,
     /// Pillow's, antialiased
     Bicubic,
-    /// OpenCV's INTER_LINEAR, not antialiased
+    /// OpenCV's, two by two pixels whatever the scale
     OpencvBilinear,
 }
 
@@ -156,9 +158,8 @@ const DEFAULT_SAMPLES: usize = 512;
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     check_writable(&args.output)?;
     let threads = source::threads(args.threads, args.cpus.as_ref())?;
-    let variant = args.arch.as_deref().map(source::variant).transpose()?;
-    let size = args.size.or(variant.map(|v| v.preprocess.size.into()));
-    let network = source::network(&args.model, size.map(|size| size as usize))?;
+    let arch = args.arch.as_deref().map(Arch::parse).transpose()?;
+    let (network, variant) = arch::network(&args.model, arch, args.size)?;
     let all = source::samples(&args.samples, args.num.map(|n| n as usize))?;
     let (classes, named_after) = source::classes(&network, args.labels.as_deref(), variant, &all)?;
     let samples = match args.num {

@@ -31,7 +31,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
 
-    /// fp32 network to compare with: the .onnx or .safetensors file that the model was compiled from
+    /// fp32 network to compare with: the file that the model was compiled from
     #[arg(long, value_name = "MODEL")]
     baseline: Option<PathBuf>,
 

@@ -1,11 +1,13 @@
 //! `resnext import`: a checkpoint as fp32 ONNX.
 
+use crate::arch::{self, Arch};
 use crate::error::Error;
 use crate::output::{self, Facts, size};
 use crate::source;
 use crate::write::PendingFile;
 use resnext_calibration::emit::macs;
 use resnext_calibration::export;
+use resnext_calibration::import::architecture::Described;
 use resnext_models::Variant;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -29,7 +31,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
 
-    /// Published variant that the checkpoint is of [default: as its tensors say]
+    /// Published variant that the checkpoint is of, or auto to go by its shapes
     #[arg(long, value_name = "SOURCE/VARIANT")]
     arch: Option<String>,
 
@@ -49,9 +51,8 @@ pub(crate) struct Args {
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let mut out = PendingFile::create(&args.output)?;
-    let variant = args.arch.as_deref().map(source::variant).transpose()?;
-    let side = args.size.or(variant.map(|v| v.preprocess.size.into()));
-    let network = source::network(&args.weights, side.map(|side| side as usize))?;
+    let arch = args.arch.as_deref().map(Arch::parse).transpose()?;
+    let (network, variant) = arch::network(&args.weights, arch, args.size)?;
     let properties = variant.map_or_else(Vec::new, properties);
     let progress = source::progress();
     progress.set_message("writing");
@@ -108,7 +109,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     if let Some(path) = &data {
         facts.add("weights", format!("in {}, keep it beside the model", path.display()));
     }
-    facts.add("network", source::describe(&network));
+    facts.add("network", format!("{}, {} classes", Described(topology), topology.classes));
     let (side, millions, billions) = (network.input.height, params as f64 / 1e6, macs as f64 / 1e9);
     facts.add("cost", format!("{millions:.3} M weights, {billions:.3} GMAC at {side}×{side}"));
     facts.add("next", format!("resnext compile {} --samples DIR -o OUT.rnx", args.output.display()));

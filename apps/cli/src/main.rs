@@ -3,6 +3,8 @@
 //! One file per verb; results on stdout, everything else on stderr.
 
 mod allocations;
+#[cfg(feature = "compile")]
+mod arch;
 mod args;
 mod artifact;
 mod bench;

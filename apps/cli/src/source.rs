@@ -1,4 +1,5 @@
-//! What `compile`, `eval` and `demo` share: reading fp32 networks, choosing classes and preprocessing, progress.
+//! What `compile`, `eval`, `import` and `demo` share: reading fp32 networks, choosing classes and preprocessing,
+//! progress.
 
 use crate::cpus::{CpuList, Placement};
 use crate::error::Error;
@@ -22,41 +23,14 @@ pub(crate) fn network(path: &Path, input_size: Option<usize>) -> Result<Network,
     Ok(network)
 }
 
-/// `ResNeXt-50 32x4d, 1000 classes`.
-pub(crate) fn describe(network: &Network) -> String {
-    let t = &network.topology;
-    let family = if t.cardinality == 1 { "ResNet" } else { "ResNeXt" };
-    let (depth, cardinality, width) = (t.depth(), t.cardinality, t.base_width());
-    format!("{family}-{depth} {cardinality}x{width}d, blocks {:?}, {} classes", t.blocks, t.classes)
-}
-
-/// The published variant called `name`, such as `timm/resnext50_32x4d`.
-pub(crate) fn variant(name: &str) -> Result<&'static Variant, Error> {
-    resnext_models::find(name).ok_or_else(|| {
-        let near: Vec<String> = resnext_models::ZOO
-            .iter()
-            .filter(|v| name.rsplit('/').next().is_some_and(|tail| v.name.contains(tail)))
-            .take(3)
-            .map(ToString::to_string)
-            .collect();
-        let hint = match near.is_empty() {
-            true => "write SOURCE/VARIANT, such as torchvision/resnext50_32x4d".to_owned(),
-            false => format!("did you mean {}?", near.join(" or ")),
-        };
-        Error::new(format_args!("--arch {name}"), format_args!("no such variant; {hint}"))
-    })
-}
-
 /// Preprocessing of a variant, or torchvision's for a network that none was named for.
 pub(crate) fn preprocessing(variant: Option<&Variant>, network: &Network) -> Preprocessing {
-    match variant {
-        Some(variant) => Preprocessing::of(&variant.preprocess),
-        None => {
-            let size = network.input.height as u32;
-            // timm's rule for the usual crop of 0.875: ⌊size / 0.875⌋.
-            Preprocessing::imagenet(size, size * 8 / 7)
-        }
-    }
+    let size = network.input.height as u32;
+    // timm's rule for the usual crop of 0.875: ⌊size / 0.875⌋.
+    variant.map_or_else(
+        || Preprocessing::imagenet(size, size * 8 / 7),
+        |variant| Preprocessing::of(&variant.preprocess),
+    )
 }
 
 /// Names of the classes, and where they come from.

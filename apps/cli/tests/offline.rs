@@ -48,6 +48,16 @@ fn compile_writes_a_model_that_classifies() {
 }
 
 #[test]
+fn auto_goes_by_the_shapes() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let compile = ["compile", text(&onnx), "--samples", text(&photos), "--num", "1", "-o", "tiny.rnx"];
+    let ran = folder.resnext(&[&compile[..], &["--arch", "timm/auto"]].concat());
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("which is no published variant"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_model_packed_for_another_cpu_gives_the_same_results() {
     let folder = Folder::new();
     let (onnx, photos) = tiny();
@@ -100,7 +110,7 @@ fn what_cannot_be_compiled_says_why_and_writes_nothing() {
         let args = [&["compile"], args].concat();
         folder.resnext(&args).failure()
     };
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 8] = [
         (&["model.onnx", "--samples", photos, "-o", "out.rnx"], "not a valid ONNX file"),
         (&["red.png", "--samples", photos, "-o", "out.rnx"], "not a known model format"),
         (&["missing.onnx", "--samples", photos, "-o", "out.rnx"], "missing.onnx: cannot be read"),
@@ -108,6 +118,10 @@ fn what_cannot_be_compiled_says_why_and_writes_nothing() {
         (&[onnx, "--samples", photos, "-o", "no/such/out.rnx"], "no such directory"),
         (&[onnx, "--samples", photos, "-o", "out.rnx", "--labels", "names.txt"], "10 classes but 2 labels"),
         (&[onnx, "--samples", photos, "-o", "out.rnx", "--arch", "timm/resnext7"], "no such variant"),
+        (
+            &[onnx, "--samples", photos, "-o", "out.rnx", "--arch", "timm/resnext50_32x4d"],
+            "this looks like ResNeXt-",
+        ),
     ];
     for (args, expected) in cases {
         let line = compile(args);

@@ -1,10 +1,10 @@
 //! Which classes and functions a checkpoint may name.
 //!
-//! Nothing that is named is ever run, so any pickle is safe to read here. It need not be elsewhere: whoever gets a
-//! file that runs code when Python loads it should hear of it. Hence three kinds: what builds tensors (known to
-//! [`rebuild`](crate::rebuild)) and [`inert`] values may stand anywhere; what is [`harmful`] may stand nowhere; all
-//! else, such as the configuration and optimizer classes of training frameworks, may stand where no tensor depends
-//! on it.
+//! Nothing that is named is ever run, so any pickle is safe to read here. It need not be elsewhere: whoever
+//! gets a file that runs code when Python loads it should hear of it. Hence three kinds: what builds tensors
+//! (known to [`rebuild`](crate::rebuild)) and [`inert`] values may stand anywhere; what is [`harmful`] may
+//! stand nowhere; all else, such as the configuration and optimizer classes of training frameworks, may stand
+//! where no tensor depends on it.
 
 /// Modules that run code, start programs, or touch files or networks. The usual suspects, not a proof.
 const HARMFUL: &[&str] = &[
@@ -86,7 +86,7 @@ const VALUES: &[&str] = &["argparse", "collections", "datetime", "decimal", "fra
 pub(crate) fn harmful(module: &str, name: &str) -> bool {
     let root = module.split('.').next().unwrap_or_default();
     match root {
-        // Python 3.11 writes the members of enumerations as `getattr(class, name)`.
+        // Python 3.11 writes the members of enumerations like this, and mmengine the methods of its history.
         "builtins" | "__builtin__" => name != "getattr" && !BUILTINS.contains(&name),
         "numpy" => ["numpy.testing", "numpy.f2py"].iter().any(|m| module.starts_with(m)),
         "torch" => {

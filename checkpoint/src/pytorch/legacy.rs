@@ -1,5 +1,5 @@
-//! The format before the zip archive: four pickles (magic number, version, machine, object), a fifth with the keys
-//! of the storages, and then each storage, as its number of elements in 64 bits and their bytes.
+//! The format before the zip archive: four pickles (magic number, version, machine, object), a fifth with the
+//! keys of the storages, and then each storage, as its number of elements in 64 bits and their bytes.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! The zip format, since PyTorch 1.6: `archive/data.pkl`, and each storage as the entry `archive/data/KEY`, not
-//! compressed.
+//! The zip format, since PyTorch 1.6: `archive/data.pkl`, and each storage as the entry `archive/data/KEY`,
+//! not compressed.
 
 use std::collections::HashMap;
 use std::io;

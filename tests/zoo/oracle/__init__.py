@@ -94,4 +94,7 @@ MODELS = [
 
 
 def find(id: str) -> Model:
-    return next(model for model in MODELS if model.id == id)
+    for model in MODELS:
+        if model.id == id:
+            return model
+    raise SystemExit(f"{id}: no such model; --list prints them")

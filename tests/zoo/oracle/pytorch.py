@@ -195,4 +195,6 @@ class Mmpretrain(Classifier):
 
     def save_onnx_softmax(self, folder: Path, size: int) -> Path:
         """As mmdeploy exports and as mmcls' own `pytorch2onnx.py` did: probabilities, opset 11."""
-        return self._export_torchscript(nn.Sequential(self.model, nn.Softmax(dim=1)), folder, size, 11)
+        # In inference mode, or the exporter puts the model back into training when it is done.
+        whole = nn.Sequential(self.model, nn.Softmax(dim=1)).eval()
+        return self._export_torchscript(whole, folder, size, 11)

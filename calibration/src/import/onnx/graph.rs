@@ -2,20 +2,20 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
-use tract_onnx::data_resolver::MmapDataResolver;
+use super::fold::{MOST, elements, fold};
+use super::tensors::{Files, ints};
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
 use tract_onnx::pb::type_proto::Value as Type;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
 
-use crate::import::checks::finite;
 use crate::import::error::{ImportErrorKind, Place};
 use crate::import::families::Family;
+use crate::stored::StoredTensor;
 
-/// Operators a ResNeXt may contain, apart from `Identity` and `Constant`, which the index resolves.
+/// Operators a ResNeXt may contain, apart from those that the index resolves: constants, and what passes its input on.
 const OPERATORS: [&str; 16] = [
     "Conv",
     "BatchNormalization",
@@ -37,15 +37,15 @@ const OPERATORS: [&str; 16] = [
 
 /// The part of an ONNX graph that its output depends on.
 pub(super) struct Graph<'a> {
-    /// Directory of weights that are kept outside the file.
-    directory: &'a Path,
-    /// Initializers and the outputs of `Constant` nodes.
+    /// Where tensors are that are not in the message.
+    files: &'a Files,
+    /// Initializers, the outputs of `Constant` nodes and what is computed from either alone.
     constants: HashMap<&'a str, Cow<'a, TensorProto>>,
-    /// Output of each `Identity`, to its input.
+    /// Output of each node that passes its input on, to that.
     aliases: HashMap<&'a str, &'a str>,
     /// Who computes each value.
     producers: HashMap<&'a str, &'a NodeProto>,
-    /// Live nodes in file order, without `Identity` and `Constant`.
+    /// Live nodes in file order, without constants and those that pass their input on.
     live: Vec<&'a NodeProto>,
     /// The live nodes that read each value, once per reading.
     readers: HashMap<&'a str, Vec<&'a NodeProto>>,
@@ -54,11 +54,12 @@ pub(super) struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    pub(super) fn new(proto: &'a GraphProto, directory: &'a Path) -> Result<Self, ImportErrorKind> {
+    pub(super) fn new(proto: &'a GraphProto, files: &'a Files) -> Result<Self, ImportErrorKind> {
         let mut constants: HashMap<_, _> =
             proto.initializer.iter().map(|t| (t.name.as_str(), Cow::Borrowed(t))).collect();
         let mut aliases = HashMap::new();
         let mut producers = HashMap::new();
+        let mut computable = MOST;
         for node in &proto.node {
             for output in node.output.iter().filter(|o| !o.is_empty()) {
                 if producers.insert(output.as_str(), node).is_some() {
@@ -68,8 +69,23 @@ impl<'a> Graph<'a> {
             }
             match (node.op_type.as_str(), node.input.as_slice(), node.output.as_slice()) {
                 ("Identity", [input], [output]) => drop(aliases.insert(output.as_str(), input.as_str())),
-                ("Constant", [], [output]) => {
-                    if let Some(tensor) = constant(node) {
+                // All arithmetic is in fp32 here, whatever the file would do it in.
+                ("Cast", [input], [output]) if casts_to_float(node) => {
+                    aliases.insert(output.as_str(), input.as_str());
+                }
+                // Without a third input it is for training alone.
+                ("Dropout", [input] | [input, _], [output, ..]) => {
+                    aliases.insert(output.as_str(), input.as_str());
+                }
+                ("CastLike", [input, _], [output]) if constants.contains_key(resolve(&aliases, input)) => {
+                    aliases.insert(output.as_str(), input.as_str());
+                }
+                (_, _, [output]) => {
+                    let known = |name: &str| Some(&**constants.get(resolve(&aliases, name))?);
+                    if let Some(tensor) = fold(node, known, computable) {
+                        if let Cow::Owned(computed) = &tensor {
+                            computable = computable.saturating_sub(elements(computed));
+                        }
                         constants.insert(output.as_str(), tensor);
                     }
                 }
@@ -93,7 +109,7 @@ impl<'a> Graph<'a> {
             ));
         };
         let mut graph = Self {
-            directory,
+            files,
             constants,
             aliases,
             producers,
@@ -120,7 +136,7 @@ impl<'a> Graph<'a> {
                 return Err(ImportErrorKind::corrupt("ONNX", reason));
             };
             if self.aliases.contains_key(value) {
-                return Err(ImportErrorKind::corrupt("ONNX", "Identity nodes form a loop"));
+                return Err(ImportErrorKind::corrupt("ONNX", "nodes form a loop"));
             }
             live.insert(std::ptr::from_ref::<NodeProto>(node));
             pending.extend(data_inputs(node).map(|input| self.resolve(input)));
@@ -150,23 +166,15 @@ impl<'a> Graph<'a> {
             "QuantizeLinear" | "DequantizeLinear" | "QLinearConv" => {
                 "give the fp32 model, not a quantized one"
             }
-            "Cast" => "export the model in float32 throughout",
+            "Cast" => "expected casts to floating-point types only",
             _ => "expected only Conv, BatchNormalization, Relu, Add, pooling, and one Gemm or MatMul",
         };
         Err(ImportErrorKind::Operator { place: place(node), remedy: remedy.into() })
     }
 
-    /// The value `name` stands for, seen through `Identity` nodes.
+    /// The value `name` stands for, seen through nodes that pass their input on.
     pub(super) fn resolve(&self, name: &'a str) -> &'a str {
-        let mut name = name;
-        // In a valid graph a chain is at most this long; in an invalid one it may be a loop.
-        for _ in 0..self.aliases.len() {
-            match self.aliases.get(name) {
-                Some(source) => name = source,
-                None => break,
-            }
-        }
-        name
+        resolve(&self.aliases, name)
     }
 
     pub(super) fn output(&self) -> &'a str {
@@ -186,12 +194,13 @@ impl<'a> Graph<'a> {
     /// Name of the image, and its declared batch, height and width; `None` where a size is left open.
     pub(super) fn image(&self) -> Result<(&'a str, [Option<usize>; 3]), ImportErrorKind> {
         let wrong = |problem: String| {
-            Err(ImportErrorKind::layer(Place::Graph, problem, "expected a float32 image of N×3×H×W"))
+            Err(ImportErrorKind::layer(Place::Graph, problem, "expected a floating-point image of N×3×H×W"))
         };
         let Some(Type::TensorType(tensor)) = self.image.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
             return wrong("its input is not a tensor".into());
         };
-        if tensor.elem_type != DataType::Float as i32 {
+        let floats = [DataType::Float, DataType::Float16, DataType::Bfloat16, DataType::Double];
+        if !floats.iter().any(|&float| tensor.elem_type == float as i32) {
             let name = DataType::try_from(tensor.elem_type).map_or("unknown", |t| t.as_str_name());
             return wrong(format!("the element type of its input is {name}"));
         }
@@ -209,42 +218,25 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Shape and elements of the f32 constant `name` that `node` reads.
+    /// The floating-point constant `name` that `node` reads.
+    pub(super) fn tensor(&self, node: &NodeProto, name: &'a str) -> Result<StoredTensor, ImportErrorKind> {
+        let (label, proto) = self.constant(node, name)?;
+        self.files.tensor(label, proto)
+    }
+
+    /// Shape and elements of the floating-point constant `name` that `node` reads.
     pub(super) fn floats(
         &self,
         node: &NodeProto,
         name: &'a str,
     ) -> Result<(Vec<usize>, Vec<f32>), ImportErrorKind> {
-        let (label, proto) = self.constant(node, name)?;
-        let tensor_place = Place::Tensor(label.to_owned());
-        if proto.data_type != DataType::Float as i32 {
-            let found = DataType::try_from(proto.data_type).map_or("unknown", |t| t.as_str_name());
-            return Err(ImportErrorKind::layer(
-                tensor_place,
-                format!("its element type is {found}"),
-                "export the model in float32",
-            ));
-        }
-        let damaged = |e: &dyn std::fmt::Display| {
-            ImportErrorKind::corrupt("ONNX", format_args!("tensor `{}`: {e}", label.escape_debug()))
-        };
-        let tensor = tract_onnx::tensor::load_tensor(&MmapDataResolver, proto, self.directory.to_str())
-            .map_err(|e| damaged(&format_args!("{e:#}")))?;
-        let elements = tensor.try_as_plain_ram().and_then(|view| Ok(view.as_slice::<f32>()?.to_vec()));
-        let elements = elements.map_err(|e| damaged(&format_args!("{e:#}")))?;
-        finite(&tensor_place, &elements)?;
-        Ok((tensor.shape().to_vec(), elements))
+        let tensor = self.tensor(node, name)?;
+        Ok((tensor.shape().to_vec(), tensor.read()))
     }
 
     /// Elements of the i64 constant `name`; `None` if it is computed, or is not one.
     pub(super) fn ints(&self, name: &'a str) -> Option<Vec<i64>> {
-        let proto = self.constants.get(self.resolve(name))?;
-        if proto.data_type != DataType::Int64 as i32 {
-            return None;
-        }
-        let tensor =
-            tract_onnx::tensor::load_tensor(&MmapDataResolver, proto, self.directory.to_str()).ok()?;
-        Some(tensor.try_as_plain_ram().ok()?.as_slice::<i64>().ok()?.to_vec())
+        ints(self.constants.get(self.resolve(name))?)
     }
 
     /// Whether `name` is a constant.
@@ -272,28 +264,23 @@ fn data_inputs(node: &NodeProto) -> impl Iterator<Item = &str> {
     node.input.iter().take(count).map(String::as_str).filter(|name| !name.is_empty())
 }
 
-/// The value of a `Constant` node, in those of its forms that hold numbers.
-fn constant(node: &NodeProto) -> Option<Cow<'_, TensorProto>> {
-    let [attribute] = node.attribute.as_slice() else {
-        return None;
-    };
-    let vector = |data_type: DataType, len: usize| TensorProto {
-        dims: i64::try_from(len).into_iter().collect(),
-        data_type: data_type as i32,
-        ..TensorProto::default()
-    };
-    match attribute.name.as_str() {
-        "value" => attribute.t.as_ref().map(Cow::Borrowed),
-        "value_ints" => {
-            let int64_data = attribute.ints.clone();
-            Some(Cow::Owned(TensorProto { int64_data, ..vector(DataType::Int64, attribute.ints.len()) }))
+/// Whether a `Cast` gives floating-point numbers.
+fn casts_to_float(node: &NodeProto) -> bool {
+    let to = node.attribute.iter().find(|attribute| attribute.name == "to").map(|attribute| attribute.i);
+    let floats = [DataType::Float, DataType::Float16, DataType::Bfloat16, DataType::Double];
+    floats.iter().any(|&float| to == Some((float as i32).into()))
+}
+
+/// The value `name` stands for, seen through `aliases`.
+fn resolve<'n>(aliases: &HashMap<&str, &'n str>, mut name: &'n str) -> &'n str {
+    // In a valid graph a chain is at most this long; in an invalid one it may be a loop.
+    for _ in 0..aliases.len() {
+        match aliases.get(name) {
+            Some(source) => name = source,
+            None => break,
         }
-        "value_floats" => {
-            let float_data = attribute.floats.clone();
-            Some(Cow::Owned(TensorProto { float_data, ..vector(DataType::Float, attribute.floats.len()) }))
-        }
-        _ => None,
     }
+    name
 }
 
 /// Names `node` in messages.

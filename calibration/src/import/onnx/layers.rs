@@ -6,7 +6,7 @@ use super::graph::{Attributes, Graph, place};
 use crate::import::checks::{describe, size};
 use crate::import::error::ImportErrorKind;
 use crate::import::topology::Pool;
-use crate::network::{BatchNorm, Conv, Linear, Shape, Window};
+use crate::network::{BatchNorm, Conv, Linear, Shape, Weights, Window};
 
 /// A `Conv` with its weight and bias.
 pub(super) fn conv<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Conv, ImportErrorKind> {
@@ -15,11 +15,11 @@ pub(super) fn conv<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Conv, I
     let [_, weight, bias @ ..] = node.input.as_slice() else {
         return Err(arity(node, "a weight"));
     };
-    let (shape, weight) = graph.floats(node, weight)?;
-    let [out_channels, per_group, kh, kw] = shape[..] else {
+    let weight = graph.tensor(node, weight)?;
+    let [out_channels, per_group, kh, kw] = *weight.shape() else {
         return Err(ImportErrorKind::layer(
             place(node),
-            format!("its weight has shape {shape:?}"),
+            format!("its weight has shape {:?}", weight.shape()),
             "expected [out, in / groups, height, width]",
         ));
     };
@@ -182,35 +182,37 @@ pub(super) fn linear<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Linea
         [_, weight, bias] if is_gemm => (weight, Some(bias).filter(|name| !name.is_empty())),
         _ => return Err(arity(node, "data, a weight and perhaps a bias")),
     };
-    let (shape, mut weight) = graph.floats(node, weight)?;
-    let [rows, columns] = shape[..] else {
+    let matrix = graph.tensor(node, weight)?;
+    let [rows, columns] = *matrix.shape() else {
         return Err(ImportErrorKind::layer(
             place(node),
-            format!("its weight has shape {shape:?}"),
+            format!("its weight has shape {:?}", matrix.shape()),
             "expected a matrix",
         ));
     };
-    let (in_features, out_features) = if attributes.int("transB", 0)? != 0 {
-        (columns, rows)
-    } else {
-        weight = (0..columns)
-            .flat_map(|c| (0..rows).map(move |r| (r, c)))
-            .map(|(r, c)| weight[r * columns + c])
-            .collect();
-        (rows, columns)
+    let (in_features, out_features, matrix) = match attributes.int("transB", 0)? {
+        0 => (rows, columns, matrix.transposed()),
+        _ => (columns, rows, matrix),
     };
     let mut bias = match bias {
         Some(name) => per_class(node, graph.floats(node, name)?, out_features)?,
         None => Vec::new(),
     };
+    let mut weight = Weights::from(matrix);
     let (alpha, beta) = (attributes.float("alpha", 1.0)?, attributes.float("beta", 1.0)?);
-    for (name, factor, values) in [("alpha", alpha, &mut weight), ("beta", beta, &mut bias)] {
-        values.iter_mut().for_each(|v| *v *= factor);
-        if !values.iter().all(|v| v.is_finite()) {
+    if alpha != 1.0 {
+        weight.scale(&vec![alpha.into(); out_features]);
+    }
+    bias.iter_mut().for_each(|value| *value *= beta);
+    for (name, factor, sound) in [
+        ("alpha", alpha, alpha == 1.0 || weight.read().iter().all(|value| value.is_finite())),
+        ("beta", beta, bias.iter().all(|value| value.is_finite())),
+    ] {
+        if !sound {
             return Err(attributes.wrong(name, factor, "a finite factor of the classifier"));
         }
     }
-    Ok(Linear { in_features, out_features, weight: weight.into(), bias })
+    Ok(Linear { in_features, out_features, weight, bias })
 }
 
 /// The constant that `add` adds to `product`, one element for each of `classes`.

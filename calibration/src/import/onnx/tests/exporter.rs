@@ -21,6 +21,8 @@ pub(super) enum Head {
     MeanReshape,
     /// `GlobalAveragePool`, `Squeeze` with axes as an input, `Gemm` with alpha and beta.
     Squeeze,
+    /// `AveragePool` over all pixels, `Flatten`, `Gemm`.
+    AvgPool,
     /// `GlobalAveragePool`, `Reshape` to a shape computed from the batch size, `Gemm`.
     Computed,
 }
@@ -99,6 +101,11 @@ impl Exporter {
                     this.node("AveragePool", &node.name, &[&from], attributes)
                 }
                 // Written with the classifier.
+                Op::GlobalAvgPool if head == Head::AvgPool => {
+                    let side = network.shape(node.input).height;
+                    let window = Window { kernel: side, stride: 1, padding: 0 };
+                    this.node("AveragePool", "pool", &[&from], window_attributes(window))
+                }
                 Op::GlobalAvgPool => from,
                 Op::Linear(linear) => {
                     let matrix = [linear.out_features, linear.in_features];
@@ -146,7 +153,7 @@ impl Exporter {
         name.into()
     }
 
-    fn ints(&mut self, name: &str, values: &[i64]) -> String {
+    pub(super) fn ints(&mut self, name: &str, values: &[i64]) -> String {
         self.graph.initializer.push(TensorProto {
             name: name.into(),
             dims: vec![values.len() as i64],
@@ -200,11 +207,12 @@ impl Exporter {
                 let axes = self.ints("axes", &[2, 3]);
                 self.node("ReduceMean", "pool", &[from, &axes], vec![int("keepdims", 1)])
             }
+            Head::AvgPool => from.to_owned(),
             _ => self.node("GlobalAveragePool", "pool", &[from], vec![]),
         };
         let flat = match head {
             Head::MeanMatMul => pooled,
-            Head::Flatten => self.node("Flatten", "flat", &[&pooled], vec![int("axis", 1)]),
+            Head::Flatten | Head::AvgPool => self.node("Flatten", "flat", &[&pooled], vec![int("axis", 1)]),
             Head::Squeeze => {
                 let axes = self.ints("axes", &[2, 3]);
                 self.node("Squeeze", "flat", &[&pooled, &axes], vec![])

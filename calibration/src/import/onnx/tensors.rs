@@ -1,0 +1,168 @@
+//! The numbers in an ONNX tensor, wherever the file keeps them.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
+
+use tract_onnx::pb::TensorProto;
+use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+
+use crate::import::checks::finite;
+use crate::import::error::{ImportErrorKind, Place};
+use crate::stored::{Element, Source, StoredTensor, View};
+
+/// The files that a model's tensors are in.
+pub(super) struct Files {
+    /// The model itself, for what [`decode`](super::file::decode) left in it.
+    model: Source,
+    /// Where other files are looked up, and nowhere outside it.
+    directory: PathBuf,
+    /// Files mapped so far.
+    beside: RefCell<HashMap<String, Source>>,
+}
+
+impl Files {
+    /// The files of the model in `path`, which is mapped as `model`.
+    pub(super) fn new(path: &Path, model: Source) -> Self {
+        let directory = path.parent().map(Path::to_owned).unwrap_or_default();
+        Self { model, directory, beside: RefCell::default() }
+    }
+
+    /// The floating-point tensor `proto`, all of whose elements are finite; errors call it `name`.
+    pub(super) fn tensor(&self, name: &str, proto: &TensorProto) -> Result<StoredTensor, ImportErrorKind> {
+        let place = || Place::Tensor(name.to_owned());
+        let wrong = |problem: String, remedy: &str| ImportErrorKind::layer(place(), problem, remedy);
+        let element = match DataType::try_from(proto.data_type) {
+            Ok(DataType::Float) => Element::F32,
+            Ok(DataType::Float16) => Element::F16,
+            Ok(DataType::Bfloat16) => Element::BF16,
+            Ok(DataType::Double) => Element::F64,
+            other => {
+                let found = other.map_or("unknown", |t| t.as_str_name());
+                let remedy = "expected float32, float16, bfloat16 or float64";
+                return Err(wrong(format!("its element type is {found}"), remedy));
+            }
+        };
+        let shape: Option<Vec<usize>> = proto.dims.iter().map(|&size| usize::try_from(size).ok()).collect();
+        let shape = shape.ok_or_else(|| {
+            wrong(
+                format!("its shape is {:?}", proto.dims),
+                "expected no negative size; export the model again",
+            )
+        })?;
+        let (source, range) = if proto.data_location == Some(DataLocation::External as i32) {
+            self.external(name, proto)?
+        } else {
+            let bytes = inside(proto, element);
+            let range = 0..bytes.len();
+            (Source::from(bytes), range)
+        };
+        let len = range.len();
+        let tensor = StoredTensor::new(source, View::contiguous(range, element, shape))
+            .map_err(|error| wrong(error.to_string(), "the file is damaged; export or download it again"))?;
+        if tensor.len() * element.size() != len {
+            let (need, shape) = (tensor.len() * element.size(), tensor.shape());
+            let problem = format!("it has {len} bytes where its shape {shape:?} asks for {need}");
+            return Err(wrong(problem, "the file is damaged; export or download it again"));
+        }
+        finite(&place(), &tensor.read())?;
+        Ok(tensor)
+    }
+
+    /// Where the data of `proto` is, which is not in the message.
+    fn external(
+        &self,
+        name: &str,
+        proto: &TensorProto,
+    ) -> Result<(Source, std::ops::Range<usize>), ImportErrorKind> {
+        let wrong = |problem: String, remedy: &str| {
+            ImportErrorKind::layer(Place::Tensor(name.to_owned()), problem, remedy)
+        };
+        let entry = |key: &str| proto.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str());
+        let location = entry("location");
+        let source =
+            location.map_or_else(|| Ok(self.model.clone()), |location| self.beside(name, location))?;
+        let file =
+            location.map_or("the model".to_owned(), |location| format!("`{}`", location.escape_debug()));
+        let number = |key: &str, default: usize| {
+            let parse = |text: &str| {
+                let error = || {
+                    wrong(format!("its {key} in {file} is `{}`", text.escape_debug()), "expected a number")
+                };
+                text.parse().map_err(|_| error())
+            };
+            entry(key).map_or(Ok(default), parse)
+        };
+        let have = source.bytes().len();
+        let start: usize = number("offset", 0)?;
+        let len = number("length", have.saturating_sub(start))?;
+        match start.checked_add(len) {
+            Some(end) if end <= have => Ok((source, start..end)),
+            _ => Err(wrong(
+                format!("its {len} bytes from {start} of {file} are not there: that has {have}"),
+                "the file is truncated or of another model; copy or download it again",
+            )),
+        }
+    }
+
+    /// The file at `location`, relative to the model.
+    fn beside(&self, name: &str, location: &str) -> Result<Source, ImportErrorKind> {
+        if let Some(source) = self.beside.borrow().get(location) {
+            return Ok(source.clone());
+        }
+        let shown = location.escape_debug();
+        let wrong = |problem: String, remedy: &str| {
+            ImportErrorKind::layer(Place::Tensor(name.to_owned()), problem, remedy)
+        };
+        let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+        if location.is_empty() || !Path::new(location).components().all(inside) {
+            let problem = format!("it is kept in `{shown}`, outside the model's directory");
+            return Err(wrong(problem, "expected a file beside the model; export the model again"));
+        }
+        let source = Source::map(&self.directory.join(location)).map_err(|error| {
+            let problem = format!("it is kept in `{shown}`, which cannot be read ({error})");
+            wrong(problem, "keep that file beside the model")
+        })?;
+        self.beside.borrow_mut().insert(location.to_owned(), source.clone());
+        Ok(source)
+    }
+}
+
+/// Little-endian bytes of the elements in the message, of which there may be too few or too many.
+fn inside(proto: &TensorProto, element: Element) -> Vec<u8> {
+    if !proto.raw_data.is_empty() {
+        return proto.raw_data.clone();
+    }
+    match element {
+        Element::F32 => proto.float_data.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        Element::F64 => proto.double_data.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        // In the lower half of each.
+        Element::F16 | Element::BF16 => {
+            proto.int32_data.iter().flat_map(|&value| (value as u16).to_le_bytes()).collect()
+        }
+    }
+}
+
+/// The one element of an f32 tensor that is in the message; `None` if it is not one.
+pub(super) fn scalar(proto: &TensorProto) -> Option<f32> {
+    let one = proto.dims.iter().all(|&size| size == 1) && proto.data_type == DataType::Float as i32;
+    match inside(proto, Element::F32).as_chunks() {
+        ([bytes], []) if one => Some(f32::from_le_bytes(*bytes)),
+        _ => None,
+    }
+}
+
+/// Elements of an i64 tensor that is in the message; `None` if it is not one.
+pub(super) fn ints(proto: &TensorProto) -> Option<Vec<i64>> {
+    let elsewhere = proto.data_location == Some(DataLocation::External as i32);
+    if proto.data_type != DataType::Int64 as i32 || elsewhere {
+        return None;
+    }
+    let values = match proto.raw_data.as_chunks() {
+        ([], []) => proto.int64_data.clone(),
+        (values, []) => values.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect(),
+        _ => return None,
+    };
+    let len = proto.dims.iter().try_fold(1i64, |len, &size| len.checked_mul(size));
+    (len == i64::try_from(values.len()).ok()).then_some(values)
+}

@@ -1,0 +1,56 @@
+//! Changes to sound artifacts: whatever is accepted runs, within its memory, and gives the same on every
+//! kernel.
+//!
+//! The input is no artifact but a list of changes, three bytes each: where, and the new value. The checksum
+//! is set to what it should be, as an attacker would.
+
+#![no_main]
+
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use resnext::{Kernels, Model, Runner};
+use support::builder::Window;
+use support::guarded::Guarded;
+use support::{bits, deep, fix_checksum, input_pixels, small};
+
+/// One of everything, and a deep stem.
+static SOUND: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
+    let pool = Window { kernel: 2, stride: 2, padding: 0, groups: 1 };
+    [small().bytes, deep(15, 13, pool).bytes]
+});
+
+/// The most multiply-accumulates and bytes of memory that are worth the time.
+const MAX_MACS: u64 = 20_000_000;
+const MAX_ARENA: usize = 1 << 22;
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&choice, changes)) = data.split_first() else { return };
+    let mut bytes = SOUND[usize::from(choice) % SOUND.len()].clone();
+    for &[low, high, value] in changes.as_chunks().0 {
+        let at = usize::from(u16::from_le_bytes([low, high])) % bytes.len();
+        bytes[at] = value;
+    }
+    fix_checksum(&mut bytes);
+    // Where it ends, an access faults; assembly is not instrumented.
+    let artifact = Guarded::copy(&bytes);
+    let Ok(model) = Model::from_bytes(&artifact) else { return };
+    let macs: u64 = model.steps().map(|step| step.macs()).sum();
+    if macs > MAX_MACS || model.arena_len() > MAX_ARENA {
+        return;
+    }
+    let pixels = input_pixels(&model, 1);
+    let mut expected = None;
+    for kernels in Kernels::available() {
+        let mut arena = Guarded::new(model.arena_len());
+        let mut logits = vec![0.0; model.class_count()];
+        let mut runner = Runner::new(&model, &mut arena).expect("enough memory").with_kernels(kernels);
+        runner.load_pixels(&pixels).expect("as many as the input has");
+        runner.infer(&mut logits, &mut ()).expect("a sound model");
+        let logits = bits(&logits);
+        assert_eq!(expected.get_or_insert_with(|| logits.clone()), &logits, "{}", kernels.isa());
+    }
+});

@@ -1,0 +1,9 @@
+//! Any bytes as a PyTorch checkpoint, of either format.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use resnext_checkpoint::pytorch::read;
+use resnext_fuzz::exhaust;
+
+fuzz_target!(|data: &[u8]| exhaust(read(data.to_vec().into()), data.len()));
