@@ -1,8 +1,5 @@
-//! Changes to sound artifacts: whatever is accepted runs, within its memory, and gives the same on every
-//! kernel.
-//!
-//! The input is no artifact but a list of changes, three bytes each: where, and the new value. The checksum
-//! is set to what it should be, as an attacker would.
+//! Changes to sound artifacts: whatever is accepted runs, within its memory, and gives the same on every kernel.
+//! The checksum is set to what it should be, as an attacker would.
 
 #![no_main]
 
@@ -13,6 +10,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use resnext::{Kernels, Model, Runner};
+use resnext_fuzz::changed;
 use support::builder::Window;
 use support::guarded::Guarded;
 use support::{bits, deep, fix_checksum, input_pixels, small};
@@ -28,12 +26,7 @@ const MAX_MACS: u64 = 20_000_000;
 const MAX_ARENA: usize = 1 << 22;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&choice, changes)) = data.split_first() else { return };
-    let mut bytes = SOUND[usize::from(choice) % SOUND.len()].clone();
-    for &[low, high, value] in changes.as_chunks().0 {
-        let at = usize::from(u16::from_le_bytes([low, high])) % bytes.len();
-        bytes[at] = value;
-    }
+    let Some(mut bytes) = changed(&*SOUND, data) else { return };
     fix_checksum(&mut bytes);
     // Where it ends, an access faults; assembly is not instrumented.
     let artifact = Guarded::copy(&bytes);

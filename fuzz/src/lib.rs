@@ -3,6 +3,18 @@
 use resnext_checkpoint::FileError;
 use resnext_checkpoint::stored::TensorFile;
 
+/// One of the `sound` files, changed: `data` is which one, and then for each change where (two bytes,
+/// little-endian) and the new value.
+pub fn changed(sound: &[impl AsRef<[u8]>], data: &[u8]) -> Option<Vec<u8>> {
+    let (&choice, changes) = data.split_first()?;
+    let mut bytes = sound[usize::from(choice) % sound.len()].as_ref().to_vec();
+    for &[low, high, value] in changes.as_chunks().0 {
+        let at = usize::from(u16::from_le_bytes([low, high])) % bytes.len();
+        bytes[at] = value;
+    }
+    Some(bytes)
+}
+
 /// Reads every tensor of a file of `len` bytes, or shows why there is none.
 pub fn exhaust(result: Result<TensorFile, FileError>, len: usize) {
     match result {
