@@ -133,7 +133,7 @@ pub fn write_external(
     out.write_all(&ModelProto { graph: Some(graph), ..model(properties) }.encode_to_vec())
 }
 
-/// Number of tensors that [`write`] and [`write_external`] report.
+/// Number of tensors that [`write()`] and [`write_external`] report.
 pub fn tensor_count(network: &Network) -> usize {
     initializers(network).len()
 }

@@ -302,6 +302,7 @@ pub(super) enum Samples<'a> {
 
 impl Row<'_> {
     /// Without its first `pixels`, an even number.
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
     pub(super) fn skip(self, pixels: usize) -> Self {
         match self {
             Self::Packed { order, pixels: bytes } => {

@@ -155,6 +155,7 @@ impl<'s> Table<'s> {
     }
 
     /// Records.
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
     pub(super) fn len(&self) -> usize {
         self.words.len() / (1 + self.taps)
     }
