@@ -3,25 +3,48 @@
 use crate::emit::{ClassName, Parts, emit, set_metadata};
 use crate::fidelity::{Noise, argmax};
 use crate::fp32::Fp32Error;
-use crate::network::Network;
-use crate::observe::{Histogram, Method, Range};
+use crate::moments::Gather;
+use crate::network::{Network, Op};
+use crate::equalize::equalize;
+use crate::gains::Gains;
+use crate::observe::{ChannelHistogram, Histogram, Method, Range, least_harm};
 use crate::plan::plan;
 use crate::preprocessing::Preprocessing;
-use crate::quantize::{QuantizeError, Quantized, quantize};
+use crate::quantize::{Activation, Known, QuantizeError, Quantized, quantize, requantize_node};
 use crate::samples::{SampleError, Samples};
 use crate::stream::{Budget, Input, Pass, stream};
 use indicatif::ProgressBar;
 use resnext::{LoadError, Model, Probe, RunError, Runner, Step, Tensor};
 use serde_json::json;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 /// Samples on which the artifact is compared with fp32 before it is written.
 const CHECKED_SAMPLES: usize = 64;
+
+/// Samples that channels are equalized on: their scales need no tails.
+const EQUALIZED_SAMPLES: usize = 128;
+
+/// What is done beyond choosing ranges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Techniques {
+    /// Give every channel its share of the levels: [`equalize`].
+    pub equalize: bool,
+    /// Move biases so that every channel keeps its mean.
+    pub correct_bias: bool,
+    /// Round the weights of a row together.
+    pub round_together: bool,
+    /// Then take single steps.
+    pub descend: bool,
+}
 
 /// How to compile.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// How ranges are chosen.
     pub method: Method,
+    /// What is done beyond that.
+    pub techniques: Techniques,
     /// From photo to input.
     pub preprocessing: Preprocessing,
     /// One per logit.
@@ -142,9 +165,53 @@ pub fn compile(
     if logits != labels {
         return Err(CompileError::Labels { logits, labels });
     }
-    let Calibration { histograms, calibrated, skipped } = calibrate(network, samples, options, progress)?;
-    let ranges: Vec<Range> = histograms.iter().map(|histogram| options.method.range(histogram)).collect();
-    let Quantized { activations, layers } = quantize(network, &ranges, &options.preprocessing)?;
+    let mut equalized;
+    let network = if options.techniques.equalize {
+        equalized = network.clone();
+        let few = samples.take_spread(EQUALIZED_SAMPLES);
+        let powers = equalize(&mut equalized, &calibrate(network, &few, options, progress)?.channels);
+        if std::env::var_os("EQ_DEBUG").is_some() { eprintln!("{powers:?}"); }
+        &equalized
+    } else {
+        network
+    };
+    let Calibration { histograms, channels, calibrated, skipped } = calibrate(network, samples, options, progress)?;
+    if std::env::var_os("EQ_DEBUG").is_some() {
+        let gains = Gains::new(network, &channels);
+        let (mut ta, mut tw) = (0.0, 0.0);
+        for (i, node) in network.nodes.iter().enumerate() {
+            let px = (node.output.height * node.output.width) as f64;
+            let spread = crate::observe::Spread::new(&channels[i + 1], &gains.values[i + 1], None);
+            let range = Method::Percentile(99.999).range(&histograms[i + 1]);
+            let f = px / channels[i+1][0].len();
+            let (w, taps, groups) = match &node.op { crate::network::Op::Conv(c) => (c.weight.read(), c.window.kernel.pow(2), c.groups), crate::network::Op::Linear(l) => (l.weight.read(), 1, 1), _ => (vec![], 1, 1) };
+            let mut wn = 0.0;
+            if node.input.0 > 0 && !w.is_empty() {
+                let o = node.output.channels; let per = w.len() / o; let pg = per / taps; 
+                let p: Vec<f64> = channels[node.input.0].iter().map(|c| c.mean_square() * taps as f64).collect();
+                for k in 0..o { let row = &w[k*per..][..per]; let step = f64::from(row.iter().fold(0f32, |m, v| m.max(v.abs()))) / 127.0;
+                  let first = k / (o / groups) * pg;
+                  wn += gains.sums[i][k] * px * step * step / 12.0 * p[first..first+pg].iter().sum::<f64>(); }
+            }
+            let a = spread.error(range) * f; let b = spread.best(64).1 * f;
+            if i + 1 < network.nodes.len() && !matches!(node.op, crate::network::Op::MaxPool(_)) { ta += a; }
+            tw += wn;
+            eprintln!("{:22} act {a:.3e} best {b:.3e} weight {wn:.3e}", node.name);
+        }
+        eprintln!("total act {ta:.3e} weight {tw:.3e}");
+    }
+    let ranges: Vec<Range> = if options.method == Method::Auto {
+        let gains = Gains::new(network, &channels);
+        channels.iter().zip(&gains.values).map(|(channels, gains)| least_harm(channels, gains)).collect()
+    } else {
+        histograms.iter().map(|histogram| options.method.range(histogram)).collect()
+    };
+    let mut quantized = quantize(network, &ranges, &options.preprocessing)?;
+    if options.techniques.correct_bias || options.techniques.round_together {
+        refine(network, &mut quantized, samples, options, progress)?;
+    }
+    if std::env::var_os("SENS").is_some() { sens(network, &quantized, samples, options, &channels); }
+    let Quantized { activations, layers } = quantized;
     let parts = Parts {
         network,
         activations: &activations,
@@ -217,6 +284,8 @@ fn metadata(network: &Network, options: &Options, report: &Report) -> String {
 struct Calibration {
     /// Per value.
     histograms: Vec<Histogram>,
+    /// Per value and channel.
+    channels: Vec<Vec<ChannelHistogram>>,
     calibrated: usize,
     skipped: Vec<SampleError>,
 }
@@ -231,9 +300,11 @@ fn calibrate(
     let names = samples.iter().map(|sample| sample.name()).collect();
     let pass = Observe { network, names };
     let streamed = stream(&pass, Some(network), options.input(samples, progress))?;
-    let mut histograms = pass.worker();
-    for worker in &streamed.workers {
-        histograms.iter_mut().zip(worker).for_each(|(sum, histogram)| sum.merge(histogram));
+    let (mut histograms, mut channels) = pass.worker();
+    for (more_histograms, more_channels) in &streamed.workers {
+        histograms.iter_mut().zip(more_histograms).for_each(|(sum, histogram)| sum.merge(histogram));
+        let more = more_channels.iter().flatten();
+        channels.iter_mut().flatten().zip(more).for_each(|(sum, histogram)| sum.merge(histogram));
     }
     let mut skipped: Vec<SampleError> = streamed.results.into_iter().filter_map(Result::err).collect();
     let calibrated = samples.len() - skipped.len();
@@ -244,7 +315,7 @@ fn calibrate(
         let first = if skipped.is_empty() { none } else { skipped.swap_remove(0) };
         return Err(CompileError::NoSamples { found, first });
     }
-    Ok(Calibration { histograms, calibrated, skipped })
+    Ok(Calibration { histograms, channels, calibrated, skipped })
 }
 
 /// Gathers the histogram of every value.
@@ -256,7 +327,7 @@ struct Observe<'a> {
 
 impl Pass for Observe<'_> {
     /// Per value. The image's stays empty: pixels are exact.
-    type Worker = Vec<Histogram>;
+    type Worker = (Vec<Histogram>, Vec<Vec<ChannelHistogram>>);
     /// Its index.
     type Photo = usize;
     type Output = ();
@@ -268,8 +339,10 @@ impl Pass for Observe<'_> {
         0
     }
 
-    fn worker(&self) -> Vec<Histogram> {
-        vec![Histogram::default(); self.network.nodes.len() + 1]
+    fn worker(&self) -> Self::Worker {
+        let nodes = &self.network.nodes;
+        let channels = nodes.iter().map(|node| vec![ChannelHistogram::default(); node.output.channels]);
+        (vec![Histogram::default(); nodes.len() + 1], std::iter::once(Vec::new()).chain(channels).collect())
     }
 
     fn begin(&self, index: usize, _: &[u8]) -> Result<usize, CompileError> {
@@ -278,7 +351,7 @@ impl Pass for Observe<'_> {
 
     fn value(
         &self,
-        histograms: &mut Vec<Histogram>,
+        (histograms, channels): &mut Self::Worker,
         photo: &mut usize,
         node: usize,
         values: &[f32],
@@ -289,10 +362,88 @@ impl Pass for Observe<'_> {
             let (layer, sample) = (self.network.nodes[node].name.clone(), self.names[*photo].to_owned());
             return Err(CompileError::NotFinite { layer, sample });
         }
+        let channels = &mut channels[node + 1];
+        let pixels = values.len() / channels.len();
+        channels.iter_mut().zip(values.chunks_exact(pixels)).for_each(|(channel, plane)| channel.observe(plane));
         Ok(())
     }
 
     fn end(&self, _: usize) {}
+}
+
+/// Quantizes the weights again, with what the samples tell of their inputs.
+fn refine(
+    network: &Network,
+    quantized: &mut Quantized,
+    samples: &Samples,
+    options: &Options,
+    progress: &ProgressBar,
+) -> Result<(), CompileError> {
+    progress.set_message("rounding");
+    let Techniques { round_together, descend, .. } = options.techniques;
+    let gather = Gather::new(network, &quantized.activations, &options.preprocessing, samples.len(), round_together);
+    stream(&gather, Some(network), options.input(samples, progress))?;
+    let gathered = gather.finish();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(node) = network.nodes.get(index) else { return Ok(done) };
+            let Some(moments) = &gathered.nodes[index] else { continue };
+            let residual = match &node.op {
+                Op::Conv(conv) => conv.residual.and_then(|value| gathered.residuals[value.0].as_deref()),
+                _ => None,
+            };
+            let known = Known { moments, residual, descend };
+            done.push((index, requantize_node(network, index, &quantized.activations, &options.preprocessing, &known)?));
+        }
+    };
+    let work = &work;
+    let done = thread::scope(|scope| {
+        let threads: Vec<_> = (0..options.threads.max(1)).map(|_| scope.spawn(work)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect::<Result<Vec<_>, QuantizeError>>()
+    })?;
+    done.into_iter().flatten().for_each(|(index, layer)| quantized.layers[index] = layer);
+    Ok(())
+}
+
+fn sens(network: &Network, quantized: &Quantized, samples: &Samples, options: &Options, channels: &[Vec<ChannelHistogram>]) {
+    use crate::fp32::Fp32Model; use crate::emulate::with_rounded_weights;
+    let pre = &options.preprocessing;
+    let images: Vec<Vec<f32>> = samples.take_spread(24).iter().map(|s| pre.normalize(&pre.crop(&s.decode().unwrap()).unwrap())).collect();
+    let run = |n: &Network, r: &[Option<Activation>]| -> Vec<Vec<f32>> {
+        let model = Fp32Model::rounded(n, r, &[]).unwrap();
+        let (a, b) = images.split_at(12);
+        std::thread::scope(|s| {
+            let h: Vec<_> = [a, b].into_iter().map(|part| { let mut model = model.clone(); s.spawn(move || part.iter().map(|i| model.run(i).unwrap().result().to_vec()).collect::<Vec<_>>()) }).collect();
+            h.into_iter().flat_map(|h| h.join().unwrap()).collect()
+        })
+    };
+    let n = network.nodes.len();
+    let all: Vec<Option<Activation>> = (0..=n).map(|v| (v > 0 && v < n && !matches!(network.nodes[v-1].op, crate::network::Op::MaxPool(_))).then(|| quantized.activations[v])).collect();
+    let none = vec![None; n + 1];
+    let base = run(network, &none);
+    let noise = |out: Vec<Vec<f32>>| { let mut s = Noise::default(); for (a, b) in out.iter().zip(&base) { s += Noise::of_slices(a, b); }
+        let mut mean = [0.0f64; 10]; for (a, b) in out.iter().zip(&base) { for k in 0..10 { mean[k] += f64::from(a[k] - b[k]) / base.len() as f64; } }
+        let m2: f64 = mean.iter().map(|m| m * m).sum(); format!("{:.3e} ({:.1} dB; of it mean {:.2e})", s.noise / base.len() as f64, s.sqnr_db(), m2) };
+    let w = with_rounded_weights(network, quantized, pre, |_| true);
+    eprintln!("both     {}", noise(run(&w, &all)));
+    eprintln!("weights  {}", noise(run(&w, &none)));
+    eprintln!("activat  {}", noise(run(network, &all)));
+    let gains = Gains::new(network, channels);
+    for v in 1..n {
+        let wn = if matches!(network.nodes[v-1].op, crate::network::Op::Conv(_)) { noise(run(&with_rounded_weights(network, quantized, pre, |i| i + 1 == v), &none)) } else { String::new() };
+        let an = all[v].map(|a| { let mut r = none.clone(); r[v] = Some(a);
+            let px = (network.nodes[v-1].output.height * network.nodes[v-1].output.width) as f64;
+            let spread = crate::observe::Spread::new(&channels[v], &gains.values[v], None);
+            let range = Range { low: a.dequantize(i8::MIN), high: a.dequantize(i8::MAX) };
+            format!("{} predicted {:.3e}", noise(run(network, &r)), spread.error(range) * px / channels[v][0].len()) });
+        eprintln!("{:22} act {} weight {wn}", network.nodes[v-1].name, an.unwrap_or_default());
+    }
 }
 
 /// Noise of every layer and agreement of the classes.

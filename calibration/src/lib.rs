@@ -21,17 +21,22 @@
 pub mod bundled;
 pub mod compile;
 pub mod emit;
+pub mod emulate;
 pub mod evaluate;
+pub mod equalize;
 pub mod export;
 pub mod fidelity;
 pub mod fold;
 pub mod fp32;
+pub mod gains;
 pub mod import;
+pub mod moments;
 pub mod network;
 pub mod observe;
 pub mod plan;
 pub mod preprocessing;
 pub mod quantize;
+pub mod round;
 pub mod samples;
 mod stream;
 

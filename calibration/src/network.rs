@@ -207,6 +207,17 @@ pub struct Weights {
     data: Data,
     /// One factor for each of the outputs, the first dimension; `None` is 1.
     factors: Option<Arc<[f64]>>,
+    /// One factor for each of the inputs; `None` is 1.
+    inputs: Option<InputFactors>,
+}
+
+/// Factors of input channels: outputs are in groups, each of which reads its own run of them.
+#[derive(Clone)]
+struct InputFactors {
+    factors: Arc<[f64]>,
+    groups: usize,
+    /// Elements of an output that share an input.
+    taps: usize,
 }
 
 #[derive(Clone)]
@@ -235,11 +246,16 @@ impl Weights {
             Data::Memory(values) => values.to_vec(),
             Data::File(tensor) => tensor.read(),
         };
-        if let Some(factors) = self.factors.as_deref().filter(|factors| !factors.is_empty()) {
-            let per_output = (values.len() / factors.len()).max(1);
-            for (output, &factor) in values.chunks_mut(per_output).zip(factors) {
-                output.iter_mut().for_each(|value| *value = (f64::from(*value) * factor) as f32);
+        let outputs = self.factors.as_deref().filter(|factors| !factors.is_empty());
+        match (outputs, &self.inputs) {
+            (None, None) => {}
+            (Some(outputs), None) => {
+                let per_output = (values.len() / outputs.len()).max(1);
+                for (row, &factor) in values.chunks_mut(per_output).zip(outputs) {
+                    row.iter_mut().for_each(|value| *value = (f64::from(*value) * factor) as f32);
+                }
             }
+            (outputs, Some(inputs)) => inputs.apply(&mut values, outputs),
         }
         values
     }
@@ -249,6 +265,30 @@ impl Weights {
         let before = self.factors.as_deref();
         let factor = |(o, factor): (usize, &f64)| factor * before.map_or(1.0, |before| before[o]);
         self.factors = Some(factors.iter().enumerate().map(factor).collect());
+    }
+
+    /// Multiplies the weights that read input channel `i` by `factors[i]`, in f64. The elements are
+    /// `[out][in / groups][taps]`.
+    pub fn scale_inputs(&mut self, factors: &[f64], groups: usize, taps: usize) {
+        let before = self.inputs.as_ref();
+        let factor = |(i, factor): (usize, &f64)| factor * before.map_or(1.0, |before| before.factors[i]);
+        self.inputs =
+            Some(InputFactors { factors: factors.iter().enumerate().map(factor).collect(), groups, taps });
+    }
+}
+
+impl InputFactors {
+    fn apply(&self, values: &mut [f32], outputs: Option<&[f64]>) {
+        let per_group = self.factors.len() / self.groups;
+        let per_output = per_group * self.taps;
+        let rows = values.len() / per_output;
+        for (o, row) in values.chunks_exact_mut(per_output).enumerate() {
+            let first = o / (rows / self.groups) * per_group;
+            let output = outputs.map_or(1.0, |outputs| outputs[o]);
+            for (taps, input) in row.chunks_exact_mut(self.taps).zip(&self.factors[first..]) {
+                taps.iter_mut().for_each(|value| *value = (f64::from(*value) * (output * input)) as f32);
+            }
+        }
     }
 }
 
@@ -261,13 +301,13 @@ impl fmt::Debug for Weights {
 
 impl From<Vec<f32>> for Weights {
     fn from(values: Vec<f32>) -> Self {
-        Self { data: Data::Memory(values.into()), factors: None }
+        Self { data: Data::Memory(values.into()), factors: None, inputs: None }
     }
 }
 
 impl From<StoredTensor> for Weights {
     fn from(tensor: StoredTensor) -> Self {
-        Self { data: Data::File(tensor), factors: None }
+        Self { data: Data::File(tensor), factors: None, inputs: None }
     }
 }
 

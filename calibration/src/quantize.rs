@@ -8,9 +8,11 @@
 //! * Where a residual is added, each output channel's weight scale is widened until one step of the residual
 //!   is a whole number of accumulator units. The addition then happens in int32 without any rounding.
 
+use crate::moments::Moments;
 use crate::network::{Conv, Linear, Network, Op, ValueId};
 use crate::observe::Range;
 use crate::preprocessing::Preprocessing;
+use crate::round::Factored;
 use resnext::requantize;
 
 /// Largest |bias|, output zero point included, in accumulator units; leaves the rest of ±2³⁰ to the products.
@@ -134,39 +136,78 @@ pub fn quantize(
 ) -> Result<Quantized, QuantizeError> {
     let mut activations = vec![Activation::PIXELS];
     let mut layers = Vec::new();
-    for (index, node) in network.nodes.iter().enumerate() {
-        let error = |what| QuantizeError { layer: node.name.clone(), what };
-        let input = activations[node.input.0];
+    for index in 0..network.nodes.len() {
         let covering = Activation::covering(ranges[index + 1]);
-        let (layer, output) = match &node.op {
-            Op::Conv(conv) => {
-                let residual = conv.residual.map(|value| activations[value.0]);
-                let folded;
-                let conv = if node.input == ValueId::IMAGE {
-                    folded = fold_normalization(conv, preprocessing);
-                    &folded
-                } else {
-                    conv
-                };
-                let (layer, output) = quantize_conv(conv, input, residual, covering).map_err(error)?;
-                (Layer::Conv(layer), output)
-            }
-            Op::MaxPool(_) => (Layer::MaxPool, input),
-            Op::AvgPool(window) => {
-                quantize_mean(window.kernel * window.kernel, input, covering).map_err(error)?
-            }
-            Op::GlobalAvgPool => {
-                let shape = network.shape(node.input);
-                quantize_mean(shape.height * shape.width, input, covering).map_err(error)?
-            }
-            Op::Linear(linear) => {
-                (Layer::Linear(quantize_linear(linear, input).map_err(error)?), Activation::PIXELS)
-            }
-        };
+        let (layer, output) = quantize_node(network, index, &activations, covering, preprocessing, None)?;
         activations.push(output);
         layers.push(layer);
     }
     Ok(Quantized { activations, layers })
+}
+
+/// What is known of a layer's inputs when its weights are rounded.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Means, and covariances if they were gathered.
+    pub moments: &'a Moments,
+    /// Mean rounding error of the residual for each channel, in its steps.
+    pub residual: Option<&'a [f64]>,
+    /// Whether single steps follow the rounding.
+    pub descend: bool,
+}
+
+/// Quantizes node `index` of `network` again, with what is `known` of its inputs. Its scales stay the same.
+///
+/// # Errors
+///
+/// As for [`quantize`].
+pub fn requantize_node(
+    network: &Network,
+    index: usize,
+    activations: &[Activation],
+    preprocessing: &Preprocessing,
+    known: &Known<'_>,
+) -> Result<Layer, QuantizeError> {
+    let output = activations[index + 1];
+    quantize_node(network, index, activations, output, preprocessing, Some(known)).map(|(layer, _)| layer)
+}
+
+fn quantize_node(
+    network: &Network,
+    index: usize,
+    activations: &[Activation],
+    covering: Activation,
+    preprocessing: &Preprocessing,
+    known: Option<&Known<'_>>,
+) -> Result<(Layer, Activation), QuantizeError> {
+    let node = &network.nodes[index];
+    let error = |what| QuantizeError { layer: node.name.clone(), what };
+    let input = activations[node.input.0];
+    Ok(match &node.op {
+        Op::Conv(conv) => {
+            let residual = conv.residual.map(|value| activations[value.0]);
+            let folded;
+            let conv = if node.input == ValueId::IMAGE {
+                folded = fold_normalization(conv, preprocessing);
+                &folded
+            } else {
+                conv
+            };
+            let (layer, output) = quantize_conv(conv, input, residual, covering, known).map_err(error)?;
+            (Layer::Conv(layer), output)
+        }
+        Op::MaxPool(_) => (Layer::MaxPool, input),
+        Op::AvgPool(window) => {
+            quantize_mean(window.kernel * window.kernel, input, covering).map_err(error)?
+        }
+        Op::GlobalAvgPool => {
+            let shape = network.shape(node.input);
+            quantize_mean(shape.height * shape.width, input, covering).map_err(error)?
+        }
+        Op::Linear(linear) => {
+            (Layer::Linear(quantize_linear(linear, input, known).map_err(error)?), Activation::PIXELS)
+        }
+    })
 }
 
 /// The mean of `pixels`.
@@ -213,6 +254,7 @@ fn quantize_conv(
     input: Activation,
     residual: Option<Activation>,
     mut output: Activation,
+    known: Option<&Known<'_>>,
 ) -> Result<(QuantizedConv, Activation), &'static str> {
     assert!(conv.batch_norm.is_none(), "fold batch norms before quantizing");
     let real = conv.weight.read();
@@ -245,8 +287,12 @@ fn quantize_conv(
 
     let taps = conv.window.kernel * conv.window.kernel;
     let residual_zero = |o: usize| residual.map_or(0, |r| i64::from(r.zero_point)) * i64::from(factors[o]);
-    let bias = |o: usize| bias(o) + f64::from(output.zero_point) * output.scale;
-    let (weights, integers) = integers(&real, taps, &scales, input, bias, residual_zero)?;
+    let residual_error = |o: usize| {
+        let mean = known.and_then(|known| known.residual).map_or(0.0, |means| means[o]);
+        mean * residual.map_or(0.0, |residual| residual.scale)
+    };
+    let bias = |o: usize| bias(o) + f64::from(output.zero_point) * output.scale - residual_error(o);
+    let (weights, integers) = integers(&real, taps, &scales, input, bias, residual_zero, known)?;
     let quantized = QuantizedConv {
         weights,
         bias: integers,
@@ -257,11 +303,15 @@ fn quantize_conv(
     Ok((quantized, output))
 }
 
-fn quantize_linear(linear: &Linear, input: Activation) -> Result<QuantizedLinear, &'static str> {
+fn quantize_linear(
+    linear: &Linear,
+    input: Activation,
+    known: Option<&Known<'_>>,
+) -> Result<QuantizedLinear, &'static str> {
     let bias = |o: usize| f64::from(linear.bias.get(o).copied().unwrap_or(0.0));
     let real = linear.weight.read();
     let scales = weight_scales(&real, linear.in_features, input.scale, |o| bias(o).abs());
-    let (weights, integers) = integers(&real, 1, &scales, input, bias, |_| 0)?;
+    let (weights, integers) = integers(&real, 1, &scales, input, bias, |_| 0, known)?;
     let scale = scales.iter().map(|scale| (input.scale * scale) as f32).collect();
     Ok(QuantizedLinear { weights, bias: integers, scale })
 }
@@ -275,21 +325,61 @@ fn integers(
     input: Activation,
     bias: impl Fn(usize) -> f64,
     residual_zero: impl Fn(usize) -> i64,
+    known: Option<&Known<'_>>,
 ) -> Result<(Vec<i8>, Vec<i32>), &'static str> {
     let per_channel = real.len() / scales.len();
+    let rounded = round_rows(real, scales, known);
     let mut weights = Vec::with_capacity(real.len());
     let mut accumulators = Vec::with_capacity(scales.len());
-    for ((o, channel), &scale) in real.chunks_exact(per_channel).enumerate().zip(scales) {
-        let start = weights.len();
+    for (o, (row, &scale)) in rounded.chunks_exact(per_channel).zip(scales).enumerate() {
         for tap in 0..taps {
-            weights.extend(channel.iter().skip(tap).step_by(taps).map(|&w| quantize_weight(w, scale)));
+            weights.extend(row.iter().skip(tap).step_by(taps));
         }
-        let sum: i64 = weights[start..].iter().map(|&w| i64::from(w)).sum();
-        let bias = (bias(o) / (input.scale * scale)).round() as i64;
+        let sum: i64 = row.iter().map(|&w| i64::from(w)).sum();
+        let shift = known.map_or(0.0, |known| {
+            mean_shift(&real[o * per_channel..][..per_channel], row, scale, known.moments, o, scales.len())
+        });
+        let bias = ((bias(o) - shift * input.scale) / (input.scale * scale)).round() as i64;
         let folded = bias - i64::from(input.zero_point) * sum - residual_zero(o);
         accumulators.push(i32::try_from(folded).map_err(|_| "its bias does not fit 32 bits")?);
     }
     Ok((weights, accumulators))
+}
+
+/// Integers of `real`, in its order: each to nearest, or a row together where the covariance of its inputs is known.
+fn round_rows(real: &[f32], scales: &[f64], known: Option<&Known<'_>>) -> Vec<i8> {
+    let per_channel = real.len() / scales.len();
+    let mut rounded = vec![0; real.len()];
+    let groups = known.map_or(1, |known| known.moments.groups);
+    let rows = scales.len() / groups * per_channel;
+    for (group, (real, rounded)) in real.chunks_exact(rows).zip(rounded.chunks_exact_mut(rows)).enumerate() {
+        let together = known.and_then(|known| {
+            let covariance = known.moments.covariance(group)?;
+            Some((Factored::new(&covariance, per_channel, known.moments.shrinkage()), known.descend))
+        });
+        let scales = &scales[group * (scales.len() / groups)..];
+        for ((real, rounded), &scale) in
+            real.chunks_exact(per_channel).zip(rounded.chunks_exact_mut(per_channel)).zip(scales)
+        {
+            match &together {
+                Some((factored, descend)) => factored.round(real, scale, *descend, rounded),
+                None => {
+                    rounded.iter_mut().zip(real).for_each(|(q, &w)| *q = quantize_weight(w, scale));
+                }
+            }
+        }
+    }
+    rounded
+}
+
+/// How far rounding the weights and the inputs of output `o` moves its mean, in input steps.
+fn mean_shift(real: &[f32], rounded: &[i8], scale: f64, moments: &Moments, o: usize, outputs: usize) -> f64 {
+    let group = o / (outputs / moments.groups);
+    let inputs = moments.means(group).zip(moments.mean_errors(group));
+    let shift = |((&w, &q), (mean, error)): ((&f32, &i8), (f64, f64))| {
+        f64::from(q) * scale * mean - f64::from(w) * (mean - error)
+    };
+    real.iter().zip(rounded).zip(inputs).map(shift).sum()
 }
 
 fn quantize_weight(weight: f32, scale: f64) -> i8 {
@@ -359,7 +449,7 @@ mod tests {
             let input = Activation { scale: input_scale, zero_point: -128 };
             let residual = Activation { scale: residual_scale, zero_point: 3 };
             let output = Activation { scale: 0.1, zero_point: -128 };
-            let (q, out) = quantize_conv(&conv, input, Some(residual), output).unwrap();
+            let (q, out) = quantize_conv(&conv, input, Some(residual), output, None).unwrap();
             for o in 0..2 {
                 let ratio = f64::from(q.multiplier[o]) / (1u64 << 31) as f64;
                 let step = f64::from(q.residual[o]) * ratio * out.scale;
@@ -375,7 +465,7 @@ mod tests {
         let conv = pointwise(vec![0.5, -0.25, 1.0, 0.125], vec![0.3, -4.0], true);
         let input = Activation::covering(Range { low: 0.0, high: 2.0 });
         let output = Activation::covering(Range { low: 0.0, high: 3.0 });
-        let (q, output) = quantize_conv(&conv, input, None, output).unwrap();
+        let (q, output) = quantize_conv(&conv, input, None, output, None).unwrap();
         let weight = conv.weight.read();
         for (a, b) in [(-128i8, -128i8), (127, -128), (-128, 127), (100, 30)] {
             let real = [input.dequantize(a), input.dequantize(b)];
@@ -398,7 +488,7 @@ mod tests {
         let conv = pointwise(vec![1.0, 0.0], vec![0.0, 1.5], false);
         let output = Activation::covering(Range { low: -2.0, high: 2.0 });
         let input = Activation { scale: 0.01, zero_point: 0 };
-        let (q, output) = quantize_conv(&conv, input, None, output).unwrap();
+        let (q, output) = quantize_conv(&conv, input, None, output, None).unwrap();
         let y = requantize::narrow(requantize::scale(q.bias[1], q.multiplier[1]), -128, 127);
         assert!((output.dequantize(y) - 1.5).abs() <= 0.51 * output.scale);
     }
@@ -408,7 +498,7 @@ mod tests {
         let conv = pointwise(vec![1e-30, 1e-30], vec![1e6, -1e6], false);
         let input = Activation { scale: 1e-3, zero_point: -128 };
         let output = Activation::covering(Range { low: -1e6, high: 1e6 });
-        let (q, _) = quantize_conv(&conv, input, None, output).unwrap();
+        let (q, _) = quantize_conv(&conv, input, None, output, None).unwrap();
         assert!(q.bias.iter().all(|b| b.abs() <= 1 << 29));
     }
 

@@ -42,6 +42,7 @@ pub(crate) fn reference_network() -> Network {
 pub(crate) fn reference_options(method: Method, threads: usize) -> Options {
     Options {
         method,
+        techniques: Default::default(),
         preprocessing: Preprocessing::of(&reference::VARIANT.preprocess),
         classes: bundled::reference_classes(),
         source: reference::VARIANT.to_string(),

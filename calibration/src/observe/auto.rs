@@ -1,0 +1,124 @@
+//! The range that does least harm to whoever reads the tensor.
+
+use super::{Bin, ChannelHistogram, Range};
+
+/// Ranges tried, as shares of the widest.
+const CANDIDATES: usize = 64;
+
+/// Narrowest share tried.
+const NARROWEST: f64 = 0.15;
+
+/// Squared error of one channel on a grid of `step` over `range`, summed over its values.
+fn channel_error(bins: &[Bin], range: Range, step: f64) -> f64 {
+    bins.iter().map(|&bin| bin.count * bin_error(bin, range, step)).sum()
+}
+
+/// Mean squared error of values spread evenly over a bin.
+fn bin_error(Bin { low, high, .. }: Bin, range: Range, step: f64) -> f64 {
+    let width = high - low;
+    if width <= 0.0 {
+        return point_error(low, range, step);
+    }
+    if low >= range.low && high <= range.high {
+        return rounding_error(low, high, step);
+    }
+    // Inside, and beyond either end: ∫ (x − end)² dx.
+    let cube = |x: f64| x * x * x / 3.0;
+    let above = cube((high - range.high).max(0.0)) - cube((low - range.high).max(0.0));
+    let below = cube((range.low - low).max(0.0)) - cube((range.low - high).max(0.0));
+    let inside = (high.min(range.high), low.max(range.low));
+    let rounded = if inside.0 > inside.1 { (inside.0 - inside.1) * rounding_error(inside.1, inside.0, step) } else { 0.0 };
+    (above + below + rounded) / width
+}
+
+/// Mean squared error of rounding to multiples of `step`, from `low` to `high`.
+fn rounding_error(low: f64, high: f64, step: f64) -> f64 {
+    let width = high - low;
+    if width >= step {
+        return step * step / 12.0;
+    }
+    // Each period of the error x − round(x) integrates to 1/12.
+    let integral = |x: f64| {
+        let x = x / step;
+        let error = x - x.round();
+        x.round() / 12.0 + error * error * error / 3.0
+    };
+    if width < 1e-6 * step {
+        let x = low / step;
+        return (x - x.round()).powi(2) * step * step;
+    }
+    (integral(high) - integral(low)) * step * step * step / width
+}
+
+fn point_error(x: f64, range: Range, step: f64) -> f64 {
+    let clipped = x.clamp(range.low, range.high);
+    let rounded = (clipped / step).round() * step;
+    (x - rounded) * (x - rounded)
+}
+
+/// The values of a tensor, by channel.
+#[derive(Clone, Debug)]
+pub struct Spread {
+    channels: Vec<(Vec<Bin>, f64)>,
+    seen: Range,
+}
+
+impl Spread {
+    /// Of channels with these `gains`, each divided by its entry of `scales`, or as it is.
+    pub fn new(channels: &[ChannelHistogram], gains: &[f64], scales: Option<&[f64]>) -> Self {
+        let mut seen = Range { low: 0.0, high: 0.0 };
+        let channel = |(c, (channel, &gain)): (usize, (&ChannelHistogram, &f64))| {
+            let scale = scales.map_or(1.0, |scales| scales[c]);
+            let Range { low, high } = channel.range();
+            seen = Range { low: seen.low.min(low / scale), high: seen.high.max(high / scale) };
+            let scaled = |Bin { low, high, count }: Bin| Bin { low: low / scale, high: high / scale, count };
+            (channel.occupied().map(scaled).collect(), gain * scale * scale)
+        };
+        let channels = channels.iter().zip(gains).enumerate().map(channel).collect();
+        Self { channels, seen }
+    }
+
+    /// Σ gain · squared error of 256 levels over `range`, over all values.
+    pub fn error(&self, range: Range) -> f64 {
+        let step = (range.high - range.low) / 255.0;
+        if step <= 0.0 {
+            return self.channels.iter().map(|(bins, gain)| gain * bins.iter().map(|&b| b.count * bin_error(b, range, f64::MAX)).sum::<f64>()).sum();
+        }
+        self.channels.iter().map(|(bins, gain)| gain * channel_error(bins, range, step)).sum()
+    }
+
+    /// The range with the least error, and that error.
+    pub fn best(&self, candidates: usize) -> (Range, f64) {
+        let seen = self.seen;
+        let share = |i: usize| NARROWEST + (1.0 - NARROWEST) * i as f64 / candidates as f64;
+        let mut best = (seen, self.error(seen));
+        let mut consider = |range: Range| {
+            let error = self.error(range);
+            if error < best.1 {
+                best = (range, error);
+            }
+        };
+        for i in (0..candidates).rev() {
+            consider(Range { low: seen.low * share(i), high: seen.high * share(i) });
+        }
+        if seen.low < 0.0 {
+            let both = best.0;
+            for i in (0..candidates).rev() {
+                let mut consider = |range: Range| {
+                    let error = self.error(range);
+                    if error < best.1 {
+                        best = (range, error);
+                    }
+                };
+                consider(Range { low: seen.low * share(i), ..both });
+                consider(Range { high: seen.high * share(i), ..both });
+            }
+        }
+        best
+    }
+}
+
+/// Least gain-weighted squared error.
+pub fn least_harm(channels: &[ChannelHistogram], gains: &[f64]) -> Range {
+    Spread::new(channels, gains, None).best(CANDIDATES).0
+}
