@@ -1,17 +1,19 @@
 //! The offline step: calibrate, quantize, plan, emit, and check the result against fp32.
 
 use crate::emit::{ClassName, Parts, emit, set_metadata};
+use crate::equalize::equalize;
 use crate::fidelity::{Noise, argmax};
 use crate::fp32::Fp32Error;
-use crate::moments::Gather;
-use crate::network::{Network, Op};
-use crate::equalize::equalize;
 use crate::gains::Gains;
+use crate::moments::Gather;
+use crate::network::Network;
 use crate::observe::{ChannelHistogram, Histogram, Method, Range, least_harm};
 use crate::plan::plan;
 use crate::preprocessing::Preprocessing;
-use crate::quantize::{Activation, Known, QuantizeError, Quantized, quantize, requantize_node};
-use crate::samples::{SampleError, Samples};
+use crate::quantize::{QuantizeError, Quantized, quantize, requantize_node};
+use crate::samples::{Sample, SampleError, Samples};
+use crate::sensitivity::{Sensitivity, sensitivity};
+use crate::shortcut;
 use crate::stream::{Budget, Input, Pass, stream};
 use indicatif::ProgressBar;
 use resnext::{LoadError, Model, Probe, RunError, Runner, Step, Tensor};
@@ -25,17 +27,27 @@ const CHECKED_SAMPLES: usize = 64;
 /// Samples that channels are equalized on: their scales need no tails.
 const EQUALIZED_SAMPLES: usize = 128;
 
-/// What is done beyond choosing ranges.
+/// Samples for experiments: ranges of shortcuts, sensitivity.
+const FITTED_SAMPLES: usize = 16;
+
+/// What is done beyond choosing ranges. `calibration/README.md` says what each brings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Techniques {
     /// Give every channel its share of the levels: [`equalize`].
     pub equalize: bool,
     /// Move biases so that every channel keeps its mean.
     pub correct_bias: bool,
-    /// Round the weights of a row together.
+    /// Round the weights of a row together, which corrects biases too: [`round`](crate::round).
     pub round_together: bool,
-    /// Then take single steps.
-    pub descend: bool,
+}
+
+impl Techniques {
+    /// None: one pass over the samples.
+    pub const FAST: Self = Self { equalize: false, correct_bias: false, round_together: false };
+    /// Biases: two passes.
+    pub const NORMAL: Self = Self { correct_bias: true, ..Self::FAST };
+    /// All of them.
+    pub const HIGH: Self = Self { equalize: true, correct_bias: true, round_together: true };
 }
 
 /// How to compile.
@@ -45,6 +57,8 @@ pub struct Options {
     pub method: Method,
     /// What is done beyond that.
     pub techniques: Techniques,
+    /// Whether to find out what each layer costs: [`sensitivity`]. Runs the fp32 network twice for each layer.
+    pub sensitivity: bool,
     /// From photo to input.
     pub preprocessing: Preprocessing,
     /// One per logit.
@@ -86,6 +100,8 @@ pub struct Report {
     pub logit_sqnr_db: f64,
     /// Per layer, in execution order.
     pub layers: Vec<LayerReport>,
+    /// Per layer that is quantized, if that was asked for.
+    pub sensitivity: Vec<Sensitivity>,
 }
 
 /// One layer of a [`Report`].
@@ -169,40 +185,20 @@ pub fn compile(
     let network = if options.techniques.equalize {
         equalized = network.clone();
         let few = samples.take_spread(EQUALIZED_SAMPLES);
-        let powers = equalize(&mut equalized, &calibrate(network, &few, options, progress)?.channels);
-        if std::env::var_os("EQ_DEBUG").is_some() { eprintln!("{powers:?}"); }
+        equalize(&mut equalized, &calibrate(network, &few, options, progress)?.channels);
         &equalized
     } else {
         network
     };
-    let Calibration { histograms, channels, calibrated, skipped } = calibrate(network, samples, options, progress)?;
-    if std::env::var_os("EQ_DEBUG").is_some() {
+    let Calibration { histograms, channels, calibrated, skipped } =
+        calibrate(network, samples, options, progress)?;
+    let ranges = if options.method == Method::Auto {
         let gains = Gains::new(network, &channels);
-        let (mut ta, mut tw) = (0.0, 0.0);
-        for (i, node) in network.nodes.iter().enumerate() {
-            let px = (node.output.height * node.output.width) as f64;
-            let spread = crate::observe::Spread::new(&channels[i + 1], &gains.values[i + 1], None);
-            let range = Method::Percentile(99.999).range(&histograms[i + 1]);
-            let f = px / channels[i+1][0].len();
-            let (w, taps, groups) = match &node.op { crate::network::Op::Conv(c) => (c.weight.read(), c.window.kernel.pow(2), c.groups), crate::network::Op::Linear(l) => (l.weight.read(), 1, 1), _ => (vec![], 1, 1) };
-            let mut wn = 0.0;
-            if node.input.0 > 0 && !w.is_empty() {
-                let o = node.output.channels; let per = w.len() / o; let pg = per / taps; 
-                let p: Vec<f64> = channels[node.input.0].iter().map(|c| c.mean_square() * taps as f64).collect();
-                for k in 0..o { let row = &w[k*per..][..per]; let step = f64::from(row.iter().fold(0f32, |m, v| m.max(v.abs()))) / 127.0;
-                  let first = k / (o / groups) * pg;
-                  wn += gains.sums[i][k] * px * step * step / 12.0 * p[first..first+pg].iter().sum::<f64>(); }
-            }
-            let a = spread.error(range) * f; let b = spread.best(64).1 * f;
-            if i + 1 < network.nodes.len() && !matches!(node.op, crate::network::Op::MaxPool(_)) { ta += a; }
-            tw += wn;
-            eprintln!("{:22} act {a:.3e} best {b:.3e} weight {wn:.3e}", node.name);
-        }
-        eprintln!("total act {ta:.3e} weight {tw:.3e}");
-    }
-    let ranges: Vec<Range> = if options.method == Method::Auto {
-        let gains = Gains::new(network, &channels);
-        channels.iter().zip(&gains.values).map(|(channels, gains)| least_harm(channels, gains)).collect()
+        let harm = |(channels, gains): (&Vec<ChannelHistogram>, &Vec<f64>)| least_harm(channels, gains);
+        let mut ranges: Vec<Range> = channels.iter().zip(&gains.values).map(harm).collect();
+        let images = images(samples, &options.preprocessing);
+        shortcut::fit(network, &mut ranges, &gains, &images, options.threads)?;
+        ranges
     } else {
         histograms.iter().map(|histogram| options.method.range(histogram)).collect()
     };
@@ -210,7 +206,12 @@ pub fn compile(
     if options.techniques.correct_bias || options.techniques.round_together {
         refine(network, &mut quantized, samples, options, progress)?;
     }
-    if std::env::var_os("SENS").is_some() { sens(network, &quantized, samples, options, &channels); }
+    let sensitivity = if options.sensitivity {
+        let images = images(samples, &options.preprocessing);
+        sensitivity(network, &quantized, &options.preprocessing, &images, options.threads)?
+    } else {
+        Vec::new()
+    };
     let Quantized { activations, layers } = quantized;
     let parts = Parts {
         network,
@@ -243,6 +244,7 @@ pub fn compile(
         agreement: fidelity.agreeing as f64 / fidelity.samples.max(1) as f64,
         logit_sqnr_db: fidelity.layers.last().copied().unwrap_or_default().sqnr_db(),
         layers,
+        sensitivity,
     };
     set_metadata(&mut artifact, &metadata(network, options, &report));
     Ok(Compiled { artifact, report })
@@ -269,6 +271,9 @@ fn metadata(network: &Network, options: &Options, report: &Report) -> String {
         "calibration": {
             "method": options.method.name(),
             "percentile": percentile,
+            "equalized": options.techniques.equalize,
+            "biases_corrected": options.techniques.correct_bias,
+            "rounded_together": options.techniques.round_together,
             "samples": report.calibrated,
             "skipped": report.skipped.len(),
         },
@@ -364,7 +369,10 @@ impl Pass for Observe<'_> {
         }
         let channels = &mut channels[node + 1];
         let pixels = values.len() / channels.len();
-        channels.iter_mut().zip(values.chunks_exact(pixels)).for_each(|(channel, plane)| channel.observe(plane));
+        channels
+            .iter_mut()
+            .zip(values.chunks_exact(pixels))
+            .for_each(|(channel, plane)| channel.observe(plane));
         Ok(())
     }
 
@@ -380,23 +388,20 @@ fn refine(
     progress: &ProgressBar,
 ) -> Result<(), CompileError> {
     progress.set_message("rounding");
-    let Techniques { round_together, descend, .. } = options.techniques;
-    let gather = Gather::new(network, &quantized.activations, &options.preprocessing, samples.len(), round_together);
+    let products = options.techniques.round_together;
+    let gather =
+        Gather::new(network, &quantized.activations, &options.preprocessing, samples.len(), products);
     stream(&gather, Some(network), options.input(samples, progress))?;
-    let gathered = gather.finish();
+    let moments = gather.finish();
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(node) = network.nodes.get(index) else { return Ok(done) };
-            let Some(moments) = &gathered.nodes[index] else { continue };
-            let residual = match &node.op {
-                Op::Conv(conv) => conv.residual.and_then(|value| gathered.residuals[value.0].as_deref()),
-                _ => None,
-            };
-            let known = Known { moments, residual, descend };
-            done.push((index, requantize_node(network, index, &quantized.activations, &options.preprocessing, &known)?));
+            let Some(moments) = moments.get(index) else { return Ok(done) };
+            let Some(moments) = moments else { continue };
+            let (activations, preprocessing) = (&quantized.activations, &options.preprocessing);
+            done.push((index, requantize_node(network, index, activations, preprocessing, moments)?));
         }
     };
     let work = &work;
@@ -411,39 +416,11 @@ fn refine(
     Ok(())
 }
 
-fn sens(network: &Network, quantized: &Quantized, samples: &Samples, options: &Options, channels: &[Vec<ChannelHistogram>]) {
-    use crate::fp32::Fp32Model; use crate::emulate::with_rounded_weights;
-    let pre = &options.preprocessing;
-    let images: Vec<Vec<f32>> = samples.take_spread(24).iter().map(|s| pre.normalize(&pre.crop(&s.decode().unwrap()).unwrap())).collect();
-    let run = |n: &Network, r: &[Option<Activation>]| -> Vec<Vec<f32>> {
-        let model = Fp32Model::rounded(n, r, &[]).unwrap();
-        let (a, b) = images.split_at(12);
-        std::thread::scope(|s| {
-            let h: Vec<_> = [a, b].into_iter().map(|part| { let mut model = model.clone(); s.spawn(move || part.iter().map(|i| model.run(i).unwrap().result().to_vec()).collect::<Vec<_>>()) }).collect();
-            h.into_iter().flat_map(|h| h.join().unwrap()).collect()
-        })
-    };
-    let n = network.nodes.len();
-    let all: Vec<Option<Activation>> = (0..=n).map(|v| (v > 0 && v < n && !matches!(network.nodes[v-1].op, crate::network::Op::MaxPool(_))).then(|| quantized.activations[v])).collect();
-    let none = vec![None; n + 1];
-    let base = run(network, &none);
-    let noise = |out: Vec<Vec<f32>>| { let mut s = Noise::default(); for (a, b) in out.iter().zip(&base) { s += Noise::of_slices(a, b); }
-        let mut mean = [0.0f64; 10]; for (a, b) in out.iter().zip(&base) { for k in 0..10 { mean[k] += f64::from(a[k] - b[k]) / base.len() as f64; } }
-        let m2: f64 = mean.iter().map(|m| m * m).sum(); format!("{:.3e} ({:.1} dB; of it mean {:.2e})", s.noise / base.len() as f64, s.sqnr_db(), m2) };
-    let w = with_rounded_weights(network, quantized, pre, |_| true);
-    eprintln!("both     {}", noise(run(&w, &all)));
-    eprintln!("weights  {}", noise(run(&w, &none)));
-    eprintln!("activat  {}", noise(run(network, &all)));
-    let gains = Gains::new(network, channels);
-    for v in 1..n {
-        let wn = if matches!(network.nodes[v-1].op, crate::network::Op::Conv(_)) { noise(run(&with_rounded_weights(network, quantized, pre, |i| i + 1 == v), &none)) } else { String::new() };
-        let an = all[v].map(|a| { let mut r = none.clone(); r[v] = Some(a);
-            let px = (network.nodes[v-1].output.height * network.nodes[v-1].output.width) as f64;
-            let spread = crate::observe::Spread::new(&channels[v], &gains.values[v], None);
-            let range = Range { low: a.dequantize(i8::MIN), high: a.dequantize(i8::MAX) };
-            format!("{} predicted {:.3e}", noise(run(network, &r)), spread.error(range) * px / channels[v][0].len()) });
-        eprintln!("{:22} act {} weight {wn}", network.nodes[v-1].name, an.unwrap_or_default());
-    }
+/// A few samples, normalised, for experiments; those that cannot be decoded are left out.
+fn images(samples: &Samples, preprocessing: &Preprocessing) -> Vec<Vec<f32>> {
+    let pixels = |sample: &Sample| preprocessing.crop(&sample.decode().ok()?).ok();
+    let few = samples.take_spread(FITTED_SAMPLES);
+    few.iter().filter_map(pixels).map(|pixels| preprocessing.normalize(&pixels)).collect()
 }
 
 /// Noise of every layer and agreement of the classes.

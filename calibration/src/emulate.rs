@@ -21,15 +21,22 @@ pub fn with_rounded_weights(
         let (input, output) = (quantized.activations[node.input.0], quantized.activations[index + 1]);
         match (&mut node.op, &quantized.layers[index]) {
             (Op::Conv(conv), Layer::Conv(layer)) => {
-                let unit: Vec<f64> =
-                    layer.multiplier.iter().map(|&m| f64::from(m) / (1u64 << 31) as f64 * output.scale).collect();
+                let unit: Vec<f64> = layer
+                    .multiplier
+                    .iter()
+                    .map(|&m| f64::from(m) / (1u64 << 31) as f64 * output.scale)
+                    .collect();
                 let taps = conv.window.kernel * conv.window.kernel;
-                let residual = conv.residual.map_or(0, |value| i64::from(quantized.activations[value.0].zero_point));
+                let residual =
+                    conv.residual.map_or(0, |value| i64::from(quantized.activations[value.0].zero_point));
                 let zeros: Vec<f64> = layer
                     .residual
                     .iter()
                     .zip(&unit)
-                    .map(|(&factor, unit)| (i64::from(factor) * residual) as f64 * unit - f64::from(output.zero_point) * output.scale)
+                    .map(|(&factor, unit)| {
+                        (i64::from(factor) * residual) as f64 * unit
+                            - f64::from(output.zero_point) * output.scale
+                    })
                     .collect();
                 let (mut weight, mut bias) = real(&layer.weights, &layer.bias, &unit, &zeros, input, taps);
                 if node.input == ValueId::IMAGE {
@@ -67,7 +74,8 @@ fn real(
     let mut biases = Vec::with_capacity(unit.len());
     for (o, row) in weights.chunks_exact(per_channel).enumerate() {
         for (at, &w) in row.iter().enumerate() {
-            real[o * per_channel + at % inputs * taps + at / inputs] = (f64::from(w) * unit[o] / input.scale) as f32;
+            real[o * per_channel + at % inputs * taps + at / inputs] =
+                (f64::from(w) * unit[o] / input.scale) as f32;
         }
         let sum: i64 = row.iter().map(|&w| i64::from(w)).sum();
         let integer = i64::from(bias[o]) + i64::from(input.zero_point) * sum;

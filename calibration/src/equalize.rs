@@ -34,7 +34,7 @@ pub fn equalize(network: &mut Network, channels: &[Vec<ChannelHistogram>]) -> Ve
     let mut chosen = Vec::new();
     for tied in tied(network) {
         let name = network.nodes[tied.values[0] - 1].name.clone();
-        let own = own_scales(network, &tied, channels, &gains);
+        let own = own_scales(network, &tied, channels);
         let readers = readers(network, &tied);
         let mut best: Option<(f64, f64, Vec<f64>)> = None;
         for power in POWERS {
@@ -72,7 +72,10 @@ fn tied(network: &Network) -> Vec<Tied> {
     let mut sets: Vec<Tied> = Vec::new();
     for first in 1..count {
         // Named by any member: gather those not gathered yet.
-        if sets.iter().any(|tied| tied.values.contains(&first)) || set[first] == set[0] || set[first] == set[count - 1] {
+        if sets.iter().any(|tied| tied.values.contains(&first))
+            || set[first] == set[0]
+            || set[first] == set[count - 1]
+        {
             continue;
         }
         sets.push(Tied { values: (first..count).filter(|&value| set[value] == set[first]).collect() });
@@ -95,8 +98,7 @@ fn requantized(network: &Network, value: usize) -> bool {
 }
 
 /// What each channel would like to be divided by: the width that suits 256 levels of its own, over all values of the set.
-fn own_scales(network: &Network, tied: &Tied, channels: &[Vec<ChannelHistogram>], gains: &Gains) -> Vec<f64> {
-    let _ = gains;
+fn own_scales(network: &Network, tied: &Tied, channels: &[Vec<ChannelHistogram>]) -> Vec<f64> {
     let count = network.shape(ValueId(tied.values[0])).channels;
     let mut scales = vec![0.0f64; count];
     for &value in tied.values.iter().filter(|&&value| requantized(network, value)) {
@@ -120,7 +122,13 @@ fn own_scales(network: &Network, tied: &Tied, channels: &[Vec<ChannelHistogram>]
 }
 
 /// Noise in the logits that rounding and clipping the values causes.
-fn activation_noise(network: &Network, tied: &Tied, channels: &[Vec<ChannelHistogram>], gains: &Gains, scales: &[f64]) -> f64 {
+fn activation_noise(
+    network: &Network,
+    tied: &Tied,
+    channels: &[Vec<ChannelHistogram>],
+    gains: &Gains,
+    scales: &[f64],
+) -> f64 {
     let noise = |&value: &usize| {
         let shape = network.shape(ValueId(value));
         let pixels = (shape.height * shape.width) as f64;
@@ -131,7 +139,13 @@ fn activation_noise(network: &Network, tied: &Tied, channels: &[Vec<ChannelHisto
 }
 
 /// Noise in the logits that rounding the readers' weights causes.
-fn weight_noise(network: &Network, readers: &[usize], channels: &[Vec<ChannelHistogram>], gains: &Gains, scales: &[f64]) -> f64 {
+fn weight_noise(
+    network: &Network,
+    readers: &[usize],
+    channels: &[Vec<ChannelHistogram>],
+    gains: &Gains,
+    scales: &[f64],
+) -> f64 {
     let mut noise = 0.0;
     for &index in readers {
         let node = &network.nodes[index];
@@ -157,7 +171,8 @@ fn weight_noise(network: &Network, readers: &[usize], channels: &[Vec<ChannelHis
                 .map(|(taps, scale)| scale * f64::from(taps.iter().fold(0.0f32, |max, w| max.max(w.abs()))))
                 .fold(0.0f64, f64::max);
             let step = widest / 127.0;
-            noise += sums[o] * pixels * step * step / 12.0 * power[first..first + per_group].iter().sum::<f64>();
+            noise +=
+                sums[o] * pixels * step * step / 12.0 * power[first..first + per_group].iter().sum::<f64>();
         }
     }
     noise

@@ -8,14 +8,14 @@ use std::ops::Range;
 use std::path::Path;
 
 use tract_core::internal::*;
-use tract_core::ops::cnn::{Conv as TractConv, KernelFormat, MaxPool, PaddingSpec, PoolSpec, SumPool};
 use tract_core::ops::binary::TypedBinOp;
+use tract_core::ops::cnn::{Conv as TractConv, KernelFormat, MaxPool, PaddingSpec, PoolSpec, SumPool};
 use tract_core::ops::einsum::EinSum;
 use tract_core::ops::nn::{DataFormat, Reduce, Reducer};
 use tract_onnx::prelude::{InferenceModelExt, TractError};
 
-use crate::quantize::Activation;
 use crate::network::{Conv, Linear, Network, Node as NetworkNode, Op as NetworkOp, Shape, ValueId, Window};
+use crate::quantize::Activation;
 
 /// The fp32 oracle could not be built or run. Displays as one line.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +86,11 @@ impl Fp32Model {
     /// # Errors
     ///
     /// As for [`new`](Self::new).
-    pub fn rounded(network: &Network, rounded: &[Option<Activation>], taps: &[ValueId]) -> Result<Self, Fp32Error> {
+    pub fn rounded(
+        network: &Network,
+        rounded: &[Option<Activation>],
+        taps: &[ValueId],
+    ) -> Result<Self, Fp32Error> {
         Self::build(network, 0..network.nodes.len(), rounded, taps)
     }
 
@@ -98,6 +102,19 @@ impl Fp32Model {
     /// As for [`new`](Self::new); or a node reads an earlier value.
     pub fn segment(network: &Network, nodes: Range<usize>, taps: &[ValueId]) -> Result<Self, Fp32Error> {
         Self::build(network, nodes, &[], taps)
+    }
+
+    /// Like [`segment`](Self::segment) with [`rounded`](Self::rounded) values.
+    ///
+    /// # Errors
+    ///
+    /// As for [`segment`](Self::segment).
+    pub fn rounded_segment(
+        network: &Network,
+        nodes: Range<usize>,
+        rounded: &[Option<Activation>],
+    ) -> Result<Self, Fp32Error> {
+        Self::build(network, nodes, rounded, &[])
     }
 
     fn build(

@@ -10,6 +10,9 @@
 //! | [`samples`], [`preprocessing`] | photos → cropped pixels |
 //! | [`fp32`] | the network in float, on tract: statistics and baseline |
 //! | [`observe`] | activations → histograms → ranges |
+//! | [`gains`], [`equalize`] | what noise costs where; channels that share the levels evenly |
+//! | [`moments`], [`round`] | means and covariances of inputs → weights rounded together |
+//! | [`emulate`], [`sensitivity`] | parts of int8 inside fp32 |
 //! | [`quantize`] | ranges and weights → integers |
 //! | [`plan`] | lifetimes → arena offsets |
 //! | [`emit`] | all of it → the bytes of a `.rnx` |
@@ -22,8 +25,8 @@ pub mod bundled;
 pub mod compile;
 pub mod emit;
 pub mod emulate;
-pub mod evaluate;
 pub mod equalize;
+pub mod evaluate;
 pub mod export;
 pub mod fidelity;
 pub mod fold;
@@ -38,6 +41,8 @@ pub mod preprocessing;
 pub mod quantize;
 pub mod round;
 pub mod samples;
+pub mod sensitivity;
+mod shortcut;
 mod stream;
 
 pub use resnext_checkpoint::stored;

@@ -59,8 +59,7 @@ impl Moments {
 
     /// Share of the correlations that may be chance: that of unknowns among knowns.
     pub fn shrinkage(&self) -> f64 {
-        let factor: f64 = std::env::var("SHRINK").ok().and_then(|s| s.parse().ok()).unwrap_or(1.0);
-        let inputs = self.inputs as f64 * factor;
+        let inputs = self.inputs as f64;
         inputs / (inputs + self.count)
     }
 
@@ -79,18 +78,10 @@ impl Moments {
         let n = self.inputs;
         let products = self.products.get(group * n * n..(group + 1) * n * n)?;
         let means: Vec<f64> = self.means(group).collect();
-        let at = |(index, sum): (usize, &f64)| sum / self.count.max(1.0) - means[index / n] * means[index % n];
+        let at =
+            |(index, sum): (usize, &f64)| sum / self.count.max(1.0) - means[index / n] * means[index % n];
         Some(products.iter().enumerate().map(at).collect())
     }
-}
-
-/// What is known of the inputs of each node, and of each value as a residual.
-#[derive(Debug)]
-pub struct Gathered {
-    /// Per node that has weights.
-    pub nodes: Vec<Option<Moments>>,
-    /// Per value that is added somewhere, mean of `q − x` for each channel, in steps.
-    pub residuals: Vec<Option<Vec<f64>>>,
 }
 
 /// The pass that gathers.
@@ -103,8 +94,6 @@ pub(crate) struct Gather<'a> {
     outside: [f32; 3],
     readers: Vec<Vec<usize>>,
     nodes: Vec<Option<Mutex<Moments>>>,
-    /// Per value: Σ (q − x) in parts, and the number of pixels.
-    residuals: Vec<Option<Mutex<(Vec<f64>, f64)>>>,
 }
 
 impl<'a> Gather<'a> {
@@ -118,14 +107,10 @@ impl<'a> Gather<'a> {
     ) -> Self {
         let outside = preprocessing.mean.map(|mean| (mean * 255.0).round());
         let mut readers = vec![Vec::new(); network.nodes.len() + 1];
-        let mut residuals: Vec<_> = (0..=network.nodes.len()).map(|_| None).collect();
         let mut nodes = Vec::new();
         for (index, node) in network.nodes.iter().enumerate() {
             let moments = match &node.op {
                 Op::Conv(conv) => {
-                    if let Some(value) = conv.residual {
-                        residuals[value.0] = Some(Mutex::new((vec![0.0; network.shape(value).channels], 0.0)));
-                    }
                     let taps = conv.window.kernel * conv.window.kernel;
                     Some(Moments::new(conv.groups, conv.in_channels / conv.groups * taps, products))
                 }
@@ -138,18 +123,14 @@ impl<'a> Gather<'a> {
             nodes.push(moments.map(Mutex::new));
         }
         let pixels = (PIXELS / samples.max(1)).clamp(32, MOST_PIXELS);
-        Self { network, activations, pixels, outside, readers, nodes, residuals }
+        Self { network, activations, pixels, outside, readers, nodes }
     }
 
-    pub(crate) fn finish(self) -> Gathered {
-        fn into<T>(mutex: Mutex<T>) -> T {
-            mutex.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner())
-        }
-        let mean = |(sums, count): (Vec<f64>, f64)| sums.iter().map(|sum| sum / PARTS / count.max(1.0)).collect();
-        Gathered {
-            nodes: self.nodes.into_iter().map(|node| node.map(into)).collect(),
-            residuals: self.residuals.into_iter().map(|sums| sums.map(|sums| mean(into(sums)))).collect(),
-        }
+    /// What was gathered for each node that has weights.
+    pub(crate) fn finish(self) -> Vec<Option<Moments>> {
+        let into =
+            |moments: Mutex<Moments>| moments.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+        self.nodes.into_iter().map(|node| node.map(into)).collect()
     }
 
     /// `values` (`[channels][height][width]`) in steps: real, and rounded as int8 rounds them.
@@ -164,15 +145,6 @@ impl<'a> Gather<'a> {
 
     fn gather(&self, photo: usize, value: usize, real: &[f32], rounded: &[f32], outside: &[f32]) {
         let shape = self.network.shape(ValueId(value));
-        if let Some(sums) = &self.residuals[value] {
-            let pixels = shape.height * shape.width;
-            let parts = |x: &[f32], q: &[f32]| x.iter().zip(q).map(|(x, q)| parts(q - x)).sum::<f64>();
-            let errors: Vec<f64> =
-                real.chunks_exact(pixels).zip(rounded.chunks_exact(pixels)).map(|(x, q)| parts(x, q)).collect();
-            let mut sums = sums.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            sums.0.iter_mut().zip(errors).for_each(|(sum, error)| *sum += error);
-            sums.1 += pixels as f64;
-        }
         for &index in &self.readers[value] {
             let node = &self.network.nodes[index];
             let window = match &node.op {
@@ -188,7 +160,9 @@ impl<'a> Gather<'a> {
             let channels = shape.channels / groups;
             for group in 0..groups {
                 let range = group * channels..(group + 1) * channels;
-                let patches = |planes: &[f32]| patches(planes, shape, window, range.clone(), &positions, node.output.width, outside);
+                let patches = |planes: &[f32]| {
+                    patches(planes, shape, window, range.clone(), &positions, node.output.width, outside)
+                };
                 let (x, q) = (patches(real), patches(rounded));
                 let mut square = vec![0.0f32; if products { inputs * inputs } else { 0 }];
                 if products
@@ -208,7 +182,8 @@ impl<'a> Gather<'a> {
                 }
                 let mut moments = moments.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
                 let moments = &mut *moments;
-                let add = |to: &mut [f64], from: &[f64]| to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+                let add =
+                    |to: &mut [f64], from: &[f64]| to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
                 add(&mut moments.sums[group * inputs..][..inputs], &sums);
                 add(&mut moments.errors[group * inputs..][..inputs], &errors);
                 if products {
@@ -258,7 +233,11 @@ fn patches(
                 let y = (top + tap / window.kernel).wrapping_sub(window.padding);
                 let x = (left + tap % window.kernel).wrapping_sub(window.padding);
                 let inside = y < shape.height && x < shape.width;
-                patches.push(if inside { plane[y * shape.width + x] } else { outside.get(channel).copied().unwrap_or(0.0) });
+                patches.push(if inside {
+                    plane[y * shape.width + x]
+                } else {
+                    outside.get(channel).copied().unwrap_or(0.0)
+                });
             }
         }
     }
@@ -288,7 +267,7 @@ impl Pass for Gather<'_> {
 
     fn value(&self, (): &mut (), photo: &mut usize, node: usize, values: &[f32]) -> Result<(), CompileError> {
         let value = node + 1;
-        if self.residuals[value].is_some() || !self.readers[value].is_empty() {
+        if !self.readers[value].is_empty() {
             let (real, rounded) = self.steps(value, values);
             self.gather(*photo, value, &real, &rounded, &[]);
         }

@@ -145,18 +145,8 @@ pub fn quantize(
     Ok(Quantized { activations, layers })
 }
 
-/// What is known of a layer's inputs when its weights are rounded.
-#[derive(Clone, Copy, Debug)]
-pub struct Known<'a> {
-    /// Means, and covariances if they were gathered.
-    pub moments: &'a Moments,
-    /// Mean rounding error of the residual for each channel, in its steps.
-    pub residual: Option<&'a [f64]>,
-    /// Whether single steps follow the rounding.
-    pub descend: bool,
-}
-
-/// Quantizes node `index` of `network` again, with what is `known` of its inputs. Its scales stay the same.
+/// Quantizes node `index` of `network` again, with what is `known` of its inputs: means, and
+/// covariances if they were gathered. Its scales stay the same.
 ///
 /// # Errors
 ///
@@ -166,7 +156,7 @@ pub fn requantize_node(
     index: usize,
     activations: &[Activation],
     preprocessing: &Preprocessing,
-    known: &Known<'_>,
+    known: &Moments,
 ) -> Result<Layer, QuantizeError> {
     let output = activations[index + 1];
     quantize_node(network, index, activations, output, preprocessing, Some(known)).map(|(layer, _)| layer)
@@ -178,7 +168,7 @@ fn quantize_node(
     activations: &[Activation],
     covering: Activation,
     preprocessing: &Preprocessing,
-    known: Option<&Known<'_>>,
+    known: Option<&Moments>,
 ) -> Result<(Layer, Activation), QuantizeError> {
     let node = &network.nodes[index];
     let error = |what| QuantizeError { layer: node.name.clone(), what };
@@ -254,7 +244,7 @@ fn quantize_conv(
     input: Activation,
     residual: Option<Activation>,
     mut output: Activation,
-    known: Option<&Known<'_>>,
+    known: Option<&Moments>,
 ) -> Result<(QuantizedConv, Activation), &'static str> {
     assert!(conv.batch_norm.is_none(), "fold batch norms before quantizing");
     let real = conv.weight.read();
@@ -287,11 +277,7 @@ fn quantize_conv(
 
     let taps = conv.window.kernel * conv.window.kernel;
     let residual_zero = |o: usize| residual.map_or(0, |r| i64::from(r.zero_point)) * i64::from(factors[o]);
-    let residual_error = |o: usize| {
-        let mean = known.and_then(|known| known.residual).map_or(0.0, |means| means[o]);
-        mean * residual.map_or(0.0, |residual| residual.scale)
-    };
-    let bias = |o: usize| bias(o) + f64::from(output.zero_point) * output.scale - residual_error(o);
+    let bias = |o: usize| bias(o) + f64::from(output.zero_point) * output.scale;
     let (weights, integers) = integers(&real, taps, &scales, input, bias, residual_zero, known)?;
     let quantized = QuantizedConv {
         weights,
@@ -306,7 +292,7 @@ fn quantize_conv(
 fn quantize_linear(
     linear: &Linear,
     input: Activation,
-    known: Option<&Known<'_>>,
+    known: Option<&Moments>,
 ) -> Result<QuantizedLinear, &'static str> {
     let bias = |o: usize| f64::from(linear.bias.get(o).copied().unwrap_or(0.0));
     let real = linear.weight.read();
@@ -325,7 +311,7 @@ fn integers(
     input: Activation,
     bias: impl Fn(usize) -> f64,
     residual_zero: impl Fn(usize) -> i64,
-    known: Option<&Known<'_>>,
+    known: Option<&Moments>,
 ) -> Result<(Vec<i8>, Vec<i32>), &'static str> {
     let per_channel = real.len() / scales.len();
     let rounded = round_rows(real, scales, known);
@@ -337,7 +323,7 @@ fn integers(
         }
         let sum: i64 = row.iter().map(|&w| i64::from(w)).sum();
         let shift = known.map_or(0.0, |known| {
-            mean_shift(&real[o * per_channel..][..per_channel], row, scale, known.moments, o, scales.len())
+            mean_shift(&real[o * per_channel..][..per_channel], row, scale, known, o, scales.len())
         });
         let bias = ((bias(o) - shift * input.scale) / (input.scale * scale)).round() as i64;
         let folded = bias - i64::from(input.zero_point) * sum - residual_zero(o);
@@ -347,22 +333,22 @@ fn integers(
 }
 
 /// Integers of `real`, in its order: each to nearest, or a row together where the covariance of its inputs is known.
-fn round_rows(real: &[f32], scales: &[f64], known: Option<&Known<'_>>) -> Vec<i8> {
+fn round_rows(real: &[f32], scales: &[f64], known: Option<&Moments>) -> Vec<i8> {
     let per_channel = real.len() / scales.len();
     let mut rounded = vec![0; real.len()];
-    let groups = known.map_or(1, |known| known.moments.groups);
+    let groups = known.map_or(1, |known| known.groups);
     let rows = scales.len() / groups * per_channel;
     for (group, (real, rounded)) in real.chunks_exact(rows).zip(rounded.chunks_exact_mut(rows)).enumerate() {
         let together = known.and_then(|known| {
-            let covariance = known.moments.covariance(group)?;
-            Some((Factored::new(&covariance, per_channel, known.moments.shrinkage()), known.descend))
+            let covariance = known.covariance(group)?;
+            Some(Factored::new(&covariance, per_channel, known.shrinkage()))
         });
         let scales = &scales[group * (scales.len() / groups)..];
         for ((real, rounded), &scale) in
             real.chunks_exact(per_channel).zip(rounded.chunks_exact_mut(per_channel)).zip(scales)
         {
             match &together {
-                Some((factored, descend)) => factored.round(real, scale, *descend, rounded),
+                Some(factored) => factored.round(real, scale, rounded),
                 None => {
                     rounded.iter_mut().zip(real).for_each(|(q, &w)| *q = quantize_weight(w, scale));
                 }

@@ -16,6 +16,9 @@ use crate::quantize::Activation;
 /// Shares of either end of the range that are tried.
 const SHARES: [f64; 9] = [1.0, 0.85, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1];
 
+/// As many of them are tried above: nothing hides what is clipped there.
+const FEW: usize = 5;
+
 /// A tensor of both signs, and the nodes from the input of its block to the addition.
 struct Shortcut {
     value: usize,
@@ -33,51 +36,56 @@ pub(crate) fn fit(
     let shortcuts = shortcuts(network, ranges);
     let taps: Vec<ValueId> = shortcuts.iter().map(|shortcut| ValueId(shortcut.nodes.start)).collect();
     let model = Fp32Model::new(network, &taps)?;
-    let inputs: Vec<Vec<Vec<f32>>> = parallel(images, threads, || model.clone(), |model, image| {
-        let outputs = model.run(image)?;
-        Ok((0..outputs.taps()).map(|tap| outputs.tap(tap).0.to_vec()).collect())
-    })?;
+    let inputs: Vec<Vec<Vec<f32>>> = parallel(
+        images,
+        threads,
+        || model.clone(),
+        |model, image| {
+            let outputs = model.run(image)?;
+            Ok((0..outputs.taps()).map(|tap| outputs.tap(tap).0.to_vec()).collect())
+        },
+    )?;
     for (index, Shortcut { value, nodes }) in shortcuts.into_iter().enumerate() {
         let inputs: Vec<&[f32]> = inputs.iter().map(|taps| taps[index].as_slice()).collect();
         let run = |range: Option<Range>| {
             let mut rounded = vec![None; network.nodes.len() + 1];
             rounded[value] = range.map(Activation::covering);
             let model = Fp32Model::rounded_segment(network, nodes.clone(), &rounded)?;
-            parallel(&inputs, threads, || model.clone(), |model, input| Ok(model.run(input)?.result().to_vec()))
+            parallel(
+                &inputs,
+                threads,
+                || model.clone(),
+                |model, input| Ok(model.run(input)?.result().to_vec()),
+            )
         };
         let original = run(None)?;
         let gains = &gains.values[nodes.end];
         let error = |range: Range| -> Result<f64, Fp32Error> {
             let outputs = run(Some(range))?;
-            Ok(outputs.iter().zip(&original).map(|(output, original)| weighted(output, original, gains)).sum())
+            Ok(outputs
+                .iter()
+                .zip(&original)
+                .map(|(output, original)| weighted(output, original, gains))
+                .sum())
         };
         let seen = ranges[value];
         let mut best = (error(seen)?, seen);
-        let mut consider = |range: Range| -> Result<(), Fp32Error> {
-            let error = error(range)?;
-            if error < best.0 {
-                best = (error, range);
-            }
-            Ok(())
-        };
         for share in &SHARES[1..] {
-            consider(Range { low: seen.low * share, high: seen.high })?;
+            let range = Range { low: seen.low * share, high: seen.high };
+            best = min(best, (error(range)?, range));
         }
         let low = best.1.low;
-        let mut best = best;
-        for share in &SHARES[1..5] {
+        for share in &SHARES[1..FEW] {
             let range = Range { low, high: seen.high * share };
-            let error = error(range)?;
-            if error < best.0 {
-                best = (error, range);
-            }
-        }
-        if std::env::var_os("EQ_DEBUG").is_some() {
-            eprintln!("{} {seen:?} -> {:?}", network.nodes[value - 1].name, best);
+            best = min(best, (error(range)?, range));
         }
         ranges[value] = best.1;
     }
     Ok(())
+}
+
+fn min(a: (f64, Range), b: (f64, Range)) -> (f64, Range) {
+    if b.0 < a.0 { b } else { a }
 }
 
 /// Σ gain · error², over all elements.
@@ -98,7 +106,8 @@ fn shortcuts(network: &Network, ranges: &[Range]) -> Vec<Shortcut> {
         // Back to the value that everything up to the addition can be computed from.
         let mut start = value.saturating_sub(1).min(index);
         loop {
-            let oldest = network.nodes[start..=index].iter().map(oldest_input).min().unwrap_or(start).min(start);
+            let oldest =
+                network.nodes[start..=index].iter().map(oldest_input).min().unwrap_or(start).min(start);
             if oldest == start {
                 break Some(Shortcut { value, nodes: start..index + 1 });
             }
@@ -117,7 +126,7 @@ fn oldest_input(node: &crate::network::Node) -> usize {
 }
 
 /// Runs `each` on all `items`, in their order, on some threads.
-fn parallel<T: Sync, S: Send, R: Send>(
+pub(crate) fn parallel<T: Sync, S: Send, R: Send>(
     items: &[T],
     threads: usize,
     state: impl Fn() -> S,
@@ -130,7 +139,9 @@ fn parallel<T: Sync, S: Send, R: Send>(
             .chunks(part)
             .map(|items| {
                 let mut state = state();
-                scope.spawn(move || items.iter().map(|item| each(&mut state, item)).collect::<Result<Vec<_>, _>>())
+                scope.spawn(move || {
+                    items.iter().map(|item| each(&mut state, item)).collect::<Result<Vec<_>, _>>()
+                })
             })
             .collect();
         let mut results = Vec::with_capacity(items.len());

@@ -3,13 +3,13 @@
 use crate::arch::{self, Arch};
 use crate::cpus::CpuList;
 use crate::error::Error;
-use crate::output::{self, Facts, size};
+use crate::output::{self, Column, Facts, Table, size, terminal_width};
 use crate::source;
 use crate::write::{check_writable, write_atomically};
 use clap::ValueEnum;
 use resnext::pack::{Packing, repack};
 use resnext::preprocess::Filter;
-use resnext_calibration::compile::{Compiled, Options, compile};
+use resnext_calibration::compile::{Compiled, Options, Techniques, compile};
 use resnext_calibration::observe::Method;
 use serde_json::json;
 use std::path::PathBuf;
@@ -30,7 +30,8 @@ Examples:
   resnext compile resnext50.pth --arch torchvision/resnext50_32x4d --samples photos -o model.rnx
   resnext compile custom.onnx --samples photos --labels names.txt -o custom.rnx
 
-JSON: {output, bytes, samples, skipped, method, agreement, logit_sqnr_db, layers: [{name, sqnr_db}]}.")]
+JSON: {output, bytes, samples, skipped, method, agreement, logit_sqnr_db, layers: [{name, sqnr_db}],
+sensitivity: [{name, alone_db, without_db}]}.")]
 pub(crate) struct Args {
     /// fp32 network: checkpoint or ONNX file
     #[arg(value_name = "MODEL")]
@@ -54,8 +55,16 @@ pub(crate) struct Args {
     num: Option<u32>,
 
     /// How the ranges of activations are chosen
-    #[arg(long, value_name = "METHOD", default_value = "percentile")]
+    #[arg(long, value_name = "METHOD", default_value = "auto")]
     method: MethodChoice,
+
+    /// How much is done so that int8 costs nothing; more takes longer, for the same speed on the board
+    #[arg(long, value_name = "EFFORT", default_value = "high")]
+    effort: Effort,
+
+    /// Find out what each layer costs, quantized alone and kept in fp32 alone
+    #[arg(long)]
+    sensitivity: bool,
 
     /// Percentage of the values that --method percentile covers
     #[arg(long, value_name = "P", default_value_t = 99.999, value_parser = percentage)]
@@ -97,6 +106,8 @@ pub(crate) struct Args {
 /// `--method`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum MethodChoice {
+    /// Least harm to the layers that read the values
+    Auto,
     /// From the least to the greatest value seen
     Max,
     /// Clip the rarest values, see --percentile
@@ -105,6 +116,17 @@ enum MethodChoice {
     Mse,
     /// Least Kullback–Leibler divergence, as in TensorRT
     Entropy,
+}
+
+/// `--effort`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Effort {
+    /// Ranges only: one pass over the samples
+    Fast,
+    /// Biases corrected too
+    Normal,
+    /// Channels equalized, weights rounded together
+    High,
 }
 
 /// `--target`. All but one share a packing, see ARCHITECTURE.md; the names are there so that a script need not know.
@@ -180,11 +202,18 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         args.model.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let options = Options {
         method: match args.method {
+            MethodChoice::Auto => Method::Auto,
             MethodChoice::Max => Method::Max,
             MethodChoice::Percentile => Method::Percentile(args.percentile),
             MethodChoice::Mse => Method::Mse,
             MethodChoice::Entropy => Method::Entropy,
         },
+        techniques: match args.effort {
+            Effort::Fast => Techniques::FAST,
+            Effort::Normal => Techniques::NORMAL,
+            Effort::High => Techniques::HIGH,
+        },
+        sensitivity: args.sensitivity,
         preprocessing,
         classes,
         source: variant.map_or(file_name, ToString::to_string),
@@ -208,6 +237,13 @@ fn report(args: &Args, options: &Options, compiled: &Compiled, named_after: &str
             .iter()
             .map(|layer| json!({ "name": layer.name, "sqnr_db": layer.sqnr_db }))
             .collect();
+        let sensitivity: Vec<_> = report
+            .sensitivity
+            .iter()
+            .map(|layer| {
+                json!({ "name": layer.name, "alone_db": layer.alone_db, "without_db": layer.without_db })
+            })
+            .collect();
         return output::print_json(&json!({
             "output": args.output.display().to_string(),
             "bytes": compiled.artifact.len(),
@@ -217,6 +253,7 @@ fn report(args: &Args, options: &Options, compiled: &Compiled, named_after: &str
             "agreement": report.agreement,
             "logit_sqnr_db": report.logit_sqnr_db,
             "layers": layers,
+            "sensitivity": sensitivity,
         }));
     }
     let mut facts = Facts::default();
@@ -244,5 +281,15 @@ fn report(args: &Args, options: &Options, compiled: &Compiled, named_after: &str
         "next",
         format!("resnext eval {} --data DIR --baseline {}", args.output.display(), args.model.display()),
     );
-    output::print(&facts)
+    if report.sensitivity.is_empty() {
+        return output::print(&facts);
+    }
+    let columns =
+        [Column::text("layer"), Column::number("quantized alone, dB"), Column::number("all but it, dB")];
+    let mut table = Table::new(columns, terminal_width());
+    for layer in &report.sensitivity {
+        let decibels = |db: f64| format!("{db:.1}");
+        table.row([layer.name.clone(), decibels(layer.alone_db), decibels(layer.without_db)]);
+    }
+    output::print(&format_args!("{facts}\n{table}"))
 }

@@ -8,7 +8,7 @@ use crate::statistics::{Times, milliseconds};
 use crate::write::{check_writable, write_atomically};
 use resnext::{Kernels, Model, Pool, Runner, Workers};
 use resnext_calibration::bundled;
-use resnext_calibration::compile::{LayerReport, Options, compile};
+use resnext_calibration::compile::{LayerReport, Options, Techniques, compile};
 use resnext_calibration::fold::fold_batch_norm;
 use resnext_calibration::fp32::Fp32Model;
 use resnext_calibration::import::{ImportOptions, load_safetensors};
@@ -80,6 +80,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let photos = bundled::photos();
     let options = Options {
         method: Method::Max,
+        techniques: Techniques::FAST,
+        sensitivity: false,
         preprocessing: source::preprocessing(Some(variant), &network),
         classes: bundled::reference_classes(),
         source: variant.to_string(),

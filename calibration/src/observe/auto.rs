@@ -27,7 +27,11 @@ fn bin_error(Bin { low, high, .. }: Bin, range: Range, step: f64) -> f64 {
     let above = cube((high - range.high).max(0.0)) - cube((low - range.high).max(0.0));
     let below = cube((range.low - low).max(0.0)) - cube((range.low - high).max(0.0));
     let inside = (high.min(range.high), low.max(range.low));
-    let rounded = if inside.0 > inside.1 { (inside.0 - inside.1) * rounding_error(inside.1, inside.0, step) } else { 0.0 };
+    let rounded = if inside.0 > inside.1 {
+        (inside.0 - inside.1) * rounding_error(inside.1, inside.0, step)
+    } else {
+        0.0
+    };
     (above + below + rounded) / width
 }
 
@@ -82,7 +86,13 @@ impl Spread {
     pub fn error(&self, range: Range) -> f64 {
         let step = (range.high - range.low) / 255.0;
         if step <= 0.0 {
-            return self.channels.iter().map(|(bins, gain)| gain * bins.iter().map(|&b| b.count * bin_error(b, range, f64::MAX)).sum::<f64>()).sum();
+            return self
+                .channels
+                .iter()
+                .map(|(bins, gain)| {
+                    gain * bins.iter().map(|&b| b.count * bin_error(b, range, f64::MAX)).sum::<f64>()
+                })
+                .sum();
         }
         self.channels.iter().map(|(bins, gain)| gain * channel_error(bins, range, step)).sum()
     }
@@ -97,22 +107,15 @@ impl Spread {
             if error < best.1 {
                 best = (range, error);
             }
+            best.0
         };
+        let mut both = seen;
         for i in (0..candidates).rev() {
-            consider(Range { low: seen.low * share(i), high: seen.high * share(i) });
+            both = consider(Range { low: seen.low * share(i), high: seen.high * share(i) });
         }
-        if seen.low < 0.0 {
-            let both = best.0;
-            for i in (0..candidates).rev() {
-                let mut consider = |range: Range| {
-                    let error = self.error(range);
-                    if error < best.1 {
-                        best = (range, error);
-                    }
-                };
-                consider(Range { low: seen.low * share(i), ..both });
-                consider(Range { high: seen.high * share(i), ..both });
-            }
+        for i in (0..candidates).rev().filter(|_| seen.low < 0.0) {
+            consider(Range { low: seen.low * share(i), ..both });
+            consider(Range { high: seen.high * share(i), ..both });
         }
         best
     }
