@@ -30,6 +30,8 @@ pub struct Options {
     pub source: String,
     /// Threads of the calibration.
     pub threads: usize,
+    /// Whether [`Compiled::quantized`] is wanted, which takes as much memory again as the artifact.
+    pub keep_quantized: bool,
 }
 
 impl Options {
@@ -46,6 +48,8 @@ pub struct Compiled {
     pub artifact: Vec<u8>,
     /// What happened.
     pub report: Report,
+    /// The integers that the artifact was packed from, if the options ask for them.
+    pub quantized: Option<Quantized>,
 }
 
 /// What compiling found out.
@@ -57,9 +61,9 @@ pub struct Report {
     pub skipped: Vec<SampleError>,
     /// Samples on which int8 was compared with fp32.
     pub checked: usize,
-    /// Share of those on which both name the same class.
+    /// Share of those on which both name the same class; NaN if there were none.
     pub agreement: f64,
-    /// Signal to quantization noise ratio of the logits, dB.
+    /// Signal to quantization noise ratio of the logits, dB; NaN if none were compared.
     pub logit_sqnr_db: f64,
     /// Per layer, in execution order.
     pub layers: Vec<LayerReport>,
@@ -74,8 +78,8 @@ pub struct LayerReport {
     pub sqnr_db: f64,
     /// Range that int8 covers; `None` for the logits.
     pub range: Option<Range>,
-    /// Range seen in calibration.
-    pub seen: Range,
+    /// Range seen in calibration, if there was one.
+    pub seen: Option<Range>,
 }
 
 /// Why a network could not be compiled. Displays as one line.
@@ -113,6 +117,14 @@ pub enum CompileError {
         /// Labels given.
         labels: usize,
     },
+    /// A quantized file leaves an activation open.
+    #[error(
+        "the file does not quantize the output of layer {layer}; quantize all activations, or give the fp32 model and samples"
+    )]
+    NotGiven {
+        /// Name of the layer.
+        layer: String,
+    },
     /// A layer does not fit the integer arithmetic.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
@@ -138,13 +150,53 @@ pub fn compile(
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<Compiled, CompileError> {
-    let (logits, labels) = (network.topology.classes, options.classes.len());
-    if logits != labels {
-        return Err(CompileError::Labels { logits, labels });
-    }
+    expect_labels(network, options)?;
     let Calibration { histograms, calibrated, skipped } = calibrate(network, samples, options, progress)?;
     let ranges: Vec<Range> = histograms.iter().map(|histogram| options.method.range(histogram)).collect();
-    let Quantized { activations, layers } = quantize(network, &ranges, &options.preprocessing)?;
+    let quantized = quantize(network, &ranges, &options.preprocessing)?;
+    let percentile = match options.method {
+        Method::Percentile(percentage) => Some(percentage),
+        _ => None,
+    };
+    let seen = histograms.iter().map(Histogram::range).collect();
+    let basis = Basis { method: options.method.name(), percentile, calibrated, skipped, seen };
+    finish(network, quantized, basis, Some(samples), options, progress)
+}
+
+/// As many names as logits are needed.
+pub(crate) fn expect_labels(network: &Network, options: &Options) -> Result<(), CompileError> {
+    match (network.topology.classes, options.classes.len()) {
+        (logits, labels) if logits == labels => Ok(()),
+        (logits, labels) => Err(CompileError::Labels { logits, labels }),
+    }
+}
+
+/// Where the scales of a network come from.
+#[derive(Default)]
+pub(crate) struct Basis {
+    /// The method, as the metadata name it.
+    pub(crate) method: &'static str,
+    /// Of the method of that name.
+    pub(crate) percentile: Option<f64>,
+    /// See [`Report::calibrated`].
+    pub(crate) calibrated: usize,
+    /// See [`Report::skipped`].
+    pub(crate) skipped: Vec<SampleError>,
+    /// See [`LayerReport::seen`], per value; empty if nothing was.
+    pub(crate) seen: Vec<Range>,
+}
+
+/// Packs a quantized network and compares the artifact with fp32 on some of the `samples`.
+pub(crate) fn finish(
+    network: &Network,
+    quantized: Quantized,
+    basis: Basis,
+    samples: Option<&Samples>,
+    options: &Options,
+    progress: &ProgressBar,
+) -> Result<Compiled, CompileError> {
+    let kept = options.keep_quantized.then(|| quantized.clone());
+    let Quantized { activations, layers } = quantized;
     let parts = Parts {
         network,
         activations: &activations,
@@ -166,28 +218,30 @@ pub fn compile(
                 let activation = activations[index + 1];
                 Range { low: activation.dequantize(i8::MIN), high: activation.dequantize(i8::MAX) }
             }),
-            seen: histograms[index + 1].range(),
+            seen: basis.seen.get(index + 1).copied(),
         })
         .collect();
     let report = Report {
-        calibrated,
-        skipped,
+        calibrated: basis.calibrated,
+        skipped: basis.skipped,
         checked: fidelity.samples,
-        agreement: fidelity.agreeing as f64 / fidelity.samples.max(1) as f64,
+        agreement: fidelity.agreeing as f64 / fidelity.samples as f64,
         logit_sqnr_db: fidelity.layers.last().copied().unwrap_or_default().sqnr_db(),
         layers,
     };
-    set_metadata(&mut artifact, &metadata(network, options, &report));
-    Ok(Compiled { artifact, report })
+    let metadata = metadata(network, options, (basis.method, basis.percentile), &report);
+    set_metadata(&mut artifact, &metadata);
+    Ok(Compiled { artifact, report, quantized: kept })
 }
 
 /// What goes into the artifact for people to read. Nothing here depends on when or where it was made.
-fn metadata(network: &Network, options: &Options, report: &Report) -> String {
+fn metadata(
+    network: &Network,
+    options: &Options,
+    (method, percentile): (&str, Option<f64>),
+    report: &Report,
+) -> String {
     let round = |x: f64| (x * 1e4).round() / 1e4;
-    let percentile = match options.method {
-        Method::Percentile(percentage) => Some(percentage),
-        _ => None,
-    };
     json!({
         "tool": concat!("resnext ", env!("CARGO_PKG_VERSION")),
         "source": options.source,
@@ -200,7 +254,7 @@ fn metadata(network: &Network, options: &Options, report: &Report) -> String {
             "classes": network.topology.classes,
         },
         "calibration": {
-            "method": options.method.name(),
+            "method": method,
             "percentile": percentile,
             "samples": report.calibrated,
             "skipped": report.skipped.len(),
@@ -306,17 +360,18 @@ struct Fidelity {
 fn check(
     network: &Network,
     artifact: &[u8],
-    samples: &Samples,
+    samples: Option<&Samples>,
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<Fidelity, CompileError> {
-    let samples = samples.take_spread(CHECKED_SAMPLES);
     let model = Model::from_bytes(artifact)?;
+    let mut fidelity =
+        Fidelity { samples: 0, agreeing: 0, layers: vec![Noise::default(); network.nodes.len()] };
+    let Some(samples) = samples else { return Ok(fidelity) };
+    let samples = samples.take_spread(CHECKED_SAMPLES);
     progress.set_message("comparing");
     let pass = Compare { model };
     let streamed = stream(&pass, Some(network), options.input(&samples, progress))?;
-    let mut fidelity =
-        Fidelity { samples: 0, agreeing: 0, layers: vec![Noise::default(); network.nodes.len()] };
     // In the order of the samples, so that the sums are the same however many threads there were.
     for (agrees, layers) in streamed.results.into_iter().flatten() {
         fidelity.samples += 1;

@@ -11,10 +11,11 @@
 //! | [`fp32`] | the network in float, on tract: statistics and baseline |
 //! | [`observe`] | activations → histograms → ranges |
 //! | [`quantize`] | ranges and weights → integers |
+//! | [`given`] | a file's own scales → integers, without calibration |
 //! | [`plan`] | lifetimes → arena offsets |
 //! | [`emit`] | all of it → the bytes of a `.rnx` |
 //! | [`compile`] | the whole path, and a check of the result against fp32 |
-//! | [`export`] | the fp32 network as ONNX, for other tools |
+//! | [`export`] | the network as ONNX, fp32 or quantized, for other tools |
 //! | [`evaluate`] | accuracy on labelled images |
 //! | [`bundled`] | photos and classes that the program carries |
 
@@ -26,6 +27,7 @@ pub mod export;
 pub mod fidelity;
 pub mod fold;
 pub mod fp32;
+pub mod given;
 pub mod import;
 pub mod network;
 pub mod observe;

@@ -84,6 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         classes: bundled::reference_classes(),
         source: variant.to_string(),
         threads: Placement::everywhere().threads,
+        keep_quantized: false,
     };
     let (progress, start) = (source::progress(), Instant::now());
     let compiled = compile(&network, &photos, &options, &progress);

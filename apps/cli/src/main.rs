@@ -22,6 +22,8 @@ mod eval;
 mod import;
 mod inspect;
 mod memory;
+#[cfg(feature = "compile")]
+mod onnx;
 mod output;
 mod photo;
 #[cfg(feature = "compile")]

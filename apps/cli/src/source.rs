@@ -23,14 +23,21 @@ pub(crate) fn network(path: &Path, input_size: Option<usize>) -> Result<Network,
     Ok(network)
 }
 
-/// Preprocessing of a variant, or torchvision's for a network that none was named for.
+/// Preprocessing of a variant, or torchvision's for a network that none was named for; normalised as a quantized file
+/// says, if it does.
 pub(crate) fn preprocessing(variant: Option<&Variant>, network: &Network) -> Preprocessing {
     let size = network.input.height as u32;
     // timm's rule for the usual crop of 0.875: ⌊size / 0.875⌋.
-    variant.map_or_else(
-        || Preprocessing::imagenet(size, size * 8 / 7),
-        |variant| Preprocessing::of(&variant.preprocess),
-    )
+    if let Some(variant) = variant {
+        return Preprocessing::of(&variant.preprocess);
+    }
+    let usual = Preprocessing::imagenet(size, size * 8 / 7);
+    match network.given.as_ref().and_then(|given| given.pixels.as_ref()) {
+        Some(pixels) if !pixels.agrees(&usual) => {
+            Preprocessing { mean: pixels.mean, std: pixels.std, ..usual }
+        }
+        _ => usual,
+    }
 }
 
 /// Names of the classes, and where they come from.
@@ -38,7 +45,7 @@ pub(crate) fn classes(
     network: &Network,
     labels: Option<&Path>,
     variant: Option<&Variant>,
-    samples: &Samples,
+    samples: Option<&Samples>,
 ) -> Result<(Vec<ClassName>, &'static str), Error> {
     let count = network.topology.classes;
     if let Some(path) = labels {
@@ -46,7 +53,7 @@ pub(crate) fn classes(
     }
     let is_reference = variant.is_some_and(|v| v.name == resnext_models::reference::VARIANT.name);
     let imagenet = bundled::imagenet_classes();
-    let folders = samples.classes();
+    let folders = samples.map(Samples::classes).unwrap_or_default();
     Ok(if is_reference {
         (bundled::reference_classes(), "the reference model")
     } else if count == imagenet.len() {
