@@ -8,7 +8,7 @@
 //! * What a residual is added to is not rounded before the addition. Its weights' steps are matched to the residual's
 //!   step, as those of any network ([`quantize`](crate::quantize)): by less than half a percent where an accumulator
 //!   unit is a 127th of that step or finer, which leaves every integer as it is.
-//! * Weights of −128, or with a zero point, are quantized again, per channel or per layer.
+//! * Weights with a zero point are quantized again; one of −128 becomes −127.
 //! * A max pooling passes values on, and the logits are floats, whatever the file quantizes either to.
 
 use crate::compile::{Basis, CompileError, Compiled, Options, expect_labels, finish};
@@ -121,8 +121,8 @@ fn kept(network: &Network, given: &Given, quantized: &Quantized, preprocessing: 
             (Op::Conv(conv), Layer::Conv(layer)) => {
                 let reason = match (node.input, conv.residual) {
                     (ValueId::IMAGE, _) => "the normalisation of the image is folded in",
-                    (_, Some(_)) => "matched to the residual that is added",
-                    (_, None) => REQUANTIZED,
+                    (_, Some(_)) if conv.weight.steps().is_some() => "matched to the residual that is added",
+                    _ => REQUANTIZED,
                 };
                 (&conv.weight, &layer.weights, conv.window.kernel * conv.window.kernel, reason)
             }
@@ -144,7 +144,7 @@ fn kept(network: &Network, given: &Given, quantized: &Quantized, preprocessing: 
 }
 
 /// Why weights are others where no arithmetic asks for it.
-const REQUANTIZED: &str = "its weights have a zero point, reach −128, or are floats";
+const REQUANTIZED: &str = "some weights are −128, or have a zero point, or are floats";
 
 /// How many of `integers`, `[out][taps][in]`, are those that `weight` is stored as.
 fn same(weight: &Weights, integers: &[i8], taps: usize) -> usize {

@@ -347,7 +347,7 @@ fn quantize_weight(weight: f32, scale: f64) -> i8 {
 }
 
 /// Scale of each output channel, exactly representable in f32: its largest |weight| is 127, or the step that it comes
-/// with if that covers it, unless `bias`, the most that its initial accumulator stands for, needs a coarser unit.
+/// with if that covers it but for a −128, unless `bias`, the most that its initial accumulator stands for, needs a coarser unit.
 fn weight_scales(
     weights: &[f32],
     steps: Option<&[f64]>,
@@ -357,7 +357,7 @@ fn weight_scales(
 ) -> Vec<f64> {
     let scale = |(o, channel): (usize, &[f32])| {
         let largest = f64::from(channel.iter().fold(0.0f32, |max, w| max.max(w.abs())));
-        let step = steps.map(|steps| steps[o].abs()).filter(|step| largest <= 127.25 * step);
+        let step = steps.map(|steps| steps[o].abs()).filter(|step| largest <= 128.25 * step);
         let scale = step.unwrap_or(largest / 127.0).max(bias(o) / (input_scale * MAX_BIAS));
         // All zero: any scale will do.
         if scale > 0.0 { f64::from((scale as f32).max(f32::MIN_POSITIVE)) } else { 1.0 }
