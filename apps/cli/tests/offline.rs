@@ -48,6 +48,35 @@ fn compile_writes_a_model_that_classifies() {
 }
 
 #[test]
+fn qdq_goes_out_and_comes_back() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let compile = ["compile", text(&onnx), "--samples", text(&photos), "--num", "3", "-o", "tiny.rnx"];
+    let report = folder.resnext(&[&compile[..], &["--qdq", "tiny.onnx", "--json"]].concat()).json();
+    assert_eq!((report["qdq"].as_str(), report["kept"].is_null()), (Some("tiny.onnx"), true), "{report}");
+    // Labels and scales are all in the file, or asked for: no samples.
+    let back = ["compile", "tiny.onnx", "-o", "back.rnx"];
+    let report = folder.resnext(&[&back[..], &["--json"]].concat()).json();
+    let kept = &report["kept"];
+    assert_eq!(kept["activations"], kept["of_activations"], "{report}");
+    assert_eq!(kept["weights"], kept["of_weights"], "{report}");
+    assert!(
+        report["agreement"].is_null() && report["method"] == "given" && report["samples"] == 0,
+        "{report}"
+    );
+    let words = folder.resnext(&back).results();
+    assert!(words.contains("activation scales, 100.00 % of the weights' integers"), "{words}");
+    let classify = |model: &str| folder.resnext(&["classify", model, "red.png", "--json"]).json();
+    assert_eq!(classify("tiny.rnx"), classify("back.rnx"));
+    let inspected = folder.resnext(&["inspect", "back.rnx", "--json"]).json();
+    assert_eq!(inspected["metadata"]["calibration"]["method"], "given", "{inspected}");
+    folder.resnext(&["inspect", "back.rnx"]).results();
+    // With samples it is compared; and it is a baseline like any other.
+    let compared = folder.resnext(&[&back[..], &["--samples", text(&photos), "--json"]].concat()).json();
+    assert!(compared["logit_sqnr_db"].as_f64().unwrap() > 15.0, "{compared}");
+}
+
+#[test]
 fn auto_goes_by_the_shapes() {
     let folder = Folder::new();
     let (onnx, photos) = tiny();
@@ -110,7 +139,12 @@ fn what_cannot_be_compiled_says_why_and_writes_nothing() {
         let args = [&["compile"], args].concat();
         folder.resnext(&args).failure()
     };
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 10] = [
+        (&[onnx, "-o", "out.rnx"], "is not quantized yet; give --samples DIR"),
+        (
+            &[onnx, "--samples", photos, "-o", "out.rnx", "--qdq", "no/such/out.onnx"],
+            "no/such/out.onnx: cannot be written: no such directory",
+        ),
         (&["model.onnx", "--samples", photos, "-o", "out.rnx"], "not a valid ONNX file"),
         (&["red.png", "--samples", photos, "-o", "out.rnx"], "not a known model format"),
         (&["missing.onnx", "--samples", photos, "-o", "out.rnx"], "missing.onnx: cannot be read"),
