@@ -116,7 +116,13 @@ impl Pass for Answers<'_> {
         Ok(Answered { image: self.pending[index], pixels: pixel_checksum(pixels), int8, outcome: None })
     }
 
-    fn value(&self, (): &mut (), photo: &mut Answered, _: usize, logits: &[f32]) -> Result<(), EvaluateError> {
+    fn value(
+        &self,
+        (): &mut (),
+        photo: &mut Answered,
+        _: usize,
+        logits: &[f32],
+    ) -> Result<(), EvaluateError> {
         if !logits.iter().all(|logit| logit.is_finite()) {
             let sample = self.run.images.samples().get(photo.image);
             let name = sample.map_or("an image", |sample| sample.name());

@@ -14,6 +14,7 @@
 //! | [`plan`] | lifetimes → arena offsets |
 //! | [`emit`] | all of it → the bytes of a `.rnx` |
 //! | [`compile`] | the whole path, and a check of the result against fp32 |
+//! | [`layers`] | noise and distribution of every layer of a compiled model |
 //! | [`export`] | the fp32 network as ONNX, for other tools |
 //! | [`evaluate`] | the fp32 half of an evaluation; the rest is `resnext-evaluation` |
 //! | [`bundled`] | photos and classes that the program carries |
@@ -26,6 +27,7 @@ pub mod export;
 pub mod fold;
 pub mod fp32;
 pub mod import;
+pub mod layers;
 pub mod network;
 pub mod observe;
 pub mod plan;

@@ -6,11 +6,14 @@
 
 use crate::fidelity::Noise;
 use crate::outcome::{Answer, Guess, Original, Outcome, TOP};
+use crate::record::{Provenance, preprocessing};
+use crate::truth::Labelled;
+use resnext::{Model, Op};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use zerocopy::little_endian::{F32, F64, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -41,6 +44,43 @@ struct Entry {
     kl: F64,
     signal: F64,
     noise: F64,
+}
+
+/// What tells one evaluation from another: model, images, their classes, baseline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity(u64);
+
+impl Identity {
+    /// Of the evaluation of `model` on `images` against the network of `baseline`. How the model's weights are packed does
+    /// not matter, as it does not to results.
+    pub fn new(model: &Model<'_>, images: &Labelled, baseline: &Provenance) -> Self {
+        let mut hash = Xxh3::new();
+        let mut add = |bytes: &[u8]| {
+            hash.update(&(bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        add(model.metadata().as_bytes());
+        for step in model.steps() {
+            add(step.name.as_bytes());
+            let output = step.output();
+            add(&output.map_or(0.0, |tensor| tensor.scale).to_le_bytes());
+            if let Op::Conv(conv) = step.op {
+                // Biases and multipliers follow from the weights, and are packed in one way only.
+                add(conv.blocks.as_bytes());
+            }
+            if let Op::Linear(linear) = step.op {
+                add(linear.blocks.as_bytes());
+            }
+        }
+        add(preprocessing(model).as_bytes());
+        add(&baseline.checksum.to_le_bytes());
+        add(baseline.baseline.as_bytes());
+        for (sample, truth) in images.samples().iter().zip(images.truths()) {
+            add(sample.key().as_bytes());
+            add(&(*truth as u64).to_le_bytes());
+        }
+        Self(hash.digest())
+    }
 }
 
 /// Why a journal cannot be used. Displays as one line.
@@ -83,7 +123,7 @@ impl Journal {
     /// # Errors
     ///
     /// The file is another evaluation's, or cannot be read or written.
-    pub fn open(path: &Path, identity: u64, logits: usize) -> Result<Self, JournalError> {
+    pub fn open(path: &Path, identity: Identity, logits: usize) -> Result<Self, JournalError> {
         let failed = |source| JournalError::Io { path: path.to_owned(), source };
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
@@ -96,16 +136,16 @@ impl Journal {
     ///
     /// The file cannot be written.
     pub fn anonymous(file: File, logits: usize) -> Result<Self, JournalError> {
-        Self::resume(Path::new("temporary file"), file, 0, logits)
+        Self::resume(Path::new("temporary file"), file, Identity(0), logits)
     }
 
-    fn resume(path: &Path, mut file: File, identity: u64, logits: usize) -> Result<Self, JournalError> {
+    fn resume(path: &Path, mut file: File, identity: Identity, logits: usize) -> Result<Self, JournalError> {
         let failed = |source| JournalError::Io { path: path.to_owned(), source };
         let expected = Header {
             magic: MAGIC,
             version: VERSION.into(),
             logits: (logits as u32).into(),
-            identity: identity.into(),
+            identity: identity.0.into(),
         };
         let mut reader = BufReader::new(&mut file);
         let mut header = Vec::new();
@@ -256,7 +296,7 @@ mod tests {
     }
 
     fn filled(path: &Path, images: usize) {
-        let journal = Journal::open(path, 1, 3).unwrap();
+        let journal = Journal::open(path, Identity(1), 3).unwrap();
         for image in journal.done().len()..images {
             let (outcome, logits) = outcome(image);
             journal.add(&outcome, &logits).unwrap();
@@ -269,7 +309,7 @@ mod tests {
         let path = folder.path().join("journal");
         filled(&path, 2);
         filled(&path, 4);
-        let journal = Journal::open(&path, 1, 3).unwrap();
+        let journal = Journal::open(&path, Identity(1), 3).unwrap();
         let expected: Vec<_> = (0..4).map(|image| outcome(image).0).collect();
         assert_eq!(journal.done(), expected);
         assert_eq!(journal.len().unwrap(), 4);
@@ -292,7 +332,7 @@ mod tests {
         let entry = entry_len(3);
         for len in 0..whole.len() {
             std::fs::write(&path, &whole[..len]).unwrap();
-            let journal = Journal::open(&path, 1, 3).unwrap();
+            let journal = Journal::open(&path, Identity(1), 3).unwrap();
             assert_eq!(journal.done().len(), len.saturating_sub(size_of::<Header>()) / entry, "{len} bytes");
             drop(journal);
             filled(&path, 3);
@@ -302,7 +342,7 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x40;
             std::fs::write(&path, &damaged).unwrap();
-            let done = Journal::open(&path, 1, 3).unwrap().done().len();
+            let done = Journal::open(&path, Identity(1), 3).unwrap().done().len();
             assert_eq!(done, (at - size_of::<Header>()) / entry, "byte {at}");
         }
     }
@@ -314,12 +354,12 @@ mod tests {
         filled(&path, 1);
         let before = std::fs::read(&path).unwrap();
         for (identity, logits) in [(2, 3), (1, 0)] {
-            let error = Journal::open(&path, identity, logits).unwrap_err();
+            let error = Journal::open(&path, Identity(identity), logits).unwrap_err();
             assert!(matches!(error, JournalError::Other(_)), "{error}");
         }
         assert_eq!(std::fs::read(&path).unwrap(), before);
         std::fs::write(&path, b"a letter to somebody").unwrap();
-        let error = Journal::open(&path, 1, 3).unwrap_err();
+        let error = Journal::open(&path, Identity(1), 3).unwrap_err();
         assert!(matches!(error, JournalError::NotAJournal(_)), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), b"a letter to somebody");
     }

@@ -26,7 +26,9 @@ pub struct Answer {
 impl Answer {
     /// The answer that logits give.
     pub fn new(logits: &[f32]) -> Self {
-        Self::of(top_k::<TOP>(logits).iter().map(|hit| Guess { class: hit.class, probability: hit.probability }))
+        Self::of(
+            top_k::<TOP>(logits).iter().map(|hit| Guess { class: hit.class, probability: hit.probability }),
+        )
     }
 
     /// The first [`TOP`] of `guesses`.

@@ -69,7 +69,9 @@ pub enum RecordError {
     #[error("is damaged ({0}); copy it again")]
     Damaged(&'static str),
     /// The record is for other classes.
-    #[error("has logits of other classes than the model; record with the network that the model was compiled from")]
+    #[error(
+        "has logits of other classes than the model; record with the network that the model was compiled from"
+    )]
     Classes,
     /// The record was made from other pixels.
     #[error(
@@ -215,7 +217,8 @@ pub fn write(
     provenance: &Provenance,
     kind: LogitType,
 ) -> io::Result<()> {
-    let read = |index| journal.entry(index).map_err(|error: JournalError| io::Error::other(error.to_string()));
+    let read =
+        |index| journal.entry(index).map_err(|error: JournalError| io::Error::other(error.to_string()));
     // (image, number in the journal), in the order of the images' paths; of an image that is there twice, the first.
     let mut order = Vec::new();
     for number in 0..journal.len().map_err(|error| io::Error::other(error.to_string()))? {
@@ -281,6 +284,11 @@ pub fn write(
     out.write_all(&(header.len() as u64).to_le_bytes())?;
     out.write_all(&header)?;
     content(&mut |bytes| out.write_all(bytes))
+}
+
+/// What identifies a file of weights, for [`Provenance`].
+pub fn checksum(file: &[u8]) -> u64 {
+    xxh3_64(file)
 }
 
 fn hex(checksum: u64) -> String {

@@ -174,7 +174,12 @@ impl Samples {
             let class = folder.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
             let below = path.strip_prefix(directory).unwrap_or(&path);
             let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
-            Sample { name: path.display().to_string(), key: parts.join("/"), class, source: Source::File(path) }
+            Sample {
+                name: path.display().to_string(),
+                key: parts.join("/"),
+                class,
+                source: Source::File(path),
+            }
         };
         Ok(Self { samples: files.into_iter().map(sample).collect() })
     }

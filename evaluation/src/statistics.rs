@@ -158,9 +158,12 @@ mod tests {
     /// Newcombe 1998 (Statistics in Medicine 17:857), table I, method 3.
     #[test]
     fn wilson_as_published() {
-        for (hits, of, low, high) in
-            [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)]
-        {
+        for (hits, of, low, high) in [
+            (81, 263, 0.2553, 0.3662),
+            (15, 148, 0.0624, 0.1605),
+            (0, 20, 0.0, 0.1611),
+            (1, 29, 0.0061, 0.1718),
+        ] {
             let interval = Proportion { hits, of }.interval();
             near(interval.low, low, 6e-5);
             near(interval.high, high, 6e-5);
@@ -173,7 +176,9 @@ mod tests {
     /// losses and gains under each supposed drop searched on a grid instead of solved for.
     #[test]
     fn tango_against_brute_force() {
-        for (images, lost, gained) in [(44, 1, 0), (50, 12, 2), (160, 40, 20), (2000, 5, 2), (300, 0, 0), (10, 0, 10)] {
+        for (images, lost, gained) in
+            [(44, 1, 0), (50, 12, 2), (160, 40, 20), (2000, 5, 2), (300, 0, 0), (10, 0, 10)]
+        {
             let paired = Paired { images, lost, gained };
             let interval = paired.drop_interval();
             assert!(interval.contains(paired.drop()));
@@ -191,7 +196,8 @@ mod tests {
         let (n, lost, gained) = (paired.images as f64, paired.lost as f64, paired.gained as f64);
         let likelihood = |gains: f64| {
             let term = |count: f64, p: f64| if count == 0.0 { 0.0 } else { count * p.ln() };
-            term(lost, gains + supposed) + term(gained, gains)
+            term(lost, gains + supposed)
+                + term(gained, gains)
                 + term(n - lost - gained, 1.0 - 2.0 * gains - supposed)
         };
         let (least, most) = ((-supposed).max(0.0), (1.0 - supposed) / 2.0);

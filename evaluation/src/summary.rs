@@ -120,7 +120,8 @@ impl Evaluation {
         let (mut int8, mut compared) = (Accuracy::default(), Compared::default());
         let mut classes: Vec<ClassSummary> = Vec::new();
         for outcome in &done {
-            let Some((&truth, sample)) = images.truths().get(outcome.image).zip(images.samples().get(outcome.image))
+            let Some((&truth, sample)) =
+                images.truths().get(outcome.image).zip(images.samples().get(outcome.image))
             else {
                 continue;
             };

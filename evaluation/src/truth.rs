@@ -124,7 +124,9 @@ pub enum TruthError {
     )]
     NoSynsets,
     /// A list of synsets has a line that does not begin with a wnid.
-    #[error("line {0} does not begin with a wnid such as n02119789; give one synset a line, in the order of the numbers")]
+    #[error(
+        "line {0} does not begin with a wnid such as n02119789; give one synset a line, in the order of the numbers"
+    )]
     Synset(usize),
     /// None of the images is in the file of labels.
     #[error(

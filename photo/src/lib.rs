@@ -113,6 +113,12 @@ impl Rgb8Image {
         Ok(Self { width: image.width(), height: image.height(), data: rgb8(image) })
     }
 
+    /// Encodes the image as JPEG, `quality` 1..=100, to be looked at; with baseline coding and 4:2:0 chroma, which every
+    /// viewer shows. `None` if it has no pixels or more than a JPEG can have.
+    pub fn to_jpeg(&self, quality: u8) -> Option<Vec<u8>> {
+        jpeg::encode(self, quality)
+    }
+
     /// Resizes and crops: the `crop_height × crop_width × 3` bytes that
     /// [`Runner::load_pixels`](resnext::Runner::load_pixels) takes.
     ///

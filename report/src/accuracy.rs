@@ -80,12 +80,14 @@ fn table(evaluation: &Evaluation) -> Markup {
 /// Accuracies, and the paired drop, as marks on their intervals.
 fn intervals(evaluation: &Evaluation, comparison: &Comparison) -> Markup {
     let (fp32, int8) = (&comparison.fp32.top1, &evaluation.int8.top1);
-    let both = [fp32.interval(), int8.interval()].map(|i| Interval { low: 100.0 * i.low, high: 100.0 * i.high });
+    let both =
+        [fp32.interval(), int8.interval()].map(|i| Interval { low: 100.0 * i.low, high: 100.0 * i.high });
     let least = both[0].low.min(both[1].low).floor();
     let most = both[0].high.max(both[1].high).ceil();
     let scale = Scale::new(least, most);
     let ticks = |scale: &Scale, unit: &str| {
-        let label = |&tick: &f64| (scale.at(tick), format!("{}{unit}", crate::plot::number(tick).replace('-', "−")));
+        let label =
+            |&tick: &f64| (scale.at(tick), format!("{}{unit}", crate::plot::number(tick).replace('-', "−")));
         scale.ticks(4).iter().map(label).collect::<Vec<_>>()
     };
     let (drop, interval) = comparison.drop_top1_pp();

@@ -46,7 +46,11 @@ fn figure(name: &str, distribution: &Distribution) -> Markup {
         (line("clip", at(high)))
     };
     let covered = format!("{} to {}", short(low), short(high));
-    let label = format!("{name}: values from {} to {}, int8 covers {covered}", short(distribution.low), short(distribution.high));
+    let label = format!(
+        "{name}: values from {} to {}, int8 covers {covered}",
+        short(distribution.low),
+        short(distribution.high)
+    );
     let mut labels = vec![(0.0, short(least)), (1.0, short(most))];
     let zero = scale.at(0.0);
     if (0.15..0.85).contains(&zero) && least < 0.0 {

@@ -63,7 +63,9 @@ pub(crate) fn section(report: &Report<'_>) -> Option<Section> {
     let stages = stages(&names);
     let labels: Vec<(f64, String)> = stages
         .iter()
-        .map(|(first, last, stage)| (f64::midpoint(*first as f64, *last as f64 + 1.0) / count as f64, stage.clone()))
+        .map(|(first, last, stage)| {
+            (f64::midpoint(*first as f64, *last as f64 + 1.0) / count as f64, stage.clone())
+        })
         .collect();
     let content = html! {
         p.note {
@@ -155,7 +157,11 @@ mod tests {
     #[test]
     fn no_two_tensors_are_at_one_place_at_one_time() {
         let lives = lives(&model());
-        assert_eq!(lives.len(), model().step_count(), "the input, and an output of each step but the classifier");
+        assert_eq!(
+            lives.len(),
+            model().step_count(),
+            "the input, and an output of each step but the classifier"
+        );
         let overlap = |a: (usize, usize), b: (usize, usize)| a.0 < b.1 && b.0 < a.1;
         for (i, a) in lives.iter().enumerate() {
             assert!(a.steps.start < a.steps.end, "{a:?}");
@@ -178,6 +184,9 @@ mod tests {
     fn stages_are_labelled() {
         let names = ["conv1", "maxpool", "layer1.0.a", "layer1.0.b", "layer1.0.c", "fc"].map(str::to_owned);
         assert_eq!(stages(&names), [(2, 4, "stage 1".to_owned())]);
-        assert_eq!(["conv1", "layer3.0.conv2", "fc", "layer9.x"].map(colour), ["stem", "s3", "other", "stem"]);
+        assert_eq!(
+            ["conv1", "layer3.0.conv2", "fc", "layer9.x"].map(colour),
+            ["stem", "s3", "other", "stem"]
+        );
     }
 }

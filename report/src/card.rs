@@ -44,7 +44,8 @@ pub(crate) fn facts(report: &Report<'_>) -> Vec<(String, String)> {
     let metadata = metadata(report);
     let mut facts = Vec::new();
     let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
-    let licence = ["/licence", "/license"].iter().find_map(|key| metadata.pointer(key)).and_then(Value::as_str);
+    let licence =
+        ["/licence", "/license"].iter().find_map(|key| metadata.pointer(key)).and_then(Value::as_str);
     fact("licence of the weights", licence.unwrap_or("not stated; ask their source").to_owned());
     fact("file", format!("{}, format {VERSION}", size(model.artifact_len())));
     fact("arena", size(model.arena_len()));
@@ -64,7 +65,9 @@ fn flatten(name: &str, value: &Value, depth: usize, facts: &mut Vec<(String, Str
     match value {
         Value::Null => {}
         Value::Object(entries) if depth < DEEPEST => {
-            entries.iter().for_each(|(key, value)| flatten(&format!("{name}: {key}"), value, depth + 1, facts));
+            entries
+                .iter()
+                .for_each(|(key, value)| flatten(&format!("{name}: {key}"), value, depth + 1, facts));
         }
         // Tables are for tools; `resnext inspect --json` has them.
         Value::Array(items) if items.len() > 12 || items.iter().any(Value::is_object) => {

@@ -26,7 +26,10 @@ pub fn json(report: &Report<'_>) -> Value {
     }
     if !report.layers.is_empty() {
         let entry = |layer: &crate::Layer| {
-            let range = layer.distribution.as_ref().map(|d| json!({ "int8": [d.clip.0, d.clip.1], "seen": [d.low, d.high] }));
+            let range = layer
+                .distribution
+                .as_ref()
+                .map(|d| json!({ "int8": [d.clip.0, d.clip.1], "seen": [d.low, d.high] }));
             json!({ "name": layer.name, "sqnr_db": layer.sqnr_db, "sensitivity_db": layer.sensitivity_db,
                     "method": layer.method, "range": range })
         };
@@ -41,7 +44,8 @@ fn evaluated(report: &Report<'_>, evaluation: &Evaluation, map: &mut Map<String,
     insert("images", evaluation.images.into());
     insert("skipped", evaluation.skipped().into());
     let unmatched = evaluation.unmatched.iter();
-    let unmatched = unmatched.map(|u| json!({ "name": u.name, "images": u.images, "ambiguous": u.ambiguous }));
+    let unmatched =
+        unmatched.map(|u| json!({ "name": u.name, "images": u.images, "ambiguous": u.ambiguous }));
     insert("unmatched", unmatched.collect());
     insert("int8", accuracy(&evaluation.int8));
     let compared = evaluation.comparison.as_ref();

@@ -34,8 +34,11 @@ pub(crate) fn section(report: &Report<'_>) -> Option<Section> {
             (line(class(latency), SIDE * scale.at(percentile(sorted, 50))))
         }
     };
-    let ticks: Vec<(f64, String)> =
-        scale.ticks(6).iter().map(|&tick| (scale.at(tick), format!("{} ms", crate::plot::number(tick)))).collect();
+    let ticks: Vec<(f64, String)> = scale
+        .ticks(6)
+        .iter()
+        .map(|&tick| (scale.at(tick), format!("{} ms", crate::plot::number(tick))))
+        .collect();
     let first = measured.first().map_or(0.0, |(_, sorted)| percentile(sorted, 50));
     let content = html! {
         p.note {

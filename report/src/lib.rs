@@ -18,9 +18,9 @@ mod page;
 mod plot;
 mod text;
 
-pub use page::html;
 pub use json::json;
 pub use markdown::markdown;
+pub use page::html;
 
 use resnext::Model;
 use resnext_evaluation::Evaluation;

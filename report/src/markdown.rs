@@ -25,7 +25,8 @@ fn write(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
     }
     if let Some(evaluation) = report.evaluation {
         writeln!(out, "| {} | top-1 % | top-5 % |\n|---|---|---|", plural(evaluation.images, "image"))?;
-        let mut row = |name: &str, cells: [String; 2]| writeln!(out, "| {name} | {} | {} |", cells[0], cells[1]);
+        let mut row =
+            |name: &str, cells: [String; 2]| writeln!(out, "| {name} | {} | {} |", cells[0], cells[1]);
         let share = |p: &Proportion| {
             let interval = p.interval();
             format!("{} ({}–{})", percent(p.share()), percent(interval.low), percent(interval.high))
@@ -51,9 +52,14 @@ fn write(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
                 comparison.logit_sqnr_db
             )?;
             for (kind, what) in [(FlipKind::Lost, "Lost"), (FlipKind::Gained, "Gained")] {
-                let names: Vec<String> = comparison.names(kind).map(|name| format!("`{}`", code(name))).collect();
+                let names: Vec<String> =
+                    comparison.names(kind).map(|name| format!("`{}`", code(name))).collect();
                 if !names.is_empty() {
-                    let more = if names.len() > NAMED { format!(" and {} more", names.len() - NAMED) } else { String::new() };
+                    let more = if names.len() > NAMED {
+                        format!(" and {} more", names.len() - NAMED)
+                    } else {
+                        String::new()
+                    };
                     writeln!(out, "\n{what}: {}{more}.", names[..names.len().min(NAMED)].join(", "))?;
                 }
             }

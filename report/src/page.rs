@@ -73,7 +73,10 @@ pub(crate) fn sentence(report: &Report<'_>) -> (String, Option<bool>) {
     let images = plural(evaluation.images, "image");
     let Some(comparison) = &evaluation.comparison else {
         let top1 = percent(evaluation.int8.top1.share());
-        return (format!("int8 names the right class of {top1} % of {images}; there was no fp32 baseline."), None);
+        return (
+            format!("int8 names the right class of {top1} % of {images}; there was no fp32 baseline."),
+            None,
+        );
     };
     let (drop, interval) = comparison.drop_top1_pp();
     let (points, low, high) = (signed(drop), signed(interval.low), signed(interval.high));
@@ -87,7 +90,12 @@ pub(crate) fn sentence(report: &Report<'_>) -> (String, Option<bool>) {
         (format!("int8 loses {points} points of top-1 on {images}, between {low} and {high}."), Some(false))
     } else {
         let points = signed(-drop);
-        (format!("int8 is {points} points better than fp32 on {images}: the drop lies between {low} and {high}."), Some(true))
+        (
+            format!(
+                "int8 is {points} points better than fp32 on {images}: the drop lies between {low} and {high}."
+            ),
+            Some(true),
+        )
     }
 }
 
@@ -122,9 +130,14 @@ fn tiles(report: &Report<'_>) -> Vec<Tile> {
                 let fp32 = percent(comparison.fp32.top1.share());
                 tile(percent(int8.top1.share()), "%", format!("top-1 of int8; fp32 {fp32} %"));
                 tile(percent(comparison.agreement.share()), "%", "name the same class".into());
-                let flips = format!("McNemar p: {} lost, {} gained", comparison.top1.lost, comparison.top1.gained);
+                let flips =
+                    format!("McNemar p: {} lost, {} gained", comparison.top1.lost, comparison.top1.gained);
                 tile(p_value(comparison.top1.mcnemar_p()), "", flips);
-                tile(format!("{:.1}", comparison.logit_sqnr_db), "dB", "signal to quantization noise of the logits".into());
+                tile(
+                    format!("{:.1}", comparison.logit_sqnr_db),
+                    "dB",
+                    "signal to quantization noise of the logits".into(),
+                );
             }
             None => {
                 tile(percent(int8.top1.share()), "%", "top-1 of int8".into());

@@ -13,7 +13,8 @@ fn logits(order: &[usize]) -> Vec<f32> {
 
 /// Images of tench (class 0), tench, golf ball (8), golf ball.
 fn images() -> Labelled {
-    let sample = |(folder, name): (&str, &str)| Sample::embedded(format!("{folder}/{name}"), Some(folder), b"");
+    let sample =
+        |(folder, name): (&str, &str)| Sample::embedded(format!("{folder}/{name}"), Some(folder), b"");
     let names = [("tench", "a"), ("tench", "b"), ("golf ball", "c"), ("golf ball", "d"), ("else", "e")];
     let samples: Samples = names.into_iter().map(sample).collect();
     let model = Model::from_bytes(reference::ARTIFACT).expect("bundled");
@@ -75,7 +76,8 @@ fn far_below_the_published_accuracy() {
         let top1 = Proportion { hits: right, of };
         let accuracy = Accuracy { top1, top5: top1 };
         let (failed, unmatched, classes) = (vec![], vec![], vec![]);
-        let evaluation = Evaluation { images: of, failed, unmatched, int8: accuracy, comparison: None, classes };
+        let evaluation =
+            Evaluation { images: of, failed, unmatched, int8: accuracy, comparison: None, classes };
         evaluation.far_below_published(&reference::VARIANT)
     };
     // 84.7 % is published.

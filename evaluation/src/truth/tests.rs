@@ -30,7 +30,8 @@ fn folders_go_by_identifier_or_label() {
         "h",
     ];
     let labelled = Labelled::by_folder(&samples(&names), &classes()).expect("some match");
-    let found: Vec<_> = labelled.samples().iter().map(Sample::name).zip(labelled.truths().iter().copied()).collect();
+    let found: Vec<_> =
+        labelled.samples().iter().map(Sample::name).zip(labelled.truths().iter().copied()).collect();
     assert_eq!(
         found,
         [("n01440764/a", 0), ("n03445777_golf_ball/b", 8), ("Golf Ball/c", 8), ("english_springer/d", 1)]
@@ -78,12 +79,16 @@ fn names_and_classes_in_all_spellings() {
 fn numbers_count_in_the_order_of_the_synsets() {
     let images = samples(&["val_3.JPEG", "val_1.JPEG", "val_2.JPEG"]);
     let truth = Truth::parse("1\n3\n2\n").expect("numbers");
-    let synsets = parse_synsets("n03445777 1 golf_ball\nn01440764 2 tench\nn02119789 3 kit_fox\n").expect("synsets");
+    let synsets =
+        parse_synsets("n03445777 1 golf_ball\nn01440764 2 tench\nn02119789 3 kit_fox\n").expect("synsets");
     let labelled = Labelled::by_truth(&images, &classes(), &truth, Some(&synsets)).expect("two match");
-    let found: Vec<_> = labelled.samples().iter().map(Sample::name).zip(labelled.truths().iter().copied()).collect();
+    let found: Vec<_> =
+        labelled.samples().iter().map(Sample::name).zip(labelled.truths().iter().copied()).collect();
     assert_eq!(found, [("val_3.JPEG", 0), ("val_1.JPEG", 8)]);
     assert_eq!(left_out(&labelled), [("n02119789", 1)]);
-    let with = |images: &Samples, synsets| Labelled::by_truth(images, &classes(), &truth, synsets).expect_err("wrong");
+    let with = |images: &Samples, synsets| {
+        Labelled::by_truth(images, &classes(), &truth, synsets).expect_err("wrong")
+    };
     assert_eq!(with(&images, None), TruthError::NoSynsets);
     assert_eq!(with(&samples(&["1"]), Some(&synsets)), TruthError::Count { lines: 3, images: 1 });
 }
