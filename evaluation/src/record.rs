@@ -36,6 +36,9 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 const FORMAT: &str = "resnext-fp32-logits";
 const VERSION: &str = "1";
 
+/// Where the metadata of a record ends at the latest.
+const MOST_METADATA: usize = 4096;
+
 /// How logits are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogitType {
@@ -97,11 +100,12 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Whether `bytes` are a record rather than a checkpoint in the same container.
+    /// Whether `bytes` are a record, sound or not, rather than a checkpoint in the same container.
     pub fn is_record(bytes: &[u8]) -> bool {
-        SafeTensors::read_metadata(bytes).is_ok_and(|(_, metadata)| {
-            metadata.metadata().as_ref().and_then(|m| m.get("format")).is_some_and(|f| f == FORMAT)
-        })
+        let Some((len, rest)) = bytes.split_first_chunk() else { return false };
+        let len = usize::try_from(u64::from_le_bytes(*len)).unwrap_or(usize::MAX);
+        let header = rest.get(..len.min(rest.len()).min(MOST_METADATA)).unwrap_or_default();
+        header.windows(FORMAT.len()).any(|part| part == FORMAT.as_bytes())
     }
 
     /// Checks a record and that it is of `model`'s classes and preprocessing.
@@ -110,7 +114,11 @@ impl<'a> Record<'a> {
     ///
     /// [`RecordError`] says what is wrong.
     pub fn from_bytes(bytes: &'a [u8], model: &Model<'_>) -> Result<Self, RecordError> {
-        let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(|_| RecordError::NotARecord)?;
+        let (header, metadata) =
+            SafeTensors::read_metadata(bytes).map_err(|_| match Self::is_record(bytes) {
+                true => RecordError::Damaged("its header is broken, or it is shorter than that says"),
+                false => RecordError::NotARecord,
+            })?;
         let strings = metadata.metadata().clone().unwrap_or_default();
         let text = |key: &str| strings.get(key).map_or("", String::as_str);
         if text("format") != FORMAT {

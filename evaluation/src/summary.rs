@@ -33,6 +33,8 @@ pub struct Evaluation {
     pub failed: Vec<SampleError>,
     /// Images left out because their class is not known.
     pub unmatched: Vec<Unmatched>,
+    /// Images left out because their fp32 logits have not been recorded.
+    pub unrecorded: usize,
     /// Accuracy of the artifact.
     pub int8: Accuracy,
     /// The comparison, if there is a baseline.
@@ -135,12 +137,15 @@ impl Evaluation {
         }
         let comparison = (compared.agreement.of > 0).then(|| compared.comparison());
         let unmatched = images.unmatched().to_vec();
-        Some(Self { images: int8.top1.of, failed, unmatched, int8, comparison, classes })
+        let unrecorded = images.unrecorded();
+        Some(Self { images: int8.top1.of, failed, unmatched, unrecorded, int8, comparison, classes })
     }
 
     /// Images that were left out, for whatever reason.
     pub fn skipped(&self) -> usize {
-        self.failed.len() + self.unmatched.iter().map(|unmatched| unmatched.images).sum::<usize>()
+        self.failed.len()
+            + self.unrecorded
+            + self.unmatched.iter().map(|unmatched| unmatched.images).sum::<usize>()
     }
 
     /// The published top-1 accuracy of `variant`, 0..1, if the network is so far below it that chance does not explain

@@ -11,6 +11,7 @@
 //! **not** the order of the wnids, in which every library numbers the outputs, so a list of the synsets in the kit's order
 //! must be given with it.
 
+use crate::record::Record;
 use crate::samples::{Sample, Samples};
 use resnext::Model;
 use std::collections::{BTreeMap, HashMap};
@@ -78,6 +79,7 @@ pub struct Labelled {
     samples: Samples,
     truths: Vec<usize>,
     unmatched: Vec<Unmatched>,
+    unrecorded: usize,
 }
 
 /// Why images have no classes. Displays as one line.
@@ -298,7 +300,7 @@ impl Labelled {
             let ambiguous = classes.is_ambiguous(&name);
             Unmatched { name, images, ambiguous }
         });
-        Self { samples: kept.into_iter().collect(), truths, unmatched: unmatched.collect() }
+        Self { samples: kept.into_iter().collect(), truths, unmatched: unmatched.collect(), unrecorded: 0 }
     }
 
     /// The images.
@@ -333,12 +335,19 @@ impl Labelled {
         self.pick(picked.into_iter())
     }
 
-    /// The images of which `keep` says so, by their index.
+    /// The images that `record` has logits of; the rest is [counted](Self::unrecorded).
     #[must_use]
-    pub fn filter(&self, keep: impl Fn(usize, &Sample) -> bool) -> Self {
+    pub fn recorded(&self, record: &Record<'_>) -> Self {
+        let found = |sample: &Sample| record.find(sample.key()).is_some();
         let picked: Vec<usize> =
-            self.samples.iter().enumerate().filter(|(i, sample)| keep(*i, sample)).map(|(i, _)| i).collect();
-        self.pick(picked.into_iter())
+            self.samples.iter().enumerate().filter(|(_, sample)| found(sample)).map(|(i, _)| i).collect();
+        let unrecorded = self.unrecorded + self.len() - picked.len();
+        Self { unrecorded, ..self.pick(picked.into_iter()) }
+    }
+
+    /// Images that were left out because their logits have not been recorded.
+    pub fn unrecorded(&self) -> usize {
+        self.unrecorded
     }
 
     fn pick(&self, picked: impl Iterator<Item = usize> + Clone) -> Self {
@@ -346,6 +355,7 @@ impl Labelled {
             samples: picked.clone().filter_map(|i| self.samples.get(i).cloned()).collect(),
             truths: picked.map(|i| self.truths[i]).collect(),
             unmatched: self.unmatched.clone(),
+            unrecorded: self.unrecorded,
         }
     }
 }

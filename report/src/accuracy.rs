@@ -136,6 +136,7 @@ fn left_out(evaluation: &Evaluation) -> Markup {
                             ": " (plural(unmatched.images, "image"))
                         }
                     }
+                    @if evaluation.unrecorded > 0 { li { "not recorded: " (plural(evaluation.unrecorded, "image")) } }
                     @for failed in evaluation.failed.iter().take(100) { li { (failed.name) ": " (failed.reason) } }
                 }
             }

@@ -58,7 +58,7 @@ fn figure(name: &str, distribution: &Distribution) -> Markup {
     }
     html! {
         figure {
-            figcaption { h3 { (name) } span { (covered) } }
+            figcaption { h3 title=(name) { (name) } span { (covered) } }
             (plot("small", &label, &picture))
             (axis(&labels))
         }

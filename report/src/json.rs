@@ -47,6 +47,7 @@ fn evaluated(report: &Report<'_>, evaluation: &Evaluation, map: &mut Map<String,
     let unmatched =
         unmatched.map(|u| json!({ "name": u.name, "images": u.images, "ambiguous": u.ambiguous }));
     insert("unmatched", unmatched.collect());
+    insert("unrecorded", evaluation.unrecorded.into());
     insert("int8", accuracy(&evaluation.int8));
     let compared = evaluation.comparison.as_ref();
     if let Some(comparison) = compared {

@@ -80,7 +80,15 @@ pub(crate) fn sentence(report: &Report<'_>) -> (String, Option<bool>) {
     };
     let (drop, interval) = comparison.drop_top1_pp();
     let (points, low, high) = (signed(drop), signed(interval.low), signed(interval.high));
-    if interval.contains(0.0) {
+    // With few images everything is within the interval: no reason to rejoice.
+    const WIDE_PP: f64 = 1.0;
+    if interval.contains(0.0) && interval.high > WIDE_PP {
+        let text = format!(
+            "{images} are too few to tell: the drop of top-1 is {points} points here, and could be anything between {low} \
+             and {high}."
+        );
+        (text, None)
+    } else if interval.contains(0.0) {
         let text = format!(
             "No loss of accuracy that {images} could show: the drop of top-1 is {points} points, and lies between {low} and \
              {high}."

@@ -3,6 +3,7 @@
 use crate::arch::{self, Arch};
 use crate::cpus::CpuList;
 use crate::error::Error;
+use crate::layers;
 use crate::output::{self, Facts, size};
 use crate::source;
 use crate::write::{check_writable, write_atomically};
@@ -89,6 +90,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "LIST")]
     cpus: Option<CpuList>,
 
+    /// Write a report to read, of layers, activations and memory, as one HTML file; `resnext eval --html` adds accuracy
+    #[arg(long, value_name = "OUT.html")]
+    report: Option<PathBuf>,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -157,6 +162,7 @@ const DEFAULT_SAMPLES: usize = 512;
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     check_writable(&args.output)?;
+    args.report.as_deref().map_or(Ok(()), check_writable)?;
     let threads = source::threads(args.threads, args.cpus.as_ref())?;
     let arch = args.arch.as_deref().map(Arch::parse).transpose()?;
     let (network, variant) = arch::network(&args.model, arch, args.size)?;
@@ -197,6 +203,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     repack(&mut compiled.artifact, args.target.packing()).map_err(|error| Error::at(&args.model, error))?;
     source::note_skipped(&compiled.report.skipped);
     write_atomically(&args.output, &compiled.artifact)?;
+    if let Some(path) = &args.report {
+        let name =
+            args.output.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let model = (name, &compiled.artifact[..]);
+        layers::write_page(path, model, (&args.model, &network), &samples, threads)?;
+    }
     report(args, &options, &compiled, named_after)
 }
 

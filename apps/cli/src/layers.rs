@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::samples;
+use crate::write::write_atomically;
 use resnext::Model;
 use resnext_calibration::evaluate::preprocessing;
 use resnext_calibration::fp32::{Fp32Model, segments};
@@ -54,6 +55,20 @@ fn distribution(statistics: &LayerStatistics) -> Option<Distribution> {
     let (seen, covered) = (statistics.histogram.range(), statistics.covered?);
     let values = statistics.histogram.occupied();
     Some(Distribution::new(values, BINS, (seen.low, seen.high), (covered.low, covered.high)))
+}
+
+/// Writes a page of a model that was just compiled: layers, arena, card.
+pub(crate) fn write_page(
+    path: &Path,
+    (name, artifact): (String, &[u8]),
+    (fp32, network): (&Path, &Network),
+    samples: &Samples,
+    threads: usize,
+) -> Result<(), Error> {
+    let model = Model::from_bytes(artifact).map_err(|error| Error::at(fp32, error))?;
+    let mut report = Report::new(&model, name, concat!("resnext ", env!("CARGO_PKG_VERSION")));
+    fill(&mut report, fp32, network, samples, threads)?;
+    write_atomically(path, resnext_report::html(&report).as_bytes())
 }
 
 /// The fp32 network on one photo, again and again; `None` for a network too large to be held at once.

@@ -65,8 +65,8 @@ impl<'a> Baseline<'a> {
     pub(super) fn recorded(&self, images: Labelled) -> Result<Labelled, Error> {
         match self {
             Self::Recorded { path, record } => {
-                let found = images.filter(|_, sample| record.find(sample.key()).is_some());
-                let missing = images.len() - found.len();
+                let found = images.recorded(record);
+                let missing = found.unrecorded();
                 if found.is_empty() {
                     let first = images.samples().iter().next().map_or("", |sample| sample.key());
                     let what = format!(

@@ -48,8 +48,8 @@ Examples:
   resnext eval model.rnx --data imagenet/val --baseline resnext50.onnx --resume eval.journal
   resnext eval model.rnx --data val --truth LOC_val_solution.csv --json | jq .int8.top1
 
-JSON: images, skipped, unmatched: [{name, images, ambiguous}], int8: {top1, top5, top1_ci95, top5_ci95}, classes, warnings,
-and with --baseline fp32 (as int8), drop_top1_pp, drop_top1_pp_ci95, drop_top5_pp, drop_top5_pp_ci95, agreement,
+JSON: images, skipped, unmatched: [{name, images, ambiguous}], unrecorded, int8: {top1, top5, top1_ci95, top5_ci95},
+classes, warnings, and with --baseline fp32 (as int8), drop_top1_pp, drop_top1_pp_ci95, drop_top5_pp, drop_top5_pp_ci95, agreement,
 agreement_ci95, flips: {lost, gained, images: [{image, flip, truth, fp32, int8}]}, mcnemar_p, kl_mean, kl_max,
 logit_sqnr_db; with --html also latency, layers. Accuracies and agreement are fractions of 1, _pp percentage points.")]
 pub(crate) struct Args {
