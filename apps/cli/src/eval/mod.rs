@@ -183,7 +183,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     } else if args.markdown {
         output::print(&resnext_report::markdown(&report))?;
     } else {
-        words::print(&evaluation, args)?;
+        words::print(&model, &evaluation, args)?;
     }
     if let Some(path) = &args.resume {
         // It has served; should it stay, it only says once more what was said.

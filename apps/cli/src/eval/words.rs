@@ -3,8 +3,9 @@
 use super::Args;
 use crate::error::Error;
 use crate::output::{self, Column, Facts, Table, terminal_width};
+use resnext::Model;
 use resnext_evaluation::statistics::{Interval, Proportion};
-use resnext_evaluation::summary::{Comparison, Evaluation, FlipKind};
+use resnext_evaluation::summary::{ClassSummary, Comparison, Evaluation, FlipKind};
 
 /// Flips that are named.
 const NAMED: usize = 5;
@@ -13,7 +14,7 @@ const NAMED: usize = 5;
 const CLASSES: usize = 3;
 
 /// Prints it.
-pub(super) fn print(evaluation: &Evaluation, args: &Args) -> Result<(), Error> {
+pub(super) fn print(model: &Model<'_>, evaluation: &Evaluation, args: &Args) -> Result<(), Error> {
     let columns = [
         Column::text(""),
         Column::number("top-1 %"),
@@ -44,7 +45,7 @@ pub(super) fn print(evaluation: &Evaluation, args: &Args) -> Result<(), Error> {
     let mut facts = Facts::default();
     facts.add("images", evaluation.images.to_string());
     if let Some(comparison) = &evaluation.comparison {
-        compared(evaluation, comparison, &mut facts, args);
+        compared(model, evaluation, comparison, &mut facts);
     }
     if let Some(path) = &args.record {
         facts.add("recorded", path.display().to_string());
@@ -55,7 +56,7 @@ pub(super) fn print(evaluation: &Evaluation, args: &Args) -> Result<(), Error> {
     output::print(&format_args!("{table}\n{facts}"))
 }
 
-fn compared(evaluation: &Evaluation, comparison: &Comparison, facts: &mut Facts, args: &Args) {
+fn compared(model: &Model<'_>, evaluation: &Evaluation, comparison: &Comparison, facts: &mut Facts) {
     let agreement = &comparison.agreement;
     facts.add("agreement", format!("{:.2} % name the same class", 100.0 * agreement.share()));
     let top1 = &comparison.top1;
@@ -80,12 +81,16 @@ fn compared(evaluation: &Evaluation, comparison: &Comparison, facts: &mut Facts,
     let mut classes: Vec<_> =
         evaluation.classes.iter().filter(|class| class.lost + class.gained > 0).collect();
     classes.sort_by(|a, b| b.drop().abs().total_cmp(&a.drop().abs()));
-    let _ = args;
     if evaluation.classes.len() > 1 && !classes.is_empty() {
-        let class = |class: &&resnext_evaluation::summary::ClassSummary| {
-            format!("{:+.2} points in class {} ({} images)", 100.0 * class.drop(), class.class, class.int8.of)
+        let class = |class: &&ClassSummary| {
+            let label = model.class(class.class).map_or("", |class| class.label);
+            format!("{label} {:+.2} points of {} images", -100.0 * class.drop(), class.int8.of)
         };
-        facts.add("classes", classes.iter().take(CLASSES).map(class).collect::<Vec<_>>().join(", "));
+        facts.add(
+            "classes",
+            "changed most: ".to_owned()
+                + &classes.iter().take(CLASSES).map(class).collect::<Vec<_>>().join(", "),
+        );
     }
     facts.add(
         "divergence",
