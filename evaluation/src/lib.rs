@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`samples`] | image files, found and decoded one at a time |
 //! | [`truth`] | which class each is of: folders, ILSVRC2012's files of labels |
-//! | [`run`] | int8 over all images, on all threads |
+//! | [`mod@run`] | int8 over all images, on all threads |
 //! | [`record`] | fp32 logits in a file, instead of fp32 |
 //! | [`outcome`] | what becomes of one image |
 //! | [`journal`] | outcomes on disk, to go on after an interruption |

@@ -94,37 +94,46 @@ pub fn run(run: &Run<'_>, baseline: Option<&Record<'_>>) -> Result<Outcomes, Run
     run.progress.reset_eta();
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
-    let worker = || -> Result<Vec<Result<Outcome, (usize, SampleError)>>, RunFailed> {
+    let worker = || -> Result<Share, RunFailed> {
         let mut arena = vec![0; run.model.arena_len()];
         let mut scratch = Scratch { int8: vec![0.0; run.model.class_count()], fp32: Vec::new() };
-        let mut results = Vec::new();
+        let mut share = Share::default();
         while !stop.load(Ordering::Relaxed)
             && let Some(&image) = pending.get(next.fetch_add(1, Ordering::Relaxed))
             && let Some(sample) = run.images.samples().get(image)
         {
             let outcome = one(run, baseline, image, sample, &mut arena, &mut scratch);
             let outcome = outcome.inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
-            results.push(outcome.map_err(|error| (image, error)));
+            match outcome {
+                Ok(outcome) => share.done.push(outcome),
+                Err(error) => share.failed.push((image, error)),
+            }
             run.progress.inc(1);
         }
-        Ok(results)
+        Ok(share)
     };
-    let results = thread::scope(|scope| {
+    let shares = thread::scope(|scope| {
         let workers: Vec<_> = (0..run.threads.max(1)).map(|_| scope.spawn(worker)).collect();
         let join = |worker: thread::ScopedJoinHandle<'_, _>| {
             worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
-        workers.into_iter().map(join).collect::<Result<Vec<Vec<_>>, RunFailed>>()
+        workers.into_iter().map(join).collect::<Result<Vec<Share>, RunFailed>>()
     })?;
     let (mut done, mut failed) = (Vec::new(), Vec::new());
-    for result in results.into_iter().flatten() {
-        match result {
-            Ok(outcome) => done.push(outcome),
-            Err(error) => failed.push(error),
-        }
+    for share in shares {
+        done.extend(share.done);
+        failed.extend(share.failed);
     }
     failed.sort_by_key(|(image, _)| *image);
     Ok(run.complete(done, failed.into_iter().map(|(_, error)| error).collect()))
+}
+
+/// What one thread has done.
+#[derive(Default)]
+struct Share {
+    done: Vec<Outcome>,
+    /// With the index of the image.
+    failed: Vec<(usize, SampleError)>,
 }
 
 struct Scratch {
