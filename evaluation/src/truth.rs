@@ -125,9 +125,10 @@ pub enum TruthError {
          order with --synsets FILE, one wnid a line, or name the images and their wnids in the file of labels"
     )]
     NoSynsets,
-    /// A list of synsets has a line that does not begin with a wnid.
+    /// A list of synsets has a line that does not begin with a wnid, or a number out of order.
     #[error(
-        "line {0} does not begin with a wnid such as n02119789; give one synset a line, in the order of the numbers"
+        "line {0} does not begin with a wnid such as n02119789, or is numbered twice or after a gap; give one synset a line, \
+         in the order of the numbers"
     )]
     Synset(usize),
     /// None of the images is in the file of labels.
@@ -191,21 +192,37 @@ impl Truth {
     }
 }
 
-/// Reads a list of synsets: each line begins with a wnid.
+/// Reads a list of synsets: each line begins with a wnid. If a number follows on every line, as in the kit's `map_clsloc.txt`
+/// (`n02119789 1 kit_fox`), the synsets are in the order of the numbers; or else in that of the lines.
 ///
 /// # Errors
 ///
-/// [`TruthError::Synset`] names the line that does not.
+/// [`TruthError::Synset`] names a line that does not begin with a wnid, or whose number is not in its place.
 pub fn parse_synsets(text: &str) -> Result<Vec<String>, TruthError> {
-    let wnid = |(i, line): (usize, &str)| {
-        let word = line.split([' ', '\t', ',']).next().unwrap_or_default();
+    let lines = text.lines().map(str::trim).zip(1..).filter(|(line, _)| !line.is_empty());
+    let mut synsets = Vec::new();
+    for (line, number) in lines {
+        let mut words = line.split([' ', '\t', ',']);
+        let word = words.next().unwrap_or_default();
         let digits = word.strip_prefix('n').unwrap_or_default();
-        let is_wnid = digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit());
-        is_wnid.then(|| word.to_owned()).ok_or(TruthError::Synset(i + 1))
-    };
-    let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty());
-    let synsets = lines.map(wnid).collect::<Result<Vec<_>, _>>()?;
-    if synsets.is_empty() { Err(TruthError::Synset(1)) } else { Ok(synsets) }
+        if digits.len() != 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(TruthError::Synset(number));
+        }
+        let place: Option<usize> = words.next().and_then(|word| word.parse().ok());
+        synsets.push((place, number, word.to_owned()));
+    }
+    if synsets.iter().all(|(place, ..)| place.is_some()) {
+        synsets.sort();
+        // A gap or a number twice would give all images behind it another class.
+        let misplaced = synsets.iter().zip(1..).find(|((place, ..), at)| *place != Some(*at));
+        if let Some(((_, line, _), _)) = misplaced {
+            return Err(TruthError::Synset(*line));
+        }
+    }
+    if synsets.is_empty() {
+        return Err(TruthError::Synset(1));
+    }
+    Ok(synsets.into_iter().map(|(_, _, wnid)| wnid).collect())
 }
 
 /// A file name without folder and extension.

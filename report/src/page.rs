@@ -95,9 +95,9 @@ pub(crate) fn sentence(report: &Report<'_>) -> (String, Option<bool>) {
         );
         (text, Some(true))
     } else if drop > 0.0 {
-        (format!("int8 loses {points} points of top-1 on {images}, between {low} and {high}."), Some(false))
+        (format!("int8 loses {drop:.2} points of top-1 on {images}, between {low} and {high}."), Some(false))
     } else {
-        let points = signed(-drop);
+        let points = format!("{:.2}", -drop);
         (
             format!(
                 "int8 is {points} points better than fp32 on {images}: the drop lies between {low} and {high}."

@@ -10,7 +10,9 @@ use crate::write::{check_writable, write_atomically};
 use clap::ValueEnum;
 use resnext::pack::{Packing, repack};
 use resnext::preprocess::Filter;
+use resnext::{LoadError, Model};
 use resnext_calibration::compile::{Compiled, Options, compile};
+use resnext_calibration::emit::set_metadata;
 use resnext_calibration::observe::Method;
 use serde_json::json;
 use std::path::PathBuf;
@@ -89,6 +91,10 @@ pub(crate) struct Args {
     /// CPUs to calibrate on, such as 0-3 or 0,2,4-5 [default: all]
     #[arg(long, value_name = "LIST")]
     cpus: Option<CpuList>,
+
+    /// Licence of the weights, such as BSD-3-Clause; it goes into the model, for its card
+    #[arg(long, value_name = "LICENCE")]
+    licence: Option<String>,
 
     /// Write a report to read, of layers, activations and memory, as one HTML file; `resnext eval --html` adds accuracy
     #[arg(long, value_name = "OUT.html")]
@@ -200,6 +206,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let compiled = compile(&network, &samples, &options, &progress);
     progress.finish_and_clear();
     let mut compiled = compiled.map_err(|error| Error::at(&args.model, error))?;
+    if let Some(licence) = &args.licence {
+        state_licence(&mut compiled.artifact, licence).map_err(|error| Error::at(&args.model, error))?;
+    }
     repack(&mut compiled.artifact, args.target.packing()).map_err(|error| Error::at(&args.model, error))?;
     source::note_skipped(&compiled.report.skipped);
     write_atomically(&args.output, &compiled.artifact)?;
@@ -210,6 +219,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         layers::write_page(path, model, (&args.model, &network), &samples, threads)?;
     }
     report(args, &options, &compiled, named_after)
+}
+
+/// Adds the licence to what the model says of itself.
+fn state_licence(artifact: &mut Vec<u8>, licence: &str) -> Result<(), LoadError> {
+    let metadata = Model::from_bytes(artifact)?.metadata();
+    let mut metadata: serde_json::Value = serde_json::from_str(metadata).unwrap_or_default();
+    metadata["licence"] = licence.into();
+    set_metadata(artifact, &metadata.to_string());
+    Ok(())
 }
 
 fn report(args: &Args, options: &Options, compiled: &Compiled, named_after: &str) -> Result<(), Error> {

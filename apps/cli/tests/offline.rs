@@ -195,9 +195,13 @@ fn compile_reports_as_a_page() {
     let folder = Folder::new();
     let (onnx, photos) = tiny();
     let compile = ["compile", text(&onnx), "--samples", text(&photos), "--num", "3", "-o", "tiny.rnx"];
-    folder.resnext(&[&compile[..], &["--report", "page.html"]].concat()).results();
+    folder.resnext(&[&compile[..], &["--report", "page.html", "--licence", "<CC0>"]].concat()).results();
+    let inspected = folder.resnext(&["inspect", "tiny.rnx", "--json"]).json();
+    assert_eq!(inspected["metadata"]["licence"], "<CC0>");
     let page = std::fs::read_to_string(folder.path("page.html")).unwrap();
-    for part in ["tiny.rnx", "on 3 images", "Activations", "Arena", "accuracy has not been measured"] {
+    for part in
+        ["tiny.rnx", "on 3 images", "Activations", "Arena", "accuracy has not been measured", "&lt;CC0&gt;"]
+    {
         assert!(page.contains(part), "{part}");
     }
     let line = folder.resnext(&[&compile[..], &["--report", "no/page.html"]].concat()).failure();

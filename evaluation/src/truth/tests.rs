@@ -104,6 +104,13 @@ fn malformed_files_name_the_line() {
     assert_eq!(Truth::parse("0\n"), Err(TruthError::Line { line: 1, expected: number }));
     assert_eq!(parse_synsets("n01440764 tench\ntench\n"), Err(TruthError::Synset(2)));
     assert_eq!(parse_synsets(""), Err(TruthError::Synset(1)));
+    let numbered = parse_synsets("n00000002 2 b\nn00000003 3 c\nn00000001 1 a\n");
+    assert_eq!(numbered.expect("numbered"), ["n00000001", "n00000002", "n00000003"]);
+    for wrong in ["n00000002 3 b\nn00000001 1 a\n", "n00000002 0 b\n", "n00000001 1\nn00000002 1\n"] {
+        assert!(parse_synsets(wrong).is_err(), "{wrong}");
+    }
+    let unnumbered = parse_synsets("n01440764 tench, Tinca tinca\nn01443537 goldfish\n");
+    assert_eq!(unnumbered.expect("in order"), ["n01440764", "n01443537"]);
     let truth = Truth::parse("other.jpg tench\n").expect("sound");
     let error = Labelled::by_truth(&samples(&["a.jpg"]), &classes(), &truth, None).expect_err("other images");
     assert_eq!(error, TruthError::NoImage { images: 1, first: "a.jpg".into() });

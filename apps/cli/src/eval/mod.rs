@@ -28,30 +28,32 @@ use std::path::{Path, PathBuf};
 /// Both networks see the same pixels, so the difference is quantization alone.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-DIR has one folder per class, named by identifier (wnid) or label; folders that match no class are left out and named.
-Or it is flat and --truth FILE says what is what, in one of the formats of ILSVRC2012:
-  LOC_val_solution.csv           ILSVRC2012_val_00048981,n03995372 85 1 499 272
-  name and class, on each line   ILSVRC2012_val_00000001.JPEG n01751748, or a label, or a number: the index of the
-                                 model's output, from 0
-  ILSVRC2012_validation_ground_truth.txt
-                                 a number on each line for the images sorted by name. These count from 1 in the order
-                                 of the development kit (1 is the kit fox), not in that of the wnids: --synsets FILE
-                                 gives that order, one wnid a line
+DIR has one folder per class, named by identifier (wnid) or label; folders that match no class are
+left out and named. Or it is flat, and --truth FILE has a line for each image:
+  ILSVRC2012_val_00048981,n03995372 85 1 499 272   as in LOC_val_solution.csv
+  ILSVRC2012_val_00000001.JPEG n01751748           name and wnid, or label
+  ILSVRC2012_val_00000001.JPEG 65                  name and index of the model's output, from 0
+  490                                              as in ILSVRC2012_validation_ground_truth.txt
+The last are for the images sorted by name. They count from 1 in the order of the development kit
+(1 is the kit fox), which is not that of the wnids, so --synsets FILE has to give it: one wnid a
+line, or wnid and number, as in map_clsloc.txt.
 
-The fp32 network of --baseline runs on tract, or its logits were recorded before, for a board that has no fp32 network:
-  resnext eval model.rnx --data val --baseline resnext50.onnx --record logits.safetensors      (workstation)
-  resnext eval model.rnx --data val --baseline logits.safetensors                              (board)
+The fp32 network of --baseline runs on tract. Or its logits were recorded before, for a board:
+  resnext eval model.rnx --data val --baseline resnext50.onnx --record logits.safetensors
+  resnext eval model.rnx --data val --baseline logits.safetensors
 Recorded logits are refused for other pixels: another photo, another preprocessing.
 
 Examples:
-  resnext eval model.rnx --data imagenet/val --baseline resnext50.pth --html report.html
-  resnext eval model.rnx --data imagenet/val --baseline resnext50.onnx --resume eval.journal
+  resnext eval model.rnx --data val --baseline resnext50.pth --html report.html
+  resnext eval model.rnx --data val --baseline resnext50.onnx --resume eval.journal
   resnext eval model.rnx --data val --truth LOC_val_solution.csv --json | jq .int8.top1
 
-JSON: images, skipped, unmatched: [{name, images, ambiguous}], unrecorded, int8: {top1, top5, top1_ci95, top5_ci95},
-classes, warnings, and with --baseline fp32 (as int8), drop_top1_pp, drop_top1_pp_ci95, drop_top5_pp, drop_top5_pp_ci95, agreement,
-agreement_ci95, flips: {lost, gained, images: [{image, flip, truth, fp32, int8}]}, mcnemar_p, kl_mean, kl_max,
-logit_sqnr_db; with --html also latency, layers. Accuracies and agreement are fractions of 1, _pp percentage points.")]
+JSON: images, skipped, unmatched: [{name, images, ambiguous}], unrecorded, int8: {top1, top5,
+top1_ci95, top5_ci95}, classes, warnings, and with --baseline fp32 (as int8), drop_top1_pp,
+drop_top1_pp_ci95, drop_top5_pp, drop_top5_pp_ci95, agreement, agreement_ci95, flips: {lost,
+gained, images: [{image, flip, truth, fp32, int8}]}, mcnemar_p, kl_mean, kl_max, logit_sqnr_db;
+with --html also latency, layers. Accuracies and agreement are fractions of 1, _pp percentage
+points, _ci95 the ends of an interval.")]
 pub(crate) struct Args {
     /// Model to evaluate
     #[arg(value_name = "MODEL.rnx")]
