@@ -8,12 +8,13 @@
 //! | flat, ILSVRC2012's `ILSVRC2012_validation_ground_truth.txt` | one number a line, of the images sorted by name |
 //!
 //! The numbers of the last count from 1 in an order of their own, the development kit's, in which 1 is the kit fox. It is
-//! **not** the order of the wnids, in which every library numbers the outputs, so a list of the synsets in the kit's order
-//! must be given with it.
+//! **not** the order of the wnids, in which every library numbers the outputs. Who has numbers in another order gives that
+//! order with them.
 
 use crate::record::Record;
 use crate::samples::{Sample, Samples};
 use resnext::Model;
+use resnext_models::labels;
 use std::collections::{BTreeMap, HashMap};
 
 /// Class of an output, found by the names that people write.
@@ -119,12 +120,6 @@ pub enum TruthError {
         /// Images in the directory.
         images: usize,
     },
-    /// The development kit's numbers need its order of synsets.
-    #[error(
-        "has one number a line, which count in the order of ILSVRC2012's development kit (1 is the kit fox); give that \
-         order with --synsets FILE, one wnid a line, or name the images and their wnids in the file of labels"
-    )]
-    NoSynsets,
     /// A list of synsets has a line that does not begin with a wnid, or a number out of order.
     #[error(
         "line {0} does not begin with a wnid such as n02119789, or is numbered twice or after a gap; give one synset a line, \
@@ -252,7 +247,7 @@ impl Labelled {
     }
 
     /// Labels the images by a file. Those that it does not name, or with a class that the model does not know, are left
-    /// out, and counted. `synsets` is the order in which [`Truth::Numbered`] counts.
+    /// out, and counted. `synsets` is the order in which [`Truth::Numbered`] counts, if that is not the development kit's.
     ///
     /// # Errors
     ///
@@ -274,7 +269,8 @@ impl Labelled {
                 if lines != images {
                     return Err(TruthError::Count { lines, images });
                 }
-                let synsets = synsets.ok_or(TruthError::NoSynsets)?;
+                let kit = || labels::ilsvrc2012().map(str::to_owned).collect();
+                let synsets = synsets.map_or_else(kit, <[String]>::to_vec);
                 let mut sorted: Vec<(&str, usize)> =
                     samples.iter().map(|sample| stem(sample.key())).zip(0..).collect();
                 sorted.sort_unstable();

@@ -35,8 +35,8 @@ left out and named. Or it is flat, and --truth FILE has a line for each image:
   ILSVRC2012_val_00000001.JPEG 65                  name and index of the model's output, from 0
   490                                              as in ILSVRC2012_validation_ground_truth.txt
 The last are for the images sorted by name. They count from 1 in the order of the development kit
-(1 is the kit fox), which is not that of the wnids, so --synsets FILE has to give it: one wnid a
-line, or wnid and number, as in map_clsloc.txt.
+(1 is the kit fox, 490 the sea snake), which is not that of the wnids. If yours count in another
+order, give that with --synsets FILE: one wnid a line, or wnid and number.
 
 The fp32 network of --baseline runs on tract. Or its logits were recorded before, for a board:
   resnext eval model.rnx --data val --baseline resnext50.onnx --record logits.safetensors
@@ -67,7 +67,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
 
-    /// Order in which the numbers of ILSVRC2012_validation_ground_truth.txt count, one wnid a line
+    /// Order in which numbers alone count, one wnid a line [default: that of ILSVRC2012's development kit]
     #[arg(long, value_name = "FILE", requires = "truth")]
     synsets: Option<PathBuf>,
 
