@@ -34,15 +34,15 @@ pub(crate) fn section(report: &Report<'_>) -> Option<Section> {
         }
         div.bars { @for layer in layers {
             div.name { (layer.name) }
-            div {
-                @if let Some(db) = layer.sqnr_db { (bar(if db < noisy { "track noisy" } else { "track" }, &scale, db)) }
-                @if let Some(db) = layer.sensitivity_db { (bar("track sensitivity", &scale, db)) }
-            }
             div.value {
                 @for (i, db) in [layer.sqnr_db, layer.sensitivity_db].into_iter().flatten().enumerate() {
                     @if i > 0 { " / " } (decibels(db))
                 }
                 @if let Some(method) = &layer.method { " " (method) }
+            }
+            div.tracks {
+                @if let Some(db) = layer.sqnr_db { (bar(if db < noisy { "track noisy" } else { "track" }, &scale, db)) }
+                @if let Some(db) = layer.sensitivity_db { (bar("track sensitivity", &scale, db)) }
             }
         } }
     };
