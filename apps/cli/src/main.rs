@@ -16,20 +16,22 @@ mod cpus;
 #[cfg(feature = "compile")]
 mod demo;
 mod error;
-#[cfg(feature = "compile")]
 mod eval;
 #[cfg(feature = "compile")]
 mod import;
 mod inspect;
+mod latency;
+#[cfg(feature = "compile")]
+mod layers;
 mod memory;
 mod output;
 mod photo;
+mod samples;
 #[cfg(feature = "compile")]
 mod source;
 mod statistics;
 mod sysfs;
 mod workspace;
-#[cfg(feature = "compile")]
 mod write;
 mod zoo;
 
@@ -52,6 +54,7 @@ Examples:
   resnext classify model.rnx photo.jpg      what is in this picture?
   resnext bench model.rnx                   how fast is this board?
   resnext inspect model.rnx                 what is in this model?
+  resnext eval model.rnx --data val         how accurate is it?
 
 Results go to stdout, messages to stderr. Every verb that reports takes --json.
 Exit status: 0 done, 1 failed (one line says what and how to mend it), 2 wrong usage."
@@ -70,7 +73,6 @@ enum Verb {
     Import(import::Args),
     #[cfg(feature = "compile")]
     Compile(compile::Args),
-    #[cfg(feature = "compile")]
     Eval(eval::Args),
     Classify(classify::Args),
     Bench(bench::Args),
@@ -86,7 +88,6 @@ fn main() -> ExitCode {
         Verb::Import(args) => import::run(&args),
         #[cfg(feature = "compile")]
         Verb::Compile(args) => compile::run(&args),
-        #[cfg(feature = "compile")]
         Verb::Eval(args) => eval::run(&args),
         Verb::Classify(args) => classify::run(&args),
         Verb::Bench(args) => bench::run(&args),
