@@ -1,0 +1,174 @@
+//! AVX-512 VNNI: the 16 lanes are one ZMM.
+
+use super::Sixteen;
+use crate::format::Block;
+use crate::kernels::tile::{Requantize, Walk, each_row};
+use core::arch::x86_64::*;
+
+/// 16 lanes.
+#[derive(Clone, Copy)]
+pub(super) struct Zmm(__m512i);
+
+impl Sixteen for Zmm {
+    const ROWS: usize = 12;
+
+    #[inline(always)]
+    unsafe fn load(bytes: *const i8) -> Self {
+        // SAFETY: the contract of the trait, here and below.
+        unsafe { Self(_mm512_loadu_si512(bytes.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(value: i32) -> Self {
+        // SAFETY: as above.
+        unsafe { Self(_mm512_set1_epi32(value)) }
+    }
+
+    #[inline(always)]
+    unsafe fn repeat(bytes: *const i8) -> Self {
+        // SAFETY: as above.
+        unsafe { Self(_mm512_broadcast_i32x4(_mm_loadu_si128(bytes.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn split(bytes: *const i8) -> [Self; 2] {
+        // SAFETY: as above.
+        unsafe {
+            let Self(bytes) = Self::repeat(bytes);
+            // Within each quarter: its own half of the bytes, and of that the first or the second four.
+            let (a, b, c, d) = (0x0302_0100, 0x0706_0504, 0x0b0a_0908, 0x0f0e_0d0c);
+            let first = _mm512_setr_epi32(a, a, a, a, a, a, a, a, c, c, c, c, c, c, c, c);
+            let second = _mm512_setr_epi32(b, b, b, b, b, b, b, b, d, d, d, d, d, d, d, d);
+            [Self(_mm512_shuffle_epi8(bytes, first)), Self(_mm512_shuffle_epi8(bytes, second))]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sum(bytes: *const i8, len: usize) -> i32 {
+        // SAFETY: as above.
+        unsafe {
+            let ones = _mm512_set1_epi8(1);
+            let mut sums = _mm512_setzero_si512();
+            let mut at = 0;
+            while at + 64 <= len {
+                sums = _mm512_dpbusd_epi32(sums, ones, _mm512_loadu_si512(bytes.add(at).cast()));
+                at += 64;
+            }
+            if at < len {
+                let rest = _mm512_maskz_loadu_epi8((1 << (len - at)) - 1, bytes.add(at));
+                sums = _mm512_dpbusd_epi32(sums, ones, rest);
+            }
+            _mm512_reduce_add_epi32(sums)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn flip(self) -> Self {
+        // SAFETY: as above.
+        unsafe { Self(_mm512_xor_si512(self.0, _mm512_set1_epi8(i8::MIN))) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(self, unsigned: Self, signed: Self) -> Self {
+        // SAFETY: as above.
+        unsafe { Self(_mm512_dpbusd_epi32(self.0, unsigned.0, signed.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn less_128(self, other: Self) -> Self {
+        // SAFETY: as above.
+        unsafe { Self(_mm512_sub_epi32(self.0, _mm512_slli_epi32::<7>(other.0))) }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<W: Walk, const MR: usize>(
+        acc: &[Self; MR],
+        block: *const Block,
+        residual: Option<&[*const i8; MR]>,
+        rq: &Requantize,
+        out: &[*mut i8; MR],
+    ) {
+        // SAFETY: a whole block, 16 bytes of each output and, if there is one, of each residual, by the
+        // contract.
+        unsafe {
+            let mut acc = *acc;
+            let order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            if let Some(residual) = residual {
+                // Pairs of 16-bit halves: a value and its sign, the factor and zero.
+                let factor = _mm256_loadu_si256((&raw const (*block).residual).cast());
+                let factor = _mm512_cvtepu16_epi32(factor);
+                each_row!(MR, r => {
+                    let mut bytes = _mm_loadu_si128(residual[r].cast());
+                    if W::TRANSPOSE {
+                        bytes = _mm_shuffle_epi8(bytes, order);
+                    }
+                    acc[r].0 = _mm512_dpwssd_epi32(acc[r].0, _mm512_cvtepi8_epi32(bytes), factor);
+                });
+            }
+            let multiplier = _mm512_loadu_si512((&raw const (*block).multiplier).cast());
+            let odd = _mm512_srli_epi64::<32>(multiplier);
+            each_row!(MR, r => {
+                acc[r].0 = multiply_high(acc[r].0, multiplier, odd);
+            });
+            let order = _mm512_broadcast_i32x4(order);
+            each_row!(MR, r => {
+                if r % 4 == 0 {
+                    let zero = _mm512_setzero_si512();
+                    let row = |i: usize| if r + i < MR { acc[r + i].0 } else { zero };
+                    let mut bytes = narrow([row(0), row(1), row(2), row(3)]);
+                    if rq.clamps {
+                        bytes = _mm512_max_epi8(bytes, _mm512_set1_epi8(rq.min));
+                        bytes = _mm512_min_epi8(bytes, _mm512_set1_epi8(rq.max));
+                    }
+                    if W::TRANSPOSE {
+                        bytes = _mm512_shuffle_epi8(bytes, order);
+                    }
+                    _mm_storeu_si128(out[r].cast(), _mm512_castsi512_si128(bytes));
+                    if r + 1 < MR {
+                        _mm_storeu_si128(out[r + 1].cast(), _mm512_extracti32x4_epi32::<1>(bytes));
+                    }
+                    if r + 2 < MR {
+                        _mm_storeu_si128(out[r + 2].cast(), _mm512_extracti32x4_epi32::<2>(bytes));
+                    }
+                    if r + 3 < MR {
+                        _mm_storeu_si128(out[r + 3].cast(), _mm512_extracti32x4_epi32::<3>(bytes));
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// ⌊acc · multiplier / 2³¹ + ½⌋ on 16 lanes: SQRDMULH. `odd` has the multipliers of odd lanes in even places.
+///
+/// # Safety
+///
+/// AVX-512.
+#[inline(always)]
+unsafe fn multiply_high(acc: __m512i, multiplier: __m512i, odd: __m512i) -> __m512i {
+    // SAFETY: the contract above.
+    unsafe {
+        let half = _mm512_set1_epi64(1 << 30);
+        let even = _mm512_add_epi64(_mm512_mul_epi32(acc, multiplier), half);
+        let odd = _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64::<32>(acc), odd), half);
+        // Bits 31..63 of each product: the even ones move down, the odd ones up into their own lanes.
+        let (even, odd) = (_mm512_srli_epi64::<31>(even), _mm512_slli_epi64::<1>(odd));
+        _mm512_mask_blend_epi32(0b1010_1010_1010_1010, even, odd)
+    }
+}
+
+/// 16 numbers of each of four rows, saturated to bytes, row after row.
+///
+/// # Safety
+///
+/// AVX-512BW.
+#[inline(always)]
+unsafe fn narrow(rows: [__m512i; 4]) -> __m512i {
+    // SAFETY: the contract above.
+    unsafe {
+        // Packing works within quarters: each gets four bytes of every row, which the permutation sorts.
+        let (ab, cd) = (_mm512_packs_epi32(rows[0], rows[1]), _mm512_packs_epi32(rows[2], rows[3]));
+        let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        _mm512_permutexvar_epi32(order, _mm512_packs_epi16(ab, cd))
+    }
+}
