@@ -1,19 +1,19 @@
 //! The loop nest that the vector kernels share.
 //!
 //! A *tile* is `MR` output pixels × 16 output channels, its accumulators held in registers. The nest is:
-//! runs of [`RUN`] pixels (their input stays in the nearest cache) → blocks of 16 channels (their weights
+//! runs of up to [`MAX_RUN`] pixels (their input stays in the nearest cache) → blocks of 16 channels (their weights
 //! are read once per run) → tiles. Pixels are named by offsets, so a tile may cross rows of the image and
 //! nothing distinguishes a strided convolution or a bordered output.
 
 use super::{ConvTask, LinearTask, MAX_KERNEL, OutputChunk, Residual, dequantize};
 use crate::format::{Block, LANES};
 use crate::model::Conv;
-use crate::pack::UNIT;
+use crate::pack::{Layout, UNIT};
 use core::marker::PhantomData;
 use core::ops::Range;
 
-/// Pixels of a run: a multiple of every tile height.
-const RUN: usize = 96;
+/// Most pixels of a run. Half a 14×14 image, and a multiple of what a row of an image has where a network ends.
+const MAX_RUN: usize = 98;
 
 /// Arithmetic on the 16 lanes of a block, one implementation per instruction set.
 ///
@@ -25,8 +25,18 @@ pub(super) trait Lanes: Copy {
     /// Accumulators of one pixel.
     type Acc: Copy;
 
-    /// Pixels of a tile, at most 12; divides [`RUN`].
+    /// Most pixels of a tile, at most 14.
     const ROWS: usize;
+
+    /// Most pixels of a run.
+    const RUN: usize = 96;
+
+    /// Whether tiles are cut as equal as possible: where a low tile takes no longer for each of its pixels, unless it
+    /// is so low that it waits for its own sums. Otherwise they are as high as possible.
+    const EVEN: bool = false;
+
+    /// Whether there is [`Self::neighbours`]. Tiles of grouped convolutions are then cut within rows of the image.
+    const NEIGHBOURS: bool = false;
 
     /// k-groups of an iteration of the hot loop.
     const STEP: usize;
@@ -64,6 +74,22 @@ pub(super) trait Lanes: Copy {
     /// One tap of `Layout::Quad4`: 16 bytes from each of `a`, one unit of weights.
     unsafe fn quad<const MR: usize>(self, acc: &mut [Self::Acc; MR], a: &[*const i8; MR], w: *const i8);
 
+    /// All of a 3×3 window of a grouped convolution for `MR` pixels that are neighbours in a row of the image, so that
+    /// they share most of what they read: their windows begin `step` bytes apart, from `window`. A tap is `k_groups`
+    /// units of weights.
+    unsafe fn neighbours<W: Walk, const MR: usize>(
+        self,
+        acc: &mut [Self::Acc; MR],
+        window: *const i8,
+        step: usize,
+        segments: &[usize; 9],
+        w: *const i8,
+        k_groups: usize,
+    ) {
+        let _ = (acc, window, step, segments, w, k_groups);
+        unreachable!("asked for without being there")
+    }
+
     /// Requantizes `MR` pixels and writes 16 bytes to each of `out`; adds the 16 bytes at each of `residual`
     /// if there is one.
     unsafe fn finish<W: Walk, const MR: usize>(
@@ -82,11 +108,14 @@ pub(super) trait Lanes: Copy {
 /// How the accumulators of a tile walk over the window. A type rather than a value, so that each walk has a
 /// loop nest of its own: in a shared one the compiler keeps accumulators in memory.
 pub(super) trait Walk {
-    /// Lanes are in the order of `Layout::Quad4`: bytes are transposed, 4×4, when read and written.
-    const TRANSPOSE: bool;
+    /// What it walks over. Where nobody asks for [`Lanes::INPUT_SUMS`], `PerGroup` may also be `Dense`.
+    const LAYOUT: Layout;
 
-    /// Every block reads the whole window.
-    const SHARES_INPUT: bool = false;
+    /// Lanes are in the order of `Layout::Quad4`: bytes are transposed, 4×4, when read and written.
+    const TRANSPOSE: bool = matches!(Self::LAYOUT, Layout::Quad4);
+
+    /// Every block reads the whole window, and [`Lanes::start`] wants the sum of its inputs.
+    const SHARES_INPUT: bool = matches!(Self::LAYOUT, Layout::Dense);
 
     /// Adds all products of the window to the accumulators of `MR` pixels.
     ///
@@ -111,8 +140,7 @@ pub(super) struct Broadcast<const WHOLE: bool, const SHARED: bool>;
 pub(super) struct Grouped<const QUAD: bool>;
 
 impl<const WHOLE: bool, const SHARED: bool> Walk for Broadcast<WHOLE, SHARED> {
-    const TRANSPOSE: bool = false;
-    const SHARES_INPUT: bool = SHARED;
+    const LAYOUT: Layout = if SHARED { Layout::Dense } else { Layout::PerGroup };
 
     #[inline(always)]
     unsafe fn accumulate<L: Lanes, const MR: usize>(
@@ -129,7 +157,7 @@ impl<const WHOLE: bool, const SHARED: bool> Walk for Broadcast<WHOLE, SHARED> {
 }
 
 impl<const QUAD: bool> Walk for Grouped<QUAD> {
-    const TRANSPOSE: bool = QUAD;
+    const LAYOUT: Layout = if QUAD { Layout::Quad4 } else { Layout::Paired8 };
 
     #[inline(always)]
     unsafe fn accumulate<L: Lanes, const MR: usize>(
@@ -188,7 +216,7 @@ impl Requantize {
 /// closure would not inherit the instruction set.
 macro_rules! each_row {
     ($rows:ident, $r:ident => $body:block) => {
-        each_row!(@ $rows, $r, $body, 0 1 2 3 4 5 6 7 8 9 10 11)
+        each_row!(@ $rows, $r, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
     };
     (@ $rows:ident, $r:ident, $body:block, $($index:literal)+) => {$(
         if $index < $rows {
@@ -203,10 +231,10 @@ pub(crate) use each_row;
 /// Offsets of the pixels of a run: window in the input, pixel in the output chunk, pixel in the residual; and
 /// the sums of their inputs, if anybody asked.
 struct Offsets {
-    window: [usize; RUN],
-    output: [usize; RUN],
-    residual: [usize; RUN],
-    input_sum: [i32; RUN],
+    window: [usize; MAX_RUN],
+    output: [usize; MAX_RUN],
+    residual: [usize; MAX_RUN],
+    input_sum: [i32; MAX_RUN],
 }
 
 /// # Safety
@@ -233,10 +261,24 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
     };
     // In place the residual is addressed like the output, from the chunk's base.
     let residual_base = if matches!(task.residual, Residual::InPlace) { out.base } else { 0 };
-    let mut offsets = Offsets { window: [0; RUN], output: [0; RUN], residual: [0; RUN], input_sum: [0; RUN] };
+    let mut offsets = Offsets {
+        window: [0; MAX_RUN],
+        output: [0; MAX_RUN],
+        residual: [0; MAX_RUN],
+        input_sum: [0; MAX_RUN],
+    };
+    let in_rows = L::NEIGHBOURS && !W::SHARES_INPUT;
     let mut pixel = out.pixels.start;
     while pixel < out.pixels.end {
-        let run = RUN.min(out.pixels.end - pixel);
+        let rest = out.pixels.end - pixel;
+        let run = if in_rows {
+            run_of_rows(pixel, output.width, L::RUN).min(rest)
+        } else if L::EVEN {
+            rest.div_ceil(rest.div_ceil(L::RUN))
+        } else {
+            rest.min(L::RUN)
+        };
+        let mut tiles = Tiles { rows: [0; MAX_RUN], count: 0 };
         let mut i = 0;
         while i < run {
             let (y, x) = ((pixel + i) / output.width, (pixel + i) % output.width);
@@ -248,7 +290,13 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
                 offsets.output[i + column] = to + column * output.channels;
                 offsets.residual[i + column] = from + column * output.channels;
             }
+            if in_rows {
+                tiles.cut(row, L::ROWS);
+            }
             i += row;
+        }
+        if L::EVEN && !in_rows {
+            tiles.cut(run, L::ROWS);
         }
         if L::INPUT_SUMS && W::SHARES_INPUT {
             for (sum, &window) in offsets.input_sum.iter_mut().zip(&offsets.window[..run]) {
@@ -272,16 +320,47 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
                     count: channels.count,
                 };
                 let mut row = 0;
-                while row + L::ROWS <= run {
-                    tile.rows(&operands, &offsets, row, L::ROWS);
-                    row += L::ROWS;
-                }
-                if row < run {
-                    tile.rows(&operands, &offsets, row, run - row);
+                if L::EVEN || in_rows {
+                    for &rows in &tiles.rows[..tiles.count] {
+                        tile.rows(&operands, &offsets, row, usize::from(rows));
+                        row += usize::from(rows);
+                    }
+                } else {
+                    while row + L::ROWS <= run {
+                        tile.rows(&operands, &offsets, row, L::ROWS);
+                        row += L::ROWS;
+                    }
+                    if row < run {
+                        tile.rows(&operands, &offsets, row, run - row);
+                    }
                 }
             }
         }
         pixel += run;
+    }
+}
+
+/// Pixels from `pixel` up to the end of a row of the image, as many rows as there are in `most`, or `most` in a row
+/// that is longer.
+fn run_of_rows(pixel: usize, width: usize, most: usize) -> usize {
+    let end = (pixel + most) / width * width;
+    if end > pixel { end - pixel } else { most }
+}
+
+/// Heights of the tiles of a run.
+struct Tiles {
+    rows: [u8; MAX_RUN],
+    count: usize,
+}
+
+impl Tiles {
+    /// Adds tiles for `pixels`, as few as are at most `most` high and as equal as possible.
+    fn cut(&mut self, pixels: usize, most: usize) {
+        let tiles = pixels.div_ceil(most);
+        for tile in 0..tiles {
+            self.rows[self.count] = (pixels * (tile + 1) / tiles - pixels * tile / tiles) as u8;
+            self.count += 1;
+        }
     }
 }
 
@@ -310,6 +389,8 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
         // SAFETY: the caller's contract; each arm handles as many pixels as it says.
         unsafe {
             match count {
+                14 if L::ROWS >= 14 => self.run::<14>(operands, offsets, row),
+                13 if L::ROWS >= 13 => self.run::<13>(operands, offsets, row),
                 12 if L::ROWS >= 12 => self.run::<12>(operands, offsets, row),
                 11 if L::ROWS >= 11 => self.run::<11>(operands, offsets, row),
                 10 if L::ROWS >= 10 => self.run::<10>(operands, offsets, row),
@@ -343,7 +424,20 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
                 }
             }
             let (segments, k_groups) = (self.segments, self.k_groups);
-            W::accumulate(self.lanes, &mut acc, &window, segments, operands.weights, k_groups);
+            match self.neighbours::<MR>(&window) {
+                Some((step, segments)) => {
+                    let window = window[0];
+                    self.lanes.neighbours::<W, MR>(
+                        &mut acc,
+                        window,
+                        step,
+                        segments,
+                        operands.weights,
+                        k_groups,
+                    );
+                }
+                None => W::accumulate(self.lanes, &mut acc, &window, segments, operands.weights, k_groups),
+            }
             let out: [*mut i8; MR] = core::array::from_fn(|r| operands.output.add(offsets.output[row + r]));
             let from: [*const i8; MR] =
                 core::array::from_fn(|r| operands.residual.wrapping_add(offsets.residual[row + r]));
@@ -356,6 +450,19 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
                 }
             }
         }
+    }
+
+    /// Whether [`Lanes::neighbours`] can do these windows, and what it wants to know of them.
+    #[inline(always)]
+    fn neighbours<const MR: usize>(&self, window: &[*const i8; MR]) -> Option<(usize, &[usize; 9])> {
+        if !L::NEIGHBOURS || W::SHARES_INPUT || MR < 2 {
+            return None;
+        }
+        let segments: &[usize; 9] = self.segments.try_into().ok()?;
+        // Pixels are in order, and a window in the next row of the image begins at least a window's width after one in
+        // this row. So if the last is where it would be, all are.
+        let step = segments[1] - segments[0];
+        (window[MR - 1].addr() - window[0].addr() == (MR - 1) * step).then_some((step, segments))
     }
 
     /// A block with padding lanes touches only its real channels: their neighbours may be another thread's.

@@ -24,8 +24,11 @@ use zmm::Zmm;
 ///
 /// All methods need the instruction set of the implementor and the bytes they say they read.
 trait Sixteen: Copy {
-    /// Pixels of a tile: as many as there are registers for, and more than VPDPBUSD takes cycles.
+    /// Most pixels of a tile: as many as there are registers for, and more than VPDPBUSD takes cycles.
     const ROWS: usize;
+
+    /// [`Lanes::NEIGHBOURS`].
+    const NEIGHBOURS: bool = false;
 
     /// 64 bytes.
     unsafe fn load(bytes: *const i8) -> Self;
@@ -36,9 +39,9 @@ trait Sixteen: Copy {
     /// 16 bytes, four times.
     unsafe fn repeat(bytes: *const i8) -> Self;
 
-    /// Of 16 bytes, the first eight are for lanes 0–7, the last for lanes 8–15: four in the first number that every
+    /// 16 bytes, their sign bits flipped: the first eight are for lanes 0–7, the last for lanes 8–15: four in the first number that every
     /// such lane gets, four in the second.
-    unsafe fn split(bytes: *const i8) -> [Self; 2];
+    unsafe fn split_flipped(bytes: *const i8) -> [Self; 2];
 
     /// The sum of `len` bytes, less than 2²³ of them.
     unsafe fn sum(bytes: *const i8, len: usize) -> i32;
@@ -51,6 +54,19 @@ trait Sixteen: Copy {
 
     /// `self − 128 · other`, as 16 numbers.
     unsafe fn less_128(self, other: Self) -> Self;
+
+    /// What [`Lanes::neighbours`] does.
+    unsafe fn neighbours<W: Walk, const MR: usize>(
+        acc: &mut [Self; MR],
+        window: *const i8,
+        step: usize,
+        segments: &[usize; 9],
+        w: *const i8,
+        k_groups: usize,
+    ) {
+        let _ = (acc, window, step, segments, w, k_groups);
+        unreachable!("asked for without being there")
+    }
 
     /// What [`Lanes::finish`] does.
     unsafe fn finish<W: Walk, const MR: usize>(
@@ -71,6 +87,9 @@ impl<V: Sixteen> Lanes for Vnni<V> {
 
     const ROWS: usize = V::ROWS;
     const STEP: usize = 1;
+    const RUN: usize = 98;
+    const EVEN: bool = true;
+    const NEIGHBOURS: bool = V::NEIGHBOURS;
     const INPUT_SUMS: bool = true;
 
     #[inline(always)]
@@ -134,8 +153,8 @@ impl<V: Sixteen> Lanes for Vnni<V> {
         unsafe {
             let weights = [V::load(w), V::load(w.add(UNIT))];
             for r in 0..MR {
-                let [first, second] = V::split(a[r]);
-                acc[r] = acc[r].dot(first.flip(), weights[0]).dot(second.flip(), weights[1]);
+                let [first, second] = V::split_flipped(a[r]);
+                acc[r] = acc[r].dot(first, weights[0]).dot(second, weights[1]);
             }
         }
     }
@@ -149,6 +168,20 @@ impl<V: Sixteen> Lanes for Vnni<V> {
                 acc[r] = acc[r].dot(V::repeat(a[r]).flip(), weights);
             }
         }
+    }
+
+    #[inline(always)]
+    unsafe fn neighbours<W: Walk, const MR: usize>(
+        self,
+        acc: &mut [Self::Acc; MR],
+        window: *const i8,
+        step: usize,
+        segments: &[usize; 9],
+        w: *const i8,
+        k_groups: usize,
+    ) {
+        // SAFETY: the contract is the same.
+        unsafe { V::neighbours::<W, MR>(acc, window, step, segments, w, k_groups) }
     }
 
     #[inline(always)]

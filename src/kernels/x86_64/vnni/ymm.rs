@@ -33,11 +33,11 @@ impl Sixteen for Pair {
     }
 
     #[inline(always)]
-    unsafe fn split(bytes: *const i8) -> [Self; 2] {
+    unsafe fn split_flipped(bytes: *const i8) -> [Self; 2] {
         // SAFETY: as above.
         unsafe {
             let at = |i| _mm256_set1_epi32(bytes.add(i).cast::<i32>().read_unaligned());
-            [Self([at(0), at(8)]), Self([at(4), at(12)])]
+            [Self([at(0), at(8)]).flip(), Self([at(4), at(12)]).flip()]
         }
     }
 

@@ -3,14 +3,47 @@
 use super::Sixteen;
 use crate::format::Block;
 use crate::kernels::tile::{Requantize, Walk, each_row};
+use crate::pack::{Layout, UNIT};
 use core::arch::x86_64::*;
+
+/// Adds one row of 3×3 windows to the accumulators of pixels next to each other: what is read at a column is for three
+/// of them. `$load` makes of a pointer as many operands as a tap has units of weights.
+///
+/// A macro, since a closure would not inherit the instruction set.
+macro_rules! slide {
+    ($acc:ident[$rows:ident], $row:expr, $step:expr, $w:expr, $tap:expr, $at:ident => $load:expr) => {{
+        let mut $at = $row;
+        let mut left = $load;
+        $at = $at.add($step);
+        let mut middle = $load;
+        let mut weights = [left; 3];
+        for (x, weights) in weights.iter_mut().enumerate() {
+            for (k, weights) in weights.iter_mut().enumerate() {
+                *weights = Self::load($w.add($tap * x + UNIT * k));
+            }
+        }
+        each_row!($rows, r => {
+            $at = $at.add($step);
+            let right = $load;
+            for k in 0..right.len() {
+                $acc[r] = $acc[r].dot(left[k], weights[0][k]);
+                $acc[r] = $acc[r].dot(middle[k], weights[1][k]);
+                $acc[r] = $acc[r].dot(right[k], weights[2][k]);
+            }
+            (left, middle) = (middle, right);
+        });
+        // Of the last pixel.
+        let _ = (left, middle);
+    }};
+}
 
 /// 16 lanes.
 #[derive(Clone, Copy)]
 pub(super) struct Zmm(__m512i);
 
 impl Sixteen for Zmm {
-    const ROWS: usize = 12;
+    const ROWS: usize = 14;
+    const NEIGHBOURS: bool = true;
 
     #[inline(always)]
     unsafe fn load(bytes: *const i8) -> Self {
@@ -31,10 +64,10 @@ impl Sixteen for Zmm {
     }
 
     #[inline(always)]
-    unsafe fn split(bytes: *const i8) -> [Self; 2] {
+    unsafe fn split_flipped(bytes: *const i8) -> [Self; 2] {
         // SAFETY: as above.
         unsafe {
-            let Self(bytes) = Self::repeat(bytes);
+            let Self(bytes) = Self::repeat(bytes).flip();
             // Within each quarter: its own half of the bytes, and of that the first or the second four.
             let (a, b, c, d) = (0x0302_0100, 0x0706_0504, 0x0b0a_0908, 0x0f0e_0d0c);
             let first = _mm512_setr_epi32(a, a, a, a, a, a, a, a, c, c, c, c, c, c, c, c);
@@ -81,6 +114,37 @@ impl Sixteen for Zmm {
     }
 
     #[inline(always)]
+    unsafe fn neighbours<W: Walk, const MR: usize>(
+        acc: &mut [Self; MR],
+        window: *const i8,
+        step: usize,
+        segments: &[usize; 9],
+        w: *const i8,
+        k_groups: usize,
+    ) {
+        // SAFETY: windows of 3×3 taps at `MR` places `step` apart, nine times `k_groups` units of weights, by the
+        // contract.
+        unsafe {
+            let tap = k_groups * UNIT;
+            for y in 0..3 {
+                let (row, w) = (window.add(segments[3 * y]), w.add(3 * y * tap));
+                match W::LAYOUT {
+                    Layout::Quad4 => slide!(acc[MR], row, step, w, tap, at => [Self::repeat(at).flip()]),
+                    Layout::Paired8 => slide!(acc[MR], row, step, w, tap, at => Self::split_flipped(at)),
+                    Layout::Dense | Layout::PerGroup => {
+                        for k in 0..k_groups {
+                            let (row, w) = (row.add(4 * k), w.add(k * UNIT));
+                            slide!(acc[MR], row, step, w, tap, at => {
+                                [Self::splat(at.cast::<i32>().read_unaligned()).flip()]
+                            });
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
     unsafe fn finish<W: Walk, const MR: usize>(
         acc: &[Self; MR],
         block: *const Block,
@@ -106,10 +170,18 @@ impl Sixteen for Zmm {
                 });
             }
             let multiplier = _mm512_loadu_si512((&raw const (*block).multiplier).cast());
-            let odd = _mm512_srli_epi64::<32>(multiplier);
-            each_row!(MR, r => {
-                acc[r].0 = multiply_high(acc[r].0, multiplier, odd);
-            });
+            if _mm512_test_epi32_mask(multiplier, _mm512_set1_epi32(0b111 << 29)) == 0 {
+                let multiplier = _mm512_slli_epi32::<2>(multiplier);
+                let odd = _mm512_srli_epi64::<32>(multiplier);
+                each_row!(MR, r => {
+                    acc[r].0 = high_dwords(acc[r].0, multiplier, odd);
+                });
+            } else {
+                let odd = _mm512_srli_epi64::<32>(multiplier);
+                each_row!(MR, r => {
+                    acc[r].0 = multiply_high(acc[r].0, multiplier, odd);
+                });
+            }
             let order = _mm512_broadcast_i32x4(order);
             each_row!(MR, r => {
                 if r % 4 == 0 {
@@ -139,7 +211,22 @@ impl Sixteen for Zmm {
     }
 }
 
-/// ⌊acc · multiplier / 2³¹ + ½⌋ on 16 lanes: SQRDMULH. `odd` has the multipliers of odd lanes in even places.
+/// ⌊acc · multiplier / 2³²⌋ on 16 lanes. `odd` has the multipliers of odd lanes in even places.
+///
+/// # Safety
+///
+/// AVX-512.
+#[inline(always)]
+unsafe fn high_dwords(acc: __m512i, multiplier: __m512i, odd: __m512i) -> __m512i {
+    // SAFETY: the contract above.
+    unsafe {
+        let even = _mm512_mul_epi32(acc, multiplier);
+        let odd = _mm512_mul_epi32(_mm512_srli_epi64::<32>(acc), odd);
+        _mm512_mask_shuffle_epi32::<0b11_11_01_01>(odd, 0b0101_0101_0101_0101, even)
+    }
+}
+
+/// ⌊acc · multiplier / 2³⁰⌋ on 16 lanes, |acc| ≤ 2³⁰. `odd` has the multipliers of odd lanes in even places.
 ///
 /// # Safety
 ///
@@ -148,16 +235,15 @@ impl Sixteen for Zmm {
 unsafe fn multiply_high(acc: __m512i, multiplier: __m512i, odd: __m512i) -> __m512i {
     // SAFETY: the contract above.
     unsafe {
-        let half = _mm512_set1_epi64(1 << 30);
-        let even = _mm512_add_epi64(_mm512_mul_epi32(acc, multiplier), half);
-        let odd = _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64::<32>(acc), odd), half);
-        // Bits 31..63 of each product: the even ones move down, the odd ones up into their own lanes.
-        let (even, odd) = (_mm512_srli_epi64::<31>(even), _mm512_slli_epi64::<1>(odd));
+        let even = _mm512_mul_epi32(acc, multiplier);
+        let odd = _mm512_mul_epi32(_mm512_srli_epi64::<32>(acc), odd);
+        // Bits 30..62 of each product: the even ones move down, the odd ones up into their own lanes.
+        let (even, odd) = (_mm512_srli_epi64::<30>(even), _mm512_slli_epi64::<2>(odd));
         _mm512_mask_blend_epi32(0b1010_1010_1010_1010, even, odd)
     }
 }
 
-/// 16 numbers of each of four rows, saturated to bytes, row after row.
+/// ⌊(number + 1) / 2⌋ of 16 numbers of each of four rows, saturated to bytes, row after row.
 ///
 /// # Safety
 ///
@@ -167,8 +253,15 @@ unsafe fn narrow(rows: [__m512i; 4]) -> __m512i {
     // SAFETY: the contract above.
     unsafe {
         // Packing works within quarters: each gets four bytes of every row, which the permutation sorts.
-        let (ab, cd) = (_mm512_packs_epi32(rows[0], rows[1]), _mm512_packs_epi32(rows[2], rows[3]));
+        let (ab, cd) =
+            (halve(_mm512_packs_epi32(rows[0], rows[1])), halve(_mm512_packs_epi32(rows[2], rows[3])));
         let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
         _mm512_permutexvar_epi32(order, _mm512_packs_epi16(ab, cd))
     }
+}
+
+/// ⌊(number + 1) / 2⌋ of 32 numbers of 16 bits, the largest as if it were one less.
+#[inline(always)]
+unsafe fn halve(words: __m512i) -> __m512i {
+    unsafe { _mm512_srai_epi16::<1>(_mm512_adds_epi16(words, _mm512_set1_epi16(1))) }
 }
