@@ -51,6 +51,12 @@ pub(super) trait Lanes: Copy {
         0
     }
 
+    /// The same, but with each unit of weights that it reads it asks the memory for one from `weights` on.
+    fn ahead(self, weights: *const i8) -> Self {
+        let _ = weights;
+        self
+    }
+
     /// Accumulators that hold the 16 values at `bias`, or what else makes up for reading operands as they are
     /// read. `weight_sum` has the 16 sums of all weights, `input_sum` is that of the inputs where there is
     /// one.
@@ -237,6 +243,30 @@ struct Offsets {
     input_sum: [i32; MAX_RUN],
 }
 
+/// [`Offsets`] of `MR` pixels in a row.
+struct TileOffsets<'a, const MR: usize> {
+    window: &'a [usize; MR],
+    output: &'a [usize; MR],
+    residual: &'a [usize; MR],
+    input_sum: &'a [i32; MR],
+}
+
+impl Offsets {
+    /// Those of the pixels from `row` of the run, which has that many.
+    #[inline(always)]
+    fn of<const MR: usize>(&self, row: usize) -> TileOffsets<'_, MR> {
+        fn chunk<T, const MR: usize>(all: &[T; MAX_RUN], row: usize) -> &[T; MR] {
+            all[row..].first_chunk().expect("a tile within the run")
+        }
+        TileOffsets {
+            window: chunk(&self.window, row),
+            output: chunk(&self.output, row),
+            residual: chunk(&self.residual, row),
+            input_sum: chunk(&self.input_sum, row),
+        }
+    }
+}
+
 /// # Safety
 ///
 /// `task.check(out)` holds, the CPU has the instruction set of `lanes`, and `W` is the task's walk.
@@ -304,6 +334,7 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
                 *sum = unsafe { lanes.input_sum(input.add(window), segments, conv.shape.k_groups()) };
             }
         }
+        let block_len = conv.shape.block_len();
         for (index, block) in conv.blocks.iter().enumerate() {
             let channels = task.block_channels(index);
             // SAFETY: `check` has established that block `index` of the packed weights exists, that every
@@ -311,9 +342,10 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
             // last k-group, and that every output pixel of the chunk has `channels` bytes in `data` and, if
             // there is one, in the residual.
             unsafe {
-                let operands = Operands {
+                let mut operands = Operands {
                     input: input.add(channels.input),
-                    weights: weights.add(index * conv.shape.block_len()),
+                    weights: weights.add(index * block_len),
+                    ahead: weights.wrapping_add((index + 1) * block_len),
                     block,
                     residual: if residual.is_null() { residual } else { residual.add(channels.output) },
                     output: data.add(channels.output),
@@ -324,6 +356,9 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
                     for &rows in &tiles.rows[..tiles.count] {
                         tile.rows(&operands, &offsets, row, usize::from(rows));
                         row += usize::from(rows);
+                        // One block further with each tile, so that what is asked for is seldom late; to ask
+                        // for what has come costs nothing.
+                        operands.ahead = operands.ahead.wrapping_add(block_len);
                     }
                 } else {
                     while row + L::ROWS <= run {
@@ -376,6 +411,8 @@ struct Tile<'a, L, W> {
 struct Operands {
     input: *const i8,
     weights: *const i8,
+    /// Weights of a later block. May be beyond the last: the next step's lie there.
+    ahead: *const i8,
     block: *const Block,
     residual: *const i8,
     output: *mut i8,
@@ -412,14 +449,14 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
         // SAFETY: the caller's contract: pointers of `operands` plus offsets of pixels `row..row + MR` are
         // in bounds for a whole window, and for `count` channels of output and residual.
         unsafe {
-            let window: [*const i8; MR] =
-                core::array::from_fn(|r| operands.input.add(offsets.window[row + r]));
+            let offsets = offsets.of::<MR>(row);
+            let window: [*const i8; MR] = core::array::from_fn(|r| operands.input.add(offsets.window[r]));
             let block = operands.block;
             let (bias, weight_sum) =
                 ((&raw const (*block).bias).cast(), (&raw const (*block).weight_sum).cast());
             let mut acc = [self.lanes.start(bias, weight_sum, None); MR];
             if L::INPUT_SUMS && W::SHARES_INPUT {
-                for (acc, &sum) in acc.iter_mut().zip(&offsets.input_sum[row..row + MR]) {
+                for (acc, &sum) in acc.iter_mut().zip(offsets.input_sum) {
                     *acc = self.lanes.start(bias, weight_sum, Some(sum));
                 }
             }
@@ -427,7 +464,7 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
             match self.neighbours::<MR>(&window) {
                 Some((step, segments)) => {
                     let window = window[0];
-                    self.lanes.neighbours::<W, MR>(
+                    self.lanes.ahead(operands.ahead).neighbours::<W, MR>(
                         &mut acc,
                         window,
                         step,
@@ -436,11 +473,18 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
                         k_groups,
                     );
                 }
-                None => W::accumulate(self.lanes, &mut acc, &window, segments, operands.weights, k_groups),
+                None => W::accumulate(
+                    self.lanes.ahead(operands.ahead),
+                    &mut acc,
+                    &window,
+                    segments,
+                    operands.weights,
+                    k_groups,
+                ),
             }
-            let out: [*mut i8; MR] = core::array::from_fn(|r| operands.output.add(offsets.output[row + r]));
+            let out: [*mut i8; MR] = core::array::from_fn(|r| operands.output.add(offsets.output[r]));
             let from: [*const i8; MR] =
-                core::array::from_fn(|r| operands.residual.wrapping_add(offsets.residual[row + r]));
+                core::array::from_fn(|r| operands.residual.wrapping_add(offsets.residual[r]));
             let residual = (!operands.residual.is_null()).then_some(&from);
             if operands.count == LANES {
                 self.lanes.finish::<W, MR>(&acc, operands.block, residual, &self.requantize, &out);
@@ -506,7 +550,7 @@ pub(super) unsafe fn linear<L: Lanes>(
         let acc = unsafe {
             let mut acc = [lanes.start(block.bias.as_ptr().cast(), block.weight_sum.as_ptr().cast(), None)];
             let (window, k_groups) = ([task.input_data.as_ptr()], shape.k_groups());
-            lanes.broadcast::<Broadcast<false, false>, 1, false>(
+            lanes.ahead(weights.as_ptr_range().end).broadcast::<Broadcast<false, false>, 1, false>(
                 &mut acc,
                 &window,
                 &[0],

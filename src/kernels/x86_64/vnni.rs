@@ -14,6 +14,7 @@ use crate::isa::{Avx512Vnni, AvxVnni};
 use crate::kernels::tile::{self, Lanes, Requantize, Walk, with_walk};
 use crate::kernels::{ConvTask, LinearTask, OutputChunk};
 use crate::pack::UNIT;
+use core::arch::x86_64::*;
 use core::ops::Range;
 use ymm::Pair;
 use zmm::Zmm;
@@ -52,8 +53,11 @@ trait Sixteen: Copy {
     /// `self + unsigned · signed`.
     unsafe fn dot(self, unsigned: Self, signed: Self) -> Self;
 
-    /// `self − 128 · other`, as 16 numbers.
-    unsafe fn less_128(self, other: Self) -> Self;
+    /// `self − other`, as 16 numbers.
+    unsafe fn less(self, other: Self) -> Self;
+
+    /// `128 · self`, as 16 numbers.
+    unsafe fn times_128(self) -> Self;
 
     /// What [`Lanes::neighbours`] does.
     unsafe fn neighbours<W: Walk, const MR: usize>(
@@ -63,6 +67,7 @@ trait Sixteen: Copy {
         segments: &[usize; 9],
         w: *const i8,
         k_groups: usize,
+        _: *const i8,
     ) {
         let _ = (acc, window, step, segments, w, k_groups);
         unreachable!("asked for without being there")
@@ -80,7 +85,10 @@ trait Sixteen: Copy {
 
 /// The kernels, over either kind of register.
 #[derive(Clone, Copy)]
-struct Vnni<V>(core::marker::PhantomData<V>);
+struct Vnni<V> {
+    ahead: *const i8,
+    vector: core::marker::PhantomData<V>,
+}
 
 impl<V: Sixteen> Lanes for Vnni<V> {
     type Acc = V;
@@ -99,18 +107,23 @@ impl<V: Sixteen> Lanes for Vnni<V> {
             // SAFETY: 4 · k_groups bytes a segment, by the contract.
             sum += unsafe { V::sum(window.add(segment), 4 * k_groups) };
         }
-        sum
+        sum << 7
+    }
+
+    #[inline(always)]
+    fn ahead(self, ahead: *const i8) -> Self {
+        Self { ahead, ..self }
     }
 
     #[inline(always)]
     unsafe fn start(self, bias: *const i32, weight_sum: *const i32, input_sum: Option<i32>) -> Self::Acc {
         // SAFETY: 16 values each, by the contract.
         unsafe {
-            let flipped = match input_sum {
-                Some(sum) => V::splat(sum),
-                None => V::load(weight_sum.cast()),
-            };
-            V::load(bias.cast()).less_128(flipped)
+            let bias = V::load(bias.cast());
+            match input_sum {
+                Some(sum) => bias.less(V::splat(sum)),
+                None => bias.less(V::load(weight_sum.cast()).times_128()),
+            }
         }
     }
 
@@ -124,10 +137,13 @@ impl<V: Sixteen> Lanes for Vnni<V> {
         k_groups: usize,
     ) {
         let mut w = w;
+        let mut ahead = self.ahead;
         for &segment in segments {
             for k in 0..k_groups {
                 // SAFETY: 4 · k_groups input bytes and k_groups units of weights a segment, by the contract.
                 unsafe {
+                    _mm_prefetch::<_MM_HINT_T1>(ahead);
+                    ahead = ahead.wrapping_add(UNIT);
                     let mut weights = V::load(w);
                     if W::SHARES_INPUT {
                         weights = weights.flip();
@@ -181,7 +197,7 @@ impl<V: Sixteen> Lanes for Vnni<V> {
         k_groups: usize,
     ) {
         // SAFETY: the contract is the same.
-        unsafe { V::neighbours::<W, MR>(acc, window, step, segments, w, k_groups) }
+        unsafe { V::neighbours::<W, MR>(acc, window, step, segments, w, k_groups, self.ahead) }
     }
 
     #[inline(always)]
@@ -211,7 +227,7 @@ macro_rules! entry {
         pub(in crate::kernels) mod $module {
             use super::*;
 
-            const LANES: Vnni<$vector> = Vnni(core::marker::PhantomData);
+            const LANES: Vnni<$vector> = Vnni { ahead: core::ptr::null(), vector: core::marker::PhantomData };
 
             pub(in crate::kernels) fn conv(_: $token, task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
                 #[target_feature(enable = $features)]

@@ -69,15 +69,17 @@ impl Sixteen for Pair {
     }
 
     #[inline(always)]
-    unsafe fn less_128(self, other: Self) -> Self {
-        let (Self(acc), Self(other)) = (self, other);
+    unsafe fn less(self, other: Self) -> Self {
+        let (Self(a), Self(b)) = (self, other);
         // SAFETY: as above.
-        unsafe {
-            Self([
-                _mm256_sub_epi32(acc[0], _mm256_slli_epi32::<7>(other[0])),
-                _mm256_sub_epi32(acc[1], _mm256_slli_epi32::<7>(other[1])),
-            ])
-        }
+        unsafe { Self([_mm256_sub_epi32(a[0], b[0]), _mm256_sub_epi32(a[1], b[1])]) }
+    }
+
+    #[inline(always)]
+    unsafe fn times_128(self) -> Self {
+        let Self([low, high]) = self;
+        // SAFETY: as above.
+        unsafe { Self([_mm256_slli_epi32::<7>(low), _mm256_slli_epi32::<7>(high)]) }
     }
 
     #[inline(always)]

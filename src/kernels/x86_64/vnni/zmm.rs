@@ -11,12 +11,14 @@ use core::arch::x86_64::*;
 ///
 /// A macro, since a closure would not inherit the instruction set.
 macro_rules! slide {
-    ($acc:ident[$rows:ident], $row:expr, $step:expr, $w:expr, $tap:expr, $at:ident => $load:expr) => {{
+    ($acc:ident[$rows:ident], $row:expr, $step:expr, $w:expr, $tap:expr, $ahead:ident, $at:ident => $load:expr) => {{
         let mut $at = $row;
         let mut left = $load;
         $at = $at.add($step);
         let mut middle = $load;
         let mut weights = [left; 3];
+        _mm_prefetch::<_MM_HINT_T1>($ahead);
+        $ahead = $ahead.wrapping_add(3 * left.len() * UNIT);
         for (x, weights) in weights.iter_mut().enumerate() {
             for (k, weights) in weights.iter_mut().enumerate() {
                 *weights = Self::load($w.add($tap * x + UNIT * k));
@@ -108,9 +110,15 @@ impl Sixteen for Zmm {
     }
 
     #[inline(always)]
-    unsafe fn less_128(self, other: Self) -> Self {
+    unsafe fn less(self, other: Self) -> Self {
         // SAFETY: as above.
-        unsafe { Self(_mm512_sub_epi32(self.0, _mm512_slli_epi32::<7>(other.0))) }
+        unsafe { Self(_mm512_sub_epi32(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn times_128(self) -> Self {
+        // SAFETY: as above.
+        unsafe { Self(_mm512_slli_epi32::<7>(self.0)) }
     }
 
     #[inline(always)]
@@ -121,20 +129,26 @@ impl Sixteen for Zmm {
         segments: &[usize; 9],
         w: *const i8,
         k_groups: usize,
+        ahead: *const i8,
     ) {
         // SAFETY: windows of 3×3 taps at `MR` places `step` apart, nine times `k_groups` units of weights, by the
         // contract.
         unsafe {
             let tap = k_groups * UNIT;
+            let mut ahead = ahead;
             for y in 0..3 {
                 let (row, w) = (window.add(segments[3 * y]), w.add(3 * y * tap));
                 match W::LAYOUT {
-                    Layout::Quad4 => slide!(acc[MR], row, step, w, tap, at => [Self::repeat(at).flip()]),
-                    Layout::Paired8 => slide!(acc[MR], row, step, w, tap, at => Self::split_flipped(at)),
+                    Layout::Quad4 => {
+                        slide!(acc[MR], row, step, w, tap, ahead, at => [Self::repeat(at).flip()])
+                    }
+                    Layout::Paired8 => {
+                        slide!(acc[MR], row, step, w, tap, ahead, at => Self::split_flipped(at))
+                    }
                     Layout::Dense | Layout::PerGroup => {
                         for k in 0..k_groups {
                             let (row, w) = (row.add(4 * k), w.add(k * UNIT));
-                            slide!(acc[MR], row, step, w, tap, at => {
+                            slide!(acc[MR], row, step, w, tap, ahead, at => {
                                 [Self::splat(at.cast::<i32>().read_unaligned()).flip()]
                             });
                         }
