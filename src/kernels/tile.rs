@@ -44,7 +44,8 @@ pub(super) trait Lanes: Copy {
     /// Whether [`Self::start`] wants the sum of a pixel's inputs where all blocks share them.
     const INPUT_SUMS: bool = false;
 
-    /// The sum of the `k_groups × 4` bytes at each of `segments` from `window`.
+    /// The sum of the `k_groups × 4` bytes at each of `segments` from `window`, in whatever unit [`Self::start`]
+    /// wants it.
     #[inline(always)]
     unsafe fn input_sum(self, window: *const i8, segments: &[usize], k_groups: usize) -> i32 {
         let _ = (window, segments, k_groups);

@@ -14,7 +14,7 @@ use crate::isa::{Avx512Vnni, AvxVnni};
 use crate::kernels::tile::{self, Lanes, Requantize, Walk, with_walk};
 use crate::kernels::{ConvTask, LinearTask, OutputChunk};
 use crate::pack::UNIT;
-use core::arch::x86_64::*;
+use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 use core::ops::Range;
 use ymm::Pair;
 use zmm::Zmm;

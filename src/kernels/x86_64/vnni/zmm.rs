@@ -275,7 +275,12 @@ unsafe fn narrow(rows: [__m512i; 4]) -> __m512i {
 }
 
 /// ⌊(number + 1) / 2⌋ of 32 numbers of 16 bits, the largest as if it were one less.
+///
+/// # Safety
+///
+/// AVX-512BW.
 #[inline(always)]
 unsafe fn halve(words: __m512i) -> __m512i {
+    // SAFETY: the contract above.
     unsafe { _mm512_srai_epi16::<1>(_mm512_adds_epi16(words, _mm512_set1_epi16(1))) }
 }
