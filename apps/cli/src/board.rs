@@ -1,0 +1,223 @@
+//! Temperature, clock and throttling of the machine, read while it works.
+//!
+//! The files stay open and are read again, so that a sample costs microseconds and allocates nothing. On a
+//! Raspberry Pi the clock is the one the kernel asked for: what the firmware made of it shows in its flags.
+
+use crate::cpus::CpuList;
+use crate::sysfs::{Gauge, Sysfs, hexadecimal};
+use serde::{Serialize, Serializer};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// The open files.
+pub(crate) struct Board {
+    thermometers: Vec<Gauge>,
+    clocks: Vec<Clock>,
+    firmware: Option<Gauge>,
+}
+
+struct Clock {
+    current: Option<Gauge>,
+    allowed: Option<Gauge>,
+    fastest: i64,
+}
+
+/// What the machine said at one moment; `None` for what it does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Sample {
+    /// Of the hottest part of the CPU, in °C.
+    pub(crate) temperature_c: Option<f32>,
+    /// The highest clock of the CPUs watched: those that are idle are slower.
+    pub(crate) mhz: Option<u32>,
+    /// The lowest clock that CPUs watched are limited to, if they may not run at their fastest.
+    pub(crate) limit_mhz: Option<u32>,
+    /// Flags of a Raspberry Pi's firmware.
+    pub(crate) firmware: Option<Throttled>,
+}
+
+impl Board {
+    /// Opens what there is to know of this machine and of `cpus`.
+    pub(crate) fn open(cpus: &CpuList) -> Self {
+        Self::on(&Sysfs::system(), cpus)
+    }
+
+    fn on(sysfs: &Sysfs, cpus: &CpuList) -> Self {
+        let zones = zones(sysfs);
+        let of_cpu: Vec<_> = zones.iter().filter(|zone| zone.of_cpu()).collect();
+        let zones = if of_cpu.is_empty() { zones.iter().collect() } else { of_cpu };
+        Self {
+            thermometers: zones.iter().filter_map(|zone| Gauge::open(sysfs, &zone.file)).collect(),
+            clocks: clocks(sysfs, cpus),
+            firmware: throttled_file(sysfs).and_then(|file| Gauge::open(sysfs, &file)),
+        }
+    }
+
+    /// The temperature of the hottest part of the CPU, in °C.
+    pub(crate) fn temperature_c(&self) -> Option<f32> {
+        let celsius = |gauge: &Gauge| gauge.number().and_then(celsius);
+        self.thermometers.iter().filter_map(celsius).reduce(f32::max)
+    }
+
+    /// Reads everything.
+    pub(crate) fn sample(&self) -> Sample {
+        let megahertz = |gauge: &Option<Gauge>| gauge.as_ref()?.number().and_then(megahertz);
+        let limit = |clock: &Clock| {
+            let allowed = clock.allowed.as_ref()?.number()?;
+            megahertz_if(allowed, is_limited(allowed, clock.fastest))
+        };
+        Sample {
+            temperature_c: self.temperature_c(),
+            mhz: self.clocks.iter().filter_map(|clock| megahertz(&clock.current)).max(),
+            limit_mhz: self.clocks.iter().filter_map(limit).min(),
+            firmware: self.firmware.as_ref().and_then(Gauge::hexadecimal).map(Throttled),
+        }
+    }
+}
+
+/// Steps between clocks are wider than a hundredth; less is rounding.
+pub(crate) fn is_limited(allowed: i64, fastest: i64) -> bool {
+    allowed < fastest - fastest / 100
+}
+
+/// From the kHz of sysfs; nothing that runs Linux has a clock below 1 MHz or above 100 GHz.
+fn megahertz(kilohertz: i64) -> Option<u32> {
+    (1_000..=100_000_000).contains(&kilohertz).then_some((kilohertz / 1000) as u32)
+}
+
+fn megahertz_if(kilohertz: i64, condition: bool) -> Option<u32> {
+    megahertz(kilohertz).filter(|_| condition)
+}
+
+/// From the thousandths of sysfs. Sensors that are switched off or broken report what no chip survives.
+pub(crate) fn celsius(millidegrees: i64) -> Option<f32> {
+    (-50_000..=150_000).contains(&millidegrees).then_some(millidegrees as f32 / 1e3)
+}
+
+/// CPUs that share a clock are read once.
+fn clocks(sysfs: &Sysfs, cpus: &CpuList) -> Vec<Clock> {
+    let mut seen = BTreeSet::new();
+    let file = |cpu: u16, name: &str| format!("devices/system/cpu/cpu{cpu}/cpufreq/{name}");
+    let first = |cpu: &u16| sysfs.cpu_text(*cpu, "cpufreq/related_cpus").is_none_or(|all| seen.insert(all));
+    let open = |cpu: u16| Clock {
+        current: Gauge::open(sysfs, &file(cpu, "scaling_cur_freq")),
+        allowed: Gauge::open(sysfs, &file(cpu, "scaling_max_freq")),
+        fastest: sysfs
+            .number(&file(cpu, "cpuinfo_max_freq"))
+            .and_then(|khz| khz.try_into().ok())
+            .unwrap_or(0),
+    };
+    cpus.iter().filter(first).map(open).collect()
+}
+
+/// A place whose temperature is known.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Zone {
+    /// What the system calls it, such as `cpu-thermal`.
+    pub(crate) name: String,
+    /// Where its temperature is written.
+    pub(crate) file: String,
+}
+
+impl Zone {
+    /// Whether it tells of the CPU, by the names that Linux' drivers use.
+    pub(crate) fn of_cpu(&self) -> bool {
+        ["cpu", "core", "soc", "x86_pkg_temp", "k10temp", "zenpower", "tj"]
+            .iter()
+            .any(|part| self.name.to_ascii_lowercase().contains(part))
+    }
+}
+
+/// The thermal zones, or where there are none, the sensors in the CPU.
+pub(crate) fn zones(sysfs: &Sysfs) -> Vec<Zone> {
+    let named = |directory: String, name: &str, file: &str| {
+        let name = sysfs.text(&format!("{directory}/{name}"))?;
+        let file = format!("{directory}/{file}");
+        sysfs.has(&file).then_some(Zone { name, file })
+    };
+    let zones = sysfs.entries("class/thermal").into_iter().filter(|path| path.contains("/thermal_zone"));
+    let zones: Vec<_> = zones.filter_map(|zone| named(zone, "type", "temp")).collect();
+    if !zones.is_empty() {
+        return zones;
+    }
+    let sensors = sysfs.entries("class/hwmon").into_iter();
+    sensors.filter_map(|sensor| named(sensor, "name", "temp1_input")).filter(Zone::of_cpu).collect()
+}
+
+/// What a Raspberry Pi's firmware does to the clock, and has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Throttled(pub(crate) u32);
+
+/// Where the drivers of Raspberry Pi OS show the flags, under a name for the model.
+const FIRMWARE: &str = "bus/platform/drivers/raspberrypi-firmware";
+
+/// What the flags of the firmware mean, from bit 0 up.
+const FLAG_NAMES: [&str; 4] = ["under-voltage", "clock capped", "throttled", "soft temperature limit"];
+const FLAGS: u32 = 0b1111;
+const UNDER_VOLTAGE: u32 = 1;
+
+/// The bit from which on the same flags say what has happened.
+const REMEMBERED: u32 = 16;
+
+fn throttled_file(sysfs: &Sysfs) -> Option<String> {
+    let files = sysfs.entries(FIRMWARE).into_iter().map(|device| format!("{device}/get_throttled"));
+    // The platform's own path is there even where the driver's directory is hidden from a container.
+    files.chain(["devices/platform/soc/soc:firmware/get_throttled".to_owned()]).find(|file| sysfs.has(file))
+}
+
+impl Throttled {
+    /// The flags now; `None` elsewhere than on a Raspberry Pi.
+    pub(crate) fn read(sysfs: &Sysfs) -> Option<Self> {
+        hexadecimal(&sysfs.text(&throttled_file(sysfs)?)?).map(Self)
+    }
+
+    /// What holds at this moment.
+    pub(crate) fn now(self) -> Self {
+        Self(self.0 & FLAGS)
+    }
+
+    /// What the firmware remembers.
+    pub(crate) fn remembered(self) -> Self {
+        Self(self.0 >> REMEMBERED & FLAGS)
+    }
+
+    /// Flags that were set now and then, and that the firmware has come to remember in between.
+    pub(crate) fn until(self, after: Self) -> Self {
+        // What was remembered before may be from long ago. The kernel makes the firmware forget every few
+        // seconds, so it may also be gone.
+        let fresh = Self(after.0 & !self.0).remembered();
+        Self((self.0 | after.0 | fresh.0) & FLAGS)
+    }
+
+    /// Whether any flag is set.
+    pub(crate) fn any(self) -> bool {
+        self.0 != 0
+    }
+
+    /// What to do against it.
+    pub(crate) fn remedy(self) -> &'static str {
+        match self.0 & UNDER_VOLTAGE {
+            0 => "cool the board",
+            _ => "use a stronger power supply",
+        }
+    }
+}
+
+impl fmt::Display for Throttled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let set = |&(bit, _): &(usize, _)| self.0 & 1 << bit != 0;
+        let mut comma = "";
+        for (_, name) in FLAG_NAMES.into_iter().enumerate().filter(set) {
+            write!(f, "{comma}{name}")?;
+            comma = ", ";
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Throttled {
+    /// The names of the flags.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let set = |&(bit, _): &(usize, _)| self.0 & 1 << bit != 0;
+        serializer.collect_seq(FLAG_NAMES.into_iter().enumerate().filter(set).map(|(_, name)| name))
+    }
+}
