@@ -188,6 +188,11 @@ impl Throttled {
         Self((self.0 | after.0 | fresh.0) & FLAGS)
     }
 
+    /// The flags of both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether any flag is set.
     pub(crate) fn any(self) -> bool {
         self.0 != 0
