@@ -41,7 +41,8 @@ impl Board {
         Self::on(&Sysfs::system(), cpus)
     }
 
-    fn on(sysfs: &Sysfs, cpus: &CpuList) -> Self {
+    /// Of a machine that its files describe.
+    pub(crate) fn on(sysfs: &Sysfs, cpus: &CpuList) -> Self {
         let zones = zones(sysfs);
         let of_cpu: Vec<_> = zones.iter().filter(|zone| zone.of_cpu()).collect();
         let zones = if of_cpu.is_empty() { zones.iter().collect() } else { of_cpu };
@@ -180,12 +181,11 @@ impl Throttled {
         Self(self.0 >> REMEMBERED & FLAGS)
     }
 
-    /// Flags that were set now and then, and that the firmware has come to remember in between.
-    pub(crate) fn until(self, after: Self) -> Self {
+    /// What holds at this moment, or has come and gone since the firmware was asked `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
         // What was remembered before may be from long ago. The kernel makes the firmware forget every few
         // seconds, so it may also be gone.
-        let fresh = Self(after.0 & !self.0).remembered();
-        Self((self.0 | after.0 | fresh.0) & FLAGS)
+        self.now().and(Self(self.0 & !before.0).remembered())
     }
 
     /// The flags of both.
@@ -224,5 +224,116 @@ impl Serialize for Throttled {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let set = |&(bit, _): &(usize, _)| self.0 & 1 << bit != 0;
         serializer.collect_seq(FLAG_NAMES.into_iter().enumerate().filter(set).map(|(_, name)| name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sysfs::Fake;
+
+    fn board(fake: &Fake) -> Board {
+        Board::on(&fake.sysfs(), &(0..4).collect())
+    }
+
+    #[test]
+    fn samples_follow_the_machine() {
+        let fake = Fake::new();
+        fake.write("class/thermal/thermal_zone0/type", "cpu-thermal");
+        fake.write("class/thermal/thermal_zone0/temp", 48_312);
+        fake.cpus(0..4, "cpufreq/related_cpus", "0 1 2 3");
+        fake.cpus(0..4, "cpufreq/scaling_cur_freq", 1_500_000);
+        fake.cpus(0..4, "cpufreq/scaling_max_freq", 2_400_000);
+        fake.cpus(0..4, "cpufreq/cpuinfo_max_freq", 2_400_000);
+        fake.write("bus/platform/drivers/raspberrypi-firmware/soc:firmware/get_throttled", "0");
+        let board = board(&fake);
+        assert_eq!(board.clocks.len(), 1, "they share a clock");
+        let cool = Sample {
+            temperature_c: Some(48.312),
+            mhz: Some(1500),
+            limit_mhz: None,
+            firmware: Some(Throttled(0)),
+        };
+        assert_eq!(board.sample(), cool);
+        fake.write("class/thermal/thermal_zone0/temp", 85_000);
+        fake.cpus(0..4, "cpufreq/scaling_max_freq", 1_800_000);
+        fake.write("bus/platform/drivers/raspberrypi-firmware/soc:firmware/get_throttled", "80008");
+        let hot = Sample {
+            temperature_c: Some(85.0),
+            mhz: Some(1500),
+            limit_mhz: Some(1800),
+            firmware: Some(Throttled(0x80008)),
+        };
+        assert_eq!(board.sample(), hot);
+        assert_eq!(board.temperature_c(), Some(85.0));
+    }
+
+    #[test]
+    fn the_hottest_zone_of_the_cpu_counts() {
+        let fake = Fake::new();
+        let zones =
+            [("acpitz", 99_000), ("cpu-thermal", 45_000), ("soc0-thermal", 46_500), ("gpu-thermal", 70_000)];
+        for (index, (name, temperature)) in zones.into_iter().enumerate() {
+            fake.write(&format!("class/thermal/thermal_zone{index}/type"), name);
+            fake.write(&format!("class/thermal/thermal_zone{index}/temp"), temperature);
+        }
+        assert_eq!(board(&fake).temperature_c(), Some(46.5));
+    }
+
+    #[test]
+    fn other_zones_count_where_none_is_of_the_cpu() {
+        let fake = Fake::new();
+        fake.write("class/thermal/thermal_zone0/type", "acpitz");
+        fake.write("class/thermal/thermal_zone0/temp", 27_800);
+        assert_eq!(board(&fake).temperature_c(), Some(27.8));
+    }
+
+    #[test]
+    fn sensors_in_the_cpu_count_where_there_are_no_zones() {
+        let fake = Fake::new();
+        for (index, (name, temperature)) in [("nvme", 90_000), ("k10temp", 41_250)].into_iter().enumerate() {
+            fake.write(&format!("class/hwmon/hwmon{index}/name"), name);
+            fake.write(&format!("class/hwmon/hwmon{index}/temp1_input"), temperature);
+        }
+        assert_eq!(board(&fake).temperature_c(), Some(41.25));
+    }
+
+    #[test]
+    fn the_fastest_of_several_clocks_counts() {
+        let fake = Fake::new();
+        for (cpus, clock) in [(0..2, 600_000), (2..4, 1_800_000)] {
+            fake.cpus(cpus.clone(), "cpufreq/related_cpus", format!("{} {}", cpus.start, cpus.end - 1));
+            fake.cpus(cpus, "cpufreq/scaling_cur_freq", clock);
+        }
+        assert_eq!(board(&fake).sample().mhz, Some(1800));
+    }
+
+    #[test]
+    fn a_machine_that_says_nothing_or_nonsense() {
+        let fake = Fake::new();
+        assert_eq!(board(&fake).sample(), Sample::default());
+        for nonsense in ["", "n/a", "-274000", "9999999999999999999999", "4000000", "1e3", "\u{1b}[2J"] {
+            fake.write("class/thermal/thermal_zone0/type", "cpu-thermal");
+            fake.write("class/thermal/thermal_zone0/temp", nonsense);
+            for file in ["scaling_cur_freq", "scaling_max_freq", "cpuinfo_max_freq"] {
+                let clock = if nonsense == "4000000" { "-1" } else { nonsense };
+                fake.cpus(0..4, &format!("cpufreq/{file}"), clock);
+            }
+            fake.write("devices/platform/soc/soc:firmware/get_throttled", "what?");
+            assert_eq!(board(&fake).sample(), Sample::default(), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn flags_in_words() {
+        let flags = Throttled(0x5_000a);
+        assert_eq!(flags.now().to_string(), "clock capped, soft temperature limit");
+        assert_eq!(flags.remembered().to_string(), "under-voltage, throttled");
+        assert_eq!(
+            serde_json::to_string(&flags.now()).unwrap(),
+            r#"["clock capped","soft temperature limit"]"#
+        );
+        assert_eq!(Throttled(0x50000).since(Throttled(0x10000)), Throttled(4), "it came and went");
+        assert_eq!(Throttled(u32::MAX).since(Throttled(u32::MAX)), Throttled(0xf));
     }
 }

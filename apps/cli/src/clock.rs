@@ -65,7 +65,8 @@ impl State {
     }
 
     fn firmware_since(&self, after: &Self) -> Option<Throttled> {
-        Some(self.firmware?.until(after.firmware?))
+        let (before, after) = (self.firmware?, after.firmware?);
+        Some(before.now().and(after.since(before)))
     }
 
     /// The CPUs of every limit, each at its lowest.
