@@ -244,10 +244,7 @@ mod tests {
     fn a_raspberry_pi_tells_and_remembers() {
         let flags = |flags: &'static str| {
             move |fake: &Fake| {
-                fake.write(
-                    &format!("bus/platform/drivers/raspberrypi-firmware/soc:firmware/get_throttled"),
-                    flags,
-                )
+                fake.write("bus/platform/drivers/raspberrypi-firmware/soc:firmware/get_throttled", flags)
             }
         };
         let warning = |before, after| warnings(flags(before), flags(after)).concat();

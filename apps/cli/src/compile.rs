@@ -3,13 +3,16 @@
 use crate::arch::{self, Arch};
 use crate::cpus::CpuList;
 use crate::error::Error;
+use crate::layers;
 use crate::output::{self, Facts, size};
 use crate::source;
 use crate::write::{check_writable, write_atomically};
 use clap::ValueEnum;
 use resnext::pack::{Packing, repack};
 use resnext::preprocess::Filter;
+use resnext::{LoadError, Model};
 use resnext_calibration::compile::{Compiled, Options, compile};
+use resnext_calibration::emit::set_metadata;
 use resnext_calibration::observe::Method;
 use serde_json::json;
 use std::path::PathBuf;
@@ -89,6 +92,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "LIST")]
     cpus: Option<CpuList>,
 
+    /// Licence of the weights, such as BSD-3-Clause; it goes into the model, for its card
+    #[arg(long, value_name = "LICENCE")]
+    licence: Option<String>,
+
+    /// Write a report to read, of layers, activations and memory, as one HTML file; `resnext eval --html` adds accuracy
+    #[arg(long, value_name = "OUT.html")]
+    report: Option<PathBuf>,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -157,6 +168,7 @@ const DEFAULT_SAMPLES: usize = 512;
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     check_writable(&args.output)?;
+    args.report.as_deref().map_or(Ok(()), check_writable)?;
     let threads = source::threads(args.threads, args.cpus.as_ref())?;
     let arch = args.arch.as_deref().map(Arch::parse).transpose()?;
     let (network, variant) = arch::network(&args.model, arch, args.size)?;
@@ -194,10 +206,28 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let compiled = compile(&network, &samples, &options, &progress);
     progress.finish_and_clear();
     let mut compiled = compiled.map_err(|error| Error::at(&args.model, error))?;
+    if let Some(licence) = &args.licence {
+        state_licence(&mut compiled.artifact, licence).map_err(|error| Error::at(&args.model, error))?;
+    }
     repack(&mut compiled.artifact, args.target.packing()).map_err(|error| Error::at(&args.model, error))?;
     source::note_skipped(&compiled.report.skipped);
     write_atomically(&args.output, &compiled.artifact)?;
+    if let Some(path) = &args.report {
+        let name =
+            args.output.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let model = (name, &compiled.artifact[..]);
+        layers::write_page(path, model, (&args.model, &network), &samples, threads)?;
+    }
     report(args, &options, &compiled, named_after)
+}
+
+/// Adds the licence to what the model says of itself.
+fn state_licence(artifact: &mut Vec<u8>, licence: &str) -> Result<(), LoadError> {
+    let metadata = Model::from_bytes(artifact)?.metadata();
+    let mut metadata: serde_json::Value = serde_json::from_str(metadata).unwrap_or_default();
+    metadata["licence"] = licence.into();
+    set_metadata(artifact, &metadata.to_string());
+    Ok(())
 }
 
 fn report(args: &Args, options: &Options, compiled: &Compiled, named_after: &str) -> Result<(), Error> {

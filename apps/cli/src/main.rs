@@ -18,20 +18,22 @@ mod cpus;
 mod demo;
 mod doctor;
 mod error;
-#[cfg(feature = "compile")]
 mod eval;
 #[cfg(feature = "compile")]
 mod import;
 mod inspect;
+mod latency;
+#[cfg(feature = "compile")]
+mod layers;
 mod memory;
 mod output;
 mod photo;
+mod samples;
 #[cfg(feature = "compile")]
 mod source;
 mod statistics;
 mod sysfs;
 mod workspace;
-#[cfg(feature = "compile")]
 mod write;
 mod zoo;
 
@@ -54,6 +56,7 @@ Examples:
   resnext classify model.rnx photo.jpg      what is in this picture?
   resnext bench model.rnx                   how fast is this board?
   resnext inspect model.rnx                 what is in this model?
+  resnext eval model.rnx --data val         how accurate is it?
   resnext doctor                            what would slow it down here?
 
 Results go to stdout, messages to stderr. Every verb that reports takes --json.
@@ -73,7 +76,6 @@ enum Verb {
     Import(import::Args),
     #[cfg(feature = "compile")]
     Compile(compile::Args),
-    #[cfg(feature = "compile")]
     Eval(eval::Args),
     Classify(classify::Args),
     Bench(bench::Args),
@@ -90,7 +92,6 @@ fn main() -> ExitCode {
         Verb::Import(args) => import::run(&args),
         #[cfg(feature = "compile")]
         Verb::Compile(args) => compile::run(&args),
-        #[cfg(feature = "compile")]
         Verb::Eval(args) => eval::run(&args),
         Verb::Classify(args) => classify::run(&args),
         Verb::Bench(args) => bench::run(&args),

@@ -45,7 +45,7 @@ enum VideoKind {
 const RAW: [&str; 5] = ["unicam", "rp1-cfe", "vi-output", "rkisp1_", "rkcif"];
 
 /// Drivers whose nodes are no cameras although they capture: codecs, scalers, image processors.
-const NOT_CAMERAS: [&str; 9] = [
+const NOT_CAMERAS: [&str; 8] = [
     "bcm2835-codec",
     "bcm2835-isp",
     "pispbe",
@@ -54,7 +54,6 @@ const NOT_CAMERAS: [&str; 9] = [
     "rpi-isp",
     "rkisp1_params",
     "rkisp1_stats",
-    "loopback out",
 ];
 
 fn videos(machine: &Machine) -> Vec<Video> {
