@@ -115,7 +115,9 @@ const FEATURES: [(&str, &str, &str); 6] = [
 pub(super) fn kernels(machine: &Machine) -> Vec<Finding> {
     let isa = machine.isa;
     // On big and little CPUs together, what all of them have.
-    let mut cpus = [machine.cpuinfo("Features"), machine.cpuinfo("flags")].concat().into_iter();
+    // Emulated, the program sees a CPU of another architecture here.
+    let named = if machine.arch == "x86_64" { "flags" } else { "Features" };
+    let mut cpus = machine.cpuinfo(named).into_iter();
     let all = cpus.next().unwrap_or_default();
     let others: Vec<_> = cpus.collect();
     let has = |feature: &str, flags: &str| flags.split_whitespace().any(|flag| flag == feature);

@@ -328,6 +328,7 @@ fn an_x86_machine() {
         (status, &*kernels),
         (Status::Note, "avx2; the CPU has AVX2, AVX-VNNI, but AVX-VNNI cannot be used")
     );
+    assert_eq!(one(&ARM.report(&fake), "kernels"), ok("dotprod"), "emulated");
     let (status, _, remedy) = one(&Program { isa: "scalar", ..pc }.report(&x86("sse2")), "kernels");
     assert_eq!(
         (status, &*remedy),
