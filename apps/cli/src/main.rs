@@ -8,6 +8,7 @@ mod arch;
 mod args;
 mod artifact;
 mod bench;
+mod board;
 mod classify;
 mod clock;
 #[cfg(feature = "compile")]
@@ -15,6 +16,7 @@ mod compile;
 mod cpus;
 #[cfg(feature = "compile")]
 mod demo;
+mod doctor;
 mod error;
 mod eval;
 #[cfg(feature = "compile")]
@@ -55,6 +57,7 @@ Examples:
   resnext bench model.rnx                   how fast is this board?
   resnext inspect model.rnx                 what is in this model?
   resnext eval model.rnx --data val         how accurate is it?
+  resnext doctor                            what would slow it down here?
 
 Results go to stdout, messages to stderr. Every verb that reports takes --json.
 Exit status: 0 done, 1 failed (one line says what and how to mend it), 2 wrong usage."
@@ -77,6 +80,7 @@ enum Verb {
     Classify(classify::Args),
     Bench(bench::Args),
     Inspect(inspect::Args),
+    Doctor(doctor::Args),
 }
 
 fn main() -> ExitCode {
@@ -92,6 +96,7 @@ fn main() -> ExitCode {
         Verb::Classify(args) => classify::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Inspect(args) => inspect::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
