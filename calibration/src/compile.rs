@@ -382,12 +382,12 @@ fn check(
 }
 
 /// Runs int8 beside fp32, step by node, and compares what they compute.
-struct Compare<'a> {
-    model: Model<'a>,
+pub(crate) struct Compare<'a> {
+    pub(crate) model: Model<'a>,
 }
 
 /// A photo on its way through both networks.
-struct Pair {
+pub(crate) struct Pair {
     arena: Vec<u8>,
     agrees: bool,
     /// Per node.

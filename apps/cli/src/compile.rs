@@ -3,6 +3,7 @@
 use crate::arch::{self, Arch};
 use crate::cpus::CpuList;
 use crate::error::Error;
+use crate::layers;
 use crate::onnx;
 use crate::output::{self, Facts, size};
 use crate::source;
@@ -10,7 +11,9 @@ use crate::write::{check_writable, write_atomically};
 use clap::ValueEnum;
 use resnext::pack::{Packing, repack};
 use resnext::preprocess::Filter;
+use resnext::{LoadError, Model};
 use resnext_calibration::compile::{Compiled, Options, compile};
+use resnext_calibration::emit::set_metadata;
 use resnext_calibration::export::OnnxFile;
 use resnext_calibration::given::{self, Kept};
 use resnext_calibration::observe::Method;
@@ -103,6 +106,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "LIST")]
     cpus: Option<CpuList>,
 
+    /// Licence of the weights, such as BSD-3-Clause; it goes into the model, for its card
+    #[arg(long, value_name = "LICENCE")]
+    licence: Option<String>,
+
+    /// Write a report to read, of layers, activations and memory, as one HTML file; `resnext eval --html` adds accuracy
+    #[arg(long, value_name = "OUT.html", requires = "samples")]
+    report: Option<PathBuf>,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -172,6 +183,7 @@ const DEFAULT_SAMPLES: usize = 512;
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     check_writable(&args.output)?;
     args.qdq.as_deref().map_or(Ok(()), check_writable)?;
+    args.report.as_deref().map_or(Ok(()), check_writable)?;
     let threads = source::threads(args.threads, args.cpus.as_ref())?;
     let arch = args.arch.as_deref().map(Arch::parse).transpose()?;
     let (network, variant) = arch::network(&args.model, arch, args.size)?;
@@ -220,6 +232,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     };
     progress.finish_and_clear();
     let (mut compiled, kept) = compiled.map_err(|error| Error::at(&args.model, error))?;
+    if let Some(licence) = &args.licence {
+        state_licence(&mut compiled.artifact, licence).map_err(|error| Error::at(&args.model, error))?;
+    }
     repack(&mut compiled.artifact, args.target.packing()).map_err(|error| Error::at(&args.model, error))?;
     source::note_skipped(&compiled.report.skipped);
     let qdq = match (&args.qdq, &compiled.quantized) {
@@ -233,11 +248,26 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     };
     write_atomically(&args.output, &compiled.artifact)?;
     qdq.map(onnx::Written::commit).transpose()?;
+    if let (Some(path), Some(samples)) = (&args.report, &samples) {
+        let name =
+            args.output.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let model = (name, &compiled.artifact[..]);
+        layers::write_page(path, model, (&args.model, &network), samples, threads)?;
+    }
     report(args, &options, &compiled, kept.as_ref(), named_after)
 }
 
 /// What is wrong with an fp32 network alone.
 const NEEDS_SAMPLES: &str = "is not quantized yet; give --samples DIR, a few hundred photos to calibrate on";
+
+/// Adds the licence to what the model says of itself.
+fn state_licence(artifact: &mut Vec<u8>, licence: &str) -> Result<(), LoadError> {
+    let metadata = Model::from_bytes(artifact)?.metadata();
+    let mut metadata: serde_json::Value = serde_json::from_str(metadata).unwrap_or_default();
+    metadata["licence"] = licence.into();
+    set_metadata(artifact, &metadata.to_string());
+    Ok(())
+}
 
 fn report(
     args: &Args,

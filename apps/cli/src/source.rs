@@ -1,19 +1,15 @@
-//! What `compile`, `eval`, `import` and `demo` share: reading fp32 networks, choosing classes and preprocessing,
-//! progress.
+//! What `compile`, `eval`, `import` and `demo` share: reading fp32 networks, choosing classes and preprocessing.
 
-use crate::cpus::{CpuList, Placement};
 use crate::error::Error;
-use crate::output::note;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+pub(crate) use crate::samples::{note_skipped, progress, samples, threads};
 use resnext_calibration::bundled;
 use resnext_calibration::emit::ClassName;
 use resnext_calibration::fold::fold_batch_norm;
 use resnext_calibration::import::{ImportOptions, load_with};
 use resnext_calibration::network::Network;
 use resnext_calibration::preprocessing::Preprocessing;
-use resnext_calibration::samples::{SampleError, Samples};
+use resnext_calibration::samples::Samples;
 use resnext_models::Variant;
-use std::io::IsTerminal;
 use std::path::Path;
 
 /// Reads an fp32 network and folds its batch norms.
@@ -83,47 +79,4 @@ fn read_labels(path: &Path) -> Result<Vec<ClassName>, Error> {
             ClassName { id: id.to_owned(), label: label.to_owned() }
         })
         .collect())
-}
-
-/// A directory of samples, `most` of them at even distances if there are more.
-pub(crate) fn samples(directory: &Path, most: Option<usize>) -> Result<Samples, Error> {
-    let samples = Samples::open(directory).map_err(|error| Error::new("", error))?;
-    if let Some(most) = most.filter(|&most| most > samples.len()) {
-        note(format_args!("{}: has only {} of {most} images", directory.display(), samples.len()));
-    }
-    Ok(match most {
-        Some(most) if most < samples.len() => samples.take_spread(most),
-        _ => samples,
-    })
-}
-
-/// Threads for the offline step: one for each CPU, little ones too, unless told otherwise. It works on many
-/// photos at once, so none waits for another.
-pub(crate) fn threads(asked: Option<u16>, cpus: Option<&CpuList>) -> Result<usize, Error> {
-    Ok(Placement::chosen(asked, cpus)?.unwrap_or_else(Placement::everywhere).threads)
-}
-
-/// A progress bar on stderr; nothing if that is not a terminal.
-pub(crate) fn progress() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-    let template = "{msg:12} {bar:30} {pos}/{len}  {per_sec}  {eta} left";
-    // The template is a constant that parses; without style the bar is only plainer.
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar
-}
-
-/// Names the samples that were left out, the first few of them.
-pub(crate) fn note_skipped(skipped: &[SampleError]) {
-    const NAMED: usize = 5;
-    for error in skipped.iter().take(NAMED) {
-        note(format_args!("skipped {}: {}", error.name, error.reason));
-    }
-    if skipped.len() > NAMED {
-        note(format_args!("skipped {} more", skipped.len() - NAMED));
-    }
 }

@@ -191,7 +191,55 @@ fn eval_compares_with_the_baseline() {
         assert!(report[key].is_number(), "{key}: {report}");
     }
     let words = folder.resnext(&eval).stdout;
-    assert!(words.contains("fp32 (tract)") && words.contains("drop (points)"), "{words}");
+    assert!(words.contains("\nfp32 ") && words.contains("drop (points)"), "{words}");
+
+    // Recorded, the logits say the same; interrupted or not, the record is the same.
+    let record = |name: &str, more: &[&str]| {
+        let ran = folder
+            .resnext(&[&eval[..], &["--record", name, "--html", "page.html", "--runs", "2"], more].concat());
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        std::fs::read(folder.path(name)).unwrap()
+    };
+    let once = record("once.safetensors", &[]);
+    assert!(record("again.safetensors", &["--resume", "journal", "--threads", "1"]) == once);
+    assert!(!folder.path("journal").exists());
+    let recorded = ["eval", text(&model), "--data", "data", "--baseline", "once.safetensors", "--json"];
+    let again: Value = serde_json::from_str(&folder.resnext(&recorded).stdout).unwrap();
+    for key in [
+        "images",
+        "int8",
+        "fp32",
+        "drop_top1_pp",
+        "agreement",
+        "flips",
+        "kl_mean",
+        "logit_sqnr_db",
+        "classes",
+    ] {
+        assert_eq!(again[key], report[key], "{key}");
+    }
+    let page = std::fs::read_to_string(folder.path("page.html")).unwrap();
+    for part in ["fp32 (tract)", "Activations", "layer4.1.conv2", "too few to tell", "church"] {
+        assert!(page.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn compile_reports_as_a_page() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let compile = ["compile", text(&onnx), "--samples", text(&photos), "--num", "3", "-o", "tiny.rnx"];
+    folder.resnext(&[&compile[..], &["--report", "page.html", "--licence", "<CC0>"]].concat()).results();
+    let inspected = folder.resnext(&["inspect", "tiny.rnx", "--json"]).json();
+    assert_eq!(inspected["metadata"]["licence"], "<CC0>");
+    let page = std::fs::read_to_string(folder.path("page.html")).unwrap();
+    for part in
+        ["tiny.rnx", "on 3 images", "Activations", "Arena", "accuracy has not been measured", "&lt;CC0&gt;"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
+    let line = folder.resnext(&[&compile[..], &["--report", "no/page.html"]].concat()).failure();
+    assert!(line.contains("no/page.html: cannot be written"), "{line}");
 }
 
 #[test]
