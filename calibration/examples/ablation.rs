@@ -67,6 +67,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             method,
             techniques,
             sensitivity: false,
+            keep_quantized: false,
             preprocessing,
             classes: classes.clone(),
             source: "x".into(),
@@ -140,7 +141,6 @@ fn parse(row: &str) -> Result<(Method, Techniques), Box<dyn std::error::Error>> 
     let mut t = Techniques::default();
     for part in parts {
         match part {
-            "eq" => t.equalize = true,
             "bias" => t.correct_bias = true,
             "gptq" => t.round_together = true,
             other => return Err(other.into()),

@@ -1,7 +1,6 @@
 //! The offline step: calibrate, quantize, plan, emit, and check the result against fp32.
 
 use crate::emit::{ClassName, Parts, emit, set_metadata};
-use crate::equalize::equalize;
 use crate::fidelity::{Noise, argmax};
 use crate::fp32::Fp32Error;
 use crate::gains::Gains;
@@ -24,17 +23,12 @@ use std::thread;
 /// Samples on which the artifact is compared with fp32 before it is written.
 const CHECKED_SAMPLES: usize = 64;
 
-/// Samples that channels are equalized on: their scales need no tails.
-const EQUALIZED_SAMPLES: usize = 128;
-
 /// Samples for experiments: ranges of shortcuts, sensitivity.
 const FITTED_SAMPLES: usize = 16;
 
 /// What is done beyond choosing ranges. `calibration/README.md` says what each brings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Techniques {
-    /// Give every channel its share of the levels: [`equalize`].
-    pub equalize: bool,
     /// Move biases so that every channel keeps its mean.
     pub correct_bias: bool,
     /// Round the weights of a row together, which corrects biases too: [`round`](crate::round).
@@ -43,11 +37,11 @@ pub struct Techniques {
 
 impl Techniques {
     /// None: one pass over the samples.
-    pub const FAST: Self = Self { equalize: false, correct_bias: false, round_together: false };
+    pub const FAST: Self = Self { correct_bias: false, round_together: false };
     /// Biases: two passes.
     pub const NORMAL: Self = Self { correct_bias: true, ..Self::FAST };
     /// All of them.
-    pub const HIGH: Self = Self { equalize: true, correct_bias: true, round_together: true };
+    pub const HIGH: Self = Self { correct_bias: true, round_together: true };
 }
 
 /// How to compile.
@@ -67,6 +61,8 @@ pub struct Options {
     pub source: String,
     /// Threads of the calibration.
     pub threads: usize,
+    /// Whether [`Compiled::quantized`] is wanted, which takes as much memory again as the artifact.
+    pub keep_quantized: bool,
 }
 
 impl Options {
@@ -83,6 +79,8 @@ pub struct Compiled {
     pub artifact: Vec<u8>,
     /// What happened.
     pub report: Report,
+    /// The integers that the artifact was packed from, if the options ask for them.
+    pub quantized: Option<Quantized>,
 }
 
 /// What compiling found out.
@@ -94,9 +92,9 @@ pub struct Report {
     pub skipped: Vec<SampleError>,
     /// Samples on which int8 was compared with fp32.
     pub checked: usize,
-    /// Share of those on which both name the same class.
+    /// Share of those on which both name the same class; NaN if there were none.
     pub agreement: f64,
-    /// Signal to quantization noise ratio of the logits, dB.
+    /// Signal to quantization noise ratio of the logits, dB; NaN if none were compared.
     pub logit_sqnr_db: f64,
     /// Per layer, in execution order.
     pub layers: Vec<LayerReport>,
@@ -113,8 +111,8 @@ pub struct LayerReport {
     pub sqnr_db: f64,
     /// Range that int8 covers; `None` for the logits.
     pub range: Option<Range>,
-    /// Range seen in calibration.
-    pub seen: Range,
+    /// Range seen in calibration, if there was one.
+    pub seen: Option<Range>,
 }
 
 /// Why a network could not be compiled. Displays as one line.
@@ -152,6 +150,14 @@ pub enum CompileError {
         /// Labels given.
         labels: usize,
     },
+    /// A quantized file leaves an activation open.
+    #[error(
+        "the file does not quantize the output of layer {layer}; quantize all activations, or give the fp32 model and samples"
+    )]
+    NotGiven {
+        /// Name of the layer.
+        layer: String,
+    },
     /// A layer does not fit the integer arithmetic.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
@@ -177,19 +183,7 @@ pub fn compile(
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<Compiled, CompileError> {
-    let (logits, labels) = (network.topology.classes, options.classes.len());
-    if logits != labels {
-        return Err(CompileError::Labels { logits, labels });
-    }
-    let mut equalized;
-    let network = if options.techniques.equalize {
-        equalized = network.clone();
-        let few = samples.take_spread(EQUALIZED_SAMPLES);
-        equalize(&mut equalized, &calibrate(network, &few, options, progress)?.channels);
-        &equalized
-    } else {
-        network
-    };
+    expect_labels(network, options)?;
     let Calibration { histograms, channels, calibrated, skipped } =
         calibrate(network, samples, options, progress)?;
     let ranges = if options.method == Method::Auto {
@@ -212,6 +206,61 @@ pub fn compile(
     } else {
         Vec::new()
     };
+    let percentile = match options.method {
+        Method::Percentile(percentage) => Some(percentage),
+        _ => None,
+    };
+    let seen = histograms.iter().map(Histogram::range).collect();
+    let techniques = options.techniques;
+    let basis = Basis {
+        method: options.method.name(),
+        percentile,
+        techniques,
+        calibrated,
+        skipped,
+        seen,
+        sensitivity,
+    };
+    finish(network, quantized, basis, Some(samples), options, progress)
+}
+
+/// As many names as logits are needed.
+pub(crate) fn expect_labels(network: &Network, options: &Options) -> Result<(), CompileError> {
+    match (network.topology.classes, options.classes.len()) {
+        (logits, labels) if logits == labels => Ok(()),
+        (logits, labels) => Err(CompileError::Labels { logits, labels }),
+    }
+}
+
+/// Where the scales of a network come from.
+#[derive(Default)]
+pub(crate) struct Basis {
+    /// The method, as the metadata name it.
+    pub(crate) method: &'static str,
+    /// Of the method of that name.
+    pub(crate) percentile: Option<f64>,
+    /// What was done beyond choosing ranges.
+    pub(crate) techniques: Techniques,
+    /// See [`Report::calibrated`].
+    pub(crate) calibrated: usize,
+    /// See [`Report::skipped`].
+    pub(crate) skipped: Vec<SampleError>,
+    /// See [`LayerReport::seen`], per value; empty if nothing was.
+    pub(crate) seen: Vec<Range>,
+    /// See [`Report::sensitivity`].
+    pub(crate) sensitivity: Vec<Sensitivity>,
+}
+
+/// Packs a quantized network and compares the artifact with fp32 on some of the `samples`.
+pub(crate) fn finish(
+    network: &Network,
+    quantized: Quantized,
+    basis: Basis,
+    samples: Option<&Samples>,
+    options: &Options,
+    progress: &ProgressBar,
+) -> Result<Compiled, CompileError> {
+    let kept = options.keep_quantized.then(|| quantized.clone());
     let Quantized { activations, layers } = quantized;
     let parts = Parts {
         network,
@@ -234,29 +283,31 @@ pub fn compile(
                 let activation = activations[index + 1];
                 Range { low: activation.dequantize(i8::MIN), high: activation.dequantize(i8::MAX) }
             }),
-            seen: histograms[index + 1].range(),
+            seen: basis.seen.get(index + 1).copied(),
         })
         .collect();
     let report = Report {
-        calibrated,
-        skipped,
+        calibrated: basis.calibrated,
+        skipped: basis.skipped,
         checked: fidelity.samples,
-        agreement: fidelity.agreeing as f64 / fidelity.samples.max(1) as f64,
+        agreement: fidelity.agreeing as f64 / fidelity.samples as f64,
         logit_sqnr_db: fidelity.layers.last().copied().unwrap_or_default().sqnr_db(),
         layers,
-        sensitivity,
+        sensitivity: basis.sensitivity,
     };
-    set_metadata(&mut artifact, &metadata(network, options, &report));
-    Ok(Compiled { artifact, report })
+    let metadata = metadata(network, options, (basis.method, basis.percentile, basis.techniques), &report);
+    set_metadata(&mut artifact, &metadata);
+    Ok(Compiled { artifact, report, quantized: kept })
 }
 
 /// What goes into the artifact for people to read. Nothing here depends on when or where it was made.
-fn metadata(network: &Network, options: &Options, report: &Report) -> String {
+fn metadata(
+    network: &Network,
+    options: &Options,
+    (method, percentile, techniques): (&str, Option<f64>, Techniques),
+    report: &Report,
+) -> String {
     let round = |x: f64| (x * 1e4).round() / 1e4;
-    let percentile = match options.method {
-        Method::Percentile(percentage) => Some(percentage),
-        _ => None,
-    };
     json!({
         "tool": concat!("resnext ", env!("CARGO_PKG_VERSION")),
         "source": options.source,
@@ -269,11 +320,10 @@ fn metadata(network: &Network, options: &Options, report: &Report) -> String {
             "classes": network.topology.classes,
         },
         "calibration": {
-            "method": options.method.name(),
+            "method": method,
             "percentile": percentile,
-            "equalized": options.techniques.equalize,
-            "biases_corrected": options.techniques.correct_bias,
-            "rounded_together": options.techniques.round_together,
+            "biases_corrected": techniques.correct_bias,
+            "rounded_together": techniques.round_together,
             "samples": report.calibrated,
             "skipped": report.skipped.len(),
         },
@@ -434,17 +484,18 @@ struct Fidelity {
 fn check(
     network: &Network,
     artifact: &[u8],
-    samples: &Samples,
+    samples: Option<&Samples>,
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<Fidelity, CompileError> {
-    let samples = samples.take_spread(CHECKED_SAMPLES);
     let model = Model::from_bytes(artifact)?;
+    let mut fidelity =
+        Fidelity { samples: 0, agreeing: 0, layers: vec![Noise::default(); network.nodes.len()] };
+    let Some(samples) = samples else { return Ok(fidelity) };
+    let samples = samples.take_spread(CHECKED_SAMPLES);
     progress.set_message("comparing");
     let pass = Compare { model };
     let streamed = stream(&pass, Some(network), options.input(&samples, progress))?;
-    let mut fidelity =
-        Fidelity { samples: 0, agreeing: 0, layers: vec![Noise::default(); network.nodes.len()] };
     // In the order of the samples, so that the sums are the same however many threads there were.
     for (agrees, layers) in streamed.results.into_iter().flatten() {
         fidelity.samples += 1;
@@ -455,12 +506,12 @@ fn check(
 }
 
 /// Runs int8 beside fp32, step by node, and compares what they compute.
-struct Compare<'a> {
-    model: Model<'a>,
+pub(crate) struct Compare<'a> {
+    pub(crate) model: Model<'a>,
 }
 
 /// A photo on its way through both networks.
-struct Pair {
+pub(crate) struct Pair {
     arena: Vec<u8>,
     agrees: bool,
     /// Per node.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use resnext_models::{Shortcut, Stem};
 
+use crate::given::Given;
 use crate::stored::StoredTensor;
 
 /// Names one value (activation tensor): `ValueId(0)` is the image, `ValueId(i + 1)` is the output of node `i`.
@@ -55,6 +56,8 @@ pub struct Network {
     pub nodes: Vec<Node>,
     /// What was recognised.
     pub topology: Topology,
+    /// How the file quantizes it, if it does.
+    pub given: Option<Given>,
 }
 
 /// The family parameters that a ResNeXt's shapes reveal.
@@ -207,23 +210,14 @@ pub struct Weights {
     data: Data,
     /// One factor for each of the outputs, the first dimension; `None` is 1.
     factors: Option<Arc<[f64]>>,
-    /// One factor for each of the inputs; `None` is 1.
-    inputs: Option<InputFactors>,
-}
-
-/// Factors of input channels: outputs are in groups, each of which reads its own run of them.
-#[derive(Clone)]
-struct InputFactors {
-    factors: Arc<[f64]>,
-    groups: usize,
-    /// Elements of an output that share an input.
-    taps: usize,
 }
 
 #[derive(Clone)]
 enum Data {
     Memory(Arc<[f32]>),
     File(StoredTensor),
+    /// Integers, of which the factors are the steps.
+    Integers(StoredTensor),
 }
 
 impl Weights {
@@ -231,7 +225,7 @@ impl Weights {
     pub fn len(&self) -> usize {
         match &self.data {
             Data::Memory(values) => values.len(),
-            Data::File(tensor) => tensor.len(),
+            Data::File(tensor) | Data::Integers(tensor) => tensor.len(),
         }
     }
 
@@ -244,20 +238,25 @@ impl Weights {
     pub fn read(&self) -> Vec<f32> {
         let mut values = match &self.data {
             Data::Memory(values) => values.to_vec(),
-            Data::File(tensor) => tensor.read(),
+            Data::File(tensor) | Data::Integers(tensor) => tensor.read(),
         };
-        let outputs = self.factors.as_deref().filter(|factors| !factors.is_empty());
-        match (outputs, &self.inputs) {
-            (None, None) => {}
-            (Some(outputs), None) => {
-                let per_output = (values.len() / outputs.len()).max(1);
-                for (row, &factor) in values.chunks_mut(per_output).zip(outputs) {
-                    row.iter_mut().for_each(|value| *value = (f64::from(*value) * factor) as f32);
-                }
+        if let Some(factors) = self.factors.as_deref().filter(|factors| !factors.is_empty()) {
+            let per_output = (values.len() / factors.len()).max(1);
+            for (output, &factor) in values.chunks_mut(per_output).zip(factors) {
+                output.iter_mut().for_each(|value| *value = (f64::from(*value) * factor) as f32);
             }
-            (outputs, Some(inputs)) => inputs.apply(&mut values, outputs),
         }
         values
+    }
+
+    /// Weights that are `integers` times a step, one for each output.
+    pub fn quantized(integers: StoredTensor, steps: &[f64]) -> Self {
+        Self { data: Data::Integers(integers), factors: Some(steps.into()) }
+    }
+
+    /// Of weights that are integers, the step of each output: what 1 stands for.
+    pub fn steps(&self) -> Option<&[f64]> {
+        self.factors.as_deref().filter(|_| matches!(self.data, Data::Integers(_)))
     }
 
     /// Multiplies the weights of output `o` by `factors[o]`, in f64; they are rounded once, when they are read.
@@ -265,30 +264,6 @@ impl Weights {
         let before = self.factors.as_deref();
         let factor = |(o, factor): (usize, &f64)| factor * before.map_or(1.0, |before| before[o]);
         self.factors = Some(factors.iter().enumerate().map(factor).collect());
-    }
-
-    /// Multiplies the weights that read input channel `i` by `factors[i]`, in f64. The elements are
-    /// `[out][in / groups][taps]`.
-    pub fn scale_inputs(&mut self, factors: &[f64], groups: usize, taps: usize) {
-        let before = self.inputs.as_ref();
-        let factor = |(i, factor): (usize, &f64)| factor * before.map_or(1.0, |before| before.factors[i]);
-        self.inputs =
-            Some(InputFactors { factors: factors.iter().enumerate().map(factor).collect(), groups, taps });
-    }
-}
-
-impl InputFactors {
-    fn apply(&self, values: &mut [f32], outputs: Option<&[f64]>) {
-        let per_group = self.factors.len() / self.groups;
-        let per_output = per_group * self.taps;
-        let rows = values.len() / per_output;
-        for (o, row) in values.chunks_exact_mut(per_output).enumerate() {
-            let first = o / (rows / self.groups) * per_group;
-            let output = outputs.map_or(1.0, |outputs| outputs[o]);
-            for (taps, input) in row.chunks_exact_mut(self.taps).zip(&self.factors[first..]) {
-                taps.iter_mut().for_each(|value| *value = (f64::from(*value) * (output * input)) as f32);
-            }
-        }
     }
 }
 
@@ -301,13 +276,13 @@ impl fmt::Debug for Weights {
 
 impl From<Vec<f32>> for Weights {
     fn from(values: Vec<f32>) -> Self {
-        Self { data: Data::Memory(values.into()), factors: None, inputs: None }
+        Self { data: Data::Memory(values.into()), factors: None }
     }
 }
 
 impl From<StoredTensor> for Weights {
     fn from(tensor: StoredTensor) -> Self {
-        Self { data: Data::File(tensor), factors: None, inputs: None }
+        Self { data: Data::File(tensor), factors: None }
     }
 }
 

@@ -10,7 +10,7 @@ mod auto;
 mod channels;
 mod method;
 
-pub use auto::{Spread, least_harm};
+pub use auto::least_harm;
 pub use channels::{Bin, ChannelHistogram};
 pub use method::Method;
 

@@ -15,6 +15,8 @@ use resnext_calibration::network::Op;
 use resnext_calibration::observe::Method;
 use resnext_calibration::preprocessing::Preprocessing;
 use resnext_calibration::samples::{Sample, Samples};
+use resnext_evaluation::truth::{ClassIndex, Labelled};
+use resnext_evaluation::{Evaluation, Run};
 use support::{photos, reference_network, reference_options, root, synthetic_pixels};
 
 fn quiet() -> ProgressBar {
@@ -87,18 +89,34 @@ fn accuracy_survives_on_real_photos() {
     let artifact = compiled(Method::Percentile(99.999), &calibration.take_spread(128), 2).artifact;
     let model = Model::from_bytes(&artifact).expect("loads");
     let validation = validation.take_spread(400);
-    let result = evaluate(&model, Some(&reference_network()), &validation, 2, &quiet()).expect("evaluates");
-    let comparison = result.comparison.expect("baseline");
-    assert_eq!((result.images, result.skipped.len()), (400, 0));
-    assert!((0.80..0.90).contains(&comparison.fp32.top1), "fp32 {}", comparison.fp32.top1);
-    assert!(
-        comparison.fp32.top1 - result.int8.top1 <= 0.01,
-        "{} → {}",
-        comparison.fp32.top1,
-        result.int8.top1
-    );
-    assert!(comparison.agreement >= 0.97, "{}", comparison.agreement);
-    assert!(result.int8.top5 > 0.97, "{}", result.int8.top5);
+    let images = Labelled::by_folder(&validation, &ClassIndex::new(&model)).expect("labelled");
+    let progress = quiet();
+    let run = Run { model: &model, images: &images, journal: None, threads: 2, progress: &progress };
+    let outcomes = evaluate(&run, &reference_network()).expect("evaluates");
+    let result = Evaluation::new(&images, outcomes).expect("images");
+    let comparison = result.comparison.as_ref().expect("baseline");
+    assert_eq!((result.images, result.skipped()), (400, 0));
+    let (fp32, int8) = (comparison.fp32.top1.share(), result.int8.top1.share());
+    assert!((0.80..0.90).contains(&fp32), "fp32 {fp32}");
+    assert!(fp32 - int8 <= 0.01, "{fp32} → {int8}");
+    let (drop, interval) = comparison.drop_top1_pp();
+    assert!(interval.contains(drop) && interval.contains(0.0), "{drop} in {interval:?}");
+    assert!(comparison.agreement.share() >= 0.97, "{:?}", comparison.agreement);
+    assert!(comparison.kl_mean < 0.02, "{}", comparison.kl_mean);
+    assert!(result.int8.top5.share() > 0.97, "{:?}", result.int8.top5);
+    assert_eq!(result.far_below_published(&resnext_models::reference::VARIANT), None);
+}
+
+#[test]
+fn another_network_is_no_baseline() {
+    let artifact = compiled(Method::Max, &bundled::photos(), 2).artifact;
+    let model = Model::from_bytes(&artifact).expect("loads");
+    let mut network = reference_network();
+    network.topology.classes = 1000;
+    let (images, progress) = (Labelled::default(), quiet());
+    let run = Run { model: &model, images: &images, journal: None, threads: 1, progress: &progress };
+    let error = evaluate(&run, &network).expect_err("other classes");
+    assert!(matches!(error, EvaluateError::Baseline { baseline: 1000, model: 10, .. }), "{error}");
 }
 
 /// An ONNX file with odd sizes all the way (72 pixels: 36, 18, 9, 5, 3), which no artifact in use has.
@@ -189,15 +207,6 @@ fn wrong_number_of_labels_is_an_error() {
     options.classes.pop();
     let error = compile(&reference_network(), &bundled::photos(), &options, &quiet()).expect_err("9 labels");
     assert!(error.to_string().contains("10 classes but 9 labels"), "{error}");
-}
-
-#[test]
-fn unlabelled_folders_are_an_error() {
-    let artifact = compiled(Method::Max, &bundled::photos(), 2).artifact;
-    let model = Model::from_bytes(&artifact).expect("loads");
-    let error = evaluate(&model, None, &bundled::photos(), 1, &quiet()).expect_err("no folders");
-    assert!(matches!(error, EvaluateError::NoClass { .. }), "{error}");
-    assert!(error.to_string().contains("n01440764"), "{error}");
 }
 
 /// The pixels that int8 reads are those fp32 reads: the synthetic image is classified alike.

@@ -8,6 +8,7 @@ mod arch;
 mod args;
 mod artifact;
 mod bench;
+mod board;
 mod classify;
 mod clock;
 #[cfg(feature = "compile")]
@@ -15,21 +16,26 @@ mod compile;
 mod cpus;
 #[cfg(feature = "compile")]
 mod demo;
+mod doctor;
 mod error;
-#[cfg(feature = "compile")]
 mod eval;
 #[cfg(feature = "compile")]
 mod import;
 mod inspect;
+mod latency;
+#[cfg(feature = "compile")]
+mod layers;
 mod memory;
+#[cfg(feature = "compile")]
+mod onnx;
 mod output;
 mod photo;
+mod samples;
 #[cfg(feature = "compile")]
 mod source;
 mod statistics;
 mod sysfs;
 mod workspace;
-#[cfg(feature = "compile")]
 mod write;
 mod zoo;
 
@@ -52,6 +58,8 @@ Examples:
   resnext classify model.rnx photo.jpg      what is in this picture?
   resnext bench model.rnx                   how fast is this board?
   resnext inspect model.rnx                 what is in this model?
+  resnext eval model.rnx --data val         how accurate is it?
+  resnext doctor                            what would slow it down here?
 
 Results go to stdout, messages to stderr. Every verb that reports takes --json.
 Exit status: 0 done, 1 failed (one line says what and how to mend it), 2 wrong usage."
@@ -70,11 +78,11 @@ enum Verb {
     Import(import::Args),
     #[cfg(feature = "compile")]
     Compile(compile::Args),
-    #[cfg(feature = "compile")]
     Eval(eval::Args),
     Classify(classify::Args),
     Bench(bench::Args),
     Inspect(inspect::Args),
+    Doctor(doctor::Args),
 }
 
 fn main() -> ExitCode {
@@ -86,11 +94,11 @@ fn main() -> ExitCode {
         Verb::Import(args) => import::run(&args),
         #[cfg(feature = "compile")]
         Verb::Compile(args) => compile::run(&args),
-        #[cfg(feature = "compile")]
         Verb::Eval(args) => eval::run(&args),
         Verb::Classify(args) => classify::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Inspect(args) => inspect::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -60,30 +60,26 @@ fn point_error(x: f64, range: Range, step: f64) -> f64 {
     (x - rounded) * (x - rounded)
 }
 
-/// The values of a tensor, by channel.
-#[derive(Clone, Debug)]
-pub struct Spread {
+/// The values of a tensor, by channel, and what noise in a channel costs.
+struct Spread {
     channels: Vec<(Vec<Bin>, f64)>,
     seen: Range,
 }
 
 impl Spread {
-    /// Of channels with these `gains`, each divided by its entry of `scales`, or as it is.
-    pub fn new(channels: &[ChannelHistogram], gains: &[f64], scales: Option<&[f64]>) -> Self {
+    fn new(channels: &[ChannelHistogram], gains: &[f64]) -> Self {
         let mut seen = Range { low: 0.0, high: 0.0 };
-        let channel = |(c, (channel, &gain)): (usize, (&ChannelHistogram, &f64))| {
-            let scale = scales.map_or(1.0, |scales| scales[c]);
+        let channel = |(channel, &gain): (&ChannelHistogram, &f64)| {
             let Range { low, high } = channel.range();
-            seen = Range { low: seen.low.min(low / scale), high: seen.high.max(high / scale) };
-            let scaled = |Bin { low, high, count }: Bin| Bin { low: low / scale, high: high / scale, count };
-            (channel.occupied().map(scaled).collect(), gain * scale * scale)
+            seen = Range { low: seen.low.min(low), high: seen.high.max(high) };
+            (channel.occupied().collect(), gain)
         };
-        let channels = channels.iter().zip(gains).enumerate().map(channel).collect();
+        let channels = channels.iter().zip(gains).map(channel).collect();
         Self { channels, seen }
     }
 
     /// Σ gain · squared error of 256 levels over `range`, over all values.
-    pub fn error(&self, range: Range) -> f64 {
+    fn error(&self, range: Range) -> f64 {
         let step = (range.high - range.low) / 255.0;
         if step <= 0.0 {
             return self
@@ -97,10 +93,10 @@ impl Spread {
         self.channels.iter().map(|(bins, gain)| gain * channel_error(bins, range, step)).sum()
     }
 
-    /// The range with the least error, and that error.
-    pub fn best(&self, candidates: usize) -> (Range, f64) {
+    /// The range with the least error.
+    fn best(&self) -> Range {
         let seen = self.seen;
-        let share = |i: usize| NARROWEST + (1.0 - NARROWEST) * i as f64 / candidates as f64;
+        let share = |i: usize| NARROWEST + (1.0 - NARROWEST) * i as f64 / CANDIDATES as f64;
         let mut best = (seen, self.error(seen));
         let mut consider = |range: Range| {
             let error = self.error(range);
@@ -110,18 +106,18 @@ impl Spread {
             best.0
         };
         let mut both = seen;
-        for i in (0..candidates).rev() {
+        for i in (0..CANDIDATES).rev() {
             both = consider(Range { low: seen.low * share(i), high: seen.high * share(i) });
         }
-        for i in (0..candidates).rev().filter(|_| seen.low < 0.0) {
+        for i in (0..CANDIDATES).rev().filter(|_| seen.low < 0.0) {
             consider(Range { low: seen.low * share(i), ..both });
             consider(Range { high: seen.high * share(i), ..both });
         }
-        best
+        best.0
     }
 }
 
-/// Least gain-weighted squared error.
+/// The range of least gain-weighted squared error.
 pub fn least_harm(channels: &[ChannelHistogram], gains: &[f64]) -> Range {
-    Spread::new(channels, gains, None).best(CANDIDATES).0
+    Spread::new(channels, gains).best()
 }

@@ -1,8 +1,7 @@
 //! The distribution of each channel of an activation, coarser than the tensor's own histogram but fine where it matters:
 //! bins get wider with the value, eight to an octave.
 //!
-//! From it follow what depends on channels: the scales that [equalization](crate::equalize) gives them, and the error
-//! that a range causes in whoever reads the tensor ([`Method::Auto`](super::Method::Auto)).
+//! From it follows the error that a range causes in whoever reads the tensor ([`Method::Auto`](super::Method::Auto)).
 
 /// Bins of one octave: three bits of the mantissa.
 const PER_OCTAVE: u32 = 8;

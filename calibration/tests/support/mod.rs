@@ -48,6 +48,7 @@ pub(crate) fn reference_options(method: Method, threads: usize) -> Options {
         classes: bundled::reference_classes(),
         source: reference::VARIANT.to_string(),
         threads,
+        keep_quantized: false,
     }
 }
 
