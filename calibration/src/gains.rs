@@ -86,3 +86,31 @@ fn squares_by_input(conv: &Conv, gains: &[f64]) -> Vec<f64> {
     }
     sums
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fold::fold_batch_norm;
+    use crate::import::tests::tiny_network;
+
+    /// Behind the last block there is no nonlinearity, and gains follow from the classifier's weights alone.
+    #[test]
+    fn the_tail_is_exact() {
+        let mut network = tiny_network(64);
+        fold_batch_norm(&mut network);
+        let nothing = vec![Vec::new(); network.nodes.len() + 1];
+        let gains = Gains::new(&network, &nothing);
+        let [.., before, pool, fc] = &network.nodes[..] else { panic!("a short network") };
+        let (Op::GlobalAvgPool, Op::Linear(linear)) = (&pool.op, &fc.op) else { panic!("another tail") };
+        let weights = linear.weight.read();
+        let pixels = (before.output.height * before.output.width) as f64;
+        for i in 0..linear.in_features {
+            let rows = weights.chunks_exact(linear.in_features);
+            let expected: f64 = rows.map(|row| f64::from(row[i]).powi(2)).sum();
+            let of = |value: ValueId| gains.values[value.0][i];
+            assert!((of(fc.input) / expected - 1.0).abs() < 1e-9);
+            assert!((of(pool.input) * pixels * pixels / expected - 1.0).abs() < 1e-9);
+        }
+        assert!(gains.values[1..].iter().flatten().all(|gain| gain.is_finite() && *gain >= 0.0));
+    }
+}

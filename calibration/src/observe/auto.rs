@@ -121,3 +121,54 @@ impl Spread {
 pub fn least_harm(channels: &[ChannelHistogram], gains: &[f64]) -> Range {
     Spread::new(channels, gains).best()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::tests::noise;
+
+    /// What int8 over `range` does to `values`, weighted.
+    fn harm(channels: &[(Vec<f32>, f64)], range: Range) -> f64 {
+        let step = (range.high - range.low) / 255.0;
+        let error = |&x: &f32| point_error(f64::from(x), range, step);
+        channels.iter().map(|(values, gain)| gain * values.iter().map(error).sum::<f64>()).sum()
+    }
+
+    fn chosen(channels: &[(Vec<f32>, f64)]) -> Range {
+        let (mut histograms, mut gains) = (Vec::new(), Vec::new());
+        for (values, gain) in channels {
+            let mut histogram = ChannelHistogram::default();
+            histogram.observe(values);
+            histograms.push(histogram);
+            gains.push(*gain);
+        }
+        least_harm(&histograms, &gains)
+    }
+
+    /// Values as a ReLU leaves them, a few far out.
+    fn rectified(seed: u64, size: f32) -> Vec<f32> {
+        noise(seed, 20_000).iter().map(|x| size * x.max(0.0) * x * x * x * x).collect()
+    }
+
+    /// Among all widths none does noticeably less harm to the values themselves than the one chosen from histograms.
+    #[test]
+    fn no_range_is_better() {
+        let mut channels = [(rectified(1, 1.0), 1.0), (rectified(2, 3.0), 0.2)];
+        channels[0].0.push(12.0);
+        let found = harm(&channels, chosen(&channels));
+        let widest = channels.iter().flat_map(|c| &c.0).fold(0.0f64, |max, &x| max.max(x.into()));
+        let best = (1..=400)
+            .map(|i| harm(&channels, Range { low: 0.0, high: widest * f64::from(i) / 400.0 }))
+            .fold(f64::INFINITY, f64::min);
+        assert!(found <= 1.05 * best, "{found} {best}");
+    }
+
+    /// A channel that nobody hears is not given levels that others could use.
+    #[test]
+    fn silent_channels_do_not_count() {
+        let (loud, silent) = (rectified(3, 1.0), rectified(4, 4.0));
+        let heard = chosen(&[(loud.clone(), 1.0), (silent.clone(), 1.0)]);
+        let unheard = chosen(&[(loud, 1.0), (silent, 1e-6)]);
+        assert!(unheard.high < 0.6 * heard.high, "{unheard:?} {heard:?}");
+    }
+}
