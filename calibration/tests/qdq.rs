@@ -93,7 +93,8 @@ fn onnxruntimes_files_give_its_logits() {
 fn what_is_not_kept_is_told() {
     const IMAGE: &str = "the normalisation of the image is folded in";
     const RESIDUAL: &str = "matched to the residual that is added";
-    let cases: [(&str, usize, f64, &[(&str, &str)]); 3] = [
+    type Changed = [(&'static str, &'static str)];
+    let cases: [(&str, usize, f64, &Changed); 3] = [
         // A unit of that convolution is coarser than a 127th of the residual's step.
         ("u8s8-channel.onnx", 21, 0.995, &[("conv1", IMAGE), ("layer3.1.conv3", RESIDUAL)]),
         ("s8s8-tensor.onnx", 21, 0.98, &[("conv1", IMAGE), ("layer3.1.conv3", RESIDUAL)]),

@@ -15,6 +15,12 @@ use crate::import::error::ImportErrorKind;
 use crate::quantize::Activation;
 use crate::stored::{Element, StoredTensor};
 
+/// A weight, and the step of each output if its elements are integers.
+type SteppedWeight = (StoredTensor, Option<Vec<f64>>);
+
+/// Shape and elements.
+type ShapedFloats = (Vec<usize>, Vec<f32>);
+
 /// Least of the int8 that stand for all 8-bit integers here; unsigned ones are 128 less.
 const LEAST: i32 = -128;
 
@@ -108,7 +114,7 @@ impl<'a> Quantizers<'a> {
         name: &'a str,
         axis: usize,
         constants: &Constants<'_, 'a>,
-    ) -> Result<Option<(StoredTensor, Option<Vec<f64>>)>, ImportErrorKind> {
+    ) -> Result<Option<SteppedWeight>, ImportErrorKind> {
         let Some(constant) = self.constants.get(name) else {
             return Ok(None);
         };
@@ -137,7 +143,7 @@ impl<'a> Quantizers<'a> {
         &self,
         name: &'a str,
         constants: &Constants<'_, 'a>,
-    ) -> Result<Option<(Vec<usize>, Vec<f32>)>, ImportErrorKind> {
+    ) -> Result<Option<ShapedFloats>, ImportErrorKind> {
         let Some(constant) = self.constants.get(name) else {
             return Ok(None);
         };
