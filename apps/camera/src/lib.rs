@@ -1,0 +1,6 @@
+//! Camera frames in, labels out: the stages of `resnext camera`.
+
+pub mod display;
+mod reading;
+
+pub use reading::{Guess, Picture, Reading, Show, ShowError};
