@@ -96,7 +96,10 @@ impl Show for Detached {
             return Err(error);
         }
         if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
-            return Err(ShowError::Failed { subject: "display".to_owned(), what: "its thread has stopped".to_owned() });
+            return Err(ShowError::Failed {
+                subject: "display".to_owned(),
+                what: "its thread has stopped".to_owned(),
+            });
         }
         if self.shared.busy.load(Ordering::Acquire) {
             return Ok(());
@@ -159,8 +162,7 @@ impl Still {
         self.top.clear();
         for guess in top.iter().take(ROWS) {
             self.labels.push_str(guess.label);
-            let class =
-                Class { class: guess.class, probability: guess.probability, end: self.labels.len() };
+            let class = Class { class: guess.class, probability: guess.probability, end: self.labels.len() };
             // As many as there is room for are taken.
             let _ = self.top.push(class);
         }

@@ -62,6 +62,9 @@ fn encode(canvas: &Canvas, out: &mut Vec<u8>) -> Result<(), png::EncodingError> 
 
 impl fmt::Debug for Snapshots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Snapshots").field("every", &self.every).field("last", &self.last).finish_non_exhaustive()
+        f.debug_struct("Snapshots")
+            .field("every", &self.every)
+            .field("last", &self.last)
+            .finish_non_exhaustive()
     }
 }

@@ -40,17 +40,19 @@ impl Framebuffer<Device> {
     /// # Errors
     /// When there is none, it may not be written, or its pixels are not RGB.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => OpenError::Missing,
-            io::ErrorKind::PermissionDenied => OpenError::Denied,
-            _ => OpenError::Io(error),
-        })?;
+        let file =
+            OpenOptions::new().read(true).write(true).open(path).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => OpenError::Missing,
+                io::ErrorKind::PermissionDenied => OpenError::Denied,
+                _ => OpenError::Io(error),
+            })?;
         let refused = |error: rustix::io::Errno| match error {
             rustix::io::Errno::NOTTY | rustix::io::Errno::INVAL => OpenError::NotAFramebuffer,
             _ => OpenError::Io(error.into()),
         };
         // SAFETY: the opcode is FBIOGET_VSCREENINFO, which fills a `struct fb_var_screeninfo`; `Variable` has its layout.
-        let variable: Variable = unsafe { ioctl(&file, Getter::<VARIABLE, Variable>::new()) }.map_err(refused)?;
+        let variable: Variable =
+            unsafe { ioctl(&file, Getter::<VARIABLE, Variable>::new()) }.map_err(refused)?;
         // SAFETY: the opcode is FBIOGET_FSCREENINFO, which fills a `struct fb_fix_screeninfo`; `Fixed` has its layout.
         let fixed: Fixed = unsafe { ioctl(&file, Getter::<FIXED, Fixed>::new()) }.map_err(refused)?;
         let mode = mode(&variable, &fixed)?;
@@ -171,8 +173,7 @@ mod tests {
             blue: field(0),
             ..Variable::default()
         };
-        let fixed =
-            Fixed { memory_length: 8_294_400, visual: TRUE_COLOR, stride: 7680, ..Fixed::default() };
+        let fixed = Fixed { memory_length: 8_294_400, visual: TRUE_COLOR, stride: 7680, ..Fixed::default() };
         (variable, fixed)
     }
 

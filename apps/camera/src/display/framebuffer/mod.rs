@@ -143,6 +143,8 @@ impl<M: Memory> Show for Framebuffer<M> {
 impl<M: Memory> Drop for Framebuffer<M> {
     fn drop(&mut self) {
         let before = self.before.chunks_exact(self.mode.row());
-        rows(&self.mode, self.memory.bytes()).zip(before).for_each(|(row, before)| row.copy_from_slice(before));
+        rows(&self.mode, self.memory.bytes())
+            .zip(before)
+            .for_each(|(row, before)| row.copy_from_slice(before));
     }
 }

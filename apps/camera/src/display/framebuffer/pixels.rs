@@ -111,7 +111,8 @@ mod tests {
             assert_eq!(PixelFormat::new(bits, rgb, NONE), None);
         }
         assert_eq!(PixelFormat::new(16, rgb, NONE), None, "red ends at 24");
-        for odd in [Channel { shift: 0, bits: 0 }, Channel { shift: 0, bits: 10 }, eight(25), eight(u32::MAX)] {
+        for odd in [Channel { shift: 0, bits: 0 }, Channel { shift: 0, bits: 10 }, eight(25), eight(u32::MAX)]
+        {
             assert_eq!(PixelFormat::new(32, [odd, rgb[1], rgb[2]], NONE), None);
         }
         assert_eq!(PixelFormat::new(32, rgb, eight(25)), None);

@@ -11,10 +11,10 @@ use embedded_hal::digital::OutputPin;
 use linux_embedded_hal::gpio_cdev::{Chip, LineRequestFlags};
 use linux_embedded_hal::spidev::{SpiModeFlags, SpidevOptions};
 use linux_embedded_hal::{CdevPin, Delay, SpidevDevice};
+use mipidsi::Builder;
 use mipidsi::interface::SpiInterface;
 use mipidsi::models::{ILI9341Rgb565, Model, ST7789};
 use mipidsi::options::{ColorInversion, ColorOrder, Orientation, Rotation};
-use mipidsi::Builder;
 use std::path::Path;
 
 type Interface = SpiInterface<'static, SpidevDevice, CdevPin>;

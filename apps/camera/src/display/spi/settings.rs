@@ -48,7 +48,9 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// Too few parts.
-    #[error("{0} is missing; write DEVICE,st7789|ili9341,WIDTHxHEIGHT,dc=LINE, such as /dev/spidev0.0,st7789,240x240,dc=25")]
+    #[error(
+        "{0} is missing; write DEVICE,st7789|ili9341,WIDTHxHEIGHT,dc=LINE, such as /dev/spidev0.0,st7789,240x240,dc=25"
+    )]
     Missing(&'static str),
     /// A part.
     #[error("{0:?} is not {1}")]
@@ -155,7 +157,8 @@ mod tests {
 
     #[test]
     fn a_panel_in_one_line() {
-        let hat: Settings = "/dev/spidev0.1,st7789,240x240,dc=9,backlight=13,rotate=90,offset=0+80".parse().unwrap();
+        let hat: Settings =
+            "/dev/spidev0.1,st7789,240x240,dc=9,backlight=13,rotate=90,offset=0+80".parse().unwrap();
         let expected = Settings {
             device: "/dev/spidev0.1".into(),
             controller: Controller::St7789,

@@ -71,7 +71,8 @@ impl Access {
             };
         }
         let session = request.cookies.iter().filter_map(|cookie| cookie.split_once('='));
-        let known = session.filter(|(name, _)| *name == self.cookie).any(|(_, value)| same(value, &self.session));
+        let known =
+            session.filter(|(name, _)| *name == self.cookie).any(|(_, value)| same(value, &self.session));
         if known || bearer.is_some_and(|bearer| same(bearer.trim(), token)) {
             return Verdict::Granted;
         }
@@ -86,7 +87,9 @@ impl Access {
     /// Addresses cannot be rebound.
     fn is_ours(&self, host: &str) -> bool {
         let name = match host.strip_prefix('[') {
-            Some(rest) => return rest.split(']').next().is_some_and(|address| address.parse::<IpAddr>().is_ok()),
+            Some(rest) => {
+                return rest.split(']').next().is_some_and(|address| address.parse::<IpAddr>().is_ok());
+            }
             None => host.rsplit_once(':').map_or(host, |(name, _)| name),
         };
         let name = name.trim_end_matches('.');
@@ -122,7 +125,9 @@ mod tests {
     #[test]
     fn only_our_own_names() {
         let access = access(None);
-        for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "[::1]:8080", "192.0.2.7", "Camera.example.:1"] {
+        for host in
+            ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "[::1]:8080", "192.0.2.7", "Camera.example.:1"]
+        {
             assert_eq!(access.judge(&request(host, "/")), Verdict::Granted, "{host}");
         }
         for host in ["evil.example", "localhost.evil.example:8080", "", "[evil]", "127.0.0.1.evil.example"] {

@@ -46,7 +46,10 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The token is too short.
-    #[error("the token has fewer than {} characters; make it longer, or leave it out for a random one", access::SHORTEST)]
+    #[error(
+        "the token has fewer than {} characters; make it longer, or leave it out for a random one",
+        access::SHORTEST
+    )]
     Token,
     /// The system has no random numbers.
     #[error("there are no random numbers for a token: {0}; give one with --token")]

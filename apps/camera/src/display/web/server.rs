@@ -254,7 +254,10 @@ fn reason(status: u16) -> (&'static str, &'static str) {
         404 => ("Not Found", "there is nothing here; the preview is at /"),
         405 => ("Method Not Allowed", "only GET is answered"),
         408 => ("Request Timeout", "the request took too long"),
-        421 => ("Misdirected Request", "this name is not known; use the address, or start resnext with --serve-name NAME"),
+        421 => (
+            "Misdirected Request",
+            "this name is not known; use the address, or start resnext with --serve-name NAME",
+        ),
         431 => ("Request Header Fields Too Large", "the request is too long"),
         _ => ("Service Unavailable", "there is no picture; is the camera running?"),
     }
@@ -276,7 +279,9 @@ fn head(status: u16, content: &str, length: Option<usize>, fields: &str) -> Stri
         405 => "Allow: GET\r\n",
         _ => "",
     };
-    format!("HTTP/1.1 {status} {reason}\r\nContent-Type: {content}\r\n{length}{PROTECTION}{special}{fields}\r\n")
+    format!(
+        "HTTP/1.1 {status} {reason}\r\nContent-Type: {content}\r\n{length}{PROTECTION}{special}{fields}\r\n"
+    )
 }
 
 fn text(stream: &mut TcpStream, status: u16, content: &str, text: &str, only_head: bool) -> io::Result<()> {
