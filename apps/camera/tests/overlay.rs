@@ -145,7 +145,7 @@ impl<C: PixelColor> DrawTarget for Strict<C> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
     #[test]
     fn any_reading_on_any_target(

@@ -65,6 +65,14 @@ pub fn panels(area: Rectangle, reading: &Reading<'_>) -> Vec<Rectangle, 2> {
     Layout::new(area, reading).panels()
 }
 
+/// Where the model's name is in the status bar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Model {
+    Beside,
+    Above,
+    Hidden,
+}
+
 /// Where everything goes.
 struct Layout {
     label: Face,
@@ -72,8 +80,7 @@ struct Layout {
     /// Between the edge of a panel and its text.
     padding: u32,
     bar: Rectangle,
-    /// The model's name has a line of the status bar to itself.
-    two_lines: bool,
+    model: Model,
     card: Rectangle,
     rows: usize,
 }
@@ -108,13 +115,17 @@ impl Layout {
 
         let facts = Facts::new(reading);
         let together = status.width(reading.model) + 2 * status.em + facts.width(status);
-        let two_lines = !reading.model.is_empty() && together + 2 * padding > width;
-        let lines = if two_lines { 2 } else { 1 };
-        let bar_height = lines * status.line() + padding;
-        // Labels matter more than how fast they come.
-        let bar_height = if bar_height + card_height > height { 0 } else { bar_height };
-        let bar = Rectangle::new(area.top_left, Size::new(width, bar_height));
-        Self { label, status, padding, bar, two_lines, card, rows }
+        let wanted = match reading.model {
+            "" => Model::Hidden,
+            _ if together + 2 * padding > width => Model::Above,
+            _ => Model::Beside,
+        };
+        // Labels matter more than how fast they come, and that more than who says so.
+        let height_with = |model| (if model == Model::Above { 2 } else { 1 }) * status.line() + padding;
+        let fits = |model: &Model| height_with(*model) + card_height <= height;
+        let model = [wanted, Model::Hidden].into_iter().find(fits);
+        let bar = Rectangle::new(area.top_left, Size::new(width, model.map_or(0, height_with)));
+        Self { label, status, padding, bar, model: model.unwrap_or(Model::Hidden), card, rows }
     }
 
     fn panels(&self) -> Vec<Rectangle, 2> {
@@ -130,13 +141,15 @@ impl Layout {
         }
         let width = self.bar.size.width.saturating_sub(2 * self.padding);
         let left = self.bar.top_left + Point::new(self.padding as i32, self.padding as i32 / 2);
-        let model = self.status.fit::<64>(reading.model, width);
-        self.status.draw(target, &model, left, MUTED, PANEL)?;
+        if self.model != Model::Hidden {
+            let model = self.status.fit::<64>(reading.model, width);
+            self.status.draw(target, &model, left, MUTED, PANEL)?;
+        }
         let facts = Facts::new(reading);
-        let mut at = match (self.two_lines, reading.model.is_empty()) {
-            (true, _) => left + Point::new(0, self.status.line() as i32),
-            (false, true) => left,
-            (false, false) => left + Point::new((width - facts.width(self.status)) as i32, 0),
+        let mut at = match self.model {
+            Model::Above => left + Point::new(0, self.status.line() as i32),
+            Model::Beside => left + Point::new((width - facts.width(self.status)) as i32, 0),
+            Model::Hidden => left,
         };
         let mut room = width;
         for (i, (fact, color)) in facts.0.iter().enumerate() {

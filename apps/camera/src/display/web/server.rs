@@ -20,6 +20,9 @@ pub(super) const MOST_CLIENTS: usize = 32;
 /// For a request to arrive, or a client to take what it is sent.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// For a client to hang up once it is answered.
+const LINGER: Duration = Duration::from_millis(300);
+
 /// Streams without news are sent something, to notice clients that have left.
 const SILENCE: Duration = Duration::from_secs(10);
 
@@ -210,11 +213,21 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
 }
 
 /// Reads on for a moment after the answer: closing with bytes unread would take the answer back.
-fn linger(stream: &TcpStream) -> io::Result<()> {
+fn linger(mut stream: &TcpStream) -> io::Result<()> {
     stream.shutdown(Shutdown::Write)?;
-    stream.set_read_timeout(Some(Duration::from_millis(200)))?;
-    io::copy(&mut stream.take(64 * 1024), &mut io::sink())?;
-    Ok(())
+    let deadline = Instant::now() + LINGER;
+    let mut bytes = [0; 4096];
+    loop {
+        // However slowly it drips.
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        stream.set_read_timeout(Some(left))?;
+        if stream.read(&mut bytes)? == 0 {
+            return Ok(());
+        }
+    }
 }
 
 fn answer(stream: &mut TcpStream, request: &Request, shared: &Shared) -> io::Result<()> {
