@@ -1,4 +1,4 @@
-// The web preview in a real browser: ci/preview.mjs EXAMPLE SCREENSHOTS, with playwright-core in NODE_PATH.
+// The web preview in a real browser: node ci/preview.mjs EXAMPLE SCREENSHOTS, with playwright-core in NODE_PATH.
 //
 // EXAMPLE is the program `preview` of apps/camera/examples. Looks at the page on a desktop, light and dark, and on a phone;
 // clicks; fails if labels or picture stand still when they should not (or the other way around), on any error in the
@@ -72,7 +72,7 @@ try {
 
   await page.click("#pause");
   await page.waitForSelector("#state[data-state=paused]");
-  check((await page.getAttribute("#pause", "aria-pressed")) === "true", "pressed");
+  check((await text("pause")) === "Resume", "the button says what it does next");
   await page.waitForFunction(() => document.getElementById("picture").src.startsWith("blob:"));
   const paused = [await first(), await text("frame")];
   await page.waitForTimeout(2500);

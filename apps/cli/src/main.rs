@@ -8,6 +8,7 @@ mod arch;
 mod args;
 mod artifact;
 mod bench;
+mod camera_display;
 mod classify;
 mod clock;
 #[cfg(feature = "compile")]

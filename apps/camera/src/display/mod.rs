@@ -23,3 +23,17 @@ pub use framebuffer::Framebuffer;
 pub use overlay::{Ground, overlay, panels};
 pub use panel::Panel;
 pub use snapshots::Snapshots;
+
+impl<S: crate::Show + ?Sized> crate::Show for Box<S> {
+    fn wants_picture(&self) -> bool {
+        (**self).wants_picture()
+    }
+
+    fn show(
+        &mut self,
+        reading: &crate::Reading<'_>,
+        picture: Option<&crate::Picture<'_>>,
+    ) -> Result<(), crate::ShowError> {
+        (**self).show(reading, picture)
+    }
+}

@@ -102,7 +102,6 @@ function resume() {
 
 pauseButton.addEventListener("click", () => {
   paused = !paused;
-  pauseButton.setAttribute("aria-pressed", String(paused));
   pauseButton.textContent = paused ? "Resume" : "Pause";
   if (!paused) return resume();
   events.close();
