@@ -54,7 +54,7 @@ fn qdq_goes_out_and_comes_back() {
     let compile = ["compile", text(&onnx), "--samples", text(&photos), "--num", "3", "-o", "tiny.rnx"];
     let report = folder.resnext(&[&compile[..], &["--qdq", "tiny.onnx", "--json"]].concat()).json();
     assert_eq!((report["qdq"].as_str(), report["kept"].is_null()), (Some("tiny.onnx"), true), "{report}");
-    // Labels and scales are all in the file, or asked for: no samples.
+    // Scales are all in the file: no samples.
     let back = ["compile", "tiny.onnx", "-o", "back.rnx"];
     let report = folder.resnext(&[&back[..], &["--json"]].concat()).json();
     let kept = &report["kept"];
@@ -71,7 +71,7 @@ fn qdq_goes_out_and_comes_back() {
     let inspected = folder.resnext(&["inspect", "back.rnx", "--json"]).json();
     assert_eq!(inspected["metadata"]["calibration"]["method"], "given", "{inspected}");
     folder.resnext(&["inspect", "back.rnx"]).results();
-    // With samples it is compared; and it is a baseline like any other.
+    // With samples it is compared.
     let compared = folder.resnext(&[&back[..], &["--samples", text(&photos), "--json"]].concat()).json();
     assert!(compared["logit_sqnr_db"].as_f64().unwrap() > 15.0, "{compared}");
 }
