@@ -30,6 +30,7 @@ mod memory;
 mod onnx;
 mod output;
 mod photo;
+mod records;
 mod samples;
 #[cfg(feature = "compile")]
 mod source;
