@@ -25,6 +25,8 @@ mod inspect;
 mod latency;
 #[cfg(feature = "compile")]
 mod layers;
+#[cfg(feature = "manual")]
+mod manual;
 mod memory;
 #[cfg(feature = "compile")]
 mod onnx;
@@ -40,6 +42,8 @@ mod workspace;
 mod write;
 mod zoo;
 
+#[cfg(feature = "manual")]
+use clap::CommandFactory;
 use clap::{Parser, Subcommand};
 use error::Error;
 use std::process::ExitCode;
@@ -87,6 +91,10 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    #[cfg(feature = "manual")]
+    if let Some(folder) = manual::wanted() {
+        return manual::write(&folder, Cli::command());
+    }
     let result = match Cli::parse().verb {
         #[cfg(feature = "compile")]
         Verb::Demo(args) => demo::run(&args),
