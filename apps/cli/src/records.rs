@@ -7,7 +7,7 @@
 mod logger;
 
 use crate::error::Error;
-use resnext::{Model, top_k};
+use resnext::Model;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ impl Log {
     pub(crate) fn inference(&mut self, took: Duration, model: &Model<'_>, logits: &[f32]) {
         let Some(open) = &mut self.open else { return };
         open.inferences += 1;
-        let best = top_k::<1>(logits);
+        let best = resnext::top_k::<1>(logits);
         let Some(hit) = best.first() else { return };
         let (id, label) = model.class(hit.class).map_or(("", ""), |class| (class.id, class.label));
         defmt::info!(
