@@ -9,7 +9,7 @@ use std::io::{BufRead, Read};
 use std::time::{Duration, Instant};
 
 /// The most bytes of a picture. One that does not end by then is none.
-pub const MOST_JPEG: usize = 32 << 20;
+pub(super) const MOST_JPEG: usize = 32 << 20;
 
 /// Pictures of a Motion JPEG stream.
 #[derive(Debug)]
