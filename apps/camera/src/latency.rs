@@ -25,7 +25,8 @@ impl Latencies {
 
     pub(crate) fn percentiles(&self) -> Percentiles {
         let milliseconds = |micros: u64| micros as f64 / 1000.0;
-        let at = |q: f64| self.0.as_ref().map_or(0.0, |histogram| milliseconds(histogram.value_at_quantile(q)));
+        let at =
+            |q: f64| self.0.as_ref().map_or(0.0, |histogram| milliseconds(histogram.value_at_quantile(q)));
         Percentiles { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1.0) }
     }
 }

@@ -90,10 +90,11 @@ pub fn run(
     let (note, stop) = (options.note, options.stop.clone());
     thread::scope(|scope| {
         let (handoff, stop) = (&handoff, &stop);
-        let capture = thread::Builder::new().name("resnext-capture".to_owned()).spawn_scoped(scope, move || {
-            let _ending = handoff.ending();
-            capture(source, handoff, note, stop)
-        });
+        let capture =
+            thread::Builder::new().name("resnext-capture".to_owned()).spawn_scoped(scope, move || {
+                let _ending = handoff.ending();
+                capture(source, handoff, note, stop)
+            });
         let capture = capture.map_err(PipelineError::Thread)?;
         let closing = handoff.closing();
         let classified = classify(handoff, runner, &mut options, shows);
@@ -180,7 +181,10 @@ fn classify(
     let (mut rate, mut spare, mut view) = (Rate::default(), Spare::default(), View::default());
     let mut frame = Captured::default();
     let (mut frames, mut first, mut last) = (0, None, None);
-    while !options.stop.is_set() && options.frames.is_none_or(|most| frames < most) && handoff.take(&mut frame) {
+    while !options.stop.is_set()
+        && options.frames.is_none_or(|most| frames < most)
+        && handoff.take(&mut frame)
+    {
         let start = Instant::now();
         let picture = frame.frame()?;
         spare.infer(runner, &picture, &mut logits)?;
@@ -216,7 +220,9 @@ fn classify(
             show.show(&reading, picture)?;
         }
     }
-    let seconds = first.zip(last).map_or(0.0, |(first, last): (Instant, Instant)| (last - first.min(last)).as_secs_f64());
+    let seconds = first
+        .zip(last)
+        .map_or(0.0, |(first, last): (Instant, Instant)| (last - first.min(last)).as_secs_f64());
     Ok(Summary {
         frames,
         dropped: 0,
@@ -253,7 +259,12 @@ struct Spare {
 }
 
 impl Spare {
-    fn infer(&mut self, runner: &mut Runner<'_>, frame: &Frame<'_>, logits: &mut [f32]) -> Result<(), RunError> {
+    fn infer(
+        &mut self,
+        runner: &mut Runner<'_>,
+        frame: &Frame<'_>,
+        logits: &mut [f32],
+    ) -> Result<(), RunError> {
         match runner.load_frame(frame) {
             Err(RunError::Preprocess(PreprocessError::Scratch { .. })) => {
                 let recipe = *runner.model().recipe();

@@ -39,7 +39,8 @@ impl FromStr for Smoothing {
 
     /// `none`, `exponential`, `exponential:N`, `majority` or `majority:N`.
     fn from_str(text: &str) -> Result<Self, &'static str> {
-        const USAGE: &str = "write none, exponential:N or majority:N, N being frames, at most 64 for a majority";
+        const USAGE: &str =
+            "write none, exponential:N or majority:N, N being frames, at most 64 for a majority";
         let (name, frames) = match text.split_once(':') {
             None => (text, USUAL),
             Some((name, frames)) => (name, frames.parse().ok().filter(|&n| n > 0).ok_or(USAGE)?),
@@ -171,8 +172,7 @@ mod tests {
     fn a_majority_outvotes_single_frames() {
         let third = 0.333;
         let got = labels("majority:3", &[0, 1, 1, 0, 2, 2, 2]);
-        let expected =
-            [(0, 1.0), (0, 0.5), (1, 0.667), (1, 0.667), (1, third), (2, 0.667), (2, 1.0)];
+        let expected = [(0, 1.0), (0, 0.5), (1, 0.667), (1, 0.667), (1, third), (2, 0.667), (2, 1.0)];
         assert_eq!(got, expected);
     }
 
@@ -187,7 +187,16 @@ mod tests {
             assert_eq!(text.parse(), Ok(smoothing));
             assert_eq!(smoothing.to_string().parse(), Ok(smoothing));
         }
-        for text in ["", "mean", "none:3", "majority:0", "majority:65", "exponential:", "exponential:-1", "majority:x"] {
+        for text in [
+            "",
+            "mean",
+            "none:3",
+            "majority:0",
+            "majority:65",
+            "exponential:",
+            "exponential:-1",
+            "majority:x",
+        ] {
             assert!(text.parse::<Smoothing>().is_err(), "{text}");
         }
     }

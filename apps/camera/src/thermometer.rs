@@ -44,7 +44,8 @@ impl Thermometer {
             self.read = Some(Instant::now());
             let mut text = [0; 16];
             let len = self.file.read_at(&mut text, 0).unwrap_or(0);
-            let millidegrees = str::from_utf8(&text[..len]).ok().and_then(|text| text.trim().parse::<i32>().ok());
+            let millidegrees =
+                str::from_utf8(&text[..len]).ok().and_then(|text| text.trim().parse::<i32>().ok());
             self.celsius = millidegrees.map(|millidegrees| millidegrees as f32 / 1000.0);
         }
         self.celsius
@@ -60,7 +61,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(Thermometer::at(folder.path()).is_none());
         assert!(Thermometer::at(&folder.path().join("missing")).is_none());
-        for (zone, kind, temp) in [("thermal_zone0", "gpu-thermal", "1000"), ("thermal_zone1", "cpu-thermal", "51540\n")] {
+        for (zone, kind, temp) in
+            [("thermal_zone0", "gpu-thermal", "1000"), ("thermal_zone1", "cpu-thermal", "51540\n")]
+        {
             let zone = folder.path().join(zone);
             fs::create_dir(&zone).unwrap();
             fs::write(zone.join("type"), kind).unwrap();

@@ -8,6 +8,8 @@ mod arch;
 mod args;
 mod artifact;
 mod bench;
+#[cfg(target_os = "linux")]
+mod camera;
 mod classify;
 mod clock;
 #[cfg(feature = "compile")]
@@ -50,6 +52,7 @@ static ALLOCATOR: allocations::Counting = allocations::Counting;
     after_help = "\
 Examples:
   resnext classify model.rnx photo.jpg      what is in this picture?
+  resnext camera model.rnx /dev/video0      what does the camera see?
   resnext bench model.rnx                   how fast is this board?
   resnext inspect model.rnx                 what is in this model?
 
@@ -73,6 +76,8 @@ enum Verb {
     #[cfg(feature = "compile")]
     Eval(eval::Args),
     Classify(classify::Args),
+    #[cfg(target_os = "linux")]
+    Camera(camera::Args),
     Bench(bench::Args),
     Inspect(inspect::Args),
 }
@@ -89,6 +94,8 @@ fn main() -> ExitCode {
         #[cfg(feature = "compile")]
         Verb::Eval(args) => eval::run(&args),
         Verb::Classify(args) => classify::run(&args),
+        #[cfg(target_os = "linux")]
+        Verb::Camera(args) => camera::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Inspect(args) => inspect::run(&args),
     };

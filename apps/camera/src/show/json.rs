@@ -2,8 +2,8 @@
 
 use crate::reading::{Picture, Reading, Show, ShowError};
 use resnext::Model;
-use serde::ser::{SerializeSeq, Serializer};
 use serde::Serialize;
+use serde::ser::{SerializeSeq, Serializer};
 use std::io::Write;
 use std::time::Instant;
 
@@ -40,13 +40,20 @@ struct Class<'a, C: Serialize> {
     probability: f32,
 }
 
-fn top<S: Serializer>((model, reading): &(&Model<'_>, &Reading<'_>), serializer: S) -> Result<S::Ok, S::Error> {
+fn top<S: Serializer>(
+    (model, reading): &(&Model<'_>, &Reading<'_>),
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     let mut sequence = serializer.serialize_seq(Some(reading.top.len()))?;
     for guess in reading.top {
         let (label, probability) = (guess.label, guess.probability);
         match model.class(guess.class as usize).map_or("", |class| class.id) {
             // As `classify` has it: text in either case.
-            "" => sequence.serialize_element(&Class { class: format_args!("{}", guess.class), label, probability })?,
+            "" => sequence.serialize_element(&Class {
+                class: format_args!("{}", guess.class),
+                label,
+                probability,
+            })?,
             id => sequence.serialize_element(&Class { class: id, label, probability })?,
         }
     }

@@ -64,7 +64,8 @@ impl<W: Write> Show for Terminal<W> {
                 if self.shown.replace(best.class) == Some(best.class) {
                     return Ok(());
                 }
-                let _ = write!(line, "{:8.2} s  frame {}  ", self.start.elapsed().as_secs_f32(), reading.frame);
+                let _ =
+                    write!(line, "{:8.2} s  frame {}  ", self.start.elapsed().as_secs_f32(), reading.frame);
                 let _ = write!(line, "{:5.1} %  ", 100.0 * best.probability);
                 push_clean(line, best.label);
                 line.push('\n');

@@ -45,7 +45,11 @@ impl<R: Read + Send> Source for Mjpeg<R> {
             let bytes = bytes.map_err(|error| SourceError::reading(&error, self.kind.timeout))?;
             if bytes.is_empty() {
                 let cut = std::mem::take(&mut self.picture).has_begun();
-                return Ok(if cut { Delivery::Damaged("ended within a picture".into()) } else { Delivery::End });
+                return Ok(if cut {
+                    Delivery::Damaged("ended within a picture".into())
+                } else {
+                    Delivery::End
+                });
             }
             let (read, found) = self.picture.read(bytes);
             self.stream.consume(read);
@@ -103,7 +107,9 @@ enum State {
 
 enum Found {
     /// A whole picture is in the bytes.
-    Picture { at: Instant },
+    Picture {
+        at: Instant,
+    },
     Damage(&'static str),
 }
 
@@ -269,7 +275,9 @@ mod tests {
         assert_eq!(read(&pictures().concat()), whole);
         let parts: Vec<_> = pictures()
             .iter()
-            .flat_map(|jpeg| [b"--next\r\nContent-Type: image/jpeg\r\n\r\n", &jpeg[..], b"\r\n\xff\xff\x00"].concat())
+            .flat_map(|jpeg| {
+                [b"--next\r\nContent-Type: image/jpeg\r\n\r\n", &jpeg[..], b"\r\n\xff\xff\x00"].concat()
+            })
             .collect();
         assert_eq!(read(&parts), whole);
         assert_eq!(read(b""), []);

@@ -20,7 +20,7 @@ pub mod v4l2;
 mod y4m;
 
 pub use mjpeg::Mjpeg;
-pub use open::{Container, Wanted, open};
+pub use open::{Colours, Container, Wanted, open};
 pub use paced::Paced;
 pub use pictures::Pictures;
 pub use raw::Raw;
@@ -114,10 +114,13 @@ impl SourceError {
         use std::io::ErrorKind;
         let (what, remedy) = match (error.kind(), timeout) {
             (ErrorKind::TimedOut, Some(timeout)) => return Self::Stalled(timeout),
-            (ErrorKind::NotFound, _) => {
-                ("no such file or device".to_owned(), "give a device, a file, a folder or - for standard input")
+            (ErrorKind::NotFound, _) => (
+                "no such file or device".to_owned(),
+                "give a device, a file, a folder or - for standard input",
+            ),
+            (ErrorKind::PermissionDenied, _) => {
+                ("permission denied".to_owned(), "make it readable (chmod +r)")
             }
-            (ErrorKind::PermissionDenied, _) => ("permission denied".to_owned(), "make it readable (chmod +r)"),
             _ => (format!("cannot be read: {error}"), "check the device or file"),
         };
         Self::Unreadable { what, remedy }

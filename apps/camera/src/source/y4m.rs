@@ -41,7 +41,8 @@ impl<R: Read> Y4m<R> {
     pub fn new(mut stream: Stream<R>, mut kind: Kind, colours: Colours) -> Result<Self, SourceError> {
         let remedy = "give a YUV4MPEG2 stream, such as `ffmpeg -i IN -pix_fmt yuv420p OUT.y4m` writes";
         let line = take_line(&mut stream, &kind)?;
-        let words = line.strip_prefix(MAGIC).ok_or_else(|| SourceError::format("is not YUV4MPEG2", remedy))?;
+        let words =
+            line.strip_prefix(MAGIC).ok_or_else(|| SourceError::format("is not YUV4MPEG2", remedy))?;
         let header = Header::parse(words)?;
         let matrix = colours.matrix.unwrap_or_else(|| default_matrix(header.width, header.height));
         let yuv = Yuv { matrix, range: colours.range.unwrap_or(header.range) };
@@ -101,7 +102,9 @@ fn take_line<R: Read>(stream: &mut Stream<R>, kind: &Kind) -> Result<Vec<u8>, So
 /// Takes `FRAME`, parameters that do not matter here, and the end of the line; allocates nothing.
 fn skip_frame_line<R: Read>(stream: &mut Stream<R>, kind: &Kind, frame: u64) -> Result<(), SourceError> {
     let damaged = || {
-        let what = format!("frame {frame} does not start as one; what comes before it is damaged or of another size");
+        let what = format!(
+            "frame {frame} does not start as one; what comes before it is damaged or of another size"
+        );
         SourceError::format(what, "make the file again")
     };
     // Byte by byte beyond the usual: a pipe gives no more than there is, and waiting for more would be waiting for the
@@ -166,7 +169,10 @@ fn colours(value: &str, range: YuvRange) -> Result<(PixelFormat, YuvRange), Sour
         "mono" => (PixelFormat::Grey, range),
         _ => {
             let what = format!("has frames of the kind {value:?}, which is not read");
-            return Err(SourceError::format(what, "convert it, such as with `ffmpeg -i IN -pix_fmt yuv420p OUT.y4m`"));
+            return Err(SourceError::format(
+                what,
+                "convert it, such as with `ffmpeg -i IN -pix_fmt yuv420p OUT.y4m`",
+            ));
         }
     })
 }
@@ -220,7 +226,10 @@ mod tests {
             ("YUV4MPEG W5 H3\n", "is not YUV4MPEG2; "),
             ("", "is not YUV4MPEG2; "),
             ("YUV4MPEG2 W5 H3 It\n", "is interlaced, which is not read; "),
-            ("YUV4MPEG2 W5 H3 C420p10 XYSCSS=420P10\n", "has frames of the kind \"420p10\", which is not read; "),
+            (
+                "YUV4MPEG2 W5 H3 C420p10 XYSCSS=420P10\n",
+                "has frames of the kind \"420p10\", which is not read; ",
+            ),
             ("YUV4MPEG2 W5 H3 C411\n", "has frames of the kind \"411\""),
             ("YUV4MPEG2 W5\n", "does not say how wide and high its frames are; "),
             ("YUV4MPEG2 W-5 H3\n", "does not say how wide and high its frames are; "),

@@ -44,7 +44,12 @@ pub(super) fn code(name: &[u8; 4]) -> u32 {
 pub(super) fn spell(code: u32) -> String {
     // The last bit says big-endian.
     let letters = (code & 0x7fff_ffff).to_le_bytes();
-    letters.iter().flat_map(|&byte| char::from(byte).escape_default()).collect::<String>().trim_end().to_owned()
+    letters
+        .iter()
+        .flat_map(|&byte| char::from(byte).escape_default())
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
 }
 
 /// What is read here of a code.
@@ -91,7 +96,8 @@ pub(super) fn negotiate(
         private: abi::PIX_FMT_PRIV_MAGIC,
         ..PixFormat::default()
     };
-    let got = retry(|| device.set_format(asked)).map_err(|errno| refused("cannot be set to that format", errno))?;
+    let got =
+        retry(|| device.set_format(asked)).map_err(|errno| refused("cannot be set to that format", errno))?;
     if got.pixelformat != asked.pixelformat {
         return Err(SourceError::format(
             format!("was asked for {} and gives {}", spell(asked.pixelformat), spell(got.pixelformat)),
@@ -129,7 +135,10 @@ fn raw(pixels: PixelFormat, got: &PixFormat, wanted: &Wanted) -> Result<RawForma
     match format.len() {
         Some(_) => Ok(format),
         None => Err(SourceError::format(
-            format!("describes impossible frames of {}x{} pixels and rows of {stride} bytes", got.width, got.height),
+            format!(
+                "describes impossible frames of {}x{} pixels and rows of {stride} bytes",
+                got.width, got.height
+            ),
             "ask for another size with --size",
         )),
     }
@@ -138,7 +147,9 @@ fn raw(pixels: PixelFormat, got: &PixFormat, wanted: &Wanted) -> Result<RawForma
 /// `V4L2_MAP_YCBCR_ENC_DEFAULT` and `V4L2_MAP_QUANTIZATION_DEFAULT`, and what they map to the two matrices we know.
 fn colours(pixels: PixelFormat, got: &PixFormat) -> Yuv {
     let encoding = match got.ycbcr_enc {
-        abi::YCBCR_ENC_DEFAULT if [abi::COLORSPACE_REC709, abi::COLORSPACE_DCI_P3].contains(&got.colorspace) => {
+        abi::YCBCR_ENC_DEFAULT
+            if [abi::COLORSPACE_REC709, abi::COLORSPACE_DCI_P3].contains(&got.colorspace) =>
+        {
             abi::YCBCR_ENC_709
         }
         encoding => encoding,
@@ -169,7 +180,10 @@ pub(super) fn refused(what: &str, errno: Errno) -> SourceError {
         Errno::NOTTY => ("it is no video device", "`resnext camera --list` lists those that are"),
         _ => {
             let what = format!("{what}: {}", std::io::Error::from(errno));
-            return SourceError::Unreadable { what, remedy: "plug the camera in again, or try another --format or --size" };
+            return SourceError::Unreadable {
+                what,
+                remedy: "plug the camera in again, or try another --format or --size",
+            };
         }
     };
     SourceError::Unreadable { what: format!("{what}: {why}"), remedy }

@@ -88,7 +88,9 @@ fn sizes(device: &mut dyn Device, code: u32) -> Vec<[u32; 2]> {
     let mut sizes = Vec::new();
     for index in 0..256 {
         match retry(|| device.size(code, index)) {
-            Ok(found) if found.kind == abi::FRMSIZE_TYPE_DISCRETE => sizes.push([found.sizes[0], found.sizes[1]]),
+            Ok(found) if found.kind == abi::FRMSIZE_TYPE_DISCRETE => {
+                sizes.push([found.sizes[0], found.sizes[1]])
+            }
             // One entry says it all: least and greatest width, step, the same of the height.
             Ok(found) => {
                 sizes.extend([[found.sizes[0], found.sizes[3]], [found.sizes[1], found.sizes[4]]]);

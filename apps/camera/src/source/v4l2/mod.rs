@@ -78,8 +78,7 @@ impl Camera {
     ///
     /// As of [`Self::open`].
     pub fn new(name: String, open: Open, wanted: Wanted) -> Result<Self, SourceError> {
-        let mut camera =
-            Self { name, open, wanted, streaming: None, failures: 0, damaged: 0, note: None };
+        let mut camera = Self { name, open, wanted, streaming: None, failures: 0, damaged: 0, note: None };
         camera.start()?;
         Ok(camera)
     }
@@ -92,7 +91,10 @@ impl Camera {
             Role::Camera => {}
             Role::MultiPlanar => {
                 let remedy = "read it with a program that can (gst-launch-1.0, ffmpeg) and pipe frames in";
-                return Err(SourceError::format("gives frames in several buffers, which is not read", remedy));
+                return Err(SourceError::format(
+                    "gives frames in several buffers, which is not read",
+                    remedy,
+                ));
             }
             Role::Other => return Err(SourceError::format("is a video device but no camera", remedy)),
         }
@@ -102,7 +104,9 @@ impl Camera {
             // Milliframes: 29.97 and the like are told apart.
             let wanted = [1000, (rate * 1000.0).round() as u32];
             match retry(|| device.set_interval(wanted)) {
-                Ok([over, under]) if u64::from(over) * u64::from(wanted[1]) != 1000 * u64::from(under) && over > 0 => {
+                Ok([over, under])
+                    if u64::from(over) * u64::from(wanted[1]) != 1000 * u64::from(under) && over > 0 =>
+                {
                     notes.push(format!("gives {:.2} frames a second", f64::from(under) / f64::from(over)));
                 }
                 Ok(_) => {}
@@ -166,7 +170,8 @@ impl Source for Camera {
                         return Ok(Delivery::Damaged(what));
                     }
                     let what = format!("gives nothing but damaged frames ({what})");
-                    return self.fail(SourceError::format(what, "check its cable and power, or lower --size"));
+                    return self
+                        .fail(SourceError::format(what, "check its cable and power, or lower --size"));
                 }
                 Ok(Some(delivery)) => {
                     (self.failures, self.damaged) = (0, 0);
