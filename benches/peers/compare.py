@@ -20,14 +20,19 @@ import shlex
 import statistics
 import subprocess
 import sys
-import venv
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 HERE = Path(__file__).resolve().parent
-TARGET = HERE.parent.parent / "target"
+ROOT = HERE.parent.parent
+sys.path.insert(0, str(ROOT / "ci"))
+
+import script  # noqa: E402
+from script import Failure, count, last_words, say  # noqa: E402
+
+TARGET = ROOT / "target"
 MODELS = ("resnext50_32x4d", "resnext101_32x8d", "resnext101_32x4d", "resnext101_64x4d")
 # May be missing: OpenVINO is then measured on onnxruntime's quantized network only.
 OPTIONAL = "nncf"
@@ -55,23 +60,7 @@ PEERS = (
 )
 
 
-class Failure(Exception):
-    """Something to tell the user in one line."""
-
-
 # Running other programs
-
-
-def say(text: str) -> None:
-    """Tells of progress, on stderr."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def last_words(text: str) -> str:
-    """The line that tells what went wrong: the last that is called an error, or just the last."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if line.lower().startswith("error:")]
-    return (errors or lines or ["it said nothing"])[-1]
 
 
 def environment() -> dict[str, str]:
@@ -82,40 +71,25 @@ def environment() -> dict[str, str]:
 
 
 def output_of(what: str, *command: str | Path) -> str:
-    """Runs a command; what it prints, or a `Failure` with what it said last."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, env=environment())
-    except OSError as error:
-        raise Failure(f"{what} cannot be run: {error}") from None
-    if done.returncode != 0:
-        raise Failure(f"{what} failed: {last_words(done.stderr or done.stdout)}")
-    return done.stdout
+    """Runs a command in that environment; what it prints, or a `Failure` with what it said last."""
+    return script.output_of(what, *command, env=environment())
 
 
 # Getting ready
 
 
 def install(cache: Path) -> Path:
-    """Makes the virtual environment with the peers in it, unless it is there; the path of its Python."""
-    folder = cache / "venv"
-    python, stamp = folder / "bin/python", folder / "requirements.txt"
+    """The Python of an environment with the peers in it."""
     wanted = (HERE / "requirements.txt").read_text()
-    if stamp.exists() and stamp.read_text() == wanted:
-        return python
-    say(f"installing the peers in {folder}")
-    try:
-        venv.create(folder, clear=True, symlinks=True, with_pip=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise Failure(f"cannot make a virtual environment (is python3-venv installed?): {error}") from None
-    pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    required = [line for line in wanted.split() if not line.startswith(OPTIONAL)]
-    output_of("downloading the peers with pip", *pip, *required)
-    try:
-        output_of(f"downloading {OPTIONAL} with pip", *pip, *wanted.split())
-    except Failure as failure:
-        say(f"{failure}; going on without it (to try again, remove {folder})")
-    stamp.write_text(wanted)
-    return python
+
+    def fill(pip) -> None:
+        pip(*(line for line in wanted.split() if not line.startswith(OPTIONAL)))
+        try:
+            pip(*wanted.split())
+        except Failure as failure:
+            say(f"{failure}; going on without {OPTIONAL} (to try again, remove {cache / 'venv'})")
+
+    return script.install(cache, "the peers", wanted, fill)
 
 
 def versions(python: Path) -> dict[str, str]:
@@ -429,13 +403,6 @@ def run(args: argparse.Namespace) -> None:
     print(f"{table(found)}\n\n{summary(report)}")
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + "\n")
-
-
-def count(text: str) -> int:
-    """A number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 1")
-    return int(text)
 
 
 def arguments() -> argparse.Namespace:

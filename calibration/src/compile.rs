@@ -3,25 +3,56 @@
 use crate::emit::{ClassName, Parts, emit, set_metadata};
 use crate::fidelity::{Noise, argmax};
 use crate::fp32::Fp32Error;
+use crate::gains::Gains;
+use crate::moments::Gather;
 use crate::network::Network;
-use crate::observe::{Histogram, Method, Range};
+use crate::observe::{ChannelHistogram, Histogram, Method, Range, least_harm};
 use crate::plan::plan;
 use crate::preprocessing::Preprocessing;
-use crate::quantize::{QuantizeError, Quantized, quantize};
-use crate::samples::{SampleError, Samples};
+use crate::quantize::{QuantizeError, Quantized, quantize, requantize_node};
+use crate::samples::{Sample, SampleError, Samples};
+use crate::sensitivity::{Sensitivity, sensitivity};
+use crate::shortcut;
 use crate::stream::{Budget, Input, Pass, stream};
 use indicatif::ProgressBar;
 use resnext::{LoadError, Model, Probe, RunError, Runner, Step, Tensor};
 use serde_json::json;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 /// Samples on which the artifact is compared with fp32 before it is written.
 const CHECKED_SAMPLES: usize = 64;
+
+/// Samples for experiments: ranges of shortcuts, sensitivity.
+const FITTED_SAMPLES: usize = 16;
+
+/// What is done beyond choosing ranges. `calibration/README.md` says what each brings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Techniques {
+    /// Move biases so that every channel keeps its mean.
+    pub correct_bias: bool,
+    /// Round the weights of a row together, which corrects biases too: [`round`](crate::round).
+    pub round_together: bool,
+}
+
+impl Techniques {
+    /// None: one pass over the samples.
+    pub const FAST: Self = Self { correct_bias: false, round_together: false };
+    /// Biases: two passes.
+    pub const NORMAL: Self = Self { correct_bias: true, ..Self::FAST };
+    /// All of them.
+    pub const HIGH: Self = Self { correct_bias: true, round_together: true };
+}
 
 /// How to compile.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// How ranges are chosen.
     pub method: Method,
+    /// What is done beyond that.
+    pub techniques: Techniques,
+    /// Whether to find out what each layer costs: [`sensitivity`]. Runs the fp32 network twice for each layer.
+    pub sensitivity: bool,
     /// From photo to input.
     pub preprocessing: Preprocessing,
     /// One per logit.
@@ -30,6 +61,8 @@ pub struct Options {
     pub source: String,
     /// Threads of the calibration.
     pub threads: usize,
+    /// Whether [`Compiled::quantized`] is wanted, which takes as much memory again as the artifact.
+    pub keep_quantized: bool,
 }
 
 impl Options {
@@ -46,6 +79,8 @@ pub struct Compiled {
     pub artifact: Vec<u8>,
     /// What happened.
     pub report: Report,
+    /// The integers that the artifact was packed from, if the options ask for them.
+    pub quantized: Option<Quantized>,
 }
 
 /// What compiling found out.
@@ -57,12 +92,14 @@ pub struct Report {
     pub skipped: Vec<SampleError>,
     /// Samples on which int8 was compared with fp32.
     pub checked: usize,
-    /// Share of those on which both name the same class.
+    /// Share of those on which both name the same class; NaN if there were none.
     pub agreement: f64,
-    /// Signal to quantization noise ratio of the logits, dB.
+    /// Signal to quantization noise ratio of the logits, dB; NaN if none were compared.
     pub logit_sqnr_db: f64,
     /// Per layer, in execution order.
     pub layers: Vec<LayerReport>,
+    /// Per layer that is quantized, if that was asked for.
+    pub sensitivity: Vec<Sensitivity>,
 }
 
 /// One layer of a [`Report`].
@@ -74,8 +111,8 @@ pub struct LayerReport {
     pub sqnr_db: f64,
     /// Range that int8 covers; `None` for the logits.
     pub range: Option<Range>,
-    /// Range seen in calibration.
-    pub seen: Range,
+    /// Range seen in calibration, if there was one.
+    pub seen: Option<Range>,
 }
 
 /// Why a network could not be compiled. Displays as one line.
@@ -113,6 +150,14 @@ pub enum CompileError {
         /// Labels given.
         labels: usize,
     },
+    /// A quantized file leaves an activation open.
+    #[error(
+        "the file does not quantize the output of layer {layer}; quantize all activations, or give the fp32 model and samples"
+    )]
+    NotGiven {
+        /// Name of the layer.
+        layer: String,
+    },
     /// A layer does not fit the integer arithmetic.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
@@ -138,13 +183,85 @@ pub fn compile(
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<Compiled, CompileError> {
-    let (logits, labels) = (network.topology.classes, options.classes.len());
-    if logits != labels {
-        return Err(CompileError::Labels { logits, labels });
+    expect_labels(network, options)?;
+    let Calibration { histograms, channels, calibrated, skipped } =
+        calibrate(network, samples, options, progress)?;
+    let ranges = if options.method == Method::Auto {
+        let gains = Gains::new(network, &channels);
+        let harm = |(channels, gains): (&Vec<ChannelHistogram>, &Vec<f64>)| least_harm(channels, gains);
+        let mut ranges: Vec<Range> = channels.iter().zip(&gains.values).map(harm).collect();
+        let images = images(samples, &options.preprocessing);
+        shortcut::fit(network, &mut ranges, &gains, &images, options.threads)?;
+        ranges
+    } else {
+        histograms.iter().map(|histogram| options.method.range(histogram)).collect()
+    };
+    let mut quantized = quantize(network, &ranges, &options.preprocessing)?;
+    if options.techniques.correct_bias || options.techniques.round_together {
+        refine(network, &mut quantized, samples, options, progress)?;
     }
-    let Calibration { histograms, calibrated, skipped } = calibrate(network, samples, options, progress)?;
-    let ranges: Vec<Range> = histograms.iter().map(|histogram| options.method.range(histogram)).collect();
-    let Quantized { activations, layers } = quantize(network, &ranges, &options.preprocessing)?;
+    let sensitivity = if options.sensitivity {
+        let images = images(samples, &options.preprocessing);
+        sensitivity(network, &quantized, &options.preprocessing, &images, options.threads)?
+    } else {
+        Vec::new()
+    };
+    let percentile = match options.method {
+        Method::Percentile(percentage) => Some(percentage),
+        _ => None,
+    };
+    let seen = histograms.iter().map(Histogram::range).collect();
+    let techniques = options.techniques;
+    let basis = Basis {
+        method: options.method.name(),
+        percentile,
+        techniques,
+        calibrated,
+        skipped,
+        seen,
+        sensitivity,
+    };
+    finish(network, quantized, basis, Some(samples), options, progress)
+}
+
+/// As many names as logits are needed.
+pub(crate) fn expect_labels(network: &Network, options: &Options) -> Result<(), CompileError> {
+    match (network.topology.classes, options.classes.len()) {
+        (logits, labels) if logits == labels => Ok(()),
+        (logits, labels) => Err(CompileError::Labels { logits, labels }),
+    }
+}
+
+/// Where the scales of a network come from.
+#[derive(Default)]
+pub(crate) struct Basis {
+    /// The method, as the metadata name it.
+    pub(crate) method: &'static str,
+    /// Of the method of that name.
+    pub(crate) percentile: Option<f64>,
+    /// What was done beyond choosing ranges.
+    pub(crate) techniques: Techniques,
+    /// See [`Report::calibrated`].
+    pub(crate) calibrated: usize,
+    /// See [`Report::skipped`].
+    pub(crate) skipped: Vec<SampleError>,
+    /// See [`LayerReport::seen`], per value; empty if nothing was.
+    pub(crate) seen: Vec<Range>,
+    /// See [`Report::sensitivity`].
+    pub(crate) sensitivity: Vec<Sensitivity>,
+}
+
+/// Packs a quantized network and compares the artifact with fp32 on some of the `samples`.
+pub(crate) fn finish(
+    network: &Network,
+    quantized: Quantized,
+    basis: Basis,
+    samples: Option<&Samples>,
+    options: &Options,
+    progress: &ProgressBar,
+) -> Result<Compiled, CompileError> {
+    let kept = options.keep_quantized.then(|| quantized.clone());
+    let Quantized { activations, layers } = quantized;
     let parts = Parts {
         network,
         activations: &activations,
@@ -166,28 +283,31 @@ pub fn compile(
                 let activation = activations[index + 1];
                 Range { low: activation.dequantize(i8::MIN), high: activation.dequantize(i8::MAX) }
             }),
-            seen: histograms[index + 1].range(),
+            seen: basis.seen.get(index + 1).copied(),
         })
         .collect();
     let report = Report {
-        calibrated,
-        skipped,
+        calibrated: basis.calibrated,
+        skipped: basis.skipped,
         checked: fidelity.samples,
-        agreement: fidelity.agreeing as f64 / fidelity.samples.max(1) as f64,
+        agreement: fidelity.agreeing as f64 / fidelity.samples as f64,
         logit_sqnr_db: fidelity.layers.last().copied().unwrap_or_default().sqnr_db(),
         layers,
+        sensitivity: basis.sensitivity,
     };
-    set_metadata(&mut artifact, &metadata(network, options, &report));
-    Ok(Compiled { artifact, report })
+    let metadata = metadata(network, options, (basis.method, basis.percentile, basis.techniques), &report);
+    set_metadata(&mut artifact, &metadata);
+    Ok(Compiled { artifact, report, quantized: kept })
 }
 
 /// What goes into the artifact for people to read. Nothing here depends on when or where it was made.
-fn metadata(network: &Network, options: &Options, report: &Report) -> String {
+fn metadata(
+    network: &Network,
+    options: &Options,
+    (method, percentile, techniques): (&str, Option<f64>, Techniques),
+    report: &Report,
+) -> String {
     let round = |x: f64| (x * 1e4).round() / 1e4;
-    let percentile = match options.method {
-        Method::Percentile(percentage) => Some(percentage),
-        _ => None,
-    };
     json!({
         "tool": concat!("resnext ", env!("CARGO_PKG_VERSION")),
         "source": options.source,
@@ -200,8 +320,10 @@ fn metadata(network: &Network, options: &Options, report: &Report) -> String {
             "classes": network.topology.classes,
         },
         "calibration": {
-            "method": options.method.name(),
+            "method": method,
             "percentile": percentile,
+            "biases_corrected": techniques.correct_bias,
+            "rounded_together": techniques.round_together,
             "samples": report.calibrated,
             "skipped": report.skipped.len(),
         },
@@ -217,6 +339,8 @@ fn metadata(network: &Network, options: &Options, report: &Report) -> String {
 struct Calibration {
     /// Per value.
     histograms: Vec<Histogram>,
+    /// Per value and channel.
+    channels: Vec<Vec<ChannelHistogram>>,
     calibrated: usize,
     skipped: Vec<SampleError>,
 }
@@ -231,9 +355,11 @@ fn calibrate(
     let names = samples.iter().map(|sample| sample.name()).collect();
     let pass = Observe { network, names };
     let streamed = stream(&pass, Some(network), options.input(samples, progress))?;
-    let mut histograms = pass.worker();
-    for worker in &streamed.workers {
-        histograms.iter_mut().zip(worker).for_each(|(sum, histogram)| sum.merge(histogram));
+    let (mut histograms, mut channels) = pass.worker();
+    for (more_histograms, more_channels) in &streamed.workers {
+        histograms.iter_mut().zip(more_histograms).for_each(|(sum, histogram)| sum.merge(histogram));
+        let more = more_channels.iter().flatten();
+        channels.iter_mut().flatten().zip(more).for_each(|(sum, histogram)| sum.merge(histogram));
     }
     let mut skipped: Vec<SampleError> = streamed.results.into_iter().filter_map(Result::err).collect();
     let calibrated = samples.len() - skipped.len();
@@ -244,7 +370,7 @@ fn calibrate(
         let first = if skipped.is_empty() { none } else { skipped.swap_remove(0) };
         return Err(CompileError::NoSamples { found, first });
     }
-    Ok(Calibration { histograms, calibrated, skipped })
+    Ok(Calibration { histograms, channels, calibrated, skipped })
 }
 
 /// Gathers the histogram of every value.
@@ -256,7 +382,7 @@ struct Observe<'a> {
 
 impl Pass for Observe<'_> {
     /// Per value. The image's stays empty: pixels are exact.
-    type Worker = Vec<Histogram>;
+    type Worker = (Vec<Histogram>, Vec<Vec<ChannelHistogram>>);
     /// Its index.
     type Photo = usize;
     type Output = ();
@@ -268,8 +394,10 @@ impl Pass for Observe<'_> {
         0
     }
 
-    fn worker(&self) -> Vec<Histogram> {
-        vec![Histogram::default(); self.network.nodes.len() + 1]
+    fn worker(&self) -> Self::Worker {
+        let nodes = &self.network.nodes;
+        let channels = nodes.iter().map(|node| vec![ChannelHistogram::default(); node.output.channels]);
+        (vec![Histogram::default(); nodes.len() + 1], std::iter::once(Vec::new()).chain(channels).collect())
     }
 
     fn begin(&self, index: usize, _: &[u8]) -> Result<usize, CompileError> {
@@ -278,7 +406,7 @@ impl Pass for Observe<'_> {
 
     fn value(
         &self,
-        histograms: &mut Vec<Histogram>,
+        (histograms, channels): &mut Self::Worker,
         photo: &mut usize,
         node: usize,
         values: &[f32],
@@ -289,10 +417,60 @@ impl Pass for Observe<'_> {
             let (layer, sample) = (self.network.nodes[node].name.clone(), self.names[*photo].to_owned());
             return Err(CompileError::NotFinite { layer, sample });
         }
+        let channels = &mut channels[node + 1];
+        let pixels = values.len() / channels.len();
+        channels
+            .iter_mut()
+            .zip(values.chunks_exact(pixels))
+            .for_each(|(channel, plane)| channel.observe(plane));
         Ok(())
     }
 
     fn end(&self, _: usize) {}
+}
+
+/// Quantizes the weights again, with what the samples tell of their inputs.
+fn refine(
+    network: &Network,
+    quantized: &mut Quantized,
+    samples: &Samples,
+    options: &Options,
+    progress: &ProgressBar,
+) -> Result<(), CompileError> {
+    progress.set_message("rounding");
+    let products = options.techniques.round_together;
+    let gather =
+        Gather::new(network, &quantized.activations, &options.preprocessing, samples.len(), products);
+    stream(&gather, Some(network), options.input(samples, progress))?;
+    let moments = gather.finish();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(moments) = moments.get(index) else { return Ok(done) };
+            let Some(moments) = moments else { continue };
+            let (activations, preprocessing) = (&quantized.activations, &options.preprocessing);
+            done.push((index, requantize_node(network, index, activations, preprocessing, moments)?));
+        }
+    };
+    let work = &work;
+    let done = thread::scope(|scope| {
+        let threads: Vec<_> = (0..options.threads.max(1)).map(|_| scope.spawn(work)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect::<Result<Vec<_>, QuantizeError>>()
+    })?;
+    done.into_iter().flatten().for_each(|(index, layer)| quantized.layers[index] = layer);
+    Ok(())
+}
+
+/// A few samples, normalised, for experiments; those that cannot be decoded are left out.
+fn images(samples: &Samples, preprocessing: &Preprocessing) -> Vec<Vec<f32>> {
+    let pixels = |sample: &Sample| preprocessing.crop(&sample.decode().ok()?).ok();
+    let few = samples.take_spread(FITTED_SAMPLES);
+    few.iter().filter_map(pixels).map(|pixels| preprocessing.normalize(&pixels)).collect()
 }
 
 /// Noise of every layer and agreement of the classes.
@@ -306,17 +484,18 @@ struct Fidelity {
 fn check(
     network: &Network,
     artifact: &[u8],
-    samples: &Samples,
+    samples: Option<&Samples>,
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<Fidelity, CompileError> {
-    let samples = samples.take_spread(CHECKED_SAMPLES);
     let model = Model::from_bytes(artifact)?;
+    let mut fidelity =
+        Fidelity { samples: 0, agreeing: 0, layers: vec![Noise::default(); network.nodes.len()] };
+    let Some(samples) = samples else { return Ok(fidelity) };
+    let samples = samples.take_spread(CHECKED_SAMPLES);
     progress.set_message("comparing");
     let pass = Compare { model };
     let streamed = stream(&pass, Some(network), options.input(&samples, progress))?;
-    let mut fidelity =
-        Fidelity { samples: 0, agreeing: 0, layers: vec![Noise::default(); network.nodes.len()] };
     // In the order of the samples, so that the sums are the same however many threads there were.
     for (agrees, layers) in streamed.results.into_iter().flatten() {
         fidelity.samples += 1;
@@ -327,12 +506,12 @@ fn check(
 }
 
 /// Runs int8 beside fp32, step by node, and compares what they compute.
-struct Compare<'a> {
-    model: Model<'a>,
+pub(crate) struct Compare<'a> {
+    pub(crate) model: Model<'a>,
 }
 
 /// A photo on its way through both networks.
-struct Pair {
+pub(crate) struct Pair {
     arena: Vec<u8>,
     agrees: bool,
     /// Per node.

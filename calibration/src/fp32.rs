@@ -8,12 +8,14 @@ use std::ops::Range;
 use std::path::Path;
 
 use tract_core::internal::*;
+use tract_core::ops::binary::TypedBinOp;
 use tract_core::ops::cnn::{Conv as TractConv, KernelFormat, MaxPool, PaddingSpec, PoolSpec, SumPool};
 use tract_core::ops::einsum::EinSum;
 use tract_core::ops::nn::{DataFormat, Reduce, Reducer};
 use tract_onnx::prelude::{InferenceModelExt, TractError};
 
 use crate::network::{Conv, Linear, Network, Node as NetworkNode, Op as NetworkOp, Shape, ValueId, Window};
+use crate::quantize::Activation;
 
 /// The fp32 oracle could not be built or run. Displays as one line.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +81,19 @@ impl Fp32Model {
         Self::segment(network, 0..network.nodes.len(), taps)
     }
 
+    /// Like [`new`](Self::new), with those values rounded and clipped that have an entry in `rounded`, as int8 would.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    pub fn rounded(
+        network: &Network,
+        rounded: &[Option<Activation>],
+        taps: &[ValueId],
+    ) -> Result<Self, Fp32Error> {
+        Self::build(network, 0..network.nodes.len(), rounded, taps)
+    }
+
     /// Compiles the given nodes of `network`, which must be one of its [`segments`]: they read the value before the
     /// first of them and no earlier one.
     ///
@@ -86,12 +101,38 @@ impl Fp32Model {
     ///
     /// As for [`new`](Self::new); or a node reads an earlier value.
     pub fn segment(network: &Network, nodes: Range<usize>, taps: &[ValueId]) -> Result<Self, Fp32Error> {
+        Self::build(network, nodes, &[], taps)
+    }
+
+    /// Like [`segment`](Self::segment) with [`rounded`](Self::rounded) values.
+    ///
+    /// # Errors
+    ///
+    /// As for [`segment`](Self::segment).
+    pub fn rounded_segment(
+        network: &Network,
+        nodes: Range<usize>,
+        rounded: &[Option<Activation>],
+    ) -> Result<Self, Fp32Error> {
+        Self::build(network, nodes, rounded, &[])
+    }
+
+    fn build(
+        network: &Network,
+        nodes: Range<usize>,
+        rounded: &[Option<Activation>],
+        taps: &[ValueId],
+    ) -> Result<Self, Fp32Error> {
         let mut model = TypedModel::default();
         let (input, result) = (ValueId(nodes.start), ValueId(nodes.end));
         let mut wires = Wires { first: input, wires: Vec::new() };
         wires.wires.push(model.add_source("input", f32::fact(nchw(network.shape(input))))?);
-        for node in &network.nodes[nodes] {
-            let wire = wire(&mut model, node, &wires, network.shape(node.input))?;
+        for node in &network.nodes[nodes.clone()] {
+            let mut wire = wire(&mut model, node, &wires, network.shape(node.input))?;
+            let value = nodes.start + wires.wires.len();
+            if let Some(activation) = rounded.get(value).copied().flatten() {
+                wire = wire_rounding(&mut model, &node.name, wire, activation)?;
+            }
             wires.wires.push(wire);
         }
         let mut outputs = Vec::new();
@@ -355,6 +396,32 @@ fn wire_linear(model: &mut TypedModel, name: &str, linear: &Linear, from: Outlet
     let bias = Tensor::from_shape(&[1, linear.out_features], &linear.bias)?;
     let bias = model.add_const(format!("{name}.bias"), bias)?;
     Ok(model.wire_node(name, tract_core::ops::math::add(), &[product, bias])?[0])
+}
+
+/// What int8 leaves of a value: clipped to its range, rounded to its steps.
+fn wire_rounding(
+    model: &mut TypedModel,
+    name: &str,
+    from: OutletId,
+    activation: Activation,
+) -> TractResult<OutletId> {
+    use tract_core::ops::math::{max, min, mul, round_half_to_even};
+    let rank = model.outlet_fact(from)?.rank();
+    let mut wire = from;
+    let low = f32::from(i8::MIN) - f32::from(activation.zero_point);
+    let high = f32::from(i8::MAX) - f32::from(activation.zero_point);
+    let scale = activation.scale as f32;
+    let mut step = |model: &mut TypedModel, what: &str, op: TypedBinOp, by: f32| -> TractResult<()> {
+        let by = model.add_const(format!("{name}.{what}.by"), tensor0(by).broadcast_into_rank(rank)?)?;
+        wire = model.wire_node(format!("{name}.{what}"), op, &[wire, by])?[0];
+        Ok(())
+    };
+    step(model, "steps", mul(), 1.0 / scale)?;
+    step(model, "low", max(), low)?;
+    step(model, "high", min(), high)?;
+    wire = model.wire_node(format!("{name}.round"), round_half_to_even(), &[wire])?[0];
+    let by = model.add_const(format!("{name}.scale.by"), tensor0(scale).broadcast_into_rank(rank)?)?;
+    Ok(model.wire_node(format!("{name}.scale"), mul(), &[wire, by])?[0])
 }
 
 fn pool_spec(Window { kernel, stride, padding }: Window, from: usize, to: usize) -> PoolSpec {

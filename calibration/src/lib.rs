@@ -7,32 +7,44 @@
 //! | [`stored`] (of `resnext-checkpoint`) | tensors that stay in the file they came in |
 //! | [`import`] | ONNX file or checkpoint → [`network::Network`] |
 //! | [`fold`] | batch norm into weights |
-//! | [`samples`], [`preprocessing`] | photos → cropped pixels |
+//! | [`samples`] (of `resnext-evaluation`), [`preprocessing`] | photos → cropped pixels |
 //! | [`fp32`] | the network in float, on tract: statistics and baseline |
 //! | [`observe`] | activations → histograms → ranges |
+//! | [`gains`] | what noise in a value costs in the logits |
+//! | [`moments`], [`round`] | means and covariances of inputs → weights rounded together |
+//! | [`emulate`], [`sensitivity`] | parts of int8 inside fp32 |
 //! | [`quantize`] | ranges and weights → integers |
+//! | [`given`] | a file's own scales → integers, without calibration |
 //! | [`plan`] | lifetimes → arena offsets |
 //! | [`emit`] | all of it → the bytes of a `.rnx` |
 //! | [`compile`] | the whole path, and a check of the result against fp32 |
-//! | [`export`] | the fp32 network as ONNX, for other tools |
-//! | [`evaluate`] | accuracy on labelled images |
+//! | [`layers`] | noise and distribution of every layer of a compiled model |
+//! | [`export`] | the network as ONNX, fp32 or quantized, for other tools |
+//! | [`evaluate`] | the fp32 half of an evaluation; the rest is `resnext-evaluation` |
 //! | [`bundled`] | photos and classes that the program carries |
 
 pub mod bundled;
 pub mod compile;
 pub mod emit;
+pub mod emulate;
 pub mod evaluate;
 pub mod export;
-pub mod fidelity;
 pub mod fold;
 pub mod fp32;
+pub mod gains;
+pub mod given;
 pub mod import;
+pub mod layers;
+pub mod moments;
 pub mod network;
 pub mod observe;
 pub mod plan;
 pub mod preprocessing;
 pub mod quantize;
-pub mod samples;
+pub mod round;
+pub mod sensitivity;
+mod shortcut;
 mod stream;
 
 pub use resnext_checkpoint::stored;
+pub use resnext_evaluation::{fidelity, samples};

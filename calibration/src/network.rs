@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use resnext_models::{Shortcut, Stem};
 
+use crate::given::Given;
 use crate::stored::StoredTensor;
 
 /// Names one value (activation tensor): `ValueId(0)` is the image, `ValueId(i + 1)` is the output of node `i`.
@@ -55,6 +56,8 @@ pub struct Network {
     pub nodes: Vec<Node>,
     /// What was recognised.
     pub topology: Topology,
+    /// How the file quantizes it, if it does.
+    pub given: Option<Given>,
 }
 
 /// The family parameters that a ResNeXt's shapes reveal.
@@ -213,6 +216,8 @@ pub struct Weights {
 enum Data {
     Memory(Arc<[f32]>),
     File(StoredTensor),
+    /// Integers, of which the factors are the steps.
+    Integers(StoredTensor),
 }
 
 impl Weights {
@@ -220,7 +225,7 @@ impl Weights {
     pub fn len(&self) -> usize {
         match &self.data {
             Data::Memory(values) => values.len(),
-            Data::File(tensor) => tensor.len(),
+            Data::File(tensor) | Data::Integers(tensor) => tensor.len(),
         }
     }
 
@@ -233,7 +238,7 @@ impl Weights {
     pub fn read(&self) -> Vec<f32> {
         let mut values = match &self.data {
             Data::Memory(values) => values.to_vec(),
-            Data::File(tensor) => tensor.read(),
+            Data::File(tensor) | Data::Integers(tensor) => tensor.read(),
         };
         if let Some(factors) = self.factors.as_deref().filter(|factors| !factors.is_empty()) {
             let per_output = (values.len() / factors.len()).max(1);
@@ -242,6 +247,16 @@ impl Weights {
             }
         }
         values
+    }
+
+    /// Weights that are `integers` times a step, one for each output.
+    pub fn quantized(integers: StoredTensor, steps: &[f64]) -> Self {
+        Self { data: Data::Integers(integers), factors: Some(steps.into()) }
+    }
+
+    /// Of weights that are integers, the step of each output: what 1 stands for.
+    pub fn steps(&self) -> Option<&[f64]> {
+        self.factors.as_deref().filter(|_| matches!(self.data, Data::Integers(_)))
     }
 
     /// Multiplies the weights of output `o` by `factors[o]`, in f64; they are rounded once, when they are read.

@@ -6,8 +6,12 @@
 /// Bins on each side of zero.
 const BINS: usize = 4096;
 
+mod auto;
+mod channels;
 mod method;
 
+pub use auto::least_harm;
+pub use channels::{Bin, ChannelHistogram};
 pub use method::Method;
 
 /// A range of real values around zero.

@@ -49,6 +49,23 @@ impl Preprocessing {
         Self { recipe, mean: variant.mean, std: variant.std }
     }
 
+    /// What a user of a network has to know to prepare images for it, as keys and values: the metadata of ONNX files.
+    pub fn properties(&self) -> Vec<(&'static str, String)> {
+        let list = |values: [f32; 3]| values.map(|value| value.to_string()).join(", ");
+        let interpolation = match self.recipe.filter {
+            Filter::PillowBicubic => Interpolation::PillowBicubic,
+            Filter::OpenCvBilinear => Interpolation::OpenCvBilinear,
+            _ => Interpolation::PillowBilinear,
+        };
+        vec![
+            ("resize", self.recipe.short_side.to_string()),
+            ("crop", self.recipe.crop_height.to_string()),
+            ("interpolation", interpolation.to_string()),
+            ("mean", list(self.mean)),
+            ("std", list(self.std)),
+        ]
+    }
+
     /// Resizes and crops `image` to `crop_height × crop_width × 3` bytes.
     ///
     /// # Errors

@@ -8,9 +8,11 @@
 //! * Where a residual is added, each output channel's weight scale is widened until one step of the residual
 //!   is a whole number of accumulator units. The addition then happens in int32 without any rounding.
 
+use crate::moments::Moments;
 use crate::network::{Conv, Linear, Network, Op, ValueId};
 use crate::observe::Range;
 use crate::preprocessing::Preprocessing;
+use crate::round::Factored;
 use resnext::requantize;
 
 /// Largest |bias|, output zero point included, in accumulator units; leaves the rest of ±2³⁰ to the products.
@@ -51,6 +53,11 @@ impl Activation {
     pub fn dequantize(self, q: i8) -> f64 {
         self.scale * (f64::from(q) - f64::from(self.zero_point))
     }
+
+    /// The zero point in steps of `unit`.
+    pub(crate) fn zero_point_units(self, unit: f64) -> i64 {
+        (f64::from(self.zero_point) * self.scale / unit).round() as i64
+    }
 }
 
 /// A network in integers.
@@ -83,6 +90,8 @@ pub enum Layer {
 pub struct QuantizedConv {
     /// `[out][kernel][kernel][in / groups]`, −127..=127.
     pub weights: Vec<i8>,
+    /// Real value of one step of the weights, per output channel; of the first convolution, for pixels 0..255.
+    pub scales: Vec<f64>,
     /// Initial accumulators, zero points folded in.
     pub bias: Vec<i32>,
     /// Q31 multipliers.
@@ -98,6 +107,8 @@ pub struct QuantizedConv {
 pub struct QuantizedLinear {
     /// `[out][in]`, −127..=127.
     pub weights: Vec<i8>,
+    /// Real value of one step of the weights, per class.
+    pub scales: Vec<f64>,
     /// Initial accumulators, zero points folded in.
     pub bias: Vec<i32>,
     /// Logit of one accumulator unit.
@@ -132,41 +143,88 @@ pub fn quantize(
     ranges: &[Range],
     preprocessing: &Preprocessing,
 ) -> Result<Quantized, QuantizeError> {
+    let outputs: Vec<Activation> = ranges.iter().map(|&range| Activation::covering(range)).collect();
+    quantize_to(network, &outputs, preprocessing)
+}
+
+/// Quantizes a folded `network` whose activation `i` is to be `outputs[i]`, which has entries as [`quantize`]'s `ranges`
+/// has. Weights that are [integers](crate::network::Weights::steps) stay the integers that they are, as far as the
+/// arithmetic allows; see [`crate::given`].
+///
+/// # Errors
+///
+/// As for [`quantize`].
+///
+/// # Panics
+///
+/// As for [`quantize`].
+pub fn quantize_to(
+    network: &Network,
+    outputs: &[Activation],
+    preprocessing: &Preprocessing,
+) -> Result<Quantized, QuantizeError> {
     let mut activations = vec![Activation::PIXELS];
     let mut layers = Vec::new();
-    for (index, node) in network.nodes.iter().enumerate() {
-        let error = |what| QuantizeError { layer: node.name.clone(), what };
-        let input = activations[node.input.0];
-        let covering = Activation::covering(ranges[index + 1]);
-        let (layer, output) = match &node.op {
-            Op::Conv(conv) => {
-                let residual = conv.residual.map(|value| activations[value.0]);
-                let folded;
-                let conv = if node.input == ValueId::IMAGE {
-                    folded = fold_normalization(conv, preprocessing);
-                    &folded
-                } else {
-                    conv
-                };
-                let (layer, output) = quantize_conv(conv, input, residual, covering).map_err(error)?;
-                (Layer::Conv(layer), output)
-            }
-            Op::MaxPool(_) => (Layer::MaxPool, input),
-            Op::AvgPool(window) => {
-                quantize_mean(window.kernel * window.kernel, input, covering).map_err(error)?
-            }
-            Op::GlobalAvgPool => {
-                let shape = network.shape(node.input);
-                quantize_mean(shape.height * shape.width, input, covering).map_err(error)?
-            }
-            Op::Linear(linear) => {
-                (Layer::Linear(quantize_linear(linear, input).map_err(error)?), Activation::PIXELS)
-            }
-        };
+    for (index, &wanted) in outputs[1..].iter().enumerate().take(network.nodes.len()) {
+        let (layer, output) = quantize_node(network, index, &activations, wanted, preprocessing, None)?;
         activations.push(output);
         layers.push(layer);
     }
     Ok(Quantized { activations, layers })
+}
+
+/// Quantizes node `index` of `network` again, with what is `known` of its inputs: means, and
+/// covariances if they were gathered. Its scales stay the same.
+///
+/// # Errors
+///
+/// As for [`quantize`].
+pub fn requantize_node(
+    network: &Network,
+    index: usize,
+    activations: &[Activation],
+    preprocessing: &Preprocessing,
+    known: &Moments,
+) -> Result<Layer, QuantizeError> {
+    let output = activations[index + 1];
+    quantize_node(network, index, activations, output, preprocessing, Some(known)).map(|(layer, _)| layer)
+}
+
+fn quantize_node(
+    network: &Network,
+    index: usize,
+    activations: &[Activation],
+    wanted: Activation,
+    preprocessing: &Preprocessing,
+    known: Option<&Moments>,
+) -> Result<(Layer, Activation), QuantizeError> {
+    let node = &network.nodes[index];
+    let error = |what| QuantizeError { layer: node.name.clone(), what };
+    let input = activations[node.input.0];
+    Ok(match &node.op {
+        Op::Conv(conv) => {
+            let residual = conv.residual.map(|value| activations[value.0]);
+            let folded;
+            let (conv, steps) = if node.input == ValueId::IMAGE {
+                folded = fold_normalization(conv, preprocessing);
+                (&folded, network.given.as_ref().and_then(|given| given.pixel_steps(preprocessing)))
+            } else {
+                (conv, conv.weight.steps())
+            };
+            let (layer, output) =
+                quantize_conv(conv, steps, input, residual, wanted, known).map_err(error)?;
+            (Layer::Conv(layer), output)
+        }
+        Op::MaxPool(_) => (Layer::MaxPool, input),
+        Op::AvgPool(window) => quantize_mean(window.kernel * window.kernel, input, wanted).map_err(error)?,
+        Op::GlobalAvgPool => {
+            let shape = network.shape(node.input);
+            quantize_mean(shape.height * shape.width, input, wanted).map_err(error)?
+        }
+        Op::Linear(linear) => {
+            (Layer::Linear(quantize_linear(linear, input, known).map_err(error)?), Activation::PIXELS)
+        }
+    })
 }
 
 /// The mean of `pixels`.
@@ -208,11 +266,14 @@ fn fold_normalization(conv: &Conv, preprocessing: &Preprocessing) -> Conv {
     }
 }
 
+/// `steps` are those that the weights come with.
 fn quantize_conv(
     conv: &Conv,
+    steps: Option<&[f64]>,
     input: Activation,
     residual: Option<Activation>,
     mut output: Activation,
+    known: Option<&Moments>,
 ) -> Result<(QuantizedConv, Activation), &'static str> {
     assert!(conv.batch_norm.is_none(), "fold batch norms before quantizing");
     let real = conv.weight.read();
@@ -220,13 +281,14 @@ fn quantize_conv(
     let bias = |o: usize| f64::from(conv.bias.get(o).copied().unwrap_or(0.0));
     // Of any output zero point; it may still move below.
     let zero_point = 128.0 * output.scale;
-    let mut scales = weight_scales(&real, per_channel, input.scale, |o| bias(o).abs() + zero_point);
+    let mut scales = weight_scales(&real, steps, per_channel, input.scale, |o| bias(o).abs() + zero_point);
     let mut factors = vec![0; conv.out_channels];
     if let Some(residual) = residual {
         for (scale, factor) in scales.iter_mut().zip(&mut factors) {
             let units = residual.scale / (input.scale * *scale);
-            if units >= 1.0 {
-                let whole = units.floor().min(MAX_RESIDUAL);
+            let whole = whole_units(units, steps.is_some());
+            if whole >= 1.0 {
+                let whole = whole.min(MAX_RESIDUAL);
                 *scale = residual.scale / (input.scale * whole);
                 *factor = whole as i16;
             } else {
@@ -245,10 +307,18 @@ fn quantize_conv(
 
     let taps = conv.window.kernel * conv.window.kernel;
     let residual_zero = |o: usize| residual.map_or(0, |r| i64::from(r.zero_point)) * i64::from(factors[o]);
-    let bias = |o: usize| bias(o) + f64::from(output.zero_point) * output.scale;
-    let (weights, integers) = integers(&real, taps, &scales, input, bias, residual_zero)?;
+    let bias = |o: usize| match steps {
+        None => bias(o) + f64::from(output.zero_point) * output.scale,
+        // A bias that comes in units stays that many.
+        Some(_) => {
+            let unit = input.scale * scales[o];
+            ((bias(o) / unit).round() + output.zero_point_units(unit) as f64) * unit
+        }
+    };
+    let (weights, integers) = integers(&real, taps, &scales, input, bias, residual_zero, known)?;
     let quantized = QuantizedConv {
         weights,
+        scales,
         bias: integers,
         multiplier: multiplier.ok_or("its scales are out of range")?,
         residual: factors,
@@ -257,13 +327,27 @@ fn quantize_conv(
     Ok((quantized, output))
 }
 
-fn quantize_linear(linear: &Linear, input: Activation) -> Result<QuantizedLinear, &'static str> {
+fn quantize_linear(
+    linear: &Linear,
+    input: Activation,
+    known: Option<&Moments>,
+) -> Result<QuantizedLinear, &'static str> {
     let bias = |o: usize| f64::from(linear.bias.get(o).copied().unwrap_or(0.0));
     let real = linear.weight.read();
-    let scales = weight_scales(&real, linear.in_features, input.scale, |o| bias(o).abs());
-    let (weights, integers) = integers(&real, 1, &scales, input, bias, |_| 0)?;
+    let steps = linear.weight.steps();
+    let scales = weight_scales(&real, steps, linear.in_features, input.scale, |o| bias(o).abs());
+    let (weights, integers) = integers(&real, 1, &scales, input, bias, |_| 0, known)?;
     let scale = scales.iter().map(|scale| (input.scale * scale) as f32).collect();
-    Ok(QuantizedLinear { weights, bias: integers, scale })
+    Ok(QuantizedLinear { weights, scales, bias: integers, scale })
+}
+
+/// The whole number of accumulator units that a step of the residual becomes, of which it has `units`.
+///
+/// Rounding down widens the weights' step, which is safe. Weights that `keep` their integers take the nearest, for the
+/// least change of what they stand for, unless that clips the largest of them by half a step or more.
+fn whole_units(units: f64, keep: bool) -> f64 {
+    let nearest = units.round();
+    if keep && nearest * 127.0 < units * 127.5 { nearest } else { units.floor() }
 }
 
 /// Weights `[out][taps][in]` from `[out][in][taps]`, and initial accumulators with the input's zero point and
@@ -275,40 +359,82 @@ fn integers(
     input: Activation,
     bias: impl Fn(usize) -> f64,
     residual_zero: impl Fn(usize) -> i64,
+    known: Option<&Moments>,
 ) -> Result<(Vec<i8>, Vec<i32>), &'static str> {
     let per_channel = real.len() / scales.len();
+    let rounded = round_rows(real, scales, known);
     let mut weights = Vec::with_capacity(real.len());
     let mut accumulators = Vec::with_capacity(scales.len());
-    for ((o, channel), &scale) in real.chunks_exact(per_channel).enumerate().zip(scales) {
-        let start = weights.len();
+    for (o, (row, &scale)) in rounded.chunks_exact(per_channel).zip(scales).enumerate() {
         for tap in 0..taps {
-            weights.extend(channel.iter().skip(tap).step_by(taps).map(|&w| quantize_weight(w, scale)));
+            weights.extend(row.iter().skip(tap).step_by(taps));
         }
-        let sum: i64 = weights[start..].iter().map(|&w| i64::from(w)).sum();
-        let bias = (bias(o) / (input.scale * scale)).round() as i64;
+        let sum: i64 = row.iter().map(|&w| i64::from(w)).sum();
+        let shift = known.map_or(0.0, |known| {
+            mean_shift(&real[o * per_channel..][..per_channel], row, scale, known, o, scales.len())
+        });
+        let bias = ((bias(o) - shift * input.scale) / (input.scale * scale)).round() as i64;
         let folded = bias - i64::from(input.zero_point) * sum - residual_zero(o);
         accumulators.push(i32::try_from(folded).map_err(|_| "its bias does not fit 32 bits")?);
     }
     Ok((weights, accumulators))
 }
 
+/// Integers of `real`, in its order: each to nearest, or a row together where the covariance of its inputs is known.
+fn round_rows(real: &[f32], scales: &[f64], known: Option<&Moments>) -> Vec<i8> {
+    let per_channel = real.len() / scales.len();
+    let mut rounded = vec![0; real.len()];
+    let groups = known.map_or(1, |known| known.groups);
+    let rows = scales.len() / groups * per_channel;
+    for (group, (real, rounded)) in real.chunks_exact(rows).zip(rounded.chunks_exact_mut(rows)).enumerate() {
+        let together = known.and_then(|known| {
+            let covariance = known.covariance(group)?;
+            Some(Factored::new(&covariance, per_channel, known.shrinkage()))
+        });
+        let scales = &scales[group * (scales.len() / groups)..];
+        for ((real, rounded), &scale) in
+            real.chunks_exact(per_channel).zip(rounded.chunks_exact_mut(per_channel)).zip(scales)
+        {
+            match &together {
+                Some(factored) => factored.round(real, scale, rounded),
+                None => {
+                    rounded.iter_mut().zip(real).for_each(|(q, &w)| *q = quantize_weight(w, scale));
+                }
+            }
+        }
+    }
+    rounded
+}
+
+/// How far rounding the weights and the inputs of output `o` moves its mean, in input steps.
+fn mean_shift(real: &[f32], rounded: &[i8], scale: f64, moments: &Moments, o: usize, outputs: usize) -> f64 {
+    let group = o / (outputs / moments.groups);
+    let inputs = moments.means(group).zip(moments.mean_errors(group));
+    let shift = |((&w, &q), (mean, error)): ((&f32, &i8), (f64, f64))| {
+        f64::from(q) * scale * mean - f64::from(w) * (mean - error)
+    };
+    real.iter().zip(rounded).zip(inputs).map(shift).sum()
+}
+
 fn quantize_weight(weight: f32, scale: f64) -> i8 {
     (f64::from(weight) / scale).round().clamp(-127.0, 127.0) as i8
 }
 
-/// Scale of each output channel: its largest |weight| is 127, unless `bias`, the most that its initial accumulator
-/// stands for, needs a coarser unit.
+/// Scale of each output channel, exactly representable in f32: its largest |weight| is 127, or the step that it comes
+/// with if that covers it but for a −128, unless `bias`, the most that its initial accumulator stands for, needs a coarser unit.
 fn weight_scales(
     weights: &[f32],
+    steps: Option<&[f64]>,
     per_channel: usize,
     input_scale: f64,
     bias: impl Fn(usize) -> f64,
 ) -> Vec<f64> {
     let scale = |(o, channel): (usize, &[f32])| {
         let largest = f64::from(channel.iter().fold(0.0f32, |max, w| max.max(w.abs())));
-        let scale = (largest / 127.0).max(bias(o) / (input_scale * MAX_BIAS));
+        let step = steps.map(|steps| steps[o].abs()).filter(|step| largest <= 128.25 * step);
+        let scale = step.unwrap_or(largest / 127.0).max(bias(o) / (input_scale * MAX_BIAS));
         // All zero: any scale will do.
-        if scale > 0.0 { scale } else { 1.0 }
+        if scale > 0.0 { f64::from((scale as f32).max(f32::MIN_POSITIVE)) } else { 1.0 }
     };
     weights.chunks_exact(per_channel).enumerate().map(scale).collect()
 }
@@ -359,7 +485,7 @@ mod tests {
             let input = Activation { scale: input_scale, zero_point: -128 };
             let residual = Activation { scale: residual_scale, zero_point: 3 };
             let output = Activation { scale: 0.1, zero_point: -128 };
-            let (q, out) = quantize_conv(&conv, input, Some(residual), output).unwrap();
+            let (q, out) = quantize_conv(&conv, None, input, Some(residual), output, None).unwrap();
             for o in 0..2 {
                 let ratio = f64::from(q.multiplier[o]) / (1u64 << 31) as f64;
                 let step = f64::from(q.residual[o]) * ratio * out.scale;
@@ -375,7 +501,7 @@ mod tests {
         let conv = pointwise(vec![0.5, -0.25, 1.0, 0.125], vec![0.3, -4.0], true);
         let input = Activation::covering(Range { low: 0.0, high: 2.0 });
         let output = Activation::covering(Range { low: 0.0, high: 3.0 });
-        let (q, output) = quantize_conv(&conv, input, None, output).unwrap();
+        let (q, output) = quantize_conv(&conv, None, input, None, output, None).unwrap();
         let weight = conv.weight.read();
         for (a, b) in [(-128i8, -128i8), (127, -128), (-128, 127), (100, 30)] {
             let real = [input.dequantize(a), input.dequantize(b)];
@@ -398,7 +524,7 @@ mod tests {
         let conv = pointwise(vec![1.0, 0.0], vec![0.0, 1.5], false);
         let output = Activation::covering(Range { low: -2.0, high: 2.0 });
         let input = Activation { scale: 0.01, zero_point: 0 };
-        let (q, output) = quantize_conv(&conv, input, None, output).unwrap();
+        let (q, output) = quantize_conv(&conv, None, input, None, output, None).unwrap();
         let y = requantize::narrow(requantize::scale(q.bias[1], q.multiplier[1]), -128, 127);
         assert!((output.dequantize(y) - 1.5).abs() <= 0.51 * output.scale);
     }
@@ -408,7 +534,7 @@ mod tests {
         let conv = pointwise(vec![1e-30, 1e-30], vec![1e6, -1e6], false);
         let input = Activation { scale: 1e-3, zero_point: -128 };
         let output = Activation::covering(Range { low: -1e6, high: 1e6 });
-        let (q, _) = quantize_conv(&conv, input, None, output).unwrap();
+        let (q, _) = quantize_conv(&conv, None, input, None, output, None).unwrap();
         assert!(q.bias.iter().all(|b| b.abs() <= 1 << 29));
     }
 

@@ -229,10 +229,7 @@ impl<P: Pass> Stage<'_, P> {
     }
 
     fn pixels(&self, index: usize) -> Result<Vec<u8>, SampleError> {
-        let sample = self.samples[index];
-        let image = sample.decode()?;
-        let refused = |reason| SampleError { name: sample.name().to_owned(), reason };
-        self.preprocessing.crop(&image).map_err(refused)
+        self.samples[index].pixels(&self.preprocessing.recipe)
     }
 }
 

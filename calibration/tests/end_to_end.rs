@@ -5,7 +5,7 @@ mod support;
 use indicatif::ProgressBar;
 use resnext::{Model, Runner};
 use resnext_calibration::bundled;
-use resnext_calibration::compile::{CompileError, Compiled, compile};
+use resnext_calibration::compile::{CompileError, Compiled, Options, Techniques, compile};
 use resnext_calibration::evaluate::{EvaluateError, evaluate};
 use resnext_calibration::fidelity::Noise;
 use resnext_calibration::fold::fold_batch_norm;
@@ -15,6 +15,8 @@ use resnext_calibration::network::Op;
 use resnext_calibration::observe::Method;
 use resnext_calibration::preprocessing::Preprocessing;
 use resnext_calibration::samples::{Sample, Samples};
+use resnext_evaluation::truth::{ClassIndex, Labelled};
+use resnext_evaluation::{Evaluation, Run};
 use support::{photos, reference_network, reference_options, root, synthetic_pixels};
 
 fn quiet() -> ProgressBar {
@@ -23,6 +25,12 @@ fn quiet() -> ProgressBar {
 
 fn compiled(method: Method, samples: &Samples, threads: usize) -> Compiled {
     compile(&reference_network(), samples, &reference_options(method, threads), &quiet()).expect("compiles")
+}
+
+/// As `resnext compile` does it unless told otherwise.
+fn usual(samples: &Samples) -> Compiled {
+    let options = Options { techniques: Techniques::HIGH, ..reference_options(Method::Mse, 2) };
+    compile(&reference_network(), samples, &options, &quiet()).expect("compiles")
 }
 
 #[test]
@@ -44,24 +52,30 @@ fn the_committed_artifact_is_reproducible() {
     let Some(samples) = photos("imagenette/calib") else {
         return;
     };
-    let fresh = compiled(Method::Percentile(99.999), &samples, 2).artifact;
+    let fresh = usual(&samples).artifact;
     let committed = std::fs::read(root().join("models/reference/resnext26_16x4d_half-imagenette.rnx"))
         .expect("committed");
     let (fresh, committed) =
         (Model::from_bytes(&fresh).expect("loads"), Model::from_bytes(&committed).expect("loads"));
     assert_eq!(fresh.arena_len(), committed.arena_len());
     assert_eq!(fresh.step_count(), committed.step_count());
+    let mut neighbours = Vec::new();
     for (fresh, committed) in fresh.steps().zip(committed.steps()) {
         assert_eq!((fresh.name, fresh.macs()), (committed.name, committed.macs()));
         if let (Some(fresh_out), Some(committed_out)) = (fresh.output(), committed.output()) {
             let ratio = fresh_out.scale / committed_out.scale;
             assert!(
-                (0.995..1.005).contains(&ratio),
+                (0.98..1.02).contains(&ratio),
                 "{}: recompile models/reference, see its README",
                 fresh.name
             );
+            if !(0.995..1.005).contains(&ratio) {
+                neighbours.push(fresh.name);
+            }
         }
     }
+    // Ranges are chosen from a grid: where two are as good, the last bits may choose the neighbour.
+    assert!(neighbours.len() <= 2, "{neighbours:?}: recompile models/reference, see its README");
     let calibration = |model: &Model<'_>| -> serde_json::Value {
         serde_json::from_str::<serde_json::Value>(model.metadata()).expect("JSON")["calibration"].clone()
     };
@@ -79,26 +93,62 @@ fn every_layer_is_close_to_fp32() {
     assert!(report.agreement > 0.9, "{}", report.agreement);
 }
 
+/// What is done beyond ranges takes noise away, is repeatable, and knows what each layer costs.
+#[test]
+fn effort_takes_noise_away() {
+    let photos = bundled::photos();
+    let run = |techniques, threads| {
+        let options = Options { techniques, sensitivity: true, ..reference_options(Method::Auto, threads) };
+        compile(&reference_network(), &photos, &options, &quiet()).expect("compiles")
+    };
+    let (fast, high, again) = (run(Techniques::FAST, 2), run(Techniques::HIGH, 2), run(Techniques::HIGH, 1));
+    assert!(high.artifact == again.artifact, "threads change the artifact");
+    let (before, after) = (fast.report.logit_sqnr_db, high.report.logit_sqnr_db);
+    assert!(after > before + 1.0, "{before:.1} → {after:.1} dB");
+    let sensitivity = &high.report.sensitivity;
+    assert_eq!(sensitivity.len(), high.report.layers.len() - 1, "all but the max pool");
+    for layer in sensitivity {
+        assert!(layer.alone_db > after, "{} alone costs more than all together: {layer:?}", layer.name);
+        assert!(layer.without_db > 20.0, "{layer:?}");
+    }
+}
+
 #[test]
 fn accuracy_survives_on_real_photos() {
     let (Some(calibration), Some(validation)) = (photos("imagenette/calib"), photos("imagenette/val")) else {
         return;
     };
-    let artifact = compiled(Method::Percentile(99.999), &calibration.take_spread(128), 2).artifact;
+    let artifact = usual(&calibration.take_spread(128)).artifact;
     let model = Model::from_bytes(&artifact).expect("loads");
     let validation = validation.take_spread(400);
-    let result = evaluate(&model, Some(&reference_network()), &validation, 2, &quiet()).expect("evaluates");
-    let comparison = result.comparison.expect("baseline");
-    assert_eq!((result.images, result.skipped.len()), (400, 0));
-    assert!((0.80..0.90).contains(&comparison.fp32.top1), "fp32 {}", comparison.fp32.top1);
-    assert!(
-        comparison.fp32.top1 - result.int8.top1 <= 0.01,
-        "{} → {}",
-        comparison.fp32.top1,
-        result.int8.top1
-    );
-    assert!(comparison.agreement >= 0.97, "{}", comparison.agreement);
-    assert!(result.int8.top5 > 0.97, "{}", result.int8.top5);
+    let images = Labelled::by_folder(&validation, &ClassIndex::new(&model)).expect("labelled");
+    let progress = quiet();
+    let run = Run { model: &model, images: &images, journal: None, threads: 2, progress: &progress };
+    let outcomes = evaluate(&run, &reference_network()).expect("evaluates");
+    let result = Evaluation::new(&images, outcomes).expect("images");
+    let comparison = result.comparison.as_ref().expect("baseline");
+    assert_eq!((result.images, result.skipped()), (400, 0));
+    let (fp32, int8) = (comparison.fp32.top1.share(), result.int8.top1.share());
+    assert!((0.80..0.90).contains(&fp32), "fp32 {fp32}");
+    assert!(fp32 - int8 <= 0.005, "{fp32} → {int8}");
+    let (drop, interval) = comparison.drop_top1_pp();
+    assert!(interval.contains(drop) && interval.contains(0.0), "{drop} in {interval:?}");
+    assert!(comparison.agreement.share() >= 0.99, "{:?}", comparison.agreement);
+    assert!(comparison.kl_mean < 0.001, "{}", comparison.kl_mean);
+    assert!(result.int8.top5.share() > 0.97, "{:?}", result.int8.top5);
+    assert_eq!(result.far_below_published(&resnext_models::reference::VARIANT), None);
+}
+
+#[test]
+fn another_network_is_no_baseline() {
+    let artifact = compiled(Method::Max, &bundled::photos(), 2).artifact;
+    let model = Model::from_bytes(&artifact).expect("loads");
+    let mut network = reference_network();
+    network.topology.classes = 1000;
+    let (images, progress) = (Labelled::default(), quiet());
+    let run = Run { model: &model, images: &images, journal: None, threads: 1, progress: &progress };
+    let error = evaluate(&run, &network).expect_err("other classes");
+    assert!(matches!(error, EvaluateError::Baseline { baseline: 1000, model: 10, .. }), "{error}");
 }
 
 /// An ONNX file with odd sizes all the way (72 pixels: 36, 18, 9, 5, 3), which no artifact in use has.
@@ -189,15 +239,6 @@ fn wrong_number_of_labels_is_an_error() {
     options.classes.pop();
     let error = compile(&reference_network(), &bundled::photos(), &options, &quiet()).expect_err("9 labels");
     assert!(error.to_string().contains("10 classes but 9 labels"), "{error}");
-}
-
-#[test]
-fn unlabelled_folders_are_an_error() {
-    let artifact = compiled(Method::Max, &bundled::photos(), 2).artifact;
-    let model = Model::from_bytes(&artifact).expect("loads");
-    let error = evaluate(&model, None, &bundled::photos(), 1, &quiet()).expect_err("no folders");
-    assert!(matches!(error, EvaluateError::NoClass { .. }), "{error}");
-    assert!(error.to_string().contains("n01440764"), "{error}");
 }
 
 /// The pixels that int8 reads are those fp32 reads: the synthetic image is classified alike.

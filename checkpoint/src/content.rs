@@ -24,7 +24,6 @@ const MAX_HEADER: u64 = 100_000_000;
 ///
 /// The content is something else; if it is something that people take for a checkpoint, the error says so.
 pub fn recognise(bytes: &[u8]) -> Result<Content, FileError> {
-    not_a_model(bytes)?;
     let header_len = bytes.first_chunk().map_or(u64::MAX, |&len| u64::from_le_bytes(len));
     match *bytes {
         _ if header_len <= MAX_HEADER && bytes.get(8) == Some(&b'{') => Ok(Content::SafeTensors),
@@ -34,7 +33,7 @@ pub fn recognise(bytes: &[u8]) -> Result<Content, FileError> {
             Ok(Content::PyTorchLegacy)
         }
         [0x80, 2..=5, ..] | [b'(' | b'}' | b']', .., b'.'] => Ok(Content::Pickle),
-        _ => Err(misnamed(bytes)),
+        _ => Err(not_a_model(bytes).err().unwrap_or_else(|| misnamed(bytes))),
     }
 }
 
@@ -124,6 +123,9 @@ mod tests {
     fn formats_are_told_apart() {
         let safetensors = b"\x02\0\0\0\0\0\0\0{}";
         assert_eq!(recognise(safetensors).unwrap(), Content::SafeTensors);
+        // Lengths of headers whose bytes read "<" and " <".
+        assert_eq!(recognise(b"<\x01\0\0\0\0\0\0{}").unwrap(), Content::SafeTensors);
+        assert_eq!(recognise(b" <\0\0\0\0\0\0{}").unwrap(), Content::SafeTensors);
         assert_eq!(recognise(b"PK\x03\x04").unwrap(), Content::PyTorchZip);
         assert_eq!(
             recognise(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02").unwrap(),

@@ -111,6 +111,8 @@ impl fmt::Debug for Source {
 /// How an element is stored; always little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Element {
+    /// A whole number from −128 to 127, of which a quantized file says what it stands for.
+    I8,
     /// IEEE binary16.
     F16,
     /// The upper half of binary32.
@@ -125,6 +127,7 @@ impl Element {
     /// Bytes of one element.
     pub const fn size(self) -> usize {
         match self {
+            Self::I8 => 1,
             Self::F16 | Self::BF16 => 2,
             Self::F32 => 4,
             Self::F64 => 8,
@@ -274,6 +277,7 @@ impl StoredTensor {
             }
         };
         let values = match element {
+            Element::I8 => self.gather(bytes, |b| i8::from_le_bytes(b).into()),
             Element::F16 => self.gather(bytes, |b| f16::from_le_bytes(b).to_f32()),
             Element::BF16 => self.gather(bytes, |b| bf16::from_le_bytes(b).to_f32()),
             Element::F32 => self.gather(bytes, f32::from_le_bytes),

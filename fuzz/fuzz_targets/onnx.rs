@@ -9,11 +9,13 @@ use libfuzzer_sys::fuzz_target;
 use resnext_calibration::import::{ImportOptions, load_with};
 use resnext_fuzz::changed;
 
-/// What PyTorch's two exporters write.
-const SOUND: [&[u8]; 3] = [
+/// What PyTorch's two exporters write, and what onnxruntime quantizes.
+const SOUND: [&[u8]; 5] = [
     include_bytes!("../../tests/fixtures/pytorch/tiny-opset11-bn.onnx"),
     include_bytes!("../../tests/fixtures/pytorch/tiny-opset17-folded.onnx"),
     include_bytes!("../../tests/fixtures/pytorch/tiny-opset18-dynamo.onnx"),
+    include_bytes!("../../calibration/tests/fixtures/qdq/u8s8-channel.onnx"),
+    include_bytes!("../../calibration/tests/fixtures/qdq/u8u8-tensor.onnx"),
 ];
 
 /// Weights stay in their file, so there has to be one.

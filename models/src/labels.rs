@@ -25,6 +25,20 @@ pub fn imagenet1k() -> impl ExactSizeIterator<Item = Class> + FusedIterator + Cl
     Classes { lines: IMAGENET1K.lines(), left: 1000 }
 }
 
+/// One wnid a line; provenance in `labels/README.md`.
+const ILSVRC2012: &str = include_str!("../labels/ilsvrc2012.txt");
+
+/// The wnids of ImageNet-1k in the order in which ILSVRC2012's development kit numbers them, from 1: the order of
+/// `ILSVRC2012_validation_ground_truth.txt`. It is **not** the order of the outputs, [`imagenet1k`].
+///
+/// ```
+/// let mut wnids = resnext_models::labels::ilsvrc2012();
+/// assert_eq!(wnids.next(), Some("n02119789"), "1 is the kit fox");
+/// ```
+pub fn ilsvrc2012() -> impl Iterator<Item = &'static str> + Clone {
+    ILSVRC2012.lines()
+}
+
 /// The classes of Imagenette, ten easily told apart ones of ImageNet, in the order of the reference model's outputs.
 pub const IMAGENETTE: [Class; 10] = [
     Class { wnid: "n01440764", label: "tench" },
@@ -98,6 +112,19 @@ mod tests {
         {
             assert_eq!(imagenet1k().nth(index).unwrap().label, label);
         }
+    }
+
+    /// A permutation; the challenge's first ten validation images, in the kit's numbers and in those of the outputs.
+    #[test]
+    fn the_development_kit_has_an_order_of_its_own() {
+        let kit: Vec<&str> = ilsvrc2012().collect();
+        let mut sorted = kit.clone();
+        sorted.sort_unstable();
+        assert!(sorted.iter().copied().eq(imagenet1k().map(|class| class.wnid)));
+        let numbers = [490, 361, 171, 822, 297, 482, 13, 704, 599, 164];
+        let outputs =
+            numbers.map(|number: usize| imagenet1k().position(|class| class.wnid == kit[number - 1]));
+        assert_eq!(outputs, [65, 970, 230, 809, 516, 57, 334, 415, 674, 332].map(Some));
     }
 
     #[test]

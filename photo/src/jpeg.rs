@@ -1,7 +1,7 @@
 //! JPEG, to the byte as Pillow decodes it.
 
 use crate::{DecodeError, MAX_BYTES, MAX_SIDE, Rgb8Image, reason};
-use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat};
+use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat, Subsampling, compress};
 
 /// Whether `bytes` begin as every JPEG does.
 pub(crate) fn is_jpeg(bytes: &[u8]) -> bool {
@@ -25,6 +25,15 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Rgb8Image, DecodeError> {
     let image = decoder.decode_image()?;
     let data = if inks { image.data.as_chunks().0.iter().flat_map(rgb).collect() } else { image.data };
     Ok(Rgb8Image { width: image.width as u32, height: image.height as u32, data })
+}
+
+/// A JPEG for people.
+pub(crate) fn encode(image: &Rgb8Image, quality: u8) -> Option<Vec<u8>> {
+    let (width, height) = (image.width as usize, image.height as usize);
+    if width == 0 || height == 0 || image.data.len() != width * height * 3 {
+        return None;
+    }
+    compress(&image.data, width, height, PixelFormat::Rgb, quality.clamp(1, 100), Subsampling::S420).ok()
 }
 
 /// Pillow's conversion of inks: naive, and from values that are stored inverted, as Adobe does.

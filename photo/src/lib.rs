@@ -113,6 +113,12 @@ impl Rgb8Image {
         Ok(Self { width: image.width(), height: image.height(), data: rgb8(image) })
     }
 
+    /// Encodes the image as JPEG, `quality` 1..=100, to be looked at; with baseline coding and 4:2:0 chroma, which every
+    /// viewer shows. `None` if it has no pixels or more than a JPEG can have.
+    pub fn to_jpeg(&self, quality: u8) -> Option<Vec<u8>> {
+        jpeg::encode(self, quality)
+    }
+
     /// Resizes and crops: the `crop_height × crop_width × 3` bytes that
     /// [`Runner::load_pixels`](resnext::Runner::load_pixels) takes.
     ///
@@ -147,5 +153,23 @@ fn rgb8(image: DynamicImage) -> Vec<u8> {
             rgba.pixels().flat_map(|p| [high(p.0[0]), high(p.0[1]), high(p.0[2])]).collect()
         }
         eight_bit => eight_bit.into_rgb8().into_raw(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_encoded_to_be_looked_at_looks_the_same() {
+        let pixel = |i: usize| [(i % 50 * 5) as u8, (i / 50 * 6) as u8, 90];
+        let image = Rgb8Image { width: 50, height: 40, data: (0..2000).flat_map(pixel).collect() };
+        let again = Rgb8Image::decode(&image.to_jpeg(90).expect("encodes")).expect("decodes");
+        assert_eq!((again.width, again.height), (50, 40));
+        let off = |(a, b): (&u8, &u8)| u64::from(a.abs_diff(*b));
+        let mean = image.data.iter().zip(&again.data).map(off).sum::<u64>() as f64 / image.data.len() as f64;
+        assert!(mean < 4.0, "{mean} levels off");
+        assert_eq!(Rgb8Image { width: 0, ..image.clone() }.to_jpeg(90), None);
+        assert_eq!(Rgb8Image { width: 51, ..image }.to_jpeg(90), None);
     }
 }

@@ -144,7 +144,7 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             Self::AvxVnni(_) => names!("x86_64", "avxvnni", "6"),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Vnni(_) => names!("x86_64", "avx512vnni", "12"),
+            Self::Avx512Vnni(_) => names!("x86_64", "avx512vnni", "14"),
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => names!("aarch64", "neon", "2"),
             #[cfg(target_arch = "aarch64")]

@@ -1,19 +1,19 @@
 //! The loop nest that the vector kernels share.
 //!
 //! A *tile* is `MR` output pixels × 16 output channels, its accumulators held in registers. The nest is:
-//! runs of [`RUN`] pixels (their input stays in the nearest cache) → blocks of 16 channels (their weights
+//! runs of up to [`MAX_RUN`] pixels (their input stays in the nearest cache) → blocks of 16 channels (their weights
 //! are read once per run) → tiles. Pixels are named by offsets, so a tile may cross rows of the image and
 //! nothing distinguishes a strided convolution or a bordered output.
 
 use super::{ConvTask, LinearTask, MAX_KERNEL, OutputChunk, Residual, dequantize};
 use crate::format::{Block, LANES};
 use crate::model::Conv;
-use crate::pack::UNIT;
+use crate::pack::{Layout, UNIT};
 use core::marker::PhantomData;
 use core::ops::Range;
 
-/// Pixels of a run: a multiple of every tile height.
-const RUN: usize = 96;
+/// Most pixels of a run. Half a 14×14 image, and a multiple of what a row of an image has where a network ends.
+const MAX_RUN: usize = 98;
 
 /// Arithmetic on the 16 lanes of a block, one implementation per instruction set.
 ///
@@ -25,8 +25,18 @@ pub(super) trait Lanes: Copy {
     /// Accumulators of one pixel.
     type Acc: Copy;
 
-    /// Pixels of a tile, at most 12; divides [`RUN`].
+    /// Most pixels of a tile, at most 14.
     const ROWS: usize;
+
+    /// Most pixels of a run.
+    const RUN: usize = 96;
+
+    /// Whether tiles are cut as equal as possible: where a low tile takes no longer for each of its pixels, unless it
+    /// is so low that it waits for its own sums. Otherwise they are as high as possible.
+    const EVEN: bool = false;
+
+    /// Whether there is [`Self::neighbours`]. Tiles of grouped convolutions are then cut within rows of the image.
+    const NEIGHBOURS: bool = false;
 
     /// k-groups of an iteration of the hot loop.
     const STEP: usize;
@@ -34,11 +44,18 @@ pub(super) trait Lanes: Copy {
     /// Whether [`Self::start`] wants the sum of a pixel's inputs where all blocks share them.
     const INPUT_SUMS: bool = false;
 
-    /// The sum of the `k_groups × 4` bytes at each of `segments` from `window`.
+    /// The sum of the `k_groups × 4` bytes at each of `segments` from `window`, in whatever unit [`Self::start`]
+    /// wants it.
     #[inline(always)]
     unsafe fn input_sum(self, window: *const i8, segments: &[usize], k_groups: usize) -> i32 {
         let _ = (window, segments, k_groups);
         0
+    }
+
+    /// The same, but with each unit of weights that it reads it asks the memory for one from `weights` on.
+    fn ahead(self, weights: *const i8) -> Self {
+        let _ = weights;
+        self
     }
 
     /// Accumulators that hold the 16 values at `bias`, or what else makes up for reading operands as they are
@@ -64,6 +81,22 @@ pub(super) trait Lanes: Copy {
     /// One tap of `Layout::Quad4`: 16 bytes from each of `a`, one unit of weights.
     unsafe fn quad<const MR: usize>(self, acc: &mut [Self::Acc; MR], a: &[*const i8; MR], w: *const i8);
 
+    /// All of a 3×3 window of a grouped convolution for `MR` pixels that are neighbours in a row of the image, so that
+    /// they share most of what they read: their windows begin `step` bytes apart, from `window`. A tap is `k_groups`
+    /// units of weights.
+    unsafe fn neighbours<W: Walk, const MR: usize>(
+        self,
+        acc: &mut [Self::Acc; MR],
+        window: *const i8,
+        step: usize,
+        segments: &[usize; 9],
+        w: *const i8,
+        k_groups: usize,
+    ) {
+        let _ = (acc, window, step, segments, w, k_groups);
+        unreachable!("asked for without being there")
+    }
+
     /// Requantizes `MR` pixels and writes 16 bytes to each of `out`; adds the 16 bytes at each of `residual`
     /// if there is one.
     unsafe fn finish<W: Walk, const MR: usize>(
@@ -82,11 +115,14 @@ pub(super) trait Lanes: Copy {
 /// How the accumulators of a tile walk over the window. A type rather than a value, so that each walk has a
 /// loop nest of its own: in a shared one the compiler keeps accumulators in memory.
 pub(super) trait Walk {
-    /// Lanes are in the order of `Layout::Quad4`: bytes are transposed, 4×4, when read and written.
-    const TRANSPOSE: bool;
+    /// What it walks over. Where nobody asks for [`Lanes::INPUT_SUMS`], `PerGroup` may also be `Dense`.
+    const LAYOUT: Layout;
 
-    /// Every block reads the whole window.
-    const SHARES_INPUT: bool = false;
+    /// Lanes are in the order of `Layout::Quad4`: bytes are transposed, 4×4, when read and written.
+    const TRANSPOSE: bool = matches!(Self::LAYOUT, Layout::Quad4);
+
+    /// Every block reads the whole window, and [`Lanes::start`] wants the sum of its inputs.
+    const SHARES_INPUT: bool = matches!(Self::LAYOUT, Layout::Dense);
 
     /// Adds all products of the window to the accumulators of `MR` pixels.
     ///
@@ -111,8 +147,7 @@ pub(super) struct Broadcast<const WHOLE: bool, const SHARED: bool>;
 pub(super) struct Grouped<const QUAD: bool>;
 
 impl<const WHOLE: bool, const SHARED: bool> Walk for Broadcast<WHOLE, SHARED> {
-    const TRANSPOSE: bool = false;
-    const SHARES_INPUT: bool = SHARED;
+    const LAYOUT: Layout = if SHARED { Layout::Dense } else { Layout::PerGroup };
 
     #[inline(always)]
     unsafe fn accumulate<L: Lanes, const MR: usize>(
@@ -129,7 +164,7 @@ impl<const WHOLE: bool, const SHARED: bool> Walk for Broadcast<WHOLE, SHARED> {
 }
 
 impl<const QUAD: bool> Walk for Grouped<QUAD> {
-    const TRANSPOSE: bool = QUAD;
+    const LAYOUT: Layout = if QUAD { Layout::Quad4 } else { Layout::Paired8 };
 
     #[inline(always)]
     unsafe fn accumulate<L: Lanes, const MR: usize>(
@@ -188,7 +223,7 @@ impl Requantize {
 /// closure would not inherit the instruction set.
 macro_rules! each_row {
     ($rows:ident, $r:ident => $body:block) => {
-        each_row!(@ $rows, $r, $body, 0 1 2 3 4 5 6 7 8 9 10 11)
+        each_row!(@ $rows, $r, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
     };
     (@ $rows:ident, $r:ident, $body:block, $($index:literal)+) => {$(
         if $index < $rows {
@@ -203,10 +238,34 @@ pub(crate) use each_row;
 /// Offsets of the pixels of a run: window in the input, pixel in the output chunk, pixel in the residual; and
 /// the sums of their inputs, if anybody asked.
 struct Offsets {
-    window: [usize; RUN],
-    output: [usize; RUN],
-    residual: [usize; RUN],
-    input_sum: [i32; RUN],
+    window: [usize; MAX_RUN],
+    output: [usize; MAX_RUN],
+    residual: [usize; MAX_RUN],
+    input_sum: [i32; MAX_RUN],
+}
+
+/// [`Offsets`] of `MR` pixels in a row.
+struct TileOffsets<'a, const MR: usize> {
+    window: &'a [usize; MR],
+    output: &'a [usize; MR],
+    residual: &'a [usize; MR],
+    input_sum: &'a [i32; MR],
+}
+
+impl Offsets {
+    /// Those of the pixels from `row` of the run, which has that many.
+    #[inline(always)]
+    fn of<const MR: usize>(&self, row: usize) -> TileOffsets<'_, MR> {
+        fn chunk<T, const MR: usize>(all: &[T; MAX_RUN], row: usize) -> &[T; MR] {
+            all[row..].first_chunk().expect("a tile within the run")
+        }
+        TileOffsets {
+            window: chunk(&self.window, row),
+            output: chunk(&self.output, row),
+            residual: chunk(&self.residual, row),
+            input_sum: chunk(&self.input_sum, row),
+        }
+    }
 }
 
 /// # Safety
@@ -233,10 +292,24 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
     };
     // In place the residual is addressed like the output, from the chunk's base.
     let residual_base = if matches!(task.residual, Residual::InPlace) { out.base } else { 0 };
-    let mut offsets = Offsets { window: [0; RUN], output: [0; RUN], residual: [0; RUN], input_sum: [0; RUN] };
+    let mut offsets = Offsets {
+        window: [0; MAX_RUN],
+        output: [0; MAX_RUN],
+        residual: [0; MAX_RUN],
+        input_sum: [0; MAX_RUN],
+    };
+    let in_rows = L::NEIGHBOURS && !W::SHARES_INPUT;
     let mut pixel = out.pixels.start;
     while pixel < out.pixels.end {
-        let run = RUN.min(out.pixels.end - pixel);
+        let rest = out.pixels.end - pixel;
+        let run = if in_rows {
+            run_of_rows(pixel, output.width, L::RUN).min(rest)
+        } else if L::EVEN {
+            rest.div_ceil(rest.div_ceil(L::RUN))
+        } else {
+            rest.min(L::RUN)
+        };
+        let mut tiles = Tiles { rows: [0; MAX_RUN], count: 0 };
         let mut i = 0;
         while i < run {
             let (y, x) = ((pixel + i) / output.width, (pixel + i) % output.width);
@@ -248,7 +321,13 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
                 offsets.output[i + column] = to + column * output.channels;
                 offsets.residual[i + column] = from + column * output.channels;
             }
+            if in_rows {
+                tiles.cut(row, L::ROWS);
+            }
             i += row;
+        }
+        if L::EVEN && !in_rows {
+            tiles.cut(run, L::ROWS);
         }
         if L::INPUT_SUMS && W::SHARES_INPUT {
             for (sum, &window) in offsets.input_sum.iter_mut().zip(&offsets.window[..run]) {
@@ -256,6 +335,7 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
                 *sum = unsafe { lanes.input_sum(input.add(window), segments, conv.shape.k_groups()) };
             }
         }
+        let block_len = conv.shape.block_len();
         for (index, block) in conv.blocks.iter().enumerate() {
             let channels = task.block_channels(index);
             // SAFETY: `check` has established that block `index` of the packed weights exists, that every
@@ -263,25 +343,60 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
             // last k-group, and that every output pixel of the chunk has `channels` bytes in `data` and, if
             // there is one, in the residual.
             unsafe {
-                let operands = Operands {
+                let mut operands = Operands {
                     input: input.add(channels.input),
-                    weights: weights.add(index * conv.shape.block_len()),
+                    weights: weights.add(index * block_len),
+                    ahead: weights.wrapping_add((index + 1) * block_len),
                     block,
                     residual: if residual.is_null() { residual } else { residual.add(channels.output) },
                     output: data.add(channels.output),
                     count: channels.count,
                 };
                 let mut row = 0;
-                while row + L::ROWS <= run {
-                    tile.rows(&operands, &offsets, row, L::ROWS);
-                    row += L::ROWS;
-                }
-                if row < run {
-                    tile.rows(&operands, &offsets, row, run - row);
+                if L::EVEN || in_rows {
+                    for &rows in &tiles.rows[..tiles.count] {
+                        tile.rows(&operands, &offsets, row, usize::from(rows));
+                        row += usize::from(rows);
+                        // One block further with each tile, so that what is asked for is seldom late; to ask
+                        // for what has come costs nothing.
+                        operands.ahead = operands.ahead.wrapping_add(block_len);
+                    }
+                } else {
+                    while row + L::ROWS <= run {
+                        tile.rows(&operands, &offsets, row, L::ROWS);
+                        row += L::ROWS;
+                    }
+                    if row < run {
+                        tile.rows(&operands, &offsets, row, run - row);
+                    }
                 }
             }
         }
         pixel += run;
+    }
+}
+
+/// Pixels from `pixel` up to the end of a row of the image, as many rows as there are in `most`, or `most` in a row
+/// that is longer.
+fn run_of_rows(pixel: usize, width: usize, most: usize) -> usize {
+    let end = (pixel + most) / width * width;
+    if end > pixel { end - pixel } else { most }
+}
+
+/// Heights of the tiles of a run.
+struct Tiles {
+    rows: [u8; MAX_RUN],
+    count: usize,
+}
+
+impl Tiles {
+    /// Adds tiles for `pixels`, as few as are at most `most` high and as equal as possible.
+    fn cut(&mut self, pixels: usize, most: usize) {
+        let tiles = pixels.div_ceil(most);
+        for tile in 0..tiles {
+            self.rows[self.count] = (pixels * (tile + 1) / tiles - pixels * tile / tiles) as u8;
+            self.count += 1;
+        }
     }
 }
 
@@ -297,6 +412,8 @@ struct Tile<'a, L, W> {
 struct Operands {
     input: *const i8,
     weights: *const i8,
+    /// Weights of a later block. May be beyond the last: the next step's lie there.
+    ahead: *const i8,
     block: *const Block,
     residual: *const i8,
     output: *mut i8,
@@ -310,6 +427,8 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
         // SAFETY: the caller's contract; each arm handles as many pixels as it says.
         unsafe {
             match count {
+                14 if L::ROWS >= 14 => self.run::<14>(operands, offsets, row),
+                13 if L::ROWS >= 13 => self.run::<13>(operands, offsets, row),
                 12 if L::ROWS >= 12 => self.run::<12>(operands, offsets, row),
                 11 if L::ROWS >= 11 => self.run::<11>(operands, offsets, row),
                 10 if L::ROWS >= 10 => self.run::<10>(operands, offsets, row),
@@ -331,22 +450,42 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
         // SAFETY: the caller's contract: pointers of `operands` plus offsets of pixels `row..row + MR` are
         // in bounds for a whole window, and for `count` channels of output and residual.
         unsafe {
-            let window: [*const i8; MR] =
-                core::array::from_fn(|r| operands.input.add(offsets.window[row + r]));
+            let offsets = offsets.of::<MR>(row);
+            let window: [*const i8; MR] = core::array::from_fn(|r| operands.input.add(offsets.window[r]));
             let block = operands.block;
             let (bias, weight_sum) =
                 ((&raw const (*block).bias).cast(), (&raw const (*block).weight_sum).cast());
             let mut acc = [self.lanes.start(bias, weight_sum, None); MR];
             if L::INPUT_SUMS && W::SHARES_INPUT {
-                for (acc, &sum) in acc.iter_mut().zip(&offsets.input_sum[row..row + MR]) {
+                for (acc, &sum) in acc.iter_mut().zip(offsets.input_sum) {
                     *acc = self.lanes.start(bias, weight_sum, Some(sum));
                 }
             }
             let (segments, k_groups) = (self.segments, self.k_groups);
-            W::accumulate(self.lanes, &mut acc, &window, segments, operands.weights, k_groups);
-            let out: [*mut i8; MR] = core::array::from_fn(|r| operands.output.add(offsets.output[row + r]));
+            match self.neighbours::<MR>(&window) {
+                Some((step, segments)) => {
+                    let window = window[0];
+                    self.lanes.ahead(operands.ahead).neighbours::<W, MR>(
+                        &mut acc,
+                        window,
+                        step,
+                        segments,
+                        operands.weights,
+                        k_groups,
+                    );
+                }
+                None => W::accumulate(
+                    self.lanes.ahead(operands.ahead),
+                    &mut acc,
+                    &window,
+                    segments,
+                    operands.weights,
+                    k_groups,
+                ),
+            }
+            let out: [*mut i8; MR] = core::array::from_fn(|r| operands.output.add(offsets.output[r]));
             let from: [*const i8; MR] =
-                core::array::from_fn(|r| operands.residual.wrapping_add(offsets.residual[row + r]));
+                core::array::from_fn(|r| operands.residual.wrapping_add(offsets.residual[r]));
             let residual = (!operands.residual.is_null()).then_some(&from);
             if operands.count == LANES {
                 self.lanes.finish::<W, MR>(&acc, operands.block, residual, &self.requantize, &out);
@@ -356,6 +495,19 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
                 }
             }
         }
+    }
+
+    /// Whether [`Lanes::neighbours`] can do these windows, and what it wants to know of them.
+    #[inline(always)]
+    fn neighbours<const MR: usize>(&self, window: &[*const i8; MR]) -> Option<(usize, &[usize; 9])> {
+        if !L::NEIGHBOURS || W::SHARES_INPUT || MR < 2 {
+            return None;
+        }
+        let segments: &[usize; 9] = self.segments.try_into().ok()?;
+        // Pixels are in order, and a window in the next row of the image begins at least a window's width after one in
+        // this row. So if the last is where it would be, all are.
+        let step = segments[1] - segments[0];
+        (window[MR - 1].addr() - window[0].addr() == (MR - 1) * step).then_some((step, segments))
     }
 
     /// A block with padding lanes touches only its real channels: their neighbours may be another thread's.
@@ -399,7 +551,7 @@ pub(super) unsafe fn linear<L: Lanes>(
         let acc = unsafe {
             let mut acc = [lanes.start(block.bias.as_ptr().cast(), block.weight_sum.as_ptr().cast(), None)];
             let (window, k_groups) = ([task.input_data.as_ptr()], shape.k_groups());
-            lanes.broadcast::<Broadcast<false, false>, 1, false>(
+            lanes.ahead(weights.as_ptr_range().end).broadcast::<Broadcast<false, false>, 1, false>(
                 &mut acc,
                 &window,
                 &[0],

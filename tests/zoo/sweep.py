@@ -19,7 +19,6 @@ import subprocess
 import sys
 import threading
 import time
-import venv
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -29,6 +28,10 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+sys.path.insert(0, str(ROOT / "ci"))
+
+from script import Failure, count, install, last_words, output_of, say  # noqa: E402
+
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 REQUIREMENTS = "requirements.txt", "requirements-no-deps.txt"
 
@@ -36,20 +39,6 @@ REQUIREMENTS = "requirements.txt", "requirements-no-deps.txt"
 TOLERANCE = 1e-3
 # What `resnext compile` may take: so much of the weights in fp32, and so much beyond.
 PEAK_OF_WEIGHTS, PEAK_BEYOND = 1.3, 1_000_000_000
-
-
-class Failure(Exception):
-    """Something to tell the user in one line."""
-
-
-def say(text: str) -> None:
-    """Tells of progress, on stderr."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def last_line(text: str) -> str:
-    """What a program said last."""
-    return ([line.strip() for line in text.splitlines() if line.strip()] or ["it said nothing"])[-1]
 
 
 # Running programs
@@ -83,28 +72,15 @@ def run(*command: str | Path) -> Ran:
     return Ran(child.returncode, stdout, said[0], time.monotonic() - start, usage.ru_maxrss * unit)
 
 
-def output_of(what: str, *command: str | Path) -> str:
-    """What a program prints, or a `Failure` with what it said last."""
-    ran = run(*command)
-    if ran.status != 0:
-        raise Failure(f"{what} failed: {last_line(ran.stderr or ran.stdout)}")
-    return ran.stdout
+def install_libraries(cache: Path) -> Path:
+    """The Python of an environment with the libraries in it."""
 
+    def fill(pip) -> None:
+        pip("-r", HERE / REQUIREMENTS[0])
+        pip("--no-deps", "-r", HERE / REQUIREMENTS[1])
 
-def install(cache: Path) -> Path:
-    """Makes the virtual environment with the libraries in it, unless it is there; the path of its Python."""
-    folder = cache / "venv"
-    python, stamp = folder / "bin/python", folder / "requirements.stamp"
     wanted = "\n".join((HERE / name).read_text() for name in REQUIREMENTS)
-    if stamp.exists() and stamp.read_text() == wanted:
-        return python
-    say(f"installing torch, Paddle and the model libraries in {folder}")
-    venv.create(folder, clear=True, symlinks=True, with_pip=True)
-    pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    output_of("pip", *pip, "-r", HERE / REQUIREMENTS[0])
-    output_of("pip", *pip, "--no-deps", "-r", HERE / REQUIREMENTS[1])
-    stamp.write_text(wanted)
-    return python
+    return install(cache, "torch, Paddle and the model libraries", wanted, fill)
 
 
 @dataclass(frozen=True)
@@ -176,7 +152,7 @@ def saved(python: Path, model: Model, folder: Path, formats: list[str]) -> Itera
             child.stdin.flush()
         if child.wait() != 0:
             what = f"was killed by signal {-child.returncode}" if child.returncode < 0 else "failed"
-            raise Failure(f"the oracle {what}; it said last: {last_line(log.read_text(errors='replace'))}")
+            raise Failure(f"the oracle {what}; it said last: {last_words(log.read_text(errors='replace'))}")
 
     pipe = subprocess.PIPE
     with (
@@ -234,7 +210,7 @@ def check_logits(binaries: Binaries, model: Model, folder: Path, path: Path, row
     ran = run(binaries.fp32_logits, "--arch", model.arch, path, folder / "image.f32", output)
     row.seconds, row.peak_bytes = ran.seconds, ran.peak_bytes
     if ran.status != 0:
-        raise Failure(last_line(ran.stderr))
+        raise Failure(last_words(ran.stderr))
     row.difference = relative_difference(floats(output), floats(folder / "logits.f32"))
     if not row.difference <= TOLERANCE:
         raise Failure(f"the logits differ by {row.difference:.1e} of the largest")
@@ -251,7 +227,7 @@ def check_compile(binaries: Binaries, model: Model, path: Path, row: Row, args: 
     ran = run(*command, "--num", str(args.num), "-o", out, "--json")
     row.seconds, row.peak_bytes = ran.seconds, ran.peak_bytes
     if ran.status != 0:
-        raise Failure(last_line(ran.stderr))
+        raise Failure(last_words(ran.stderr))
     start = time.monotonic()
     [result] = json.loads(output_of("classify", binaries.resnext, "classify", out, photo, "--json"))
     row.classify_s = time.monotonic() - start
@@ -327,13 +303,6 @@ def table(rows: list[Row], compiled: bool) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def count(text: str) -> int:
-    """A number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 1")
-    return int(text)
-
-
 def arguments() -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(
@@ -371,7 +340,7 @@ def chosen(everything: list[Model], patterns: list[str]) -> list[Model]:
 def sweep(args: argparse.Namespace) -> bool:
     """Whether everything is as it should be."""
     args.work.mkdir(parents=True, exist_ok=True)
-    python = args.python or install(args.work)
+    python = args.python or install_libraries(args.work)
     binaries = Binaries(*args.binaries) if args.binaries else Binaries.build()
     wanted = chosen(models(python, binaries), args.only)
     if args.list:

@@ -11,6 +11,7 @@
 //! allocated for a frame of an uncompressed source.
 
 mod captured;
+pub mod display;
 pub mod handoff;
 mod latency;
 mod pipeline;

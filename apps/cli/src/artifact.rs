@@ -25,20 +25,7 @@ enum Bytes {
 impl Artifact {
     /// Maps the file at `path`.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let failed = |error: io::Error| Error::at(path, cannot_read(&error, "give the path of a .rnx model"));
-        // Looked at before it is opened: opening a named pipe would wait for a writer.
-        let kind = fs::metadata(path).map_err(failed)?;
-        if kind.is_dir() {
-            return Err(Error::at(path, "is a directory; give the path of a .rnx model"));
-        }
-        if !kind.is_file() {
-            return Err(Error::at(path, "is not a regular file; give the path of a .rnx model"));
-        }
-        let file = File::open(path).map_err(failed)?;
-        // SAFETY: the mapping is read-only and private to this value. What the type system cannot know is that
-        // no other process changes the file meanwhile; models are replaced by renaming (`write_atomically`),
-        // which leaves a mapped file as it was.
-        let bytes = unsafe { Mmap::map(&file) }.map_err(failed)?;
+        let (file, bytes) = map(path, "give the path of a .rnx model")?;
         Ok(Self { path: path.to_owned(), file, bytes: Bytes::Mapped(bytes) })
     }
 
@@ -55,7 +42,8 @@ impl Artifact {
         Ok(self)
     }
 
-    fn bytes(&self) -> &[u8] {
+    /// The bytes of the file, or what repacking made of them.
+    pub(crate) fn bytes(&self) -> &[u8] {
         match &self.bytes {
             Bytes::Mapped(bytes) => bytes,
             Bytes::Repacked(bytes) => bytes,
@@ -71,6 +59,25 @@ impl Artifact {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Maps the file at `path`; `remedy` says what it should be.
+pub(crate) fn map(path: &Path, remedy: &str) -> Result<(File, Mmap), Error> {
+    let failed = |error: io::Error| Error::at(path, cannot_read(&error, remedy));
+    // Looked at before it is opened: opening a named pipe would wait for a writer.
+    let kind = fs::metadata(path).map_err(failed)?;
+    if kind.is_dir() {
+        return Err(Error::at(path, format_args!("is a directory; {remedy}")));
+    }
+    if !kind.is_file() {
+        return Err(Error::at(path, format_args!("is not a regular file; {remedy}")));
+    }
+    let file = File::open(path).map_err(failed)?;
+    // SAFETY: the mapping is read-only and private to its owner. What the type system cannot know is that
+    // no other process changes the file meanwhile; models are replaced by renaming (`write_atomically`),
+    // which leaves a mapped file as it was.
+    let bytes = unsafe { Mmap::map(&file) }.map_err(failed)?;
+    Ok((file, bytes))
 }
 
 /// Says why a file cannot be read and what to do about it; `remedy` is for a file that is not there.

@@ -1,5 +1,7 @@
 //! `resnext bench`: how fast does this machine run a model, and with how much memory?
 
+mod sustained;
+
 use crate::allocations;
 use crate::args::Execution;
 use crate::artifact::Artifact;
@@ -17,6 +19,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use sustained::Sustained;
 
 /// Measure latency, memory and allocations.
 ///
@@ -30,16 +33,23 @@ median. Exactly W + R inferences are run.
 Warns if something slows the CPUs down: a scaling governor other than performance, a limit on their clock \
 before or after measuring, or what a Raspberry Pi's firmware says of voltage and temperature.
 
+With --sustained it runs for that long, beside temperature and clock, and says whether and when the CPU \
+throttled: the last minute against the first (a third of the run, if that is shorter). Percentiles are then to \
+three digits. In tables, °C is the highest and GHz the lowest of a stretch, each looked at once a second.
+
 Examples:
   resnext bench model.rnx
   resnext bench model.rnx --threads 1 --profile     which layers take the time?
   resnext bench model.rnx --cpus 4-7                on these CPUs, a thread for each
   resnext bench model.rnx --kernels tract --json    compare with tract-linalg's kernels
+  resnext bench model.rnx --sustained 10m           does the board get too hot for it?
 
 JSON: threads, cpus: [CPU] (null if the threads may run on any), warmup, runs, ms: {p50, p90, p99, min}, fps, \
 arena_bytes, model_bytes, peak_rss_bytes (null where the system does not say), steady_state_allocations, isa, \
 kernels: {NAME: LAYERS}, gmac, gmac_per_s, load_ms, warnings: [TEXT]; with --profile also profile: [{name, ms, share, \
-gmac_per_s, kernel, output}].")]
+gmac_per_s, kernel, output}]; with --sustained also sustained: {seconds, window_s, first_p50_ms, last_p50_ms, \
+slowdown (a fraction), throttled, since_s, cause, series: [{t_s, runs, p50_ms, p99_ms, temperature_c, mhz, limit_mhz, \
+throttled: [FLAG]}]}, each null where nothing is known.")]
 pub(crate) struct Args {
     /// Model to run
     #[arg(value_name = "MODEL.rnx")]
@@ -55,6 +65,10 @@ pub(crate) struct Args {
     /// Inferences to measure
     #[arg(long, value_name = "R", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=MOST_RUNS))]
     runs: u32,
+
+    /// Measure for this long, such as 30s, 5m or 1h, and show latency over time
+    #[arg(long, value_name = "DURATION", conflicts_with = "runs", value_parser = sustained::parse_length)]
+    sustained: Option<Duration>,
 
     /// Measure every layer
     #[arg(long)]
@@ -89,10 +103,54 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
 }
 
 struct Measured {
-    times: Vec<Duration>,
+    runs: u64,
+    ms: Milliseconds,
+    sustained: Option<Sustained>,
     profile: Option<Profile>,
     allocations: u64,
     warnings: Vec<String>,
+}
+
+/// Takes measured times, in memory taken beforehand.
+enum Recorder {
+    /// So many runs.
+    Counted { times: Vec<Duration>, runs: usize },
+    /// As long as asked for.
+    Sustained(Box<sustained::Recorder>),
+}
+
+impl Recorder {
+    fn new(args: &Args, placement: &Placement) -> Self {
+        match args.sustained {
+            Some(length) => Self::Sustained(sustained::Recorder::new(length, placement).into()),
+            None => Self::Counted { times: Vec::with_capacity(args.runs as usize), runs: args.runs as usize },
+        }
+    }
+
+    fn wants_more(&mut self) -> bool {
+        match self {
+            Self::Counted { times, runs } => times.len() < *runs,
+            Self::Sustained(recorder) => recorder.wants_more(),
+        }
+    }
+
+    fn record(&mut self, took: Duration) {
+        match self {
+            Self::Counted { times, .. } => times.push(took),
+            Self::Sustained(recorder) => recorder.record(took),
+        }
+    }
+
+    /// Runs, their times and how those changed; `None` if there were no runs.
+    fn finish(self) -> Option<(u64, Milliseconds, Option<Sustained>)> {
+        match self {
+            Self::Counted { times, runs } => Some((runs as u64, Milliseconds::of(&Times::new(times)?), None)),
+            Self::Sustained(recorder) => {
+                let (runs, ms, sustained) = recorder.finish();
+                Some((runs, ms, Some(sustained)))
+            }
+        }
+    }
 }
 
 fn measure(
@@ -100,11 +158,11 @@ fn measure(
     model: &Model<'_>,
     args: &Args,
     placement: &Placement,
-) -> Result<Measured, resnext::RunError> {
+) -> Result<Option<Measured>, resnext::RunError> {
     let input = model.input()?;
     let pixels = fixed_pixels(input.pixels() * input.channels);
     let mut logits = vec![0.0; model.class_count()];
-    let mut times = Vec::with_capacity(args.runs as usize);
+    let mut recorder = Recorder::new(args, placement);
     let mut profile = args.profile.then(|| Profile::new(model.step_count()));
     let mut nothing = ();
     // Ahead of the warm-up: reading files would let the threads fall asleep again.
@@ -114,7 +172,7 @@ fn measure(
         runner.infer(&mut logits, &mut nothing)?;
     }
     let before = allocations::count();
-    for _ in 0..args.runs {
+    while recorder.wants_more() {
         // The arena is reused, so every inference needs its input loaded again.
         runner.load_pixels(&pixels)?;
         let start = Instant::now();
@@ -126,11 +184,13 @@ fn measure(
             None => &mut nothing,
         };
         runner.infer(&mut logits, probe)?;
-        times.push(start.elapsed());
+        recorder.record(start.elapsed());
         std::hint::black_box(&logits);
     }
     let allocations = allocations::count() - before;
-    Ok(Measured { times, profile, allocations, warnings: watch.finish() })
+    let warnings = watch.finish();
+    let measured = |(runs, ms, sustained)| Measured { runs, ms, sustained, profile, allocations, warnings };
+    Ok(recorder.finish().map(measured))
 }
 
 /// The same pixels on every machine and in every version: noise, so that no kernel meets an easy case.
@@ -172,7 +232,7 @@ struct Report {
     threads: usize,
     cpus: Option<CpuList>,
     warmup: u32,
-    runs: u32,
+    runs: u64,
     ms: Milliseconds,
     fps: f64,
     arena_bytes: usize,
@@ -188,6 +248,8 @@ struct Report {
     load_ms: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<Vec<Layer>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sustained: Option<Sustained>,
     warnings: Vec<String>,
     #[serde(skip)]
     input: Tensor,
@@ -201,6 +263,13 @@ struct Milliseconds {
     p90: f64,
     p99: f64,
     min: f64,
+}
+
+impl Milliseconds {
+    fn of(times: &Times) -> Self {
+        let percentile = |percent| milliseconds(times.percentile(percent));
+        Self { p50: percentile(50), p90: percentile(90), p99: percentile(99), min: milliseconds(times.min()) }
+    }
 }
 
 #[derive(Serialize)]
@@ -226,18 +295,12 @@ impl Report {
         args: &Args,
         placement: Placement,
         load: Duration,
-        measured: Measured,
+        measured: Option<Measured>,
     ) -> Result<Self, Error> {
         let model = runner.model();
         let failed = |error: &dyn fmt::Display| Error::at(artifact.path(), error);
-        let times =
-            Times::new(measured.times).ok_or_else(|| failed(&"nothing was run; ask for --runs 1 or more"))?;
-        let ms = Milliseconds {
-            p50: milliseconds(times.percentile(50)),
-            p90: milliseconds(times.percentile(90)),
-            p99: milliseconds(times.percentile(99)),
-            min: milliseconds(times.min()),
-        };
+        let measured = measured.ok_or_else(|| failed(&"nothing was run; ask for --runs 1 or more"))?;
+        let Measured { runs, ms, sustained, profile, allocations, warnings } = measured;
         let mut kernels = BTreeMap::new();
         for (index, step) in model.steps().enumerate() {
             *kernels.entry(runner.kernel_name(index, &step)).or_default() += 1;
@@ -249,7 +312,7 @@ impl Report {
             threads: placement.threads,
             cpus: placement.cpus.clone(),
             warmup: args.warmup,
-            runs: args.runs,
+            runs,
             gmac_per_s: per_second(gmac, ms.p50),
             load_ms: milliseconds(load),
             ms,
@@ -257,12 +320,13 @@ impl Report {
             arena_bytes: model.arena_len(),
             model_bytes: model.artifact_len(),
             peak_rss_bytes: memory::peak_rss(),
-            steady_state_allocations: measured.allocations,
+            steady_state_allocations: allocations,
             isa: runner.kernels().isa(),
             kernels,
             gmac,
-            profile: measured.profile.map(|profile| layers(runner, &profile.steps, args.runs)),
-            warnings: measured.warnings,
+            profile: profile.map(|profile| layers(runner, &profile.steps, runs)),
+            sustained,
+            warnings,
             input: model.input().map_err(|error| failed(&error))?,
             placement,
         })
@@ -275,12 +339,12 @@ fn per_second(amount: f64, ms: f64) -> f64 {
     if ms > 0.0 { amount * 1e3 / ms } else { 0.0 }
 }
 
-fn layers(runner: &Runner<'_>, totals: &[Duration], runs: u32) -> Vec<Layer> {
+fn layers(runner: &Runner<'_>, totals: &[Duration], runs: u64) -> Vec<Layer> {
     let all: Duration = totals.iter().sum();
     let steps = runner.model().steps().enumerate().zip(totals);
     steps
         .map(|((index, step), &total)| {
-            let ms = milliseconds(total) / f64::from(runs);
+            let ms = milliseconds(total) / runs as f64;
             let macs = step.macs();
             let output = step.output().map(|t| [t.height, t.width, t.channels]);
             Layer {
@@ -320,6 +384,9 @@ impl fmt::Display for Report {
                 plural(self.warmup as usize)
             ),
         );
+        if let Some(sustained) = &self.sustained {
+            facts.add("sustained", sustained.verdict());
+        }
         facts.add("throughput", format!("{:.1} frames/s   {:.2} GMAC/s", self.fps, self.gmac_per_s));
         let mut memory =
             format!("arena {}   model {}", size(self.arena_bytes as u64), size(self.model_bytes as u64));
@@ -331,6 +398,9 @@ impl fmt::Display for Report {
         facts.add("allocations", format!("{} while measuring", self.steady_state_allocations));
         write!(f, "{facts}")?;
         writeln!(f)?;
+        if let Some(sustained) = &self.sustained {
+            writeln!(f, "{sustained}")?;
+        }
         match &self.profile {
             None => {
                 let mut table = Table::new([Column::text("kernel"), Column::number("layers")], width);

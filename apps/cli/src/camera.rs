@@ -2,6 +2,7 @@
 
 use crate::args::Execution;
 use crate::artifact::Artifact;
+use crate::camera_display::Display;
 use crate::error::Error;
 use crate::output::{self, note, terminal_width};
 use crate::workspace::{Workspace, packing};
@@ -11,7 +12,7 @@ use resnext::preprocess::{YuvMatrix, YuvRange};
 use resnext_camera::show::{JsonLines, Style, Terminal};
 use resnext_camera::smooth::{MOST_GUESSES, Smoothing};
 use resnext_camera::source::v4l2::{self, Listed};
-use resnext_camera::source::{Colours, Container, Source, Wanted, open};
+use resnext_camera::source::{Colours, Container, Wanted, open};
 use resnext_camera::{Options, PipelineError, PixelFormat, Show, ShowError, Stop, Summary, Thermometer};
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -107,6 +108,9 @@ pub(crate) struct Args {
     /// Print JSON, a line for each frame
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    display: Display,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -167,7 +171,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         stop,
     };
     let live = source.live();
-    let summary = classify(&mut *source, &mut runner, options, args.json, &model, artifact.path())?;
+    let mut displays = args.display.open()?;
+    let mut text = text(args.json, &model);
+    let mut shows: Vec<&mut dyn Show> = vec![&mut *text];
+    shows.extend(displays.iter_mut().map(|show| &mut **show as &mut dyn Show));
+    let summary = resnext_camera::run(&mut *source, &mut runner, options, &mut shows);
+    // A terminal's line ends before anything else is said.
+    drop(text);
+    let summary = summary.map_err(|error| failed(error, &name, artifact.path()))?;
     if args.json {
         // What cannot be told to stderr cannot be complained about either.
         let _ = serde_json::to_writer(io::stderr(), &summary);
@@ -179,31 +190,27 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     if summary.damaged > 0 && !live { Err(Error::Reported) } else { Ok(()) }
 }
 
-fn classify(
-    source: &mut dyn Source,
-    runner: &mut resnext::Runner<'_>,
-    options: Options<'_>,
-    json: bool,
-    model: &Model<'_>,
-    path: &Path,
-) -> Result<Summary, Error> {
-    let name = source.name().to_owned();
+/// Readings on stdout.
+fn text<'a>(json: bool, model: &Model<'a>) -> Box<dyn Show + 'a> {
     let style = match terminal_width() {
         Some(width) if io::stdout().is_terminal() => Style::Updating { width },
         _ => Style::Changes,
     };
-    let mut show: Box<dyn Show> = match json {
+    match json {
         true => Box::new(JsonLines::new(io::stdout(), model)),
         false => Box::new(Terminal::new(io::stdout(), style)),
-    };
-    resnext_camera::run(source, runner, options, &mut [&mut *show]).map_err(|error| match error {
+    }
+}
+
+fn failed(error: PipelineError, source: &str, model: &Path) -> Error {
+    match error {
         PipelineError::Show(ShowError::Closed) => Error::OutputClosed,
         PipelineError::Show(ShowError::Failed { subject, what }) => Error::new(subject, what),
-        PipelineError::Source(error) => Error::new(name, error),
-        PipelineError::Frame(error) => Error::new(name, error),
-        PipelineError::Run(error) => Error::at(path, error),
+        PipelineError::Source(error) => Error::new(source, error),
+        PipelineError::Frame(error) => Error::new(source, error),
+        PipelineError::Run(error) => Error::at(model, error),
         error => Error::new("", error),
-    })
+    }
 }
 
 impl Args {

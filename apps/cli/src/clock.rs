@@ -5,6 +5,7 @@
 //! itself, which may be a fan; it only explains a limit. What came and went between the beginning and the end
 //! of a measurement goes unnoticed, except on a Raspberry Pi, whose firmware remembers.
 
+use crate::board::{Throttled, is_limited};
 use crate::cpus::{CpuList, Placement};
 use crate::sysfs::Sysfs;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +44,7 @@ impl Watch {
 /// What held the clock back at one moment.
 struct State {
     /// Flags of a Raspberry Pi's firmware; `None` on other machines.
-    firmware: Option<u32>,
+    firmware: Option<Throttled>,
     /// Clocks of the CPUs that may not run at their fastest.
     limits: BTreeMap<u16, Limit>,
     /// Names of the devices that are cooling by slowing down CPUs.
@@ -60,16 +61,12 @@ struct Limit {
 impl State {
     fn read(sysfs: &Sysfs, cpus: &CpuList) -> Self {
         let limits = cpus.iter().filter_map(|cpu| Some((cpu, Limit::read(sysfs, cpu)?))).collect();
-        Self { firmware: firmware(sysfs), limits, coolers: coolers(sysfs) }
+        Self { firmware: Throttled::read(sysfs), limits, coolers: coolers(sysfs) }
     }
 
-    /// Flags that were set now and then, and that the firmware has come to remember in between.
-    fn firmware_since(&self, after: &Self) -> Option<u32> {
+    fn firmware_since(&self, after: &Self) -> Option<Throttled> {
         let (before, after) = (self.firmware?, after.firmware?);
-        // What was remembered before may be from long ago. The kernel makes the firmware forget every few
-        // seconds, so it may also be gone.
-        let remembered = (after & !before) >> REMEMBERED;
-        Some((before | after | remembered) & FLAGS)
+        Some(before.now().and(after.since(before)))
     }
 
     /// The CPUs of every limit, each at its lowest.
@@ -90,8 +87,7 @@ impl Limit {
     fn read(sysfs: &Sysfs, cpu: u16) -> Option<Self> {
         let allowed = sysfs.cpu_number(cpu, "cpufreq/scaling_max_freq")?;
         let fastest = sysfs.cpu_number(cpu, "cpufreq/cpuinfo_max_freq")?;
-        // Steps between clocks are wider than a hundredth; less is rounding.
-        (allowed < fastest - fastest / 100).then_some(Self { allowed, fastest })
+        is_limited(allowed.try_into().ok()?, fastest.try_into().ok()?).then_some(Self { allowed, fastest })
     }
 }
 
@@ -129,43 +125,26 @@ fn coolers(sysfs: &Sysfs) -> BTreeSet<String> {
     devices.filter(active).filter_map(|device| sysfs.text(&format!("{device}/type"))).filter(slows).collect()
 }
 
-/// Where the drivers of Raspberry Pi OS show what the firmware does to the clock, under a name for the model.
-const FIRMWARE: &str = "bus/platform/drivers/raspberrypi-firmware";
-
-/// What the flags of the firmware mean, from bit 0 up.
-const FLAG_NAMES: [&str; 4] = ["under-voltage", "clock capped", "throttled", "soft temperature limit"];
-const FLAGS: u32 = 0b1111;
-const UNDER_VOLTAGE: u32 = 1;
-
-/// The bit from which on the same flags say what has happened.
-const REMEMBERED: u32 = 16;
-
-fn firmware(sysfs: &Sysfs) -> Option<u32> {
-    let flags = |device: &String| sysfs.text(&format!("{device}/get_throttled"));
-    let flags = sysfs.entries(FIRMWARE).iter().find_map(flags)?;
-    u32::from_str_radix(flags.strip_prefix("0x").unwrap_or(&flags), 16).ok()
+fn firmware_warning(flags: Throttled) -> Option<String> {
+    flags
+        .any()
+        .then(|| format!("the firmware slowed the CPU down ({flags}); {} and measure again", flags.remedy()))
 }
 
-fn firmware_warning(flags: u32) -> Option<String> {
-    let set = |&(bit, _): &(usize, _)| flags & 1 << bit != 0;
-    let names: Vec<_> = FLAG_NAMES.into_iter().enumerate().filter(set).map(|(_, name)| name).collect();
-    let remedy = match flags & UNDER_VOLTAGE {
-        0 => "cool the board",
-        _ => "use a stronger power supply",
-    };
-    (flags != 0).then(|| {
-        format!("the firmware slowed the CPU down ({}); {remedy} and measure again", names.join(", "))
-    })
-}
-
-/// The governors that let the clock of `cpus` vary, and the command against it.
-fn governor_warning(sysfs: &Sysfs, cpus: &CpuList) -> Option<String> {
+/// The scaling governors of `cpus`, those of them that each governs.
+pub(crate) fn governors(sysfs: &Sysfs, cpus: &CpuList) -> BTreeMap<String, CpuList> {
     let mut governors = BTreeMap::<String, CpuList>::new();
     for cpu in cpus.iter() {
         if let Some(governor) = sysfs.cpu_text(cpu, "cpufreq/scaling_governor") {
             governors.entry(governor).or_default().extend([cpu]);
         }
     }
+    governors
+}
+
+/// The governors that let the clock of `cpus` vary, and the command against it.
+fn governor_warning(sysfs: &Sysfs, cpus: &CpuList) -> Option<String> {
+    let mut governors = governors(sysfs, cpus);
     governors.remove("performance");
     let governed = |(governor, cpus): (&String, &CpuList)| format!("{governor} on {}", cpus.named());
     let governed: Vec<_> = governors.iter().map(governed).collect();
@@ -264,7 +243,9 @@ mod tests {
     #[test]
     fn a_raspberry_pi_tells_and_remembers() {
         let flags = |flags: &'static str| {
-            move |fake: &Fake| fake.write(&format!("{FIRMWARE}/soc:firmware/get_throttled"), flags)
+            move |fake: &Fake| {
+                fake.write("bus/platform/drivers/raspberrypi-firmware/soc:firmware/get_throttled", flags)
+            }
         };
         let warning = |before, after| warnings(flags(before), flags(after)).concat();
         assert_eq!(warning("0", "0"), "");

@@ -3,13 +3,19 @@
 use crate::arch::{self, Arch};
 use crate::cpus::CpuList;
 use crate::error::Error;
-use crate::output::{self, Facts, size};
+use crate::layers;
+use crate::onnx;
+use crate::output::{self, Column, Facts, Table, size, terminal_width};
 use crate::source;
 use crate::write::{check_writable, write_atomically};
 use clap::ValueEnum;
 use resnext::pack::{Packing, repack};
 use resnext::preprocess::Filter;
-use resnext_calibration::compile::{Compiled, Options, compile};
+use resnext::{LoadError, Model};
+use resnext_calibration::compile::{Compiled, Options, Techniques, compile};
+use resnext_calibration::emit::set_metadata;
+use resnext_calibration::export::OnnxFile;
+use resnext_calibration::given::{self, Kept};
 use resnext_calibration::observe::Method;
 use serde_json::json;
 use std::path::PathBuf;
@@ -22,6 +28,9 @@ or an ONNX file (opset 11 or later). A few hundred photos like those the model w
 not needed. The preprocessing goes into the model: of the variant named by --arch (`resnext zoo` lists them), or
 else torchvision's for the model's input size.
 
+An ONNX file that is quantized already, in the QDQ format (onnxruntime's quantize_static), needs no samples: its
+scales are kept. With --qdq the result is written in that format as well, for onnxruntime, OpenVINO and others.
+
 Classes are named after --labels (one a line, or identifier TAB label), ImageNet-1k if there are 1000, or the
 sample folders in sorted order if their number fits.
 
@@ -29,20 +38,29 @@ Examples:
   resnext compile resnext50.onnx --samples imagenet/val --num 512 -o resnext50.rnx
   resnext compile resnext50.pth --arch torchvision/resnext50_32x4d --samples photos -o model.rnx
   resnext compile custom.onnx --samples photos --labels names.txt -o custom.rnx
+  resnext compile resnext50.onnx --samples photos -o resnext50.rnx --qdq resnext50-int8.onnx
+  resnext compile quantized.onnx -o quantized.rnx
 
-JSON: {output, bytes, samples, skipped, method, agreement, logit_sqnr_db, layers: [{name, sqnr_db}]}.")]
+JSON: {output, bytes, qdq, samples, skipped, method, kept, agreement, logit_sqnr_db, layers: [{name, sqnr_db}],
+sensitivity: [{name, alone_db, without_db}]}; of a quantized file, kept is {activations, of_activations, weights,
+of_weights, changed: [{layer, why}]}.")]
 pub(crate) struct Args {
-    /// fp32 network: checkpoint or ONNX file
+    /// Network: fp32 checkpoint or ONNX file, or ONNX file quantized in the QDQ format
     #[arg(value_name = "MODEL")]
     model: PathBuf,
 
-    /// Directory of JPEG or PNG photos to calibrate on, searched recursively
+    /// Directory of JPEG or PNG photos to calibrate on, searched recursively; a quantized network is only compared on
+    /// them
     #[arg(long, value_name = "DIR")]
-    samples: PathBuf,
+    samples: Option<PathBuf>,
 
     /// Model to write
     #[arg(short, long, value_name = "OUT.rnx")]
     output: PathBuf,
+
+    /// Also write the int8 network as ONNX with QuantizeLinear and DequantizeLinear nodes
+    #[arg(long, value_name = "OUT.onnx")]
+    qdq: Option<PathBuf>,
 
     /// Published variant that the network is of, such as timm/resnext50_32x4d, or auto to go by its shapes; its
     /// preprocessing goes into the model
@@ -54,8 +72,16 @@ pub(crate) struct Args {
     num: Option<u32>,
 
     /// How the ranges of activations are chosen
-    #[arg(long, value_name = "METHOD", default_value = "percentile")]
+    #[arg(long, value_name = "METHOD", default_value = "mse")]
     method: MethodChoice,
+
+    /// How much is done so that int8 costs nothing; more takes longer, for the same speed on the board
+    #[arg(long, value_name = "EFFORT", default_value = "high")]
+    effort: Effort,
+
+    /// Find out what each layer costs, quantized alone and kept in fp32 alone
+    #[arg(long)]
+    sensitivity: bool,
 
     /// Percentage of the values that --method percentile covers
     #[arg(long, value_name = "P", default_value_t = 99.999, value_parser = percentage)]
@@ -89,6 +115,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "LIST")]
     cpus: Option<CpuList>,
 
+    /// Licence of the weights, such as BSD-3-Clause; it goes into the model, for its card
+    #[arg(long, value_name = "LICENCE")]
+    licence: Option<String>,
+
+    /// Write a report to read, of layers, activations and memory, as one HTML file; `resnext eval --html` adds accuracy
+    #[arg(long, value_name = "OUT.html", requires = "samples")]
+    report: Option<PathBuf>,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -97,6 +131,8 @@ pub(crate) struct Args {
 /// `--method`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum MethodChoice {
+    /// Least harm to the layers that read the values
+    Auto,
     /// From the least to the greatest value seen
     Max,
     /// Clip the rarest values, see --percentile
@@ -105,6 +141,17 @@ enum MethodChoice {
     Mse,
     /// Least Kullback–Leibler divergence, as in TensorRT
     Entropy,
+}
+
+/// `--effort`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Effort {
+    /// Ranges only: one pass over the samples
+    Fast,
+    /// Biases corrected too
+    Normal,
+    /// Weights rounded together, too
+    High,
 }
 
 /// `--target`. All but one share a packing, see ARCHITECTURE.md; the names are there so that a script need not know.
@@ -157,15 +204,21 @@ const DEFAULT_SAMPLES: usize = 512;
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     check_writable(&args.output)?;
+    args.qdq.as_deref().map_or(Ok(()), check_writable)?;
+    args.report.as_deref().map_or(Ok(()), check_writable)?;
     let threads = source::threads(args.threads, args.cpus.as_ref())?;
     let arch = args.arch.as_deref().map(Arch::parse).transpose()?;
     let (network, variant) = arch::network(&args.model, arch, args.size)?;
-    let all = source::samples(&args.samples, args.num.map(|n| n as usize))?;
-    let (classes, named_after) = source::classes(&network, args.labels.as_deref(), variant, &all)?;
-    let samples = match args.num {
+    let all = match &args.samples {
+        Some(directory) => Some(source::samples(directory, args.num.map(|n| n as usize))?),
+        None if network.given.is_some() => None,
+        None => return Err(Error::at(&args.model, NEEDS_SAMPLES)),
+    };
+    let (classes, named_after) = source::classes(&network, args.labels.as_deref(), variant, all.as_ref())?;
+    let samples = all.map(|all| match args.num {
         None if all.len() > DEFAULT_SAMPLES => all.take_spread(DEFAULT_SAMPLES),
         _ => all,
-    };
+    });
     let mut preprocessing = source::preprocessing(variant, &network);
     if let Some(resize) = args.resize {
         preprocessing.recipe.short_side = resize;
@@ -180,51 +233,129 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         args.model.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let options = Options {
         method: match args.method {
+            MethodChoice::Auto => Method::Auto,
             MethodChoice::Max => Method::Max,
             MethodChoice::Percentile => Method::Percentile(args.percentile),
             MethodChoice::Mse => Method::Mse,
             MethodChoice::Entropy => Method::Entropy,
         },
+        techniques: match args.effort {
+            Effort::Fast => Techniques::FAST,
+            Effort::Normal => Techniques::NORMAL,
+            Effort::High => Techniques::HIGH,
+        },
+        sensitivity: args.sensitivity,
         preprocessing,
         classes,
         source: variant.map_or(file_name, ToString::to_string),
         threads,
+        keep_quantized: args.qdq.is_some(),
     };
     let progress = source::progress();
-    let compiled = compile(&network, &samples, &options, &progress);
+    let compiled = match &samples {
+        Some(samples) if network.given.is_none() => {
+            compile(&network, samples, &options, &progress).map(|compiled| (compiled, None))
+        }
+        samples => given::compile(&network, samples.as_ref(), &options, &progress)
+            .map(|(compiled, kept)| (compiled, Some(kept))),
+    };
     progress.finish_and_clear();
-    let mut compiled = compiled.map_err(|error| Error::at(&args.model, error))?;
+    let (mut compiled, kept) = compiled.map_err(|error| Error::at(&args.model, error))?;
+    if let Some(licence) = &args.licence {
+        state_licence(&mut compiled.artifact, licence).map_err(|error| Error::at(&args.model, error))?;
+    }
     repack(&mut compiled.artifact, args.target.packing()).map_err(|error| Error::at(&args.model, error))?;
     source::note_skipped(&compiled.report.skipped);
+    let qdq = match (&args.qdq, &compiled.quantized) {
+        (Some(path), Some(quantized)) => {
+            let mut properties = vec![("source", options.source.clone())];
+            properties.extend(options.preprocessing.properties());
+            let file = OnnxFile::qdq(&network, quantized, &options.preprocessing, &properties);
+            Some(onnx::write(path, &file)?)
+        }
+        _ => None,
+    };
     write_atomically(&args.output, &compiled.artifact)?;
-    report(args, &options, &compiled, named_after)
+    qdq.map(onnx::Written::commit).transpose()?;
+    if let (Some(path), Some(samples)) = (&args.report, &samples) {
+        let name =
+            args.output.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let model = (name, &compiled.artifact[..]);
+        layers::write_page(path, model, (&args.model, &network), samples, threads)?;
+    }
+    report(args, &options, &compiled, kept.as_ref(), named_after)
 }
 
-fn report(args: &Args, options: &Options, compiled: &Compiled, named_after: &str) -> Result<(), Error> {
+/// What is wrong with an fp32 network alone.
+const NEEDS_SAMPLES: &str = "is not quantized yet; give --samples DIR, a few hundred photos to calibrate on";
+
+/// Adds the licence to what the model says of itself.
+fn state_licence(artifact: &mut Vec<u8>, licence: &str) -> Result<(), LoadError> {
+    let metadata = Model::from_bytes(artifact)?.metadata();
+    let mut metadata: serde_json::Value = serde_json::from_str(metadata).unwrap_or_default();
+    metadata["licence"] = licence.into();
+    set_metadata(artifact, &metadata.to_string());
+    Ok(())
+}
+
+fn report(
+    args: &Args,
+    options: &Options,
+    compiled: &Compiled,
+    kept: Option<&Kept>,
+    named_after: &str,
+) -> Result<(), Error> {
     let report = &compiled.report;
+    let method = if kept.is_some() { "given" } else { options.method.name() };
     if args.json {
         let layers: Vec<_> = report
             .layers
             .iter()
             .map(|layer| json!({ "name": layer.name, "sqnr_db": layer.sqnr_db }))
             .collect();
+        let sensitivity: Vec<_> = report
+            .sensitivity
+            .iter()
+            .map(|layer| {
+                json!({ "name": layer.name, "alone_db": layer.alone_db, "without_db": layer.without_db })
+            })
+            .collect();
         return output::print_json(&json!({
             "output": args.output.display().to_string(),
             "bytes": compiled.artifact.len(),
+            "qdq": args.qdq.as_ref().map(|path| path.display().to_string()),
             "samples": report.calibrated,
             "skipped": report.skipped.len(),
-            "method": options.method.name(),
+            "method": method,
+            "kept": kept.map(|kept| json!({
+                "activations": kept.activations.0,
+                "of_activations": kept.activations.1,
+                "weights": kept.weights.0,
+                "of_weights": kept.weights.1,
+                "changed": kept.changed.iter().map(|(layer, why)| json!({ "layer": layer, "why": why })).collect::<Vec<_>>(),
+            })),
             "agreement": report.agreement,
             "logit_sqnr_db": report.logit_sqnr_db,
             "layers": layers,
+            "sensitivity": sensitivity,
         }));
     }
     let mut facts = Facts::default();
     facts.add("model", format!("{} ({})", args.output.display(), size(compiled.artifact.len() as u64)));
     facts.add("classes", format!("{}, named after {named_after}", options.classes.len()));
-    facts.add("calibrated", format!("on {} images, method {}", report.calibrated, options.method.name()));
+    if let Some(path) = &args.qdq {
+        facts.add("QDQ", path.display().to_string());
+    }
+    match kept {
+        None => facts.add("calibrated", format!("on {} images, method {method}", report.calibrated)),
+        Some(kept) => add_kept(&mut facts, kept),
+    }
     if !report.skipped.is_empty() {
         facts.add("skipped", format!("{} images", report.skipped.len()));
+    }
+    if report.checked == 0 {
+        facts.add("int8 vs fp32", "not compared; give --samples DIR to do so".to_owned());
+        return output::print(&facts);
     }
     facts.add(
         "int8 vs fp32",
@@ -244,5 +375,39 @@ fn report(args: &Args, options: &Options, compiled: &Compiled, named_after: &str
         "next",
         format!("resnext eval {} --data DIR --baseline {}", args.output.display(), args.model.display()),
     );
-    output::print(&facts)
+    if report.sensitivity.is_empty() {
+        return output::print(&facts);
+    }
+    let columns =
+        [Column::text("layer"), Column::number("quantized alone, dB"), Column::number("all but it, dB")];
+    let mut table = Table::new(columns, terminal_width());
+    for layer in &report.sensitivity {
+        let decibels = |db: f64| format!("{db:.1}");
+        table.row([layer.name.clone(), decibels(layer.alone_db), decibels(layer.without_db)]);
+    }
+    output::print(&format_args!("{facts}\n{table}"))
 }
+
+/// How much of a file's quantization the model has.
+fn add_kept(facts: &mut Facts, kept: &Kept) {
+    let ((activations, of_activations), (weights, of_weights)) = (kept.activations, kept.weights);
+    let share = 100.0 * weights as f64 / of_weights.max(1) as f64;
+    facts.add(
+        "kept",
+        format!("{activations} of {of_activations} activation scales, {share:.2} % of the weights' integers"),
+    );
+    let mut reasons: Vec<&str> = kept.changed.iter().map(|(_, why)| *why).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    for reason in reasons {
+        let layers: Vec<&str> =
+            kept.changed.iter().filter(|(_, why)| *why == reason).map(|(layer, _)| layer.as_str()).collect();
+        let named = layers.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+        let more =
+            if layers.len() > NAMED { format!(" and {} more", layers.len() - NAMED) } else { String::new() };
+        facts.add("changed", format!("{named}{more}: {reason}"));
+    }
+}
+
+/// Layers that are named for one reason.
+const NAMED: usize = 3;

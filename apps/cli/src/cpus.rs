@@ -40,7 +40,7 @@ impl CpuList {
     }
 
     /// Those that are not in `other`.
-    fn without(&self, other: &Self) -> Self {
+    pub(crate) fn without(&self, other: &Self) -> Self {
         Self(&self.0 - &other.0)
     }
 
@@ -222,7 +222,7 @@ fn unusable(sysfs: &Sysfs, cpus: &CpuList, allowed: &CpuList) -> Option<String> 
 ///
 /// By what the kernel's scheduler knows of them, or else by their clocks. The line is drawn where the step
 /// from one to the next slower is widest, so that a single CPU a little above its siblings is not alone.
-fn big_cores(sysfs: &Sysfs, allowed: &CpuList) -> Option<CpuList> {
+pub(crate) fn big_cores(sysfs: &Sysfs, allowed: &CpuList) -> Option<CpuList> {
     // One scale for all: a capacity and a clock cannot be compared.
     let speeds = |file: &str| -> Option<Vec<(u16, u64)>> {
         let speed = |cpu| sysfs.cpu_number(cpu, file).filter(|&speed| speed > 0).map(|speed| (cpu, speed));

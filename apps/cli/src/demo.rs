@@ -2,13 +2,14 @@
 
 use crate::cpus::{CpuList, Placement};
 use crate::error::Error;
+use crate::latency::interleaved;
 use crate::output::{self, Column, Facts, Table, bar, size, terminal_width};
 use crate::source;
 use crate::statistics::{Times, milliseconds};
 use crate::write::{check_writable, write_atomically};
 use resnext::{Kernels, Model, Pool, Runner, Workers};
 use resnext_calibration::bundled;
-use resnext_calibration::compile::{LayerReport, Options, compile};
+use resnext_calibration::compile::{LayerReport, Options, Techniques, compile};
 use resnext_calibration::fold::fold_batch_norm;
 use resnext_calibration::fp32::Fp32Model;
 use resnext_calibration::import::{ImportOptions, load_safetensors};
@@ -54,9 +55,6 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Inferences before timing starts.
-const WARMUP: u32 = 3;
-
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     args.output.as_deref().map_or(Ok(()), check_writable)?;
@@ -80,10 +78,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let photos = bundled::photos();
     let options = Options {
         method: Method::Max,
+        techniques: Techniques::FAST,
+        sensitivity: false,
         preprocessing: source::preprocessing(Some(variant), &network),
         classes: bundled::reference_classes(),
         source: variant.to_string(),
         threads: Placement::everywhere().threads,
+        keep_quantized: false,
     };
     let (progress, start) = (source::progress(), Instant::now());
     let compiled = compile(&network, &photos, &options, &progress);
@@ -234,26 +235,22 @@ impl Networks<'_> {
         let pixels = self.pixels(photo)?;
         let normalized = self.options.preprocessing.normalize(&pixels);
         let pool = Pool::new(threads).map_err(failed)?;
-        let mut logits = vec![0.0; self.model.class_count()];
+        let [mut logits, mut together_logits] = [0, 1].map(|_| vec![0.0; self.model.class_count()]);
         let [mut arena, mut arena_together] = [const { Vec::new() }; 2];
         arena.resize(self.model.arena_len(), 0);
         arena_together.resize(self.model.arena_len(), 0);
         let mut alone = Runner::new(self.model, &mut arena).map_err(failed)?;
         let mut together = Runner::new(self.model, &mut arena_together).map_err(failed)?.with_workers(&pool);
 
-        let [mut fp32, mut int8, mut int8_together] = [const { Vec::<Duration>::new() }; 3];
-        // Interleaved, so that a change of the machine's speed meets all alike.
-        for run in 0..WARMUP + runs {
-            let times = [
-                time(|| self.fp32.run(&normalized).map(drop).map_err(failed))?,
-                time(|| infer(&mut alone, &pixels, &mut logits))?,
-                time(|| infer(&mut together, &pixels, &mut logits))?,
-            ];
-            if run >= WARMUP {
-                let all = [&mut fp32, &mut int8, &mut int8_together];
-                all.into_iter().zip(times).for_each(|(all, time)| all.push(time));
-            }
-        }
+        let measured = interleaved(
+            runs,
+            &mut [
+                &mut || self.fp32.run(&normalized).map(drop).map_err(failed),
+                &mut || infer(&mut alone, &pixels, &mut logits),
+                &mut || infer(&mut together, &pixels, &mut together_logits),
+            ],
+        )?;
+        let [fp32, int8, int8_together] = measured.try_into().unwrap_or_default();
         let name = format!("int8 ({})", Kernels::detect().isa());
         let mut timings = vec![Timing::new("fp32 (tract)", 1, fp32), Timing::new(&name, 1, int8)];
         if pool.count() > 1 {
@@ -331,12 +328,6 @@ fn timing_table(timings: &[Timing]) -> impl Display {
 
 fn infer(runner: &mut Runner<'_>, pixels: &[u8], logits: &mut [f32]) -> Result<(), Error> {
     runner.load_pixels(pixels).and_then(|()| runner.infer(logits, &mut ())).map_err(failed)
-}
-
-fn time(run: impl FnOnce() -> Result<(), Error>) -> Result<Duration, Error> {
-    let start = Instant::now();
-    run()?;
-    Ok(start.elapsed())
 }
 
 #[cfg(test)]

@@ -2,15 +2,15 @@
 
 use crate::arch::{self, Arch};
 use crate::error::Error;
+use crate::onnx;
 use crate::output::{self, Facts, size};
-use crate::source;
-use crate::write::PendingFile;
+use crate::write::check_writable;
 use resnext_calibration::emit::macs;
-use resnext_calibration::export;
+use resnext_calibration::export::OnnxFile;
 use resnext_calibration::import::architecture::Described;
-use resnext_models::Variant;
+use resnext_calibration::preprocessing::Preprocessing;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Write an fp32 checkpoint as ONNX, for other tools.
 #[derive(Debug, clap::Args)]
@@ -50,46 +50,21 @@ pub(crate) struct Args {
 
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
-    let mut out = PendingFile::create(&args.output)?;
+    check_writable(&args.output)?;
     let arch = args.arch.as_deref().map(Arch::parse).transpose()?;
     let (network, variant) = arch::network(&args.weights, arch, args.size)?;
-    let properties = variant.map_or_else(Vec::new, properties);
-    let progress = source::progress();
-    progress.set_message("writing");
-    progress.set_length(export::tensor_count(&network) as u64);
-    let tick = || progress.inc(1);
-    let inside = export::weight_bytes(&network) <= export::MAX_INSIDE;
-    let data = if inside {
-        out.write(|file| export::write(&network, &properties, file, &tick))?;
-        None
-    } else {
-        let path = beside(&args.output);
-        let name = path.file_name().map(PathBuf::from).unwrap_or_default();
-        let mut data = PendingFile::create(&path)?;
-        // Two files, each written when its error would be known.
-        let mut written = Ok(());
-        out.write(|file| {
-            written =
-                data.write(|data| export::write_external(&network, &properties, file, data, &name, &tick));
-            Ok(())
-        })?;
-        written?;
-        Some((path, data))
-    };
-    progress.finish_and_clear();
-    let mut bytes = out.len()?;
-    let data = match data {
-        Some((path, data)) => {
-            bytes += data.len()?;
-            data.commit()?;
-            Some(path)
-        }
-        None => None,
-    };
-    out.commit()?;
+    let properties = variant.map_or_else(Vec::new, |variant| {
+        let mut properties = vec![("source", variant.to_string())];
+        properties.extend(Preprocessing::of(&variant.preprocess).properties());
+        properties
+    });
+    let file = OnnxFile::fp32(&network, &properties);
+    let written = onnx::write(&args.output, &file)?;
+    let bytes = written.bytes()?;
+    let data = written.commit()?;
 
     let topology = &network.topology;
-    let params = export::weight_bytes(&network) / 4;
+    let params = file.tensor_bytes() / 4;
     let macs = macs(&network);
     if args.json {
         return output::print_json(&json!({
@@ -114,25 +89,4 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     facts.add("cost", format!("{millions:.3} M weights, {billions:.3} GMAC at {side}×{side}"));
     facts.add("next", format!("resnext compile {} --samples DIR -o OUT.rnx", args.output.display()));
     output::print(&facts)
-}
-
-/// `model.onnx` → `model.onnx.data`.
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".data");
-    name.into()
-}
-
-/// What a user of the file has to know of its input.
-fn properties(variant: &Variant) -> Vec<(&'static str, String)> {
-    let p = &variant.preprocess;
-    let list = |values: [f32; 3]| values.map(|value| value.to_string()).join(", ");
-    vec![
-        ("source", variant.to_string()),
-        ("resize", p.resize.to_string()),
-        ("crop", p.size.to_string()),
-        ("interpolation", p.interpolation.to_string()),
-        ("mean", list(p.mean)),
-        ("std", list(p.std)),
-    ]
 }

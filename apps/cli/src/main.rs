@@ -8,8 +8,11 @@ mod arch;
 mod args;
 mod artifact;
 mod bench;
+mod board;
 #[cfg(target_os = "linux")]
 mod camera;
+#[cfg(target_os = "linux")]
+mod camera_display;
 mod classify;
 mod clock;
 #[cfg(feature = "compile")]
@@ -17,21 +20,26 @@ mod compile;
 mod cpus;
 #[cfg(feature = "compile")]
 mod demo;
+mod doctor;
 mod error;
-#[cfg(feature = "compile")]
 mod eval;
 #[cfg(feature = "compile")]
 mod import;
 mod inspect;
+mod latency;
+#[cfg(feature = "compile")]
+mod layers;
 mod memory;
+#[cfg(feature = "compile")]
+mod onnx;
 mod output;
 mod photo;
+mod samples;
 #[cfg(feature = "compile")]
 mod source;
 mod statistics;
 mod sysfs;
 mod workspace;
-#[cfg(feature = "compile")]
 mod write;
 mod zoo;
 
@@ -55,6 +63,8 @@ Examples:
   resnext camera model.rnx /dev/video0      what does the camera see?
   resnext bench model.rnx                   how fast is this board?
   resnext inspect model.rnx                 what is in this model?
+  resnext eval model.rnx --data val         how accurate is it?
+  resnext doctor                            what would slow it down here?
 
 Results go to stdout, messages to stderr. Every verb that reports takes --json.
 Exit status: 0 done, 1 failed (one line says what and how to mend it), 2 wrong usage."
@@ -73,13 +83,13 @@ enum Verb {
     Import(import::Args),
     #[cfg(feature = "compile")]
     Compile(compile::Args),
-    #[cfg(feature = "compile")]
     Eval(eval::Args),
     Classify(classify::Args),
     #[cfg(target_os = "linux")]
     Camera(camera::Args),
     Bench(bench::Args),
     Inspect(inspect::Args),
+    Doctor(doctor::Args),
 }
 
 fn main() -> ExitCode {
@@ -91,13 +101,13 @@ fn main() -> ExitCode {
         Verb::Import(args) => import::run(&args),
         #[cfg(feature = "compile")]
         Verb::Compile(args) => compile::run(&args),
-        #[cfg(feature = "compile")]
         Verb::Eval(args) => eval::run(&args),
         Verb::Classify(args) => classify::run(&args),
         #[cfg(target_os = "linux")]
         Verb::Camera(args) => camera::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Inspect(args) => inspect::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

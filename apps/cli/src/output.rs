@@ -107,6 +107,28 @@ pub(crate) fn bar(fraction: f64, width: usize) -> String {
     bar + &" ".repeat(width.saturating_sub(used))
 }
 
+/// Whether stdout shows characters beyond ASCII: a terminal whose locale says so.
+pub(crate) fn unicode() -> bool {
+    let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let locale =
+        ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find(set).and_then(|name| std::env::var(name).ok());
+    let utf8 = locale.is_some_and(|locale| locale.to_ascii_lowercase().replace('-', "").contains("utf8"));
+    utf8 && io::stdout().is_terminal()
+}
+
+/// A column for each value, as high as it is between `low` and `high`; empty where there is none.
+pub(crate) fn sparkline(values: &[Option<f64>], low: f64, high: f64, unicode: bool) -> String {
+    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    const ASCII: [char; 8] = ['_', '.', '-', '~', '=', '+', '*', '#'];
+    let levels = if unicode { BLOCKS } else { ASCII };
+    let height = |value: f64| {
+        let fraction = (value - low) / (high - low);
+        // Not a number, such as 0 of 0, becomes 0.
+        levels[((fraction * levels.len() as f64) as usize).min(levels.len() - 1)]
+    };
+    values.iter().map(|value| value.map_or(' ', height)).collect()
+}
+
 /// Named facts, one a line, values aligned.
 #[derive(Default)]
 pub(crate) struct Facts(Vec<(&'static str, String)>);
@@ -252,6 +274,15 @@ mod tests {
         assert_eq!(bar(1.0, 4), "████");
         assert_eq!(bar(7.0, 4), "████");
         assert_eq!(bar(f64::NAN, 4), "    ");
+    }
+
+    #[test]
+    fn sparklines_have_eight_levels() {
+        let values = [Some(0.0), Some(1.0), None, Some(7.0), Some(8.0), Some(-1.0), Some(f64::NAN)];
+        assert_eq!(sparkline(&values, 0.0, 8.0, true), "▁▂ ██▁▁");
+        assert_eq!(sparkline(&values, 0.0, 8.0, false), "_. ##__");
+        assert_eq!(sparkline(&[Some(3.0)], 3.0, 3.0, true), "▁");
+        assert_eq!(sparkline(&[], 0.0, 1.0, true), "");
     }
 
     #[test]

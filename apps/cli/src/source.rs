@@ -1,19 +1,15 @@
-//! What `compile`, `eval`, `import` and `demo` share: reading fp32 networks, choosing classes and preprocessing,
-//! progress.
+//! What `compile`, `eval`, `import` and `demo` share: reading fp32 networks, choosing classes and preprocessing.
 
-use crate::cpus::{CpuList, Placement};
 use crate::error::Error;
-use crate::output::note;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+pub(crate) use crate::samples::{note_skipped, progress, samples, threads};
 use resnext_calibration::bundled;
 use resnext_calibration::emit::ClassName;
 use resnext_calibration::fold::fold_batch_norm;
 use resnext_calibration::import::{ImportOptions, load_with};
 use resnext_calibration::network::Network;
 use resnext_calibration::preprocessing::Preprocessing;
-use resnext_calibration::samples::{SampleError, Samples};
+use resnext_calibration::samples::Samples;
 use resnext_models::Variant;
-use std::io::IsTerminal;
 use std::path::Path;
 
 /// Reads an fp32 network and folds its batch norms.
@@ -23,14 +19,21 @@ pub(crate) fn network(path: &Path, input_size: Option<usize>) -> Result<Network,
     Ok(network)
 }
 
-/// Preprocessing of a variant, or torchvision's for a network that none was named for.
+/// Preprocessing of a variant, or torchvision's for a network that none was named for; normalised as a quantized file
+/// says, if it does.
 pub(crate) fn preprocessing(variant: Option<&Variant>, network: &Network) -> Preprocessing {
     let size = network.input.height as u32;
     // timm's rule for the usual crop of 0.875: ⌊size / 0.875⌋.
-    variant.map_or_else(
-        || Preprocessing::imagenet(size, size * 8 / 7),
-        |variant| Preprocessing::of(&variant.preprocess),
-    )
+    if let Some(variant) = variant {
+        return Preprocessing::of(&variant.preprocess);
+    }
+    let usual = Preprocessing::imagenet(size, size * 8 / 7);
+    match network.given.as_ref().and_then(|given| given.pixels.as_ref()) {
+        Some(pixels) if !pixels.agrees(&usual) => {
+            Preprocessing { mean: pixels.mean, std: pixels.std, ..usual }
+        }
+        _ => usual,
+    }
 }
 
 /// Names of the classes, and where they come from.
@@ -38,7 +41,7 @@ pub(crate) fn classes(
     network: &Network,
     labels: Option<&Path>,
     variant: Option<&Variant>,
-    samples: &Samples,
+    samples: Option<&Samples>,
 ) -> Result<(Vec<ClassName>, &'static str), Error> {
     let count = network.topology.classes;
     if let Some(path) = labels {
@@ -46,7 +49,7 @@ pub(crate) fn classes(
     }
     let is_reference = variant.is_some_and(|v| v.name == resnext_models::reference::VARIANT.name);
     let imagenet = bundled::imagenet_classes();
-    let folders = samples.classes();
+    let folders = samples.map(Samples::classes).unwrap_or_default();
     Ok(if is_reference {
         (bundled::reference_classes(), "the reference model")
     } else if count == imagenet.len() {
@@ -76,47 +79,4 @@ fn read_labels(path: &Path) -> Result<Vec<ClassName>, Error> {
             ClassName { id: id.to_owned(), label: label.to_owned() }
         })
         .collect())
-}
-
-/// A directory of samples, `most` of them at even distances if there are more.
-pub(crate) fn samples(directory: &Path, most: Option<usize>) -> Result<Samples, Error> {
-    let samples = Samples::open(directory).map_err(|error| Error::new("", error))?;
-    if let Some(most) = most.filter(|&most| most > samples.len()) {
-        note(format_args!("{}: has only {} of {most} images", directory.display(), samples.len()));
-    }
-    Ok(match most {
-        Some(most) if most < samples.len() => samples.take_spread(most),
-        _ => samples,
-    })
-}
-
-/// Threads for the offline step: one for each CPU, little ones too, unless told otherwise. It works on many
-/// photos at once, so none waits for another.
-pub(crate) fn threads(asked: Option<u16>, cpus: Option<&CpuList>) -> Result<usize, Error> {
-    Ok(Placement::chosen(asked, cpus)?.unwrap_or_else(Placement::everywhere).threads)
-}
-
-/// A progress bar on stderr; nothing if that is not a terminal.
-pub(crate) fn progress() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-    let template = "{msg:12} {bar:30} {pos}/{len}  {per_sec}  {eta} left";
-    // The template is a constant that parses; without style the bar is only plainer.
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar
-}
-
-/// Names the samples that were left out, the first few of them.
-pub(crate) fn note_skipped(skipped: &[SampleError]) {
-    const NAMED: usize = 5;
-    for error in skipped.iter().take(NAMED) {
-        note(format_args!("skipped {}: {}", error.name, error.reason));
-    }
-    if skipped.len() > NAMED {
-        note(format_args!("skipped {} more", skipped.len() - NAMED));
-    }
 }

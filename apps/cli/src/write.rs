@@ -55,6 +55,7 @@ impl PendingFile {
     }
 
     /// Bytes written so far.
+    #[cfg(feature = "compile")]
     pub(crate) fn len(&self) -> Result<u64, Error> {
         let metadata = self.file.as_file().metadata();
         metadata.map(|metadata| metadata.len()).map_err(|error| Error::at(&self.path, cannot_write(&error)))

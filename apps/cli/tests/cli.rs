@@ -186,6 +186,73 @@ fn bench_profiles_every_layer_without_allocating() {
     );
 }
 
+#[test]
+fn bench_sustained_shows_latency_over_time() {
+    let folder = Folder::new();
+    let sustain = ["bench", "model.rnx", "--threads", "1", "--warmup", "0", "--sustained", "1s"];
+    let start = std::time::Instant::now();
+    let report = folder.resnext(&[&sustain[..], &["--json"]].concat()).json();
+    assert!(start.elapsed().as_secs_f64() >= 1.0);
+    assert_eq!(
+        report["steady_state_allocations"], 0,
+        "neither inference nor the looks at the board allocate"
+    );
+    let sustained = &report["sustained"];
+    let expected = [
+        "cause",
+        "first_p50_ms",
+        "last_p50_ms",
+        "seconds",
+        "series",
+        "since_s",
+        "slowdown",
+        "throttled",
+        "window_s",
+    ];
+    assert_eq!(keys(sustained), expected);
+    assert_eq!(sustained["seconds"], 1.0);
+    let series = sustained["series"].as_array().unwrap();
+    assert_eq!(series.len(), 60);
+    let expected = ["limit_mhz", "mhz", "p50_ms", "p99_ms", "runs", "t_s", "temperature_c", "throttled"];
+    assert_eq!(keys(&series[0]), expected);
+    let runs: u64 = series.iter().map(|stretch| stretch["runs"].as_u64().unwrap()).sum();
+    assert_eq!(report["runs"], runs);
+    assert!(runs > 10 && sustained["first_p50_ms"].as_f64().unwrap() > 0.0, "{runs}");
+
+    let (text, _) = folder.resnext(&sustain).results_and_warnings();
+    assert!(text.contains("\nsustained    ") && text.contains(" ms in the first 0.3 s, "), "{text}");
+    let plot = text.lines().find(|line| line.starts_with("latency p50 ")).unwrap();
+    assert!(plot.is_ascii() && plot.contains(" to ") && plot.ends_with(" ms"), "not a terminal: {plot}");
+    let table = text.lines().skip_while(|line| !line.trim_start().starts_with("from ")).skip(1);
+    assert_eq!(table.take_while(|line| !line.is_empty()).count(), 12, "{text}");
+}
+
+/// On whatever machine the tests run; what it says of others is tested on fake ones.
+#[test]
+fn doctor_looks_at_this_machine() {
+    let folder = Folder::new();
+    let ran = folder.resnext(&["doctor", "--json"]);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(keys(&report), ["checks", "healthy", "isa"]);
+    assert_eq!(ran.status, if report["healthy"] == true { 0 } else { 1 });
+    let checks = report["checks"].as_array().unwrap();
+    for check in checks {
+        assert_eq!(keys(check), ["check", "found", "remedy", "status"]);
+        assert!(["ok", "note", "mend"].contains(&check["status"].as_str().unwrap()), "{check}");
+        assert_eq!(check["status"] == "ok", check["remedy"].is_null(), "{check}");
+    }
+    for name in
+        ["board", "cpu", "kernels", "governor", "temperature", "memory", "camera", "framebuffer", "spi"]
+    {
+        assert!(checks.iter().any(|check| check["check"] == name), "{name}: {report}");
+    }
+    let bench = folder.resnext(&["bench", "model.rnx", "--runs", "1", "--json"]).json();
+    assert_eq!(report["isa"], bench["isa"], "the kernels that would run");
+    let text = folder.resnext(&["doctor"]).stdout;
+    assert!(text.contains(&format!("kernels      {}", report["isa"].as_str().unwrap())), "{text}");
+    assert!(!text.contains('\x1b'), "no colour for a pipe: {text:?}");
+}
+
 /// The CPUs that this process may run on, and so the program.
 #[cfg(target_os = "linux")]
 fn usable_cpus() -> String {
@@ -377,7 +444,7 @@ fn models_that_cannot_be_used_say_why() {
 #[test]
 fn wrong_usage_is_status_2() {
     let folder = Folder::new();
-    let cases: [&[&str]; 13] = [
+    let cases: [&[&str]; 17] = [
         &[],
         &["frobnicate"],
         &["classify", "model.rnx"],
@@ -391,6 +458,10 @@ fn wrong_usage_is_status_2() {
         &["classify", "model.rnx", "red.png", "--top-k", "0"],
         &["inspect", "model.rnx", "extra"],
         &["zoo", "timm", "mmcls"],
+        &["bench", "model.rnx", "--sustained", "soon"],
+        &["bench", "model.rnx", "--sustained", "0s"],
+        &["bench", "model.rnx", "--sustained", "1s", "--runs", "5"],
+        &["doctor", "model.rnx"],
     ];
     for args in cases {
         let ran = folder.resnext(args);
@@ -402,7 +473,7 @@ fn wrong_usage_is_status_2() {
 #[test]
 fn help_and_version_are_results() {
     let folder = Folder::new();
-    for verb in ["zoo", "classify", "bench", "inspect"] {
+    for verb in ["zoo", "classify", "bench", "inspect", "doctor"] {
         let text = folder.resnext(&[verb, "--help"]).results();
         assert!(text.contains("Examples:\n  resnext "), "{text}");
     }

@@ -48,6 +48,35 @@ fn compile_writes_a_model_that_classifies() {
 }
 
 #[test]
+fn qdq_goes_out_and_comes_back() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let compile = ["compile", text(&onnx), "--samples", text(&photos), "--num", "3", "-o", "tiny.rnx"];
+    let report = folder.resnext(&[&compile[..], &["--qdq", "tiny.onnx", "--json"]].concat()).json();
+    assert_eq!((report["qdq"].as_str(), report["kept"].is_null()), (Some("tiny.onnx"), true), "{report}");
+    // Scales are all in the file: no samples.
+    let back = ["compile", "tiny.onnx", "-o", "back.rnx"];
+    let report = folder.resnext(&[&back[..], &["--json"]].concat()).json();
+    let kept = &report["kept"];
+    assert_eq!(kept["activations"], kept["of_activations"], "{report}");
+    assert_eq!(kept["weights"], kept["of_weights"], "{report}");
+    assert!(
+        report["agreement"].is_null() && report["method"] == "given" && report["samples"] == 0,
+        "{report}"
+    );
+    let words = folder.resnext(&back).results();
+    assert!(words.contains("activation scales, 100.00 % of the weights' integers"), "{words}");
+    let classify = |model: &str| folder.resnext(&["classify", model, "red.png", "--json"]).json();
+    assert_eq!(classify("tiny.rnx"), classify("back.rnx"));
+    let inspected = folder.resnext(&["inspect", "back.rnx", "--json"]).json();
+    assert_eq!(inspected["metadata"]["calibration"]["method"], "given", "{inspected}");
+    folder.resnext(&["inspect", "back.rnx"]).results();
+    // With samples it is compared.
+    let compared = folder.resnext(&[&back[..], &["--samples", text(&photos), "--json"]].concat()).json();
+    assert!(compared["logit_sqnr_db"].as_f64().unwrap() > 15.0, "{compared}");
+}
+
+#[test]
 fn auto_goes_by_the_shapes() {
     let folder = Folder::new();
     let (onnx, photos) = tiny();
@@ -110,7 +139,12 @@ fn what_cannot_be_compiled_says_why_and_writes_nothing() {
         let args = [&["compile"], args].concat();
         folder.resnext(&args).failure()
     };
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 10] = [
+        (&[onnx, "-o", "out.rnx"], "is not quantized yet; give --samples DIR"),
+        (
+            &[onnx, "--samples", photos, "-o", "out.rnx", "--qdq", "no/such/out.onnx"],
+            "no/such/out.onnx: cannot be written: no such directory",
+        ),
         (&["model.onnx", "--samples", photos, "-o", "out.rnx"], "not a valid ONNX file"),
         (&["red.png", "--samples", photos, "-o", "out.rnx"], "not a known model format"),
         (&["missing.onnx", "--samples", photos, "-o", "out.rnx"], "missing.onnx: cannot be read"),
@@ -157,7 +191,55 @@ fn eval_compares_with_the_baseline() {
         assert!(report[key].is_number(), "{key}: {report}");
     }
     let words = folder.resnext(&eval).stdout;
-    assert!(words.contains("fp32 (tract)") && words.contains("drop (points)"), "{words}");
+    assert!(words.contains("\nfp32 ") && words.contains("drop (points)"), "{words}");
+
+    // Recorded, the logits say the same; interrupted or not, the record is the same.
+    let record = |name: &str, more: &[&str]| {
+        let ran = folder
+            .resnext(&[&eval[..], &["--record", name, "--html", "page.html", "--runs", "2"], more].concat());
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        std::fs::read(folder.path(name)).unwrap()
+    };
+    let once = record("once.safetensors", &[]);
+    assert!(record("again.safetensors", &["--resume", "journal", "--threads", "1"]) == once);
+    assert!(!folder.path("journal").exists());
+    let recorded = ["eval", text(&model), "--data", "data", "--baseline", "once.safetensors", "--json"];
+    let again: Value = serde_json::from_str(&folder.resnext(&recorded).stdout).unwrap();
+    for key in [
+        "images",
+        "int8",
+        "fp32",
+        "drop_top1_pp",
+        "agreement",
+        "flips",
+        "kl_mean",
+        "logit_sqnr_db",
+        "classes",
+    ] {
+        assert_eq!(again[key], report[key], "{key}");
+    }
+    let page = std::fs::read_to_string(folder.path("page.html")).unwrap();
+    for part in ["fp32 (tract)", "Activations", "layer4.1.conv2", "too few to tell", "church"] {
+        assert!(page.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn compile_reports_as_a_page() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let compile = ["compile", text(&onnx), "--samples", text(&photos), "--num", "3", "-o", "tiny.rnx"];
+    folder.resnext(&[&compile[..], &["--report", "page.html", "--licence", "<CC0>"]].concat()).results();
+    let inspected = folder.resnext(&["inspect", "tiny.rnx", "--json"]).json();
+    assert_eq!(inspected["metadata"]["licence"], "<CC0>");
+    let page = std::fs::read_to_string(folder.path("page.html")).unwrap();
+    for part in
+        ["tiny.rnx", "on 3 images", "Activations", "Arena", "accuracy has not been measured", "&lt;CC0&gt;"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
+    let line = folder.resnext(&[&compile[..], &["--report", "no/page.html"]].concat()).failure();
+    assert!(line.contains("no/page.html: cannot be written"), "{line}");
 }
 
 #[test]

@@ -65,7 +65,7 @@ impl Walk<'_> {
             convs.push(part);
         }
         // A checkpoint holds no trace of the pooling; every source has this one.
-        builder.stem(convs, &Pool { place: Place::Graph, window: STEM_POOL, ceil: false })?;
+        builder.stem(convs, &Pool { place: Place::Graph, window: STEM_POOL, ceil: false, given: None })?;
         let first = |stage, block| Layer::Conv { stage, block, index: 1 };
         if let Some([_, _, 3, 3]) = self.file.get(&self.scheme.conv(first(1, 0)).weight).map(|e| &*e.shape) {
             let place = Place::Tensor(self.scheme.conv(first(1, 0)).weight);
@@ -83,7 +83,7 @@ impl Walk<'_> {
             stage += 1;
         }
         let (place, linear) = self.linear(channels)?;
-        let network = builder.finish(&place, linear)?;
+        let network = builder.finish(&place, linear, None)?;
         self.expect_nothing_left(&network)?;
         Ok(network)
     }
@@ -109,7 +109,12 @@ impl Walk<'_> {
         let projects = opens && (stage > 1 || self.has(shortcut));
         let downsample = if projects {
             let averages = stride > 1 && self.scheme.averages(stage);
-            let pool = averages.then_some(Pool { place: Place::Graph, window: SHORTCUT_POOL, ceil: true });
+            let pool = averages.then_some(Pool {
+                place: Place::Graph,
+                window: SHORTCUT_POOL,
+                ceil: true,
+                given: None,
+            });
             let window = pointwise(if averages { 1 } else { stride });
             Some(Projection { pool, conv: self.conv(shortcut, channels, window)? })
         } else {
@@ -159,7 +164,7 @@ impl Walk<'_> {
             residual: None,
             relu: false,
         };
-        Ok(Part { place: Place::Tensor(keys.weight), conv })
+        Ok(Part { place: Place::Tensor(keys.weight), conv, given: None })
     }
 
     fn linear(&mut self, in_features: usize) -> Result<(Place, Linear), ImportErrorKind> {

@@ -4,7 +4,8 @@
 //! (a 1×1 convolution becomes a matrix product, for one). Understands what the exporters of PyTorch (both) and Paddle
 //! write, and what mmdeploy makes of the former's: opset 11 and later; batch norm folded or kept; a fixed or an open
 //! batch, height and width; weights in the message, in nodes or beside the file, in any floating-point type; a
-//! softmax at the end.
+//! softmax at the end. A graph quantized in the QDQ format is read as the real values that its integers stand for, and its
+//! scales go into [`Network::given`].
 //!
 //! | module | role |
 //! |---|---|
@@ -12,6 +13,7 @@
 //! | `fold` | constants |
 //! | `graph` | who produces and who reads what |
 //! | `tensors` | weights, wherever they are |
+//! | `quantizers` | QuantizeLinear and DequantizeLinear, seen through |
 //! | `layers` | one node → one layer |
 //! | `walk` | the nodes in forward order |
 
@@ -19,6 +21,7 @@ mod file;
 mod fold;
 mod graph;
 mod layers;
+mod quantizers;
 mod tensors;
 mod walk;
 

@@ -14,7 +14,9 @@ use resnext_models::{Shortcut, Stem};
 
 use super::checks::{check_tensors, describe, expect_groups, expect_window, fits, size, slide};
 use super::error::{ImportErrorKind, Place};
+use crate::given::Given;
 use crate::network::{Conv, Linear, Network, Node, Op, Shape, Topology, ValueId, Window};
+use crate::quantize::Activation;
 
 /// One convolution as the file describes it, and where it is, for error messages.
 pub(crate) struct Part {
@@ -22,6 +24,8 @@ pub(crate) struct Part {
     pub(crate) place: Place,
     /// The convolution. `relu` and `residual` are decided by the position in the network, here.
     pub(crate) conv: Conv,
+    /// How the file quantizes what comes of it, addition and ReLU included.
+    pub(crate) given: Option<Activation>,
 }
 
 /// One pooling as the file describes it.
@@ -32,6 +36,8 @@ pub(crate) struct Pool {
     pub(crate) window: Window,
     /// Whether a last window that reaches beyond the image counts.
     pub(crate) ceil: bool,
+    /// How the file quantizes its output.
+    pub(crate) given: Option<Activation>,
 }
 
 /// The projection on a shortcut.
@@ -90,6 +96,8 @@ pub(crate) struct Builder {
     trunk: ValueId,
     /// The blocks with a stride so far agree on this.
     strided: Option<(Shortcut, bool)>,
+    /// How the file quantizes each value so far.
+    given: Vec<Option<Activation>>,
 }
 
 impl Builder {
@@ -105,8 +113,8 @@ impl Builder {
             early_stride: false,
             classes: 0,
         };
-        let network = Network { name, input, nodes: Vec::new(), topology };
-        Self { network, trunk: ValueId::IMAGE, strided: None }
+        let network = Network { name, input, nodes: Vec::new(), topology, given: None };
+        Self { network, trunk: ValueId::IMAGE, strided: None, given: vec![None] }
     }
 
     /// The convolutions before the max pooling, and that pooling.
@@ -138,7 +146,10 @@ impl Builder {
             ));
         }
         let output = slide(&pool.place, pool.window, input, input.channels)?;
-        self.trunk = self.push("maxpool".into(), self.trunk, output, Op::MaxPool(pool.window));
+        // It passes values on as they are quantized, so either will do.
+        let before = &mut self.given[self.trunk.0];
+        *before = before.or(pool.given);
+        self.trunk = self.push("maxpool".into(), self.trunk, output, Op::MaxPool(pool.window), None);
         Ok(())
     }
 
@@ -169,7 +180,8 @@ impl Builder {
         let shortcut = match downsample {
             Some(Projection { pool, conv }) => {
                 expect_groups(&conv, 1)?;
-                let pooled = pool.map_or(entry, |_| self.push_avg_pool(format!("{path}.avgpool"), entry));
+                let pooled = pool
+                    .map_or(entry, |pool| self.push_avg_pool(format!("{path}.avgpool"), entry, pool.given));
                 self.push_conv(format!("{path}.downsample"), pooled, conv, None, false)?
             }
             None => entry,
@@ -183,8 +195,13 @@ impl Builder {
         self.network.shape(self.trunk)
     }
 
-    /// Global pooling and the classifier, which ends the network.
-    pub(crate) fn finish(mut self, place: &Place, linear: Linear) -> Result<Network, ImportErrorKind> {
+    /// Global pooling, whose output the file quantizes as `pooled`, and the classifier, which ends the network.
+    pub(crate) fn finish(
+        mut self,
+        place: &Place,
+        linear: Linear,
+        pooled: Option<Activation>,
+    ) -> Result<Network, ImportErrorKind> {
         let input = self.network.shape(self.trunk);
         let Linear { in_features, out_features: classes, ref weight, ref bias } = linear;
         let wrong =
@@ -207,10 +224,13 @@ impl Builder {
                 format!("expected a {classes}×{in_features} matrix and a bias per class"),
             );
         }
-        let pooled = Shape { channels: input.channels, height: 1, width: 1 };
-        let value = self.push("global_pool".into(), self.trunk, pooled, Op::GlobalAvgPool);
+        let shape = Shape { channels: input.channels, height: 1, width: 1 };
+        let value = self.push("global_pool".into(), self.trunk, shape, Op::GlobalAvgPool, pooled);
         let logits = Shape { channels: classes, height: 1, width: 1 };
-        self.push("fc".into(), value, logits, Op::Linear(linear));
+        self.push("fc".into(), value, logits, Op::Linear(linear), None);
+        if self.given.iter().any(Option::is_some) {
+            self.network.given = Some(Given { activations: self.given, pixels: None });
+        }
         let topology = &mut self.network.topology;
         topology.classes = classes;
         (topology.shortcut, topology.early_stride) = self.strided.unwrap_or((Shortcut::Projection, false));
@@ -317,10 +337,10 @@ impl Builder {
     }
 
     /// Appends the average pooling of a shortcut.
-    fn push_avg_pool(&mut self, name: String, input: ValueId) -> ValueId {
+    fn push_avg_pool(&mut self, name: String, input: ValueId, given: Option<Activation>) -> ValueId {
         let from = self.network.shape(input);
         let [height, width] = [from.height, from.width].map(|side| SHORTCUT_POOL.positions_started(side));
-        self.push(name, input, Shape { height, width, ..from }, Op::AvgPool(SHORTCUT_POOL))
+        self.push(name, input, Shape { height, width, ..from }, Op::AvgPool(SHORTCUT_POOL), given)
     }
 
     /// Appends a convolution of `input`, after checking that it fits there.
@@ -328,7 +348,7 @@ impl Builder {
         &mut self,
         name: String,
         input: ValueId,
-        Part { place, mut conv }: Part,
+        Part { place, mut conv, given }: Part,
         residual: Option<ValueId>,
         relu: bool,
     ) -> Result<ValueId, ImportErrorKind> {
@@ -354,10 +374,18 @@ impl Builder {
         }
         conv.relu = relu;
         conv.residual = residual;
-        Ok(self.push(name, input, output, Op::Conv(conv)))
+        Ok(self.push(name, input, output, Op::Conv(conv), given))
     }
 
-    fn push(&mut self, name: String, input: ValueId, output: Shape, op: Op) -> ValueId {
+    fn push(
+        &mut self,
+        name: String,
+        input: ValueId,
+        output: Shape,
+        op: Op,
+        given: Option<Activation>,
+    ) -> ValueId {
+        self.given.push(given);
         self.network.nodes.push(Node { name, input, output, op });
         self.network.logits()
     }

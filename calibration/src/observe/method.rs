@@ -21,6 +21,8 @@ pub enum Method {
     /// The range whose 256 levels tell most about the values: least Kullback–Leibler divergence between what was seen
     /// and what is left of it (S. Migacz, *8-bit Inference with TensorRT*, GTC 2017).
     Entropy,
+    /// The range that does least harm to the layers that read the tensor.
+    Auto,
 }
 
 impl Method {
@@ -37,7 +39,7 @@ impl Method {
                     high: histogram.quantile(1.0 - tail).clamp(0.0, seen.high),
                 }
             }
-            Self::Mse => least_squares(histogram),
+            Self::Mse | Self::Auto => least_squares(histogram),
             Self::Entropy => least_divergence(histogram),
         }
     }
@@ -49,6 +51,7 @@ impl Method {
             Self::Percentile(_) => "percentile",
             Self::Mse => "mse",
             Self::Entropy => "entropy",
+            Self::Auto => "auto",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Where tests find data, and the synthetic image that the PyTorch fixtures were made with.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use resnext_calibration::compile::Options;
+use resnext_calibration::compile::{Options, Techniques};
 use resnext_calibration::fold::fold_batch_norm;
 use resnext_calibration::import::{ImportOptions, load_safetensors};
 use resnext_calibration::network::Network;
@@ -42,10 +42,13 @@ pub(crate) fn reference_network() -> Network {
 pub(crate) fn reference_options(method: Method, threads: usize) -> Options {
     Options {
         method,
+        techniques: Techniques::FAST,
+        sensitivity: false,
         preprocessing: Preprocessing::of(&reference::VARIANT.preprocess),
         classes: bundled::reference_classes(),
         source: reference::VARIANT.to_string(),
         threads,
+        keep_quantized: false,
     }
 }
 

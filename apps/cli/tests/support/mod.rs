@@ -1,4 +1,5 @@
 //! Fixtures: a model written record by record, pictures, and a way to run the program.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use resnext::format::{
     ARENA_ALIGN, Block, ClassRecord, Header, LANES, LinearBlock, MAGIC, NO_TENSOR, PoolParams,
@@ -299,6 +300,12 @@ impl Ran {
     /// The results as JSON.
     pub(crate) fn json(self) -> serde_json::Value {
         serde_json::from_str(&self.results()).unwrap()
+    }
+
+    /// The results as JSON of a run that went well, whatever it had to say besides.
+    pub(crate) fn json_and_notes(self) -> serde_json::Value {
+        assert_eq!(self.status, 0, "{}", self.stderr);
+        serde_json::from_str(&self.stdout).unwrap()
     }
 
     /// The one line on stderr of a run that failed with status 1 and printed no results.

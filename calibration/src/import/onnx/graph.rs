@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::fold::{MOST, elements, fold};
+use super::quantizers::{Quantizers, refusal};
 use super::tensors::{Files, ints};
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -13,6 +14,7 @@ use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueIn
 
 use crate::import::error::{ImportErrorKind, Place};
 use crate::import::families::Family;
+use crate::quantize::Activation;
 use crate::stored::StoredTensor;
 
 /// Operators a ResNeXt may contain, apart from those that the index resolves: constants, and what passes its input on.
@@ -43,6 +45,8 @@ pub(super) struct Graph<'a> {
     constants: HashMap<&'a str, Cow<'a, TensorProto>>,
     /// Output of each node that passes its input on, to that.
     aliases: HashMap<&'a str, &'a str>,
+    /// QuantizeLinear and DequantizeLinear nodes.
+    quantizers: Quantizers<'a>,
     /// Who computes each value.
     producers: HashMap<&'a str, &'a NodeProto>,
     /// Live nodes in file order, without constants and those that pass their input on.
@@ -92,6 +96,9 @@ impl<'a> Graph<'a> {
                 _ => {}
             }
         }
+        let plain = aliases.clone();
+        let source = Constants { files, tensors: &constants, aliases: &plain };
+        let quantizers = Quantizers::new(&proto.node, &source, &producers, &mut aliases)?;
         // Before IR version 4, initializers are listed as inputs as well.
         let mut inputs = proto.input.iter().filter(|i| !constants.contains_key(i.name.as_str()));
         let (Some(image), None) = (inputs.next(), inputs.next()) else {
@@ -112,6 +119,7 @@ impl<'a> Graph<'a> {
             files,
             constants,
             aliases,
+            quantizers,
             producers,
             live: Vec::new(),
             readers: HashMap::new(),
@@ -128,7 +136,8 @@ impl<'a> Graph<'a> {
         let mut seen = HashSet::new();
         let mut pending = vec![self.output()];
         while let Some(value) = pending.pop() {
-            if !seen.insert(value) || value == self.image.name || self.constants.contains_key(value) {
+            let given = value == self.image.name || self.constants.contains_key(value);
+            if !seen.insert(value) || given || self.quantizers.is_constant(value) {
                 continue;
             }
             let Some(node) = self.producers.get(value) else {
@@ -153,8 +162,12 @@ impl<'a> Graph<'a> {
 
     /// Checks that every live node has an operator that some ResNeXt has.
     pub(super) fn expect_operators(&self) -> Result<(), ImportErrorKind> {
+        if let Some(refused) = self.live.iter().find_map(|node| refusal(node)) {
+            return Err(refused);
+        }
         let foreign = |node: &&&NodeProto| {
-            !matches!(node.domain.as_str(), "" | "ai.onnx") || !OPERATORS.contains(&node.op_type.as_str())
+            !matches!(node.domain.as_str(), "" | "ai.onnx")
+                || !(OPERATORS.contains(&node.op_type.as_str()) || self.is_scaling(node))
         };
         let Some(node) = self.live.iter().find(foreign) else {
             return Ok(());
@@ -163,13 +176,21 @@ impl<'a> Graph<'a> {
             return Err(family.refusal(place(node)));
         }
         let remedy = match node.op_type.as_str() {
-            "QuantizeLinear" | "DequantizeLinear" | "QLinearConv" => {
-                "give the fp32 model, not a quantized one"
-            }
+            "QuantizeLinear" => "expected a DequantizeLinear to read it; quantize the model again",
             "Cast" => "expected casts to floating-point types only",
             _ => "expected only Conv, BatchNormalization, Relu, Add, pooling, and one Gemm or MatMul",
         };
         Err(ImportErrorKind::Operator { place: place(node), remedy: remedy.into() })
+    }
+
+    /// Whether `node` multiplies by a constant, as happens to an image. Attention multiplies two computed values.
+    fn is_scaling(&self, node: &'a NodeProto) -> bool {
+        node.op_type == "Mul" && node.input.iter().any(|input| self.is_constant(input))
+    }
+
+    /// How `value` is quantized by those that read it.
+    pub(super) fn activation(&self, value: &str) -> Result<Option<Activation>, ImportErrorKind> {
+        self.quantizers.activation(value)
     }
 
     /// The value `name` stands for, seen through nodes that pass their input on.
@@ -218,10 +239,19 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// The floating-point constant `name` that `node` reads.
-    pub(super) fn tensor(&self, node: &NodeProto, name: &'a str) -> Result<StoredTensor, ImportErrorKind> {
+    /// The constant `name` that `node` reads as a weight whose outputs are along `axis`, and, if it is quantized with a
+    /// zero point of 0, which makes it a tensor of integers, their steps: one for each output.
+    pub(super) fn weight(
+        &self,
+        node: &NodeProto,
+        name: &'a str,
+        axis: usize,
+    ) -> Result<(StoredTensor, Option<Vec<f64>>), ImportErrorKind> {
+        if let Some(weight) = self.quantizers.weight(self.resolve(name), axis, &self.constants())? {
+            return Ok(weight);
+        }
         let (label, proto) = self.constant(node, name)?;
-        self.files.tensor(label, proto)
+        Ok((self.files.tensor(label, proto)?, None))
     }
 
     /// Shape and elements of the floating-point constant `name` that `node` reads.
@@ -230,7 +260,11 @@ impl<'a> Graph<'a> {
         node: &NodeProto,
         name: &'a str,
     ) -> Result<(Vec<usize>, Vec<f32>), ImportErrorKind> {
-        let tensor = self.tensor(node, name)?;
+        if let Some(values) = self.quantizers.floats(self.resolve(name), &self.constants())? {
+            return Ok(values);
+        }
+        let (label, proto) = self.constant(node, name)?;
+        let tensor = self.files.tensor(label, proto)?;
         Ok((tensor.shape().to_vec(), tensor.read()))
     }
 
@@ -244,6 +278,10 @@ impl<'a> Graph<'a> {
         self.constants.contains_key(self.resolve(name))
     }
 
+    fn constants(&self) -> Constants<'_, 'a> {
+        Constants { files: self.files, tensors: &self.constants, aliases: &self.aliases }
+    }
+
     fn constant(&self, node: &NodeProto, name: &'a str) -> Result<(&'a str, &TensorProto), ImportErrorKind> {
         let name = self.resolve(name);
         match self.constants.get(name) {
@@ -254,6 +292,20 @@ impl<'a> Graph<'a> {
                 "expected a weight stored in the file; export the model in inference mode",
             )),
         }
+    }
+}
+
+/// The constants of a graph, wherever they are.
+pub(super) struct Constants<'c, 'a> {
+    pub(super) files: &'c Files,
+    tensors: &'c HashMap<&'a str, Cow<'a, TensorProto>>,
+    aliases: &'c HashMap<&'a str, &'a str>,
+}
+
+impl<'a> Constants<'_, 'a> {
+    /// The constant that `name` stands for.
+    pub(super) fn get(&self, name: &'a str) -> Option<&TensorProto> {
+        self.tensors.get(resolve(self.aliases, name)).map(|tensor| &**tensor)
     }
 }
 
@@ -272,7 +324,7 @@ fn casts_to_float(node: &NodeProto) -> bool {
 }
 
 /// The value `name` stands for, seen through `aliases`.
-fn resolve<'n>(aliases: &HashMap<&str, &'n str>, mut name: &'n str) -> &'n str {
+pub(super) fn resolve<'n>(aliases: &HashMap<&str, &'n str>, mut name: &'n str) -> &'n str {
     // In a valid graph a chain is at most this long; in an invalid one it may be a loop.
     for _ in 0..aliases.len() {
         match aliases.get(name) {

@@ -15,7 +15,7 @@ pub(super) fn conv<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Conv, I
     let [_, weight, bias @ ..] = node.input.as_slice() else {
         return Err(arity(node, "a weight"));
     };
-    let weight = graph.tensor(node, weight)?;
+    let (weight, steps) = graph.weight(node, weight, 0)?;
     let [out_channels, per_group, kh, kw] = *weight.shape() else {
         return Err(ImportErrorKind::layer(
             place(node),
@@ -41,7 +41,10 @@ pub(super) fn conv<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Conv, I
         groups,
         in_channels,
         out_channels,
-        weight: weight.into(),
+        weight: match steps {
+            Some(steps) => Weights::quantized(weight, &steps),
+            None => weight.into(),
+        },
         bias,
         batch_norm: None,
         residual: None,
@@ -76,6 +79,7 @@ pub(super) fn max_pool(node: &NodeProto) -> Result<Pool, ImportErrorKind> {
         place: place(node),
         window: window(&attributes, None)?,
         ceil: attributes.int("ceil_mode", 0)? != 0,
+        given: None,
     })
 }
 
@@ -88,6 +92,7 @@ pub(super) fn avg_pool(node: &NodeProto) -> Result<Pool, ImportErrorKind> {
         place: place(node),
         window: window(&attributes, None)?,
         ceil: attributes.int("ceil_mode", 0)? != 0,
+        given: None,
     })
 }
 
@@ -182,7 +187,8 @@ pub(super) fn linear<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Linea
         [_, weight, bias] if is_gemm => (weight, Some(bias).filter(|name| !name.is_empty())),
         _ => return Err(arity(node, "data, a weight and perhaps a bias")),
     };
-    let matrix = graph.tensor(node, weight)?;
+    let transposed = attributes.int("transB", 0)? == 0;
+    let (matrix, steps) = graph.weight(node, weight, usize::from(transposed))?;
     let [rows, columns] = *matrix.shape() else {
         return Err(ImportErrorKind::layer(
             place(node),
@@ -190,15 +196,18 @@ pub(super) fn linear<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Linea
             "expected a matrix",
         ));
     };
-    let (in_features, out_features, matrix) = match attributes.int("transB", 0)? {
-        0 => (rows, columns, matrix.transposed()),
-        _ => (columns, rows, matrix),
+    let (in_features, out_features, matrix) = match transposed {
+        true => (rows, columns, matrix.transposed()),
+        false => (columns, rows, matrix),
     };
     let mut bias = match bias {
         Some(name) => per_class(node, graph.floats(node, name)?, out_features)?,
         None => Vec::new(),
     };
-    let mut weight = Weights::from(matrix);
+    let mut weight = match steps {
+        Some(steps) => Weights::quantized(matrix, &steps),
+        None => matrix.into(),
+    };
     let (alpha, beta) = (attributes.float("alpha", 1.0)?, attributes.float("beta", 1.0)?);
     if alpha != 1.0 {
         weight.scale(&vec![alpha.into(); out_features]);
@@ -227,6 +236,29 @@ pub(super) fn bias<'a>(
         [a, b] if graph.resolve(a) == product => per_class(add, graph.floats(add, b)?, classes),
         [a, _] => per_class(add, graph.floats(add, a)?, classes),
         _ => Err(arity(add, "two operands")),
+    }
+}
+
+/// The constant of `node`, one for each channel of the image `value`, which is its other operand.
+pub(super) fn per_channel<'a>(
+    graph: &Graph<'a>,
+    node: &'a NodeProto,
+    value: &str,
+) -> Result<[f32; 3], ImportErrorKind> {
+    Attributes::new(node, &[])?;
+    let constant = match node.input.as_slice() {
+        [a, b] if graph.resolve(a) == value => b,
+        [a, _] => a,
+        _ => return Err(arity(node, "two operands")),
+    };
+    let (shape, values) = graph.floats(node, constant)?;
+    match (shape.as_slice(), values.as_slice()) {
+        ([1, 3, 1, 1] | [3, 1, 1], &[r, g, b]) => Ok([r, g, b]),
+        _ => Err(ImportErrorKind::layer(
+            place(node),
+            format!("its constant has shape {shape:?}"),
+            "expected [1, 3, 1, 1], one for each channel of the image",
+        )),
     }
 }
 

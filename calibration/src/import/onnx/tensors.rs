@@ -11,6 +11,9 @@ use crate::import::checks::finite;
 use crate::import::error::{ImportErrorKind, Place};
 use crate::stored::{Element, Source, StoredTensor, View};
 
+/// What to do about a tensor whose data is not what its shape says.
+const DAMAGED: &str = "the file is damaged; export or download it again";
+
 /// The files that a model's tensors are in.
 pub(super) struct Files {
     /// The model itself, for what [`decode`](super::file::decode) left in it.
@@ -43,6 +46,62 @@ impl Files {
                 return Err(wrong(format!("its element type is {found}"), remedy));
             }
         };
+        let tensor = self.stored(name, proto, element)?;
+        finite(&place(), &tensor.read())?;
+        Ok(tensor)
+    }
+
+    /// The tensor of 8-bit integers `proto`; errors call it `name`. Unsigned ones come out 128 less.
+    pub(super) fn bytes(&self, name: &str, proto: &TensorProto) -> Result<StoredTensor, ImportErrorKind> {
+        let tensor = self.stored(name, proto, Element::I8)?;
+        if proto.data_type != DataType::Uint8 as i32 {
+            return Ok(tensor);
+        }
+        // Read as if they were signed.
+        let shifted = tensor.read().iter().map(|&byte| (byte as i8 as u8) ^ 0x80).collect();
+        self.owned(name, shifted, Element::I8, tensor.shape())
+    }
+
+    /// A tensor of `shape` that was computed, as if it were in a file.
+    pub(super) fn owned(
+        &self,
+        name: &str,
+        bytes: Vec<u8>,
+        element: Element,
+        shape: &[usize],
+    ) -> Result<StoredTensor, ImportErrorKind> {
+        let view = View::contiguous(0..bytes.len(), element, shape.to_vec());
+        StoredTensor::new(bytes.into(), view).map_err(|error| {
+            ImportErrorKind::layer(Place::Tensor(name.to_owned()), error.to_string(), DAMAGED)
+        })
+    }
+
+    /// The elements of the tensor of 32-bit integers `proto`; errors call it `name`.
+    pub(super) fn words(&self, name: &str, proto: &TensorProto) -> Result<Vec<i32>, ImportErrorKind> {
+        let inside = || match proto.raw_data.as_slice() {
+            [] => proto.int32_data.iter().flat_map(|word| word.to_le_bytes()).collect(),
+            raw => raw.to_vec(),
+        };
+        let (source, range) = self.data(name, proto, inside)?;
+        let (words, rest) = source.bytes()[range].as_chunks();
+        let len = proto.dims.iter().try_fold(1i64, |len, &size| len.checked_mul(size));
+        if !rest.is_empty() || len != i64::try_from(words.len()).ok() {
+            let problem = format!("it has {} elements where its shape is {:?}", words.len(), proto.dims);
+            return Err(ImportErrorKind::layer(Place::Tensor(name.to_owned()), problem, DAMAGED));
+        }
+        Ok(words.iter().map(|&word| i32::from_le_bytes(word)).collect())
+    }
+
+    /// The tensor `proto`, whatever its elements are.
+    fn stored(
+        &self,
+        name: &str,
+        proto: &TensorProto,
+        element: Element,
+    ) -> Result<StoredTensor, ImportErrorKind> {
+        let wrong = |problem: String, remedy: &str| {
+            ImportErrorKind::layer(Place::Tensor(name.to_owned()), problem, remedy)
+        };
         let shape: Option<Vec<usize>> = proto.dims.iter().map(|&size| usize::try_from(size).ok()).collect();
         let shape = shape.ok_or_else(|| {
             wrong(
@@ -50,23 +109,31 @@ impl Files {
                 "expected no negative size; export the model again",
             )
         })?;
-        let (source, range) = if proto.data_location == Some(DataLocation::External as i32) {
-            self.external(name, proto)?
-        } else {
-            let bytes = inside(proto, element);
-            let range = 0..bytes.len();
-            (Source::from(bytes), range)
-        };
+        let (source, range) = self.data(name, proto, || inside(proto, element))?;
         let len = range.len();
         let tensor = StoredTensor::new(source, View::contiguous(range, element, shape))
-            .map_err(|error| wrong(error.to_string(), "the file is damaged; export or download it again"))?;
+            .map_err(|error| wrong(error.to_string(), DAMAGED))?;
         if tensor.len() * element.size() != len {
             let (need, shape) = (tensor.len() * element.size(), tensor.shape());
             let problem = format!("it has {len} bytes where its shape {shape:?} asks for {need}");
-            return Err(wrong(problem, "the file is damaged; export or download it again"));
+            return Err(wrong(problem, DAMAGED));
         }
-        finite(&place(), &tensor.read())?;
         Ok(tensor)
+    }
+
+    /// Where the data of `proto` is; `inside` takes it from the message.
+    fn data(
+        &self,
+        name: &str,
+        proto: &TensorProto,
+        inside: impl FnOnce() -> Vec<u8>,
+    ) -> Result<(Source, std::ops::Range<usize>), ImportErrorKind> {
+        if proto.data_location == Some(DataLocation::External as i32) {
+            return self.external(name, proto);
+        }
+        let bytes = inside();
+        let range = 0..bytes.len();
+        Ok((Source::from(bytes), range))
     }
 
     /// Where the data of `proto` is, which is not in the message.
@@ -134,6 +201,7 @@ fn inside(proto: &TensorProto, element: Element) -> Vec<u8> {
         return proto.raw_data.clone();
     }
     match element {
+        Element::I8 => proto.int32_data.iter().map(|&value| value as u8).collect(),
         Element::F32 => proto.float_data.iter().flat_map(|value| value.to_le_bytes()).collect(),
         Element::F64 => proto.double_data.iter().flat_map(|value| value.to_le_bytes()).collect(),
         // In the lower half of each.

@@ -7,6 +7,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto};
 
 mod exporter;
+mod quantized;
 
 const DIMS: [i64; 4] = [1, 3, 64, 64];
 
@@ -581,9 +582,13 @@ fn a_side_file_that_is_not_whole_is_named() {
 fn damaged_bytes_never_panic() {
     let mut exporter = sound();
     to_raw(&mut exporter, DataType::Float, bytes);
-    let whole = exporter.model().encode_to_vec();
-    for seed in 0..300 {
-        let mut damaged = whole.clone();
+    damage(&exporter.model().encode_to_vec(), 300);
+}
+
+/// Reads `whole` with some of its bytes changed and its end cut off, `times` times in another way.
+fn damage(whole: &[u8], times: u64) {
+    for seed in 0..times {
+        let mut damaged = whole.to_vec();
         for pair in noise(seed + 1, 8).chunks(2) {
             let at = (pair[0].abs() * (damaged.len() - 1) as f32) as usize;
             damaged[at] = (pair[1].abs() * 255.0) as u8;

@@ -4,11 +4,13 @@ use tract_onnx::pb::NodeProto;
 
 use super::graph::{Attributes, Graph, place};
 use super::layers;
+use crate::given::Pixels;
 use crate::import::ImportOptions;
 use crate::import::error::ImportErrorKind;
 use crate::import::families::Family;
 use crate::import::topology::{Bottleneck, Builder, Part, Pool, Projection};
 use crate::network::{Linear, Network, Shape};
+use crate::quantize::Activation;
 
 /// Builds the network that `graph` computes.
 pub(super) fn network(
@@ -21,15 +23,24 @@ pub(super) fn network(
     let mut builder = Builder::new(name, input);
     let walk = Walk { graph };
 
-    let (convs, pool, mut value) = walk.stem(image)?;
+    let front = walk.front(image)?;
+    let (mut convs, pool, mut value) = walk.stem(front.value, front.padding)?;
+    let pixels = match (front.scaling, convs.first_mut()) {
+        (Some(scaling), Some(first)) => Some(scaling.fold_into(first)?),
+        _ => None,
+    };
     builder.stem(convs, &pool)?;
     while walk.graph.readers(value).len() > 1 {
         let (block, output) = walk.block(value)?;
         builder.block(block)?;
         value = output;
     }
-    let (last, linear) = walk.head(value, batch, builder.trunk())?;
-    builder.finish(&place(last), linear)
+    let (last, linear, pooled) = walk.head(value, batch, builder.trunk())?;
+    let mut network = builder.finish(&place(last), linear, pooled)?;
+    if let Some(given) = &mut network.given {
+        given.pixels = pixels;
+    }
+    Ok(network)
 }
 
 struct Walk<'a> {
@@ -98,29 +109,88 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn relu(&self, value: &str) -> Result<&'a str, ImportErrorKind> {
+    /// The output of the ReLU of `value`, which is `value` itself where clipping at a zero point of 0 is the ReLU: then
+    /// quantizers leave it out.
+    fn relu(&self, value: &'a str) -> Result<&'a str, ImportErrorKind> {
+        let is_relu = |node: &&NodeProto| node.op_type == "Relu";
+        if !self.graph.readers(value).iter().any(is_relu) && self.clips(value)? {
+            return Ok(value);
+        }
         let relu = self.next(value, &["Relu"])?;
         Attributes::new(relu, &[])?;
         self.output(relu)
     }
 
-    /// The convolutions before the max pooling, that pooling, and its output.
-    fn stem(&self, image: &'a str) -> Result<(Vec<Part>, Pool, &'a str), ImportErrorKind> {
+    /// Whether `value` is quantized so that nothing below zero is left of it.
+    fn clips(&self, value: &str) -> Result<bool, ImportErrorKind> {
+        Ok(self.graph.activation(value)?.is_some_and(|activation| activation.zero_point == i8::MIN))
+    }
+
+    /// How the first of `values` that is quantized is.
+    fn given(&self, values: &[&str]) -> Result<Option<Activation>, ImportErrorKind> {
+        for value in values {
+            if let Some(activation) = self.graph.activation(value)? {
+                return Ok(Some(activation));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What happens to the image before the first convolution.
+    fn front(&self, image: &'a str) -> Result<Front<'a>, ImportErrorKind> {
+        let (scale, padding, value) = match *self.graph.readers(image) {
+            [scale] if scale.op_type == "Mul" => (scale, 0, image),
+            [pad] if pad.op_type == "Pad" => {
+                let (padding, value) = (layers::pad(self.graph, pad)?, self.output(pad)?);
+                match *self.graph.readers(value) {
+                    [scale] if scale.op_type == "Mul" => (scale, padding, value),
+                    _ => return Ok(Front { value, padding, scaling: None }),
+                }
+            }
+            _ => return Ok(Front { value: image, padding: 0, scaling: None }),
+        };
+        let factors = layers::per_channel(self.graph, scale, value)?;
+        let value = self.output(scale)?;
+        let shift = self.next(value, &["Add"])?;
+        let shifts = layers::per_channel(self.graph, shift, value)?;
+        let value = self.output(shift)?;
+        if let Some(found) = self.graph.activation(value)?
+            && found != Activation::PIXELS
+        {
+            return Err(ImportErrorKind::layer(
+                place(shift),
+                format!("its output is quantized with scale {}", found.scale),
+                "expected pixels from 0 to 255, with scale 1 and zero point 0",
+            ));
+        }
+        Ok(Front { value, padding, scaling: Some(Scaling { factors, shifts }) })
+    }
+
+    /// The convolutions before the max pooling, that pooling, and its output. The image, `value`, has `padding` already.
+    fn stem(
+        &self,
+        mut value: &'a str,
+        padding: usize,
+    ) -> Result<(Vec<Part>, Pool, &'a str), ImportErrorKind> {
         let mut convs = Vec::new();
-        let mut value = image;
+        let mut before = padding;
         loop {
             let operators: &[&str] = if convs.is_empty() { &["Conv"] } else { &["Conv", "MaxPool"] };
             let (node, padding, input) = self.next_padded(value, operators)?;
+            let padding = padding + std::mem::take(&mut before);
             if node.op_type == "MaxPool" {
                 let mut pool = layers::max_pool(node)?;
                 // A padding of zeros is one of nothing: no activation is below zero.
                 pool.window.padding += padding;
-                return Ok((convs, pool, self.output(node)?));
+                let output = self.output(node)?;
+                pool.given = self.given(&[output])?;
+                return Ok((convs, pool, output));
             }
             let (mut part, output) = self.conv(node, input)?;
             part.conv.window.padding += padding;
-            convs.push(part);
             value = self.relu(output)?;
+            part.given = self.given(&[value, output])?;
+            convs.push(part);
         }
     }
 
@@ -157,13 +227,13 @@ impl<'a> Walk<'a> {
             conv.batch_norm = Some(layers::batch_norm(self.graph, norm)?);
             output = self.output(norm)?;
         }
-        Ok((Part { place: place(node), conv }, output))
+        Ok((Part { place: place(node), conv, given: None }, output))
     }
 
     /// The residual block that reads `value`, and its output.
     fn block(&self, value: &'a str) -> Result<(Bottleneck, &'a str), ImportErrorKind> {
         let starts = |node: &NodeProto| matches!(node.op_type.as_str(), "Conv" | "AveragePool");
-        let (main, shortcut) = match *self.graph.readers(value) {
+        let (mut main, shortcut) = match *self.graph.readers(value) {
             [a, b] if starts(a) && starts(b) => {
                 let (a, b) = (self.branch(a, value)?, self.branch(b, value)?);
                 if a.parts.len() >= b.parts.len() { (a, Some(b)) } else { (b, Some(a)) }
@@ -189,7 +259,18 @@ impl<'a> Walk<'a> {
             ));
         }
         Attributes::new(main.add, &[])?;
-        let output = self.relu(self.output(main.add)?)?;
+        if self.clips(main.output)? {
+            return Err(ImportErrorKind::layer(
+                self.graph.origin(main.output),
+                "its output is quantized without values below zero, before an addition",
+                "expected the ReLU of a block after its addition; quantize the model again on more images",
+            ));
+        }
+        let sum = self.output(main.add)?;
+        let output = self.relu(sum)?;
+        if let Some(last) = main.parts.last_mut() {
+            last.given = self.given(&[output, sum])?;
+        }
 
         if let Some(pool) = main.pool {
             return Err(ImportErrorKind::layer(
@@ -218,40 +299,47 @@ impl<'a> Walk<'a> {
     fn branch(&self, first: &'a NodeProto, value: &'a str) -> Result<Branch<'a>, ImportErrorKind> {
         let (mut pool, mut node, mut value, mut padding) = (None, first, value, 0);
         if first.op_type == "AveragePool" {
-            pool = Some(layers::avg_pool(first)?);
             value = self.output(first)?;
+            pool = Some(Pool { given: self.given(&[value])?, ..layers::avg_pool(first)? });
             node = self.next(value, &["Conv"])?;
         }
         let mut parts = Vec::new();
         loop {
             let (mut part, output) = self.conv(node, value)?;
             part.conv.window.padding += padding;
-            parts.push(part);
-            let next = self.next(output, &["Relu", "Add"])?;
-            if next.op_type == "Add" {
-                return Ok(Branch { pool, parts, output, add: next });
+            if let [add] = *self.graph.readers(output)
+                && add.op_type == "Add"
+            {
+                part.given = self.given(&[output])?;
+                parts.push(part);
+                return Ok(Branch { pool, parts, output, add });
             }
-            (node, padding, value) = self.next_padded(self.relu(output)?, &["Conv"])?;
+            let active = self.relu(output)?;
+            part.given = self.given(&[active, output])?;
+            parts.push(part);
+            (node, padding, value) = self.next_padded(active, &["Conv"])?;
         }
     }
 
     /// Global pooling, whatever flattens its output, and the classifier, which must end the graph but for a softmax. Also
-    /// returns the classifier's node.
+    /// returns the classifier's node, and how what it reads is quantized.
     fn head(
         &self,
         value: &str,
         batch: Option<usize>,
         trunk: Shape,
-    ) -> Result<(&'a NodeProto, Linear), ImportErrorKind> {
+    ) -> Result<(&'a NodeProto, Linear, Option<Activation>), ImportErrorKind> {
         let channels = trunk.channels;
         let pool = self.next(value, &["GlobalAveragePool", "ReduceMean", "AveragePool"])?;
         let mut flat = layers::global_pool(self.graph, pool, trunk)?;
         let mut value = self.output(pool)?;
+        let mut pooled = self.given(&[value])?;
         let mut node = self.next(value, &["Flatten", "Reshape", "Squeeze", "Gemm", "MatMul"])?;
         while !matches!(node.op_type.as_str(), "Gemm" | "MatMul") {
             layers::flatten(self.graph, node, flat, batch, channels)?;
             flat = true;
             value = self.output(node)?;
+            pooled = self.given(&[value])?.or(pooled);
             node = self.next(value, &["Flatten", "Reshape", "Squeeze", "Gemm", "MatMul"])?;
         }
         if !flat {
@@ -278,7 +366,7 @@ impl<'a> Walk<'a> {
             output = self.output(softmax)?;
         }
         if output == self.graph.output() {
-            return Ok((node, linear));
+            return Ok((node, linear, pooled));
         }
         let after = self.graph.readers(output).first();
         Err(ImportErrorKind::layer(
@@ -286,6 +374,56 @@ impl<'a> Walk<'a> {
             "it follows the classifier",
             "expected the model to end at its logits",
         ))
+    }
+}
+
+/// What happens to an image before the first convolution.
+struct Front<'a> {
+    /// What the convolution, or another padding, reads.
+    value: &'a str,
+    padding: usize,
+    scaling: Option<Scaling>,
+}
+
+/// Per channel, a multiplication of the image and then an addition: back from normalised values to pixels.
+struct Scaling {
+    factors: [f32; 3],
+    shifts: [f32; 3],
+}
+
+impl Scaling {
+    /// Makes `first`, which reads pixels, read normalised values.
+    fn fold_into(self, first: &mut Part) -> Result<Pixels, ImportErrorKind> {
+        let conv = &mut first.conv;
+        let wrong =
+            |problem: &str, remedy: &str| Err(ImportErrorKind::layer(first.place.clone(), problem, remedy));
+        if conv.in_channels != 3 || conv.groups != 1 {
+            return wrong("it does not read three channels", "expected the first convolution to read RGB");
+        }
+        let mut weight = conv.weight.read();
+        let per_output = weight.len() / conv.out_channels.max(1);
+        let taps = conv.window.kernel * conv.window.kernel;
+        if per_output != 3 * taps || !matches!(conv.bias.len(), 0) && conv.bias.len() != conv.out_channels {
+            return wrong("its weight and bias do not fit its channels", "expected one bias per channel");
+        }
+        let mut bias: Vec<f64> =
+            (0..conv.out_channels).map(|o| conv.bias.get(o).copied().unwrap_or(0.0).into()).collect();
+        for (index, weight) in weight.iter_mut().enumerate() {
+            let channel = index / taps % 3;
+            bias[index / per_output] += f64::from(*weight) * f64::from(self.shifts[channel]);
+            *weight *= self.factors[channel];
+        }
+        let pixels = Pixels {
+            mean: self.shifts.map(|shift| shift / 255.0),
+            std: self.factors.map(|factor| factor / 255.0),
+            steps: conv.weight.steps().map(<[f64]>::to_vec),
+        };
+        conv.bias = bias.into_iter().map(|bias| bias as f32).collect();
+        conv.weight = weight.into();
+        match conv.weight.read().iter().chain(&conv.bias).all(|value| value.is_finite()) {
+            true => Ok(pixels),
+            false => wrong("its weights overflow once the image is scaled", "quantize the model again"),
+        }
     }
 }
 

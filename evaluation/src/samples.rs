@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use resnext::preprocess::Recipe;
 use resnext_photo::Rgb8Image;
 
 /// File extensions that are taken for images, compared without regard to case.
@@ -34,7 +35,7 @@ pub enum SamplesError {
 }
 
 /// One image cannot be used. Displays as one line.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {reason}; skip or replace this image")]
 pub struct SampleError {
     /// Name of the sample.
@@ -47,6 +48,7 @@ pub struct SampleError {
 #[derive(Clone, Debug)]
 pub struct Sample {
     name: String,
+    key: String,
     class: Option<String>,
     source: Source,
 }
@@ -61,18 +63,25 @@ enum Source {
 impl Sample {
     /// An encoded (JPEG or PNG) image that is part of the program.
     pub fn embedded(name: impl Into<String>, class: Option<&str>, encoded: &'static [u8]) -> Self {
-        Self { name: name.into(), class: class.map(str::to_owned), source: Source::Memory(encoded) }
+        let name = name.into();
+        Self { key: name.clone(), name, class: class.map(str::to_owned), source: Source::Memory(encoded) }
     }
 
     /// An image file outside any [`Samples`].
     pub fn file(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        Self { name: path.display().to_string(), class: None, source: Source::File(path) }
+        let name = path.display().to_string();
+        Self { key: name.clone(), name, class: None, source: Source::File(path) }
     }
 
     /// The path as it was listed, or the name it was embedded under.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The path below the directory that was opened, with `/` between folders: the same on every machine.
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// Name of the folder that contains the image, if that is not the directory that was opened: in the
@@ -101,6 +110,15 @@ impl Sample {
     /// count it and go on.
     pub fn decode(&self) -> Result<Rgb8Image, SampleError> {
         Rgb8Image::decode(&self.bytes()?).map_err(|e| self.error(e))
+    }
+
+    /// Decodes, resizes and crops the image: the pixels that both networks read, `height × width × 3` bytes.
+    ///
+    /// # Errors
+    ///
+    /// As of [`decode`](Self::decode), or the image is larger than the runtime's limit.
+    pub fn pixels(&self, recipe: &Recipe) -> Result<Vec<u8>, SampleError> {
+        self.decode()?.crop(recipe).map_err(|reason| self.error(reason))
     }
 
     fn error(&self, reason: impl std::fmt::Display) -> SampleError {
@@ -154,7 +172,14 @@ impl Samples {
         let sample = |path: PathBuf| {
             let folder = path.parent().filter(|&folder| folder != directory);
             let class = folder.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-            Sample { name: path.display().to_string(), class, source: Source::File(path) }
+            let below = path.strip_prefix(directory).unwrap_or(&path);
+            let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
+            Sample {
+                name: path.display().to_string(),
+                key: parts.join("/"),
+                class,
+                source: Source::File(path),
+            }
         };
         Ok(Self { samples: files.into_iter().map(sample).collect() })
     }
@@ -186,13 +211,23 @@ impl Samples {
     /// so classes of similar size get similar shares. The choice depends on nothing but the list.
     #[must_use]
     pub fn take_spread(&self, count: usize) -> Self {
-        let len = self.len();
+        let picked = Self::spread(self.len(), count);
+        Self { samples: picked.into_iter().map(|i| self.samples[i].clone()).collect() }
+    }
+
+    /// `count` of the indices below `len`, evenly spaced, or all if there are not more.
+    pub(crate) fn spread(len: usize, count: usize) -> Vec<usize> {
         if count >= len {
-            return self.clone();
+            return (0..len).collect();
         }
         // The middle of each of `count` equal parts, in integers wide enough for any length.
         let middle = |i: usize| ((2 * i as u128 + 1) * len as u128 / (2 * count as u128)) as usize;
-        Self { samples: (0..count).map(|i| self.samples[middle(i)].clone()).collect() }
+        (0..count).map(middle).collect()
+    }
+
+    /// Sample `index`.
+    pub fn get(&self, index: usize) -> Option<&Sample> {
+        self.samples.get(index)
     }
 }
 

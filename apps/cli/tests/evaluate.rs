@@ -1,0 +1,273 @@
+//! `eval` as users and scripts meet it, with and without the offline half: a board has recorded logits instead of fp32.
+
+mod support;
+
+use indicatif::ProgressBar;
+use resnext::Model;
+use resnext_evaluation::journal::{Identity, Journal};
+use resnext_evaluation::outcome::{Outcome, pixel_checksum};
+use resnext_evaluation::record::{self, LogitType, Provenance, Record};
+use resnext_evaluation::samples::Samples;
+use resnext_evaluation::truth::{ClassIndex, Labelled};
+use resnext_evaluation::{Run, run};
+use serde_json::{Value, json};
+use support::{COLOURS, Folder, colour_model};
+
+/// `val/` with two pictures of each colour, one of them in the wrong folder, and what should be left out.
+fn folder() -> Folder {
+    let folder = Folder::new();
+    let put = |colour: &str, to: &str| {
+        let to = folder.path("val").join(to);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(folder.path(&format!("{colour}.png")), to).unwrap();
+    };
+    for colour in COLOURS {
+        put(colour, &format!("{colour}/1.png"));
+    }
+    put("red", "c0/2.png");
+    put("green", "c1_green/2.png");
+    put("red", "blue/wrong.png");
+    put("blue", "<i>cyan/3.png");
+    folder.write("val/red/cut.png", b"\x89PNG no more");
+    folder
+}
+
+fn labelled(folder: &Folder, model: &Model<'_>) -> Labelled {
+    Labelled::by_folder(&Samples::open(&folder.path("val")).unwrap(), &ClassIndex::new(model)).unwrap()
+}
+
+/// Writes `fp32.safetensors`: logits that are right everywhere but on `green/1.png`.
+fn recorded(folder: &Folder, kind: LogitType) {
+    let artifact = std::fs::read(folder.path("model.rnx")).unwrap();
+    let model = Model::from_bytes(&artifact).unwrap();
+    let images = labelled(folder, &model);
+    let journal = Journal::anonymous(tempfile::tempfile().unwrap(), 3).unwrap();
+    for (image, (sample, &truth)) in images.samples().iter().zip(images.truths()).enumerate() {
+        let Ok(pixels) = sample.pixels(model.recipe()) else { continue };
+        let mut fp32 = [1.0f32; 3];
+        fp32[if sample.key() == "green/1.png" { 0 } else { truth }] = 9.0;
+        journal.add(&Outcome::new(image, pixel_checksum(&pixels), &fp32, Some(&fp32)), &fp32).unwrap();
+    }
+    let mut bytes = Vec::new();
+    let provenance = Provenance { baseline: "net.onnx".into(), checksum: 5 };
+    record::write(&mut bytes, &journal, images.samples(), &model, &provenance, kind).unwrap();
+    folder.write("fp32.safetensors", &bytes);
+}
+
+#[test]
+fn accuracy_without_baseline() {
+    let folder = folder();
+    let ran = folder.resnext(&["eval", "model.rnx", "--data", "val", "--json"]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("left out <i>cyan (1 images): not named after a class of the model"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.contains("skipped val/red/cut.png: "), "{}", ran.stderr);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&report["images"], &report["skipped"]), (&json!(6), &json!(2)));
+    assert_eq!(report["int8"]["top1"], 5.0 / 6.0);
+    assert_eq!(report["int8"]["top5"], 1.0, "there are only three classes");
+    assert!(report["fp32"].is_null() && report["drop_top1_pp"].is_null(), "{report}");
+    let blue = &report["classes"][2];
+    assert_eq!((&blue["label"], &blue["int8_top1"]), (&json!("blue"), &json!(0.5)));
+    let words = folder.resnext(&["eval", "model.rnx", "--data", "val"]).stdout;
+    assert!(words.contains("int8") && words.contains("83.33") && words.contains("images       6"), "{words}");
+}
+
+#[test]
+fn a_board_measures_its_own_drop() {
+    let folder = folder();
+    let eval = ["eval", "model.rnx", "--data", "val", "--baseline", "fp32.safetensors"];
+    for kind in [LogitType::F32, LogitType::F16] {
+        recorded(&folder, kind);
+        let ran = folder.resnext(&[&eval[..], &["--json"]].concat());
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(
+            (&report["fp32"]["top1"], &report["int8"]["top1"]),
+            (&json!(5.0 / 6.0), &json!(5.0 / 6.0))
+        );
+        assert_eq!((&report["flips"]["lost"], &report["flips"]["gained"]), (&json!(1), &json!(1)));
+        let flips: Vec<_> =
+            report["flips"]["images"].as_array().unwrap().iter().map(|flip| &flip["image"]).collect();
+        assert_eq!(flips, ["blue/wrong.png", "green/1.png"]);
+        assert_eq!((&report["drop_top1_pp"], &report["mcnemar_p"]), (&json!(0.0), &json!(1.0)));
+        assert_eq!(report["agreement"], 4.0 / 6.0);
+        assert!(report["baseline"].as_str().unwrap().starts_with("net.onnx"), "{report}");
+    }
+    // Of fewer images, the record covers more than is needed; of more, it does not.
+    std::fs::copy(folder.path("val/c0/2.png"), folder.path("val/c0/new.png")).unwrap();
+    let ran = folder.resnext(&eval);
+    assert!(ran.stderr.contains("has no logits of 2 of 8 images, which are left out"), "{}", ran.stderr);
+    let words = ran.stdout;
+    assert!(words.contains("lost blue/wrong.png") && words.contains("gained green/1.png"), "{words}");
+    let text = folder.resnext(&[&eval[..], &["--markdown"]].concat()).stdout;
+    assert!(
+        text.contains("| 6 images | top-1 % | top-5 % |") && text.contains("Lost: `blue/wrong.png`."),
+        "{text}"
+    );
+}
+
+#[test]
+fn records_that_do_not_fit_are_refused() {
+    let folder = folder();
+    recorded(&folder, LogitType::F32);
+    let eval = |model: &str| {
+        folder.resnext(&["eval", model, "--data", "val", "--baseline", "fp32.safetensors"]).failure()
+    };
+    // It would be noted as one that was not recorded.
+    std::fs::remove_file(folder.path("val/red/cut.png")).unwrap();
+    std::fs::copy(folder.path("blue.png"), folder.path("val/c0/2.png")).unwrap();
+    let line = eval("model.rnx");
+    assert!(
+        line.starts_with("resnext: val/c0/2.png: is not the image whose fp32 logits were recorded"),
+        "{line}"
+    );
+    let sound = std::fs::read(folder.path("fp32.safetensors")).unwrap();
+    let mut damaged = sound.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    folder.write("fp32.safetensors", &damaged);
+    assert!(eval("model.rnx").contains("fp32.safetensors: is damaged (its checksum is wrong); "));
+    folder.write("fp32.safetensors", &sound[..sound.len() - 9]);
+    let line = eval("model.rnx");
+    assert!(line.contains("fp32.safetensors: is damaged (its header is broken, or "), "{line}");
+    folder.write("fp32.safetensors", &sound);
+    if let Some(model) = support::reference_model() {
+        std::fs::create_dir_all(folder.path("val/n01440764")).unwrap();
+        std::fs::copy(folder.path("red.png"), folder.path("val/n01440764/1.png")).unwrap();
+        assert!(eval(model.to_str().unwrap()).contains("has logits of other classes"));
+    }
+}
+
+#[cfg(not(feature = "compile"))]
+#[test]
+fn a_board_says_how_to_get_a_baseline() {
+    let folder = folder();
+    folder.write("net.onnx", b"\x08\x07");
+    let line = folder.resnext(&["eval", "model.rnx", "--data", "val", "--baseline", "net.onnx"]).failure();
+    assert!(line.contains("this build of resnext cannot run fp32; record them on a workstation"), "{line}");
+}
+
+#[test]
+fn an_interrupted_evaluation_goes_on() {
+    let folder = folder();
+    recorded(&folder, LogitType::F32);
+    let eval = |more: &[&str]| {
+        let eval = ["eval", "model.rnx", "--data", "val", "--baseline", "fp32.safetensors", "--json"];
+        let ran = folder.resnext(&[&eval[..], more].concat());
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        ran.stdout
+    };
+    let whole = eval(&[]);
+    assert_eq!(eval(&["--resume", "journal", "--threads", "3"]), whole);
+    assert!(!folder.path("journal").exists(), "deleted at the end");
+
+    // A run that was killed: its journal has some entries and half of one more.
+    let artifact = std::fs::read(folder.path("model.rnx")).unwrap();
+    let model = Model::from_bytes(&artifact).unwrap();
+    let fp32 = std::fs::read(folder.path("fp32.safetensors")).unwrap();
+    let baseline = Record::from_bytes(&fp32, &model).unwrap();
+    let images = labelled(&folder, &model).recorded(&baseline);
+    let identity = Identity::new(&model, &images, baseline.provenance());
+    let path = folder.path("journal");
+    {
+        let (journal, progress) = (Journal::open(&path, identity, 0).unwrap(), ProgressBar::hidden());
+        let journal = Some(&journal);
+        run(
+            &Run { model: &model, images: &images, journal, threads: 1, progress: &progress },
+            Some(&baseline),
+        )
+        .unwrap();
+    }
+    let journal = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &journal[..journal.len() * 2 / 3]).unwrap();
+    assert_eq!(eval(&["--resume", "journal"]), whole);
+
+    folder.write("journal", b"diary");
+    let line = folder.resnext(&["eval", "model.rnx", "--data", "val", "--resume", "journal"]).failure();
+    assert!(line.contains("journal: is not a journal of"), "{line}");
+    std::fs::write(&path, &journal).unwrap();
+    let line = folder.resnext(&["eval", "model.rnx", "--data", "val", "--resume", "journal"]).failure();
+    assert!(line.contains("journal: is the journal of another evaluation"), "{line}");
+}
+
+#[test]
+fn labels_may_be_in_a_file() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("flat")).unwrap();
+    for (name, colour) in
+        [("ILSVRC2012_val_1", "red"), ("ILSVRC2012_val_2", "green"), ("ILSVRC2012_val_3", "blue")]
+    {
+        let to = folder.path("flat").join(name).with_extension("png");
+        std::fs::copy(folder.path(&format!("{colour}.png")), to).unwrap();
+    }
+    let eval =
+        |more: &[&str]| folder.resnext(&[&["eval", "model.rnx", "--data", "flat", "--json"], more].concat());
+    let line = eval(&[]).failure();
+    assert!(line.contains("found no folders") && line.contains("--truth FILE"), "{line}");
+    let solution = "ImageId,PredictionString\nILSVRC2012_val_3,blue 1 2 3 4\nILSVRC2012_val_1,c0 1 2 3 4 c0 5 6 7 8\n\
+                    ILSVRC2012_val_2,c1 0 0 1 1\n";
+    for labels in [solution, "ILSVRC2012_val_1.JPEG 0\nILSVRC2012_val_2.JPEG 1\nILSVRC2012_val_3.JPEG 2\n"] {
+        folder.write("truth", labels.as_bytes());
+        let report = eval(&["--truth", "truth"]).json();
+        assert_eq!((&report["images"], &report["int8"]["top1"]), (&json!(3), &json!(1.0)), "{labels}");
+    }
+    folder.write("truth", b"1\n2\n3\n");
+    // The model knows neither kit fox nor setter nor husky.
+    let line = eval(&["--truth", "truth"]).failure();
+    assert!(line.contains("truth: labels none of the 3 images with a class of the model"), "{line}");
+    folder.write("synsets", b"kit fox\n");
+    let line = eval(&["--truth", "truth", "--synsets", "synsets"]).failure();
+    assert!(line.contains("synsets: line 1 does not begin with a wnid"), "{line}");
+    folder.write("truth", b"1\n2\n");
+    assert!(eval(&["--truth", "truth"]).failure().contains("has 2 labels but there are 3 images"));
+    assert!(eval(&["--truth", "missing"]).failure().contains("missing: no such file; "));
+}
+
+#[test]
+fn wrong_preprocessing_is_suspected() {
+    let folder = folder();
+    folder.write("model.rnx", &colour_model(r#"{"source": "bundled/resnext26_16x4d_half-imagenette"}"#));
+    let eval = ["eval", "model.rnx", "--data", "val", "--json"];
+    assert_eq!(folder.resnext(&eval).json_and_notes()["warnings"], json!([]));
+    // The blue in the green folder and so on.
+    for (from, to) in [("red", "green"), ("green", "blue"), ("blue", "red")] {
+        for i in 0..8 {
+            let to = folder.path(&format!("val/{to}/wrong{i}.png"));
+            std::fs::copy(folder.path(&format!("{from}.png")), to).unwrap();
+        }
+    }
+    let report = folder.resnext(&eval).json_and_notes();
+    let warning = report["warnings"][0].as_str().unwrap();
+    assert!(
+        warning.contains("top-1 where bundled/resnext26_16x4d_half-imagenette is published with 84.7 %"),
+        "{warning}"
+    );
+}
+
+#[test]
+fn pages_are_whole_or_not_there() {
+    let folder = folder();
+    recorded(&folder, LogitType::F32);
+    let eval =
+        ["eval", "model.rnx", "--data", "val", "--baseline", "fp32.safetensors", "--runs", "3", "--html"];
+    let ran = folder.resnext(&[&eval[..], &["page.html"]].concat());
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let page = std::fs::read_to_string(folder.path("page.html")).unwrap();
+    for part in ["blue/wrong.png", "data:image/jpeg;base64,", "&lt;i&gt;cyan", "int8 (", "block.conv2"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("<i>cyan"));
+    let line = folder.resnext(&[&eval[..], &["no/page.html"]].concat()).failure();
+    assert!(line.contains("no/page.html: cannot be written: no such directory; "), "{line}");
+    std::fs::remove_file(folder.path("val/red/cut.png")).unwrap();
+    std::fs::copy(folder.path("blue.png"), folder.path("val/c0/2.png")).unwrap();
+    folder.resnext(&[&eval[..], &["other.html"]].concat()).failure();
+    assert!(!folder.path("other.html").exists());
+    let line = folder
+        .resnext(&["eval", "model.rnx", "--data", "val", "--baseline", "fp32.safetensors", "--record", "x"])
+        .failure();
+    assert!(line.contains("is recorded already"), "{line}");
+}

@@ -1,0 +1,97 @@
+//! int8 in float: parts of a quantized network inside the fp32 one, to see what each part costs.
+//!
+//! The emulation rounds where int8 rounds and clips where it clips. It differs from the runtime in the last bit of a
+//! sum only, which no statistic notices.
+
+use crate::network::{Network, Op, ValueId};
+use crate::preprocessing::Preprocessing;
+use crate::quantize::{Activation, Layer, Quantized};
+
+/// `network` with the weights and biases that `layers` stand for in the nodes where `rounded` says so. The other nodes
+/// keep theirs.
+pub fn with_rounded_weights(
+    network: &Network,
+    quantized: &Quantized,
+    preprocessing: &Preprocessing,
+    rounded: impl Fn(usize) -> bool,
+) -> Network {
+    let mut network = network.clone();
+    for index in (0..network.nodes.len()).filter(|&index| rounded(index)) {
+        let node = &mut network.nodes[index];
+        let (input, output) = (quantized.activations[node.input.0], quantized.activations[index + 1]);
+        match (&mut node.op, &quantized.layers[index]) {
+            (Op::Conv(conv), Layer::Conv(layer)) => {
+                let unit: Vec<f64> = layer
+                    .multiplier
+                    .iter()
+                    .map(|&m| f64::from(m) / (1u64 << 31) as f64 * output.scale)
+                    .collect();
+                let taps = conv.window.kernel * conv.window.kernel;
+                let residual =
+                    conv.residual.map_or(0, |value| i64::from(quantized.activations[value.0].zero_point));
+                let zeros: Vec<f64> = layer
+                    .residual
+                    .iter()
+                    .zip(&unit)
+                    .map(|(&factor, unit)| {
+                        (i64::from(factor) * residual) as f64 * unit
+                            - f64::from(output.zero_point) * output.scale
+                    })
+                    .collect();
+                let (mut weight, mut bias) = real(&layer.weights, &layer.bias, &unit, &zeros, input, taps);
+                if node.input == ValueId::IMAGE {
+                    unfold_normalization(&mut weight, &mut bias, taps, preprocessing);
+                }
+                conv.weight = weight.into();
+                conv.bias = bias;
+            }
+            (Op::Linear(linear), Layer::Linear(layer)) => {
+                let unit: Vec<f64> = layer.scale.iter().map(|&unit| f64::from(unit)).collect();
+                let zeros = vec![0.0; unit.len()];
+                let (weight, bias) = real(&layer.weights, &layer.bias, &unit, &zeros, input, 1);
+                linear.weight = weight.into();
+                linear.bias = bias;
+            }
+            _ => {}
+        }
+    }
+    network
+}
+
+/// Weights `[out][in][taps]` and biases that the integers stand for. `zeros` are what is folded into the biases beside
+/// the input's zero point.
+fn real(
+    weights: &[i8],
+    bias: &[i32],
+    unit: &[f64],
+    zeros: &[f64],
+    input: Activation,
+    taps: usize,
+) -> (Vec<f32>, Vec<f32>) {
+    let per_channel = weights.len() / unit.len();
+    let inputs = per_channel / taps;
+    let mut real = vec![0.0; weights.len()];
+    let mut biases = Vec::with_capacity(unit.len());
+    for (o, row) in weights.chunks_exact(per_channel).enumerate() {
+        for (at, &w) in row.iter().enumerate() {
+            real[o * per_channel + at % inputs * taps + at / inputs] =
+                (f64::from(w) * unit[o] / input.scale) as f32;
+        }
+        let sum: i64 = row.iter().map(|&w| i64::from(w)).sum();
+        let integer = i64::from(bias[o]) + i64::from(input.zero_point) * sum;
+        biases.push((integer as f64 * unit[o] + zeros[o]) as f32);
+    }
+    (real, biases)
+}
+
+/// Undoes what quantization did to the first convolution: it reads pixels, the fp32 one normalised values.
+fn unfold_normalization(weight: &mut [f32], bias: &mut [f32], taps: usize, preprocessing: &Preprocessing) {
+    let per_channel = weight.len() / bias.len();
+    for (row, bias) in weight.chunks_exact_mut(per_channel).zip(bias) {
+        for (channel, taps) in row.chunks_exact_mut(taps).enumerate() {
+            let sum: f64 = taps.iter().map(|&w| f64::from(w)).sum();
+            *bias += (sum * 255.0 * f64::from(preprocessing.mean[channel])) as f32;
+            taps.iter_mut().for_each(|w| *w *= 255.0 * preprocessing.std[channel]);
+        }
+    }
+}

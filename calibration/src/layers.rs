@@ -1,0 +1,108 @@
+//! The layers of a compiled model against fp32 on some images: noise, distribution, and the range that int8 covers.
+
+use crate::compile::{Compare, CompileError, Pair};
+use crate::evaluate::preprocessing;
+use crate::fidelity::Noise;
+use crate::network::Network;
+use crate::observe::{Histogram, Range};
+use crate::samples::Samples;
+use crate::stream::{Budget, Input, Pass, stream};
+use indicatif::ProgressBar;
+use resnext::Model;
+
+/// What is known of a layer.
+#[derive(Clone, Debug)]
+pub struct LayerStatistics {
+    /// Name.
+    pub name: String,
+    /// Power of its output and of the noise in it, errors of earlier layers included.
+    pub noise: Noise,
+    /// The values that fp32 gives.
+    pub histogram: Histogram,
+    /// Range that int8 covers; `None` for the logits.
+    pub covered: Option<Range>,
+}
+
+/// Runs `model` beside the folded `network` it was compiled from, layer by layer, on `samples`; those that cannot be decoded
+/// are left out. Returns the layers in execution order and the number of images.
+///
+/// # Errors
+///
+/// A network does not run.
+pub fn examine(
+    model: &Model<'_>,
+    network: &Network,
+    samples: &Samples,
+    threads: usize,
+    progress: &ProgressBar,
+) -> Result<(Vec<LayerStatistics>, usize), CompileError> {
+    let preprocessing = preprocessing(model);
+    let pass = Examine { compare: Compare { model: *model }, nodes: network.nodes.len() };
+    let budget = Budget::USUAL;
+    let input = Input { samples, preprocessing: &preprocessing, threads, budget, progress };
+    let streamed = stream(&pass, Some(network), input)?;
+    let mut histograms = pass.worker();
+    for worker in &streamed.workers {
+        histograms.iter_mut().zip(worker).for_each(|(sum, histogram)| sum.merge(histogram));
+    }
+    let mut noises = vec![Noise::default(); network.nodes.len()];
+    let mut images = 0;
+    for layers in streamed.results.into_iter().flatten() {
+        images += 1;
+        noises.iter_mut().zip(layers).for_each(|(sum, noise)| *sum += noise);
+    }
+    let layers = model.steps().zip(noises).zip(histograms).map(|((step, noise), histogram)| {
+        let real = |tensor: &resnext::Tensor, q: i8| {
+            f64::from(tensor.scale) * f64::from(i32::from(q) - i32::from(tensor.zero_point))
+        };
+        let output = step.output();
+        let covered =
+            output.map(|tensor| Range { low: real(&tensor, i8::MIN), high: real(&tensor, i8::MAX) });
+        LayerStatistics { name: step.name.to_owned(), noise, histogram, covered }
+    });
+    Ok((layers.collect(), images))
+}
+
+/// Compares, and gathers the histogram of every value meanwhile.
+struct Examine<'a> {
+    compare: Compare<'a>,
+    nodes: usize,
+}
+
+impl Pass for Examine<'_> {
+    /// Per node.
+    type Worker = Vec<Histogram>;
+    type Photo = Pair;
+    /// Per node.
+    type Output = Vec<Noise>;
+    type Error = CompileError;
+
+    const EVERY_VALUE: bool = true;
+
+    fn photo_bytes(&self) -> usize {
+        self.compare.photo_bytes()
+    }
+
+    fn worker(&self) -> Vec<Histogram> {
+        vec![Histogram::default(); self.nodes]
+    }
+
+    fn begin(&self, index: usize, pixels: &[u8]) -> Result<Pair, CompileError> {
+        self.compare.begin(index, pixels)
+    }
+
+    fn value(
+        &self,
+        histograms: &mut Vec<Histogram>,
+        photo: &mut Pair,
+        node: usize,
+        values: &[f32],
+    ) -> Result<(), CompileError> {
+        histograms[node].observe(values);
+        self.compare.value(&mut (), photo, node, values)
+    }
+
+    fn end(&self, photo: Pair) -> Vec<Noise> {
+        self.compare.end(photo).1
+    }
+}

@@ -1,0 +1,278 @@
+//! Means and covariances of what the layers of an int8 network read, gathered from the samples.
+//!
+//! A layer's inputs are whole numbers of steps, so that sums of their products are exact in floating point, whatever
+//! their order and however many threads there are. Memory depends on the layers alone: of each image only some pixels
+//! are looked at, and layers that would need too much go without.
+
+use std::sync::Mutex;
+
+use ndarray::linalg::general_mat_mul;
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+use crate::compile::CompileError;
+use crate::network::{Network, Op, Shape, ValueId, Window};
+use crate::preprocessing::Preprocessing;
+use crate::quantize::Activation;
+use crate::stream::Pass;
+
+/// Pixels of one image that a layer may look at: 256 · 255² still is an exact f32.
+const MOST_PIXELS: usize = 256;
+
+/// Pixels of a layer's input that are looked at in all.
+const PIXELS: usize = 32_768;
+
+/// Elements of all covariances of a layer, at most.
+const MOST_ELEMENTS: usize = 1 << 25;
+
+/// A step has this many parts in sums of real values.
+const PARTS: f64 = 256.0;
+
+/// Inputs of one layer: `x` is the real value in steps, `q` what int8 makes of it.
+#[derive(Clone, Debug)]
+pub struct Moments {
+    /// Inputs of an output channel, `[in / groups][taps]`.
+    pub inputs: usize,
+    /// Number of groups.
+    pub groups: usize,
+    /// Pixels looked at.
+    pub count: f64,
+    /// Σ q qᵀ of each group, `[groups][inputs][inputs]`; empty if that would be too large.
+    products: Vec<f64>,
+    /// Σ q of each group, `[groups][inputs]`.
+    sums: Vec<f64>,
+    /// Σ (q − x) in parts, likewise.
+    errors: Vec<f64>,
+}
+
+impl Moments {
+    fn new(groups: usize, inputs: usize, products: bool) -> Self {
+        let elements = groups * inputs * inputs;
+        Self {
+            inputs,
+            groups,
+            count: 0.0,
+            products: vec![0.0; if products && elements <= MOST_ELEMENTS { elements } else { 0 }],
+            sums: vec![0.0; groups * inputs],
+            errors: vec![0.0; groups * inputs],
+        }
+    }
+
+    /// Share of the correlations that may be chance: that of unknowns among knowns.
+    pub fn shrinkage(&self) -> f64 {
+        let inputs = self.inputs as f64;
+        inputs / (inputs + self.count)
+    }
+
+    /// Mean of `q` for each input of `group`.
+    pub fn means(&self, group: usize) -> impl Iterator<Item = f64> {
+        self.sums[group * self.inputs..][..self.inputs].iter().map(|sum| sum / self.count.max(1.0))
+    }
+
+    /// Mean of `q − x` for each input of `group`.
+    pub fn mean_errors(&self, group: usize) -> impl Iterator<Item = f64> {
+        self.errors[group * self.inputs..][..self.inputs].iter().map(|sum| sum / PARTS / self.count.max(1.0))
+    }
+
+    /// Covariance of the inputs of `group`, `[inputs][inputs]`; `None` if it was not gathered.
+    pub fn covariance(&self, group: usize) -> Option<Vec<f64>> {
+        let n = self.inputs;
+        let products = self.products.get(group * n * n..(group + 1) * n * n)?;
+        let means: Vec<f64> = self.means(group).collect();
+        let at =
+            |(index, sum): (usize, &f64)| sum / self.count.max(1.0) - means[index / n] * means[index % n];
+        Some(products.iter().enumerate().map(at).collect())
+    }
+}
+
+/// The pass that gathers.
+pub(crate) struct Gather<'a> {
+    network: &'a Network,
+    activations: &'a [Activation],
+    /// Pixels of one image that are looked at.
+    pixels: usize,
+    /// What lies around an image, per channel.
+    outside: [f32; 3],
+    readers: Vec<Vec<usize>>,
+    nodes: Vec<Option<Mutex<Moments>>>,
+}
+
+impl<'a> Gather<'a> {
+    /// For a network whose values have these `activations`, over so many `samples`. Without `products` only means.
+    pub(crate) fn new(
+        network: &'a Network,
+        activations: &'a [Activation],
+        preprocessing: &Preprocessing,
+        samples: usize,
+        products: bool,
+    ) -> Self {
+        let outside = preprocessing.mean.map(|mean| (mean * 255.0).round());
+        let mut readers = vec![Vec::new(); network.nodes.len() + 1];
+        let mut nodes = Vec::new();
+        for (index, node) in network.nodes.iter().enumerate() {
+            let moments = match &node.op {
+                Op::Conv(conv) => {
+                    let taps = conv.window.kernel * conv.window.kernel;
+                    Some(Moments::new(conv.groups, conv.in_channels / conv.groups * taps, products))
+                }
+                Op::Linear(linear) => Some(Moments::new(1, linear.in_features, products)),
+                _ => None,
+            };
+            if moments.is_some() {
+                readers[node.input.0].push(index);
+            }
+            nodes.push(moments.map(Mutex::new));
+        }
+        let pixels = (PIXELS / samples.max(1)).clamp(32, MOST_PIXELS);
+        Self { network, activations, pixels, outside, readers, nodes }
+    }
+
+    /// What was gathered for each node that has weights.
+    pub(crate) fn finish(self) -> Vec<Option<Moments>> {
+        let into =
+            |moments: Mutex<Moments>| moments.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+        self.nodes.into_iter().map(|node| node.map(into)).collect()
+    }
+
+    /// `values` (`[channels][height][width]`) in steps: real, and rounded as int8 rounds them.
+    fn steps(&self, value: usize, values: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let Activation { scale, zero_point } = self.activations[value];
+        let (low, high) = (-128.0 - f32::from(zero_point), 127.0 - f32::from(zero_point));
+        let per_step = (1.0 / scale) as f32;
+        let real: Vec<f32> = values.iter().map(|x| x * per_step).collect();
+        let rounded = real.iter().map(|x| x.round().clamp(low, high)).collect();
+        (real, rounded)
+    }
+
+    fn gather(&self, photo: usize, value: usize, real: &[f32], rounded: &[f32], outside: &[f32]) {
+        let shape = self.network.shape(ValueId(value));
+        for &index in &self.readers[value] {
+            let node = &self.network.nodes[index];
+            let window = match &node.op {
+                Op::Conv(conv) => conv.window,
+                _ => Window { kernel: 1, stride: 1, padding: 0 },
+            };
+            let Some(moments) = &self.nodes[index] else { continue };
+            let (groups, inputs, products) = {
+                let moments = moments.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                (moments.groups, moments.inputs, !moments.products.is_empty())
+            };
+            let positions = positions(node.output, self.pixels, photo, index);
+            let channels = shape.channels / groups;
+            for group in 0..groups {
+                let range = group * channels..(group + 1) * channels;
+                let patches = |planes: &[f32]| {
+                    patches(planes, shape, window, range.clone(), &positions, node.output.width, outside)
+                };
+                let (x, q) = (patches(real), patches(rounded));
+                let mut square = vec![0.0f32; if products { inputs * inputs } else { 0 }];
+                if products
+                    && let (Ok(q), Ok(mut square)) = (
+                        ArrayView2::from_shape((positions.len(), inputs), &q),
+                        ArrayViewMut2::from_shape((inputs, inputs), &mut square),
+                    )
+                {
+                    general_mat_mul(1.0, &q.t(), &q, 0.0, &mut square);
+                }
+                let (mut sums, mut errors) = (vec![0.0; inputs], vec![0.0; inputs]);
+                for (x, q) in x.chunks_exact(inputs).zip(q.chunks_exact(inputs)) {
+                    for (i, (x, q)) in x.iter().zip(q).enumerate() {
+                        sums[i] += f64::from(*q);
+                        errors[i] += parts(q - x);
+                    }
+                }
+                let mut moments = moments.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                let moments = &mut *moments;
+                let add =
+                    |to: &mut [f64], from: &[f64]| to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+                add(&mut moments.sums[group * inputs..][..inputs], &sums);
+                add(&mut moments.errors[group * inputs..][..inputs], &errors);
+                if products {
+                    let to = &mut moments.products[group * inputs * inputs..][..inputs * inputs];
+                    to.iter_mut().zip(&square).for_each(|(to, &from)| *to += f64::from(from));
+                }
+                if group == 0 {
+                    moments.count += positions.len() as f64;
+                }
+            }
+        }
+    }
+}
+
+/// Whole parts of a step, so that sums are exact.
+fn parts(steps: f32) -> f64 {
+    (f64::from(steps) * PARTS).round()
+}
+
+/// At most `count` pixels of `output`, at even distances, elsewhere in each photo.
+fn positions(output: Shape, count: usize, photo: usize, node: usize) -> Vec<usize> {
+    let pixels = output.height * output.width;
+    if pixels <= count {
+        return (0..pixels).collect();
+    }
+    // Any number that is odd and large will do.
+    let shift = (photo.wrapping_mul(0x9E37_79B1).wrapping_add(node.wrapping_mul(0x85EB_CA77)) >> 7) % pixels;
+    (0..count).map(|i| (i * pixels / count + shift) % pixels).collect()
+}
+
+/// What the window sees at each of `positions`, `[positions][channels][taps]`, and `outside` of the image.
+fn patches(
+    planes: &[f32],
+    shape: Shape,
+    window: Window,
+    channels: std::ops::Range<usize>,
+    positions: &[usize],
+    width: usize,
+    outside: &[f32],
+) -> Vec<f32> {
+    let mut patches = Vec::with_capacity(positions.len() * channels.len() * window.kernel * window.kernel);
+    for &position in positions {
+        let (top, left) = (position / width * window.stride, position % width * window.stride);
+        for channel in channels.clone() {
+            let plane = &planes[channel * shape.height * shape.width..][..shape.height * shape.width];
+            for tap in 0..window.kernel * window.kernel {
+                let y = (top + tap / window.kernel).wrapping_sub(window.padding);
+                let x = (left + tap % window.kernel).wrapping_sub(window.padding);
+                let inside = y < shape.height && x < shape.width;
+                patches.push(if inside {
+                    plane[y * shape.width + x]
+                } else {
+                    outside.get(channel).copied().unwrap_or(0.0)
+                });
+            }
+        }
+    }
+    patches
+}
+
+impl Pass for Gather<'_> {
+    type Worker = ();
+    type Photo = usize;
+    type Output = ();
+    type Error = CompileError;
+
+    const EVERY_VALUE: bool = true;
+
+    fn photo_bytes(&self) -> usize {
+        0
+    }
+
+    fn worker(&self) {}
+
+    fn begin(&self, index: usize, pixels: &[u8]) -> Result<usize, CompileError> {
+        let plane = |channel| pixels.iter().skip(channel).step_by(3).map(|&p| f32::from(p));
+        let planes: Vec<f32> = (0..3).flat_map(plane).collect();
+        self.gather(index, 0, &planes, &planes, &self.outside);
+        Ok(index)
+    }
+
+    fn value(&self, (): &mut (), photo: &mut usize, node: usize, values: &[f32]) -> Result<(), CompileError> {
+        let value = node + 1;
+        if !self.readers[value].is_empty() {
+            let (real, rounded) = self.steps(value, values);
+            self.gather(*photo, value, &real, &rounded, &[]);
+        }
+        Ok(())
+    }
+
+    fn end(&self, _: usize) {}
+}

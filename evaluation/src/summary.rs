@@ -1,0 +1,241 @@
+//! What the outcomes of all images amount to.
+
+use crate::fidelity::Noise;
+use crate::outcome::{Answer, Outcome};
+use crate::run::Outcomes;
+use crate::samples::SampleError;
+use crate::statistics::{Interval, Paired, Proportion};
+use crate::truth::{Labelled, Unmatched};
+use resnext_models::Variant;
+
+/// Accuracy of one network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accuracy {
+    /// The most probable class is the right one.
+    pub top1: Proportion,
+    /// The right class is among the five most probable.
+    pub top5: Proportion,
+}
+
+impl Accuracy {
+    fn count(&mut self, answer: &Answer, truth: usize) {
+        self.top1.count(answer.is_right(truth));
+        self.top5.count(answer.contains(truth));
+    }
+}
+
+/// What evaluating found out.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// Images evaluated.
+    pub images: usize,
+    /// Images that could not be decoded.
+    pub failed: Vec<SampleError>,
+    /// Images left out because their class is not known.
+    pub unmatched: Vec<Unmatched>,
+    /// Images left out because their fp32 logits have not been recorded.
+    pub unrecorded: usize,
+    /// Accuracy of the artifact.
+    pub int8: Accuracy,
+    /// The comparison, if there is a baseline.
+    pub comparison: Option<Comparison>,
+    /// Per class that has images, in the order of the classes.
+    pub classes: Vec<ClassSummary>,
+}
+
+/// int8 against fp32 on the same pixels.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    /// Accuracy of the baseline.
+    pub fp32: Accuracy,
+    /// Images on which both name the same class.
+    pub agreement: Proportion,
+    /// Right and wrong answers of the most probable class.
+    pub top1: Paired,
+    /// The same of the five most probable.
+    pub top5: Paired,
+    /// Kullback–Leibler divergence of int8's softmax from fp32's, nats: mean over the images.
+    pub kl_mean: f64,
+    /// The greatest of any image.
+    pub kl_max: f64,
+    /// Signal to quantization noise ratio of the logits, dB.
+    pub logit_sqnr_db: f64,
+    /// Images on which the networks name different classes and one is right.
+    pub flips: Vec<Flip>,
+}
+
+/// Whether a right answer was lost or gained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlipKind {
+    /// fp32 has it right and int8 wrong.
+    Lost,
+    /// fp32 has it wrong and int8 right.
+    Gained,
+}
+
+/// An image of which one network alone is right.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Flip {
+    /// Index of the image.
+    pub image: usize,
+    /// Its [key](crate::samples::Sample::key).
+    pub name: String,
+    /// The right class.
+    pub truth: usize,
+    /// Which network is right.
+    pub kind: FlipKind,
+    /// int8's answer.
+    pub int8: Answer,
+    /// fp32's answer.
+    pub fp32: Answer,
+}
+
+/// One class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassSummary {
+    /// Index of the class.
+    pub class: usize,
+    /// Its images that int8 has right.
+    pub int8: Proportion,
+    /// Its images that fp32 has right; of none without baseline.
+    pub fp32: Proportion,
+    /// Right answers of fp32 that int8 loses.
+    pub lost: usize,
+    /// Wrong answers of fp32 that int8 has right.
+    pub gained: usize,
+}
+
+impl ClassSummary {
+    /// What accuracy fell by, as a fraction of the class's images.
+    pub fn drop(&self) -> f64 {
+        Paired { images: self.int8.of, lost: self.lost, gained: self.gained }.drop()
+    }
+}
+
+impl Evaluation {
+    /// Counts and averages. `None` if no image could be decoded.
+    pub fn new(images: &Labelled, outcomes: Outcomes) -> Option<Self> {
+        let Outcomes { done, failed } = outcomes;
+        if done.is_empty() {
+            return None;
+        }
+        let (mut int8, mut compared) = (Accuracy::default(), Compared::default());
+        let mut classes: Vec<ClassSummary> = Vec::new();
+        for outcome in &done {
+            let Some((&truth, sample)) =
+                images.truths().get(outcome.image).zip(images.samples().get(outcome.image))
+            else {
+                continue;
+            };
+            int8.count(&outcome.int8, truth);
+            let place = classes.binary_search_by_key(&truth, |class| class.class).unwrap_or_else(|place| {
+                classes.insert(place, ClassSummary { class: truth, ..ClassSummary::default() });
+                place
+            });
+            classes[place].int8.count(outcome.int8.is_right(truth));
+            compared.count(outcome, truth, sample.key(), &mut classes[place]);
+        }
+        let comparison = (compared.agreement.of > 0).then(|| compared.comparison());
+        let unmatched = images.unmatched().to_vec();
+        let unrecorded = images.unrecorded();
+        Some(Self { images: int8.top1.of, failed, unmatched, unrecorded, int8, comparison, classes })
+    }
+
+    /// Images that were left out, for whatever reason.
+    pub fn skipped(&self) -> usize {
+        self.failed.len()
+            + self.unrecorded
+            + self.unmatched.iter().map(|unmatched| unmatched.images).sum::<usize>()
+    }
+
+    /// The published top-1 accuracy of `variant`, 0..1, if the network is so far below it that chance does not explain
+    /// it: preprocessing, labels or weights are wrong then. fp32 is judged, or int8 if that is all there is.
+    pub fn far_below_published(&self, variant: &Variant) -> Option<f64> {
+        // Other images of the same kind differ by a few points, as ImageNet-V2 shows.
+        const FAR: f64 = 0.08;
+        let published = f64::from(variant.published.top1) / 100.0;
+        let accuracy = self.comparison.as_ref().map_or(self.int8, |comparison| comparison.fp32);
+        (accuracy.top1.interval().high < published - FAR).then_some(published)
+    }
+}
+
+#[derive(Default)]
+struct Compared {
+    fp32: Accuracy,
+    agreement: Proportion,
+    top1: Paired,
+    top5: Paired,
+    kl_sum: f64,
+    kl_max: f64,
+    noise: Noise,
+    flips: Vec<Flip>,
+}
+
+impl Compared {
+    fn count(&mut self, outcome: &Outcome, truth: usize, name: &str, class: &mut ClassSummary) {
+        let (Some(original), int8) = (outcome.fp32, outcome.int8) else { return };
+        let fp32 = original.answer;
+        self.fp32.count(&fp32, truth);
+        class.fp32.count(fp32.is_right(truth));
+        self.agreement.count(fp32.class() == int8.class());
+        pair(&mut self.top1, fp32.is_right(truth), int8.is_right(truth));
+        pair(&mut self.top5, fp32.contains(truth), int8.contains(truth));
+        self.kl_sum += original.kl;
+        self.kl_max = self.kl_max.max(original.kl);
+        self.noise += original.noise;
+        let kind = match (fp32.is_right(truth), int8.is_right(truth)) {
+            (true, false) => FlipKind::Lost,
+            (false, true) => FlipKind::Gained,
+            _ => return,
+        };
+        class.lost += usize::from(kind == FlipKind::Lost);
+        class.gained += usize::from(kind == FlipKind::Gained);
+        self.flips.push(Flip { image: outcome.image, name: name.to_owned(), truth, kind, int8, fp32 });
+    }
+
+    fn comparison(self) -> Comparison {
+        Comparison {
+            fp32: self.fp32,
+            agreement: self.agreement,
+            top1: self.top1,
+            top5: self.top5,
+            kl_mean: self.kl_sum / self.agreement.of as f64,
+            kl_max: self.kl_max,
+            logit_sqnr_db: self.noise.sqnr_db(),
+            flips: self.flips,
+        }
+    }
+}
+
+fn pair(paired: &mut Paired, before: bool, now: bool) {
+    paired.images += 1;
+    paired.lost += usize::from(before && !now);
+    paired.gained += usize::from(!before && now);
+}
+
+impl Comparison {
+    /// Names of the images that were lost or gained.
+    pub fn names(&self, kind: FlipKind) -> impl Iterator<Item = &str> {
+        self.flips.iter().filter(move |flip| flip.kind == kind).map(|flip| flip.name.as_str())
+    }
+
+    /// Drop of top-1 accuracy in percentage points, and where it lies with a confidence of 95 %.
+    pub fn drop_top1_pp(&self) -> (f64, Interval) {
+        pp(&self.top1)
+    }
+
+    /// The same of top-5.
+    pub fn drop_top5_pp(&self) -> (f64, Interval) {
+        pp(&self.top5)
+    }
+}
+
+/// Percentage points. The drop is rounded to what millions of images could resolve, so that 0.1 prints as 0.1.
+fn pp(paired: &Paired) -> (f64, Interval) {
+    let Interval { low, high } = paired.drop_interval();
+    let drop = (100.0 * paired.drop() * 1e6).round() / 1e6;
+    (drop, Interval { low: 100.0 * low, high: 100.0 * high })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+use super::*;
+use resnext_models::reference;
+
+fn classes() -> ClassIndex {
+    ClassIndex::new(&Model::from_bytes(reference::ARTIFACT).expect("bundled"))
+}
+
+fn samples(names: &[&str]) -> Samples {
+    let sample = |name: &&str| {
+        let folder = name.rsplit_once('/').map(|(folder, _)| folder);
+        Sample::embedded(*name, folder, b"")
+    };
+    names.iter().map(sample).collect()
+}
+
+fn left_out(labelled: &Labelled) -> Vec<(&str, usize)> {
+    labelled.unmatched().iter().map(|unmatched| (unmatched.name.as_str(), unmatched.images)).collect()
+}
+
+#[test]
+fn folders_go_by_identifier_or_label() {
+    let names = [
+        "n01440764/a",
+        "n03445777_golf_ball/b",
+        "Golf Ball/c",
+        "english_springer/d",
+        "golf/e",
+        "n99999999/f",
+        "golf/g",
+        "h",
+    ];
+    let labelled = Labelled::by_folder(&samples(&names), &classes()).expect("some match");
+    let found: Vec<_> =
+        labelled.samples().iter().map(Sample::name).zip(labelled.truths().iter().copied()).collect();
+    assert_eq!(
+        found,
+        [("n01440764/a", 0), ("n03445777_golf_ball/b", 8), ("Golf Ball/c", 8), ("english_springer/d", 1)]
+    );
+    assert_eq!(left_out(&labelled), [("", 1), ("golf", 2), ("n99999999", 1)]);
+    assert_eq!(labelled.take_spread(2).truths(), [8, 1]);
+}
+
+#[test]
+fn a_directory_that_matches_nothing_is_described() {
+    let error = Labelled::by_folder(&samples(&["cats/1", "dogs/2"]), &classes()).expect_err("no class");
+    assert_eq!(error, TruthError::NoFolder { found: "cats, dogs".into(), example: "n01440764".into() });
+    let flat = Labelled::by_folder(&samples(&["1", "2"]), &classes()).expect_err("flat").to_string();
+    assert!(flat.contains("found no folders") && flat.contains("--truth"), "{flat}");
+}
+
+#[test]
+fn a_label_of_two_classes_names_none() {
+    let mut classes = classes();
+    classes.by_label.insert("crane".into(), None);
+    let labelled = Labelled::by_folder(&samples(&["crane/1", "tench/2"]), &classes).expect("tench");
+    let unmatched = Unmatched { name: "crane".into(), images: 1, ambiguous: true };
+    assert_eq!((labelled.truths(), labelled.unmatched()), (&[0][..], &[unmatched][..]));
+}
+
+#[test]
+fn names_and_classes_in_all_spellings() {
+    let solution = "ImageId,PredictionString\r\nILSVRC2012_val_2,n03445777 85 1 499 272 n03445777 1 2 3 4\r\n\
+                    ILSVRC2012_val_1,n01440764 111 108 365 380\r\n";
+    let lines = "\u{feff}val/ILSVRC2012_val_1.JPEG 0\n\nILSVRC2012_val_2.JPEG 8\nILSVRC2012_val_3.JPEG 812\n";
+    let tabs = "ILSVRC2012_val_1.JPEG\ttench\nILSVRC2012_val_2\tgolf ball\nILSVRC2012_val_3\tcrab\n";
+    let commas = "ILSVRC2012_val_1,\"n01440764\"\nILSVRC2012_val_2.png,golf_ball\n";
+    let images = samples(&["ILSVRC2012_val_1.JPEG", "ILSVRC2012_val_2.JPEG", "ILSVRC2012_val_3.JPEG"]);
+    for (text, rest) in [(solution, ""), (lines, "812"), (tabs, "crab"), (commas, "")] {
+        let truth = Truth::parse(text).expect(text);
+        let labelled = Labelled::by_truth(&images, &classes(), &truth, None).expect(text);
+        assert_eq!(labelled.truths(), [0, 8], "{text}");
+        assert_eq!(left_out(&labelled), [(rest, 1)], "{text}");
+    }
+}
+
+/// The numbers follow the images' names, not the order of listing, and the synsets' order, not the classes'.
+#[test]
+fn numbers_count_in_the_order_of_the_synsets() {
+    let images = samples(&["val_3.JPEG", "val_1.JPEG", "val_2.JPEG"]);
+    let truth = Truth::parse("1\n3\n2\n").expect("numbers");
+    let synsets =
+        parse_synsets("n03445777 1 golf_ball\nn01440764 2 tench\nn02119789 3 kit_fox\n").expect("synsets");
+    let labelled = Labelled::by_truth(&images, &classes(), &truth, Some(&synsets)).expect("two match");
+    let found: Vec<_> =
+        labelled.samples().iter().map(Sample::name).zip(labelled.truths().iter().copied()).collect();
+    assert_eq!(found, [("val_3.JPEG", 0), ("val_1.JPEG", 8)]);
+    assert_eq!(left_out(&labelled), [("n02119789", 1)]);
+    let error = Labelled::by_truth(&samples(&["1"]), &classes(), &truth, None).expect_err("other images");
+    assert_eq!(error, TruthError::Count { lines: 3, images: 1 });
+    // In the development kit 449 is the tench and 792 the golf ball.
+    let truth = Truth::parse(
+        "792
+449
+1
+",
+    )
+    .expect("numbers");
+    let labelled = Labelled::by_truth(&images, &classes(), &truth, None).expect("two match");
+    let found: Vec<_> =
+        labelled.samples().iter().map(Sample::name).zip(labelled.truths().iter().copied()).collect();
+    assert_eq!(found, [("val_1.JPEG", 8), ("val_2.JPEG", 0)]);
+}
+
+#[test]
+fn malformed_files_name_the_line() {
+    let both = "the name of an image and its class";
+    assert_eq!(Truth::parse(" \n"), Err(TruthError::Empty));
+    assert_eq!(Truth::parse("ImageId,PredictionString\n"), Err(TruthError::Empty));
+    assert_eq!(Truth::parse("a.jpg 1\nb.jpg\n"), Err(TruthError::Line { line: 2, expected: both }));
+    assert_eq!(Truth::parse("a.jpg,\n"), Err(TruthError::Line { line: 1, expected: both }));
+    let number = "a number of 1 or more";
+    assert_eq!(Truth::parse("5\n\nfive\n"), Err(TruthError::Line { line: 3, expected: number }));
+    assert_eq!(Truth::parse("0\n"), Err(TruthError::Line { line: 1, expected: number }));
+    assert_eq!(parse_synsets("n01440764 tench\ntench\n"), Err(TruthError::Synset(2)));
+    assert_eq!(parse_synsets(""), Err(TruthError::Synset(1)));
+    let numbered = parse_synsets("n00000002 2 b\nn00000003 3 c\nn00000001 1 a\n");
+    assert_eq!(numbered.expect("numbered"), ["n00000001", "n00000002", "n00000003"]);
+    for wrong in ["n00000002 3 b\nn00000001 1 a\n", "n00000002 0 b\n", "n00000001 1\nn00000002 1\n"] {
+        assert!(parse_synsets(wrong).is_err(), "{wrong}");
+    }
+    let unnumbered = parse_synsets("n01440764 tench, Tinca tinca\nn01443537 goldfish\n");
+    assert_eq!(unnumbered.expect("in order"), ["n01440764", "n01443537"]);
+    let truth = Truth::parse("other.jpg tench\n").expect("sound");
+    let error = Labelled::by_truth(&samples(&["a.jpg"]), &classes(), &truth, None).expect_err("other images");
+    assert_eq!(error, TruthError::NoImage { images: 1, first: "a.jpg".into() });
+}

@@ -1,0 +1,66 @@
+//! Distributions of activations, with the range that int8 covers.
+
+use crate::page::Section;
+use crate::plot::{SIDE, Scale, axis, line, plot, rect, steps};
+use crate::text::{plural, short};
+use crate::{Distribution, Report};
+use maud::{Markup, html};
+
+pub(crate) fn section(report: &Report<'_>) -> Option<Section> {
+    let layers: Vec<_> = report
+        .layers
+        .iter()
+        .filter_map(|layer| Some((layer.name.as_str(), layer.distribution.as_ref()?)))
+        .collect();
+    if layers.is_empty() {
+        return None;
+    }
+    let content = html! {
+        p.note {
+            "Values that fp32 gives"
+            @if report.layer_images > 0 { " on " (plural(report.layer_images, "image")) }
+            ", heights on a logarithmic scale, exact zeros left out. int8 covers what lies between the lines; the rest is clipped to \
+             them."
+        }
+        div.legend { span { i.int8 {} "fp32 values" } span { i.clip {} "ends of int8's range" } }
+        div.grid { @for (name, distribution) in layers { (figure(name, distribution)) } }
+    };
+    Some(Section { id: "activations", title: "Activations", content })
+}
+
+fn figure(name: &str, distribution: &Distribution) -> Markup {
+    let (low, high) = distribution.clip;
+    let (least, most) = (distribution.low.min(low), distribution.high.max(high));
+    let scale = Scale::new(least, most);
+    let at = |value: f64| SIDE * scale.at(value);
+    let greatest = distribution.bins.iter().copied().max().unwrap_or(0);
+    // One value is a hair high, so that rare ones can be seen.
+    let log = |count: u64| if count == 0 { 0.0 } else { (1.0 + count as f64).ln() };
+    let heights: Vec<f64> =
+        distribution.bins.iter().map(|&count| 0.96 * log(count) / log(greatest.max(1))).collect();
+    let picture = html! {
+        (rect("outside", [0.0, 0.0, at(low), SIDE], ""))
+        (rect("outside", [at(high), 0.0, SIDE - at(high), SIDE], ""))
+        (steps("int8", &heights, (at(distribution.low), at(distribution.high))))
+        (line("clip", at(low)))
+        (line("clip", at(high)))
+    };
+    let covered = format!("{} to {}", short(low), short(high));
+    let label = format!(
+        "{name}: values from {} to {}, int8 covers {covered}",
+        short(distribution.low),
+        short(distribution.high)
+    );
+    let mut labels = vec![(0.0, short(least)), (1.0, short(most))];
+    let zero = scale.at(0.0);
+    if (0.15..0.85).contains(&zero) && least < 0.0 {
+        labels.insert(1, (zero, "0".to_owned()));
+    }
+    html! {
+        figure {
+            figcaption { h3 title=(name) { (name) } span { (covered) } }
+            (plot("small", &label, &picture))
+            (axis(&labels))
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Images of which one network alone is right, with what both say.
+
+use crate::Report;
+use crate::page::Section;
+use crate::plot::along;
+use crate::text::{class, plural};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use maud::{Markup, html};
+use resnext::Model;
+use resnext_evaluation::outcome::Answer;
+use resnext_evaluation::summary::{Flip, FlipKind};
+
+pub(crate) fn section(report: &Report<'_>) -> Option<Section> {
+    let comparison = report.evaluation?.comparison.as_ref()?;
+    let shown: Vec<(&Flip, &[u8])> = report
+        .flips
+        .iter()
+        .filter_map(|photo| Some((comparison.flips.get(photo.flip)?, photo.jpeg.as_slice())))
+        .collect();
+    let rest = comparison.flips.len() - shown.len();
+    let content = html! {
+        @if comparison.flips.is_empty() {
+            p.note { "None: where one network is right, so is the other." }
+        } @else {
+            p.note { "The pictures are what the networks saw. Bars are probabilities, the right class is bold." }
+        }
+        div.photos { @for (flip, jpeg) in shown { (photo(report.model, flip, jpeg)) } }
+        @if rest > 0 {
+            details {
+                summary { (plural(comparison.flips.len(), "flip")) " by name" }
+                ul.names { @for flip in &comparison.flips { li { (badge(flip.kind)) " " (flip.name) } } }
+            }
+        }
+    };
+    Some(Section { id: "flips", title: "Flipped images", content })
+}
+
+fn badge(kind: FlipKind) -> Markup {
+    match kind {
+        FlipKind::Lost => html! { span.badge.lost { "lost" } },
+        FlipKind::Gained => html! { span.badge.gained { "gained" } },
+    }
+}
+
+fn photo(model: &Model<'_>, flip: &Flip, jpeg: &[u8]) -> Markup {
+    let truth = class(model, flip.truth);
+    html! {
+        article.photo {
+            div.head {
+                img alt=(truth) width="96" height="96" src={ "data:image/jpeg;base64," (STANDARD.encode(jpeg)) };
+                div { (badge(flip.kind)) " " h3 { (truth) } p { (flip.name) } }
+            }
+            div.answers {
+                (answer(model, "fp32", &flip.fp32, flip.truth))
+                (answer(model, "int8", &flip.int8, flip.truth))
+            }
+        }
+    }
+}
+
+fn answer(model: &Model<'_>, network: &str, answer: &Answer, truth: usize) -> Markup {
+    html! {
+        div class=(network) {
+            h3 { (network) }
+            @for guess in answer.guesses() {
+                @let label = class(model, guess.class);
+                div.guess.right[guess.class == truth] {
+                    i style={ "width:" (along(guess.probability.into())) } {}
+                    span title=(label) { (label) }
+                    (format!("{:.1} %", 100.0 * guess.probability))
+                }
+            }
+        }
+    }
+}

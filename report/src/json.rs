@@ -1,0 +1,125 @@
+//! The report for tools. What design and README promise of `eval --json` is here.
+
+use crate::text::percentile;
+use crate::{Report, latency};
+use resnext_evaluation::outcome::Answer;
+use resnext_evaluation::statistics::{Interval, Proportion};
+use resnext_evaluation::summary::{Accuracy, ClassSummary, Comparison, Evaluation, Flip, FlipKind};
+use serde_json::{Map, Value, json};
+
+/// Everything but pictures. Accuracies and agreement are fractions of 1, `_pp` are percentage points, `_ci95` are the ends
+/// of intervals.
+pub fn json(report: &Report<'_>) -> Value {
+    let mut map = Map::new();
+    map.insert("model".into(), report.name.clone().into());
+    if let Some(evaluation) = report.evaluation {
+        evaluated(report, evaluation, &mut map);
+    }
+    if !report.latency.is_empty() {
+        let entry = |measured: &crate::Latency| {
+            let sorted = latency::sorted(measured);
+            let [p50, p90, p99, min] = [50, 90, 99, 0].map(|percent| percentile(&sorted, percent));
+            json!({ "network": measured.network, "threads": measured.threads, "runs": sorted.len(),
+                    "ms": { "p50": p50, "p90": p90, "p99": p99, "min": min } })
+        };
+        map.insert("latency".into(), report.latency.iter().map(entry).collect());
+    }
+    if !report.layers.is_empty() {
+        let entry = |layer: &crate::Layer| {
+            let range = layer
+                .distribution
+                .as_ref()
+                .map(|d| json!({ "int8": [d.clip.0, d.clip.1], "seen": [d.low, d.high] }));
+            json!({ "name": layer.name, "sqnr_db": layer.sqnr_db, "sensitivity_db": layer.sensitivity_db,
+                    "method": layer.method, "range": range })
+        };
+        map.insert("layers".into(), report.layers.iter().map(entry).collect());
+    }
+    map.insert("warnings".into(), report.warnings.clone().into());
+    Value::Object(map)
+}
+
+fn evaluated(report: &Report<'_>, evaluation: &Evaluation, map: &mut Map<String, Value>) {
+    let mut insert = |key: &str, value: Value| map.insert(key.to_owned(), value);
+    insert("images", evaluation.images.into());
+    insert("skipped", evaluation.skipped().into());
+    let unmatched = evaluation.unmatched.iter();
+    let unmatched =
+        unmatched.map(|u| json!({ "name": u.name, "images": u.images, "ambiguous": u.ambiguous }));
+    insert("unmatched", unmatched.collect());
+    insert("unrecorded", evaluation.unrecorded.into());
+    insert("int8", accuracy(&evaluation.int8));
+    let compared = evaluation.comparison.as_ref();
+    if let Some(comparison) = compared {
+        insert("baseline", report.baseline.clone().into());
+        insert("fp32", accuracy(&comparison.fp32));
+        let (drop, interval) = comparison.drop_top1_pp();
+        insert("drop_top1_pp", drop.into());
+        insert("drop_top1_pp_ci95", ends(&interval));
+        let (drop, interval) = comparison.drop_top5_pp();
+        insert("drop_top5_pp", drop.into());
+        insert("drop_top5_pp_ci95", ends(&interval));
+        insert("agreement", comparison.agreement.share().into());
+        insert("agreement_ci95", ci(&comparison.agreement));
+        insert("flips", flips(report, comparison));
+        insert("mcnemar_p", comparison.top1.mcnemar_p().into());
+        insert("kl_mean", comparison.kl_mean.into());
+        insert("kl_max", comparison.kl_max.into());
+        insert("logit_sqnr_db", comparison.logit_sqnr_db.into());
+    }
+    let class = |summary: &ClassSummary| {
+        let mut entry = json!({ "class": identifier(report, summary.class), "label": label(report, summary.class),
+                                "images": summary.int8.of, "int8_top1": summary.int8.share() });
+        if compared.is_some() {
+            entry["fp32_top1"] = summary.fp32.share().into();
+            entry["drop_top1_pp"] = (100.0 * summary.drop()).into();
+            entry["lost"] = summary.lost.into();
+            entry["gained"] = summary.gained.into();
+        }
+        entry
+    };
+    insert("classes", evaluation.classes.iter().map(class).collect());
+}
+
+fn flips(report: &Report<'_>, comparison: &Comparison) -> Value {
+    let top = |answer: &Answer| -> Value {
+        let guess = |guess: &resnext_evaluation::outcome::Guess| {
+            json!({ "class": identifier(report, guess.class), "label": label(report, guess.class),
+                    "probability": guess.probability })
+        };
+        answer.guesses().iter().map(guess).collect()
+    };
+    let flip = |flip: &Flip| {
+        let kind = match flip.kind {
+            FlipKind::Lost => "lost",
+            FlipKind::Gained => "gained",
+        };
+        json!({ "image": flip.name, "flip": kind, "truth": identifier(report, flip.truth),
+                "fp32": top(&flip.fp32), "int8": top(&flip.int8) })
+    };
+    json!({ "lost": comparison.top1.lost, "gained": comparison.top1.gained,
+            "images": comparison.flips.iter().map(flip).collect::<Vec<_>>() })
+}
+
+fn accuracy(accuracy: &Accuracy) -> Value {
+    let Accuracy { top1, top5 } = accuracy;
+    json!({ "top1": top1.share(), "top5": top5.share(), "top1_ci95": ci(top1), "top5_ci95": ci(top5) })
+}
+
+fn ci(proportion: &Proportion) -> Value {
+    ends(&proportion.interval())
+}
+
+fn ends(interval: &Interval) -> Value {
+    json!([interval.low, interval.high])
+}
+
+/// The class's identifier, or its index if the model has no identifiers.
+fn identifier(report: &Report<'_>, class: usize) -> String {
+    let id = report.model.class(class).map_or("", |class| class.id);
+    if id.is_empty() { class.to_string() } else { id.to_owned() }
+}
+
+fn label(report: &Report<'_>, class: usize) -> String {
+    report.model.class(class).map_or_else(String::new, |class| class.label.to_owned())
+}

@@ -1,0 +1,100 @@
+//! The report for a README: two tables and a few sentences.
+
+use crate::page::sentence;
+use crate::text::{count, p_value, percent, percentile, plural, signed, size};
+use crate::{Report, card, latency};
+use resnext_evaluation::statistics::{Interval, Proportion};
+use resnext_evaluation::summary::FlipKind;
+use std::fmt::Write;
+
+/// Flips that are listed by name.
+const NAMED: usize = 20;
+
+/// The report as Markdown, without pictures.
+pub fn markdown(report: &Report<'_>) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = write(report, &mut out);
+    out
+}
+
+fn write(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
+    writeln!(out, "### {}\n\n{}\n", escape(&report.name), escape(&sentence(report).0))?;
+    for warning in &report.warnings {
+        writeln!(out, "> **Warning:** {}\n", escape(warning))?;
+    }
+    if let Some(evaluation) = report.evaluation {
+        writeln!(out, "| {} | top-1 % | top-5 % |\n|---|---|---|", plural(evaluation.images, "image"))?;
+        let mut row =
+            |name: &str, cells: [String; 2]| writeln!(out, "| {name} | {} | {} |", cells[0], cells[1]);
+        let share = |p: &Proportion| {
+            let interval = p.interval();
+            format!("{} ({}–{})", percent(p.share()), percent(interval.low), percent(interval.high))
+        };
+        if let Some(comparison) = &evaluation.comparison {
+            row("fp32", [share(&comparison.fp32.top1), share(&comparison.fp32.top5)])?;
+        }
+        row("int8", [share(&evaluation.int8.top1), share(&evaluation.int8.top5)])?;
+        if let Some(comparison) = &evaluation.comparison {
+            let drop = |(drop, interval): (f64, Interval)| {
+                format!("{} ({} to {})", signed(drop), signed(interval.low), signed(interval.high))
+            };
+            row("drop, points", [drop(comparison.drop_top1_pp()), drop(comparison.drop_top5_pp())])?;
+            writeln!(
+                out,
+                "\nAgreement {} %, {} right answers lost and {} gained (McNemar p = {}), mean KL divergence {:.5} nats, \
+                 logits {:.1} dB. Intervals: 95 %.",
+                percent(comparison.agreement.share()),
+                count(comparison.top1.lost),
+                count(comparison.top1.gained),
+                p_value(comparison.top1.mcnemar_p()),
+                comparison.kl_mean,
+                comparison.logit_sqnr_db
+            )?;
+            for (kind, what) in [(FlipKind::Lost, "Lost"), (FlipKind::Gained, "Gained")] {
+                let names: Vec<String> =
+                    comparison.names(kind).map(|name| format!("`{}`", code(name))).collect();
+                if !names.is_empty() {
+                    let more = if names.len() > NAMED {
+                        format!(" and {} more", names.len() - NAMED)
+                    } else {
+                        String::new()
+                    };
+                    writeln!(out, "\n{what}: {}{more}.", names[..names.len().min(NAMED)].join(", "))?;
+                }
+            }
+        }
+    }
+    if !report.latency.is_empty() {
+        writeln!(out, "\n| ms | p50 | p90 | p99 |\n|---|---|---|---|")?;
+        for measured in &report.latency {
+            let sorted = latency::sorted(measured);
+            let [p50, p90, p99] = [50, 90, 99].map(|percent| percentile(&sorted, percent));
+            let network = format!("{}, {}", escape(&measured.network), plural(measured.threads, "thread"));
+            writeln!(out, "| {network} | {p50:.2} | {p90:.2} | {p99:.2} |")?;
+        }
+    }
+    let (file, arena) = (size(report.model.artifact_len()), size(report.model.arena_len()));
+    writeln!(out, "\nModel file {file}, arena {arena}. {}.", escape(&card::subtitle(report)))
+}
+
+/// What would be markup, or end a cell of a table, as text.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '&' => out.push_str("&amp;"),
+            '|' | '*' | '_' | '`' | '[' | ']' | '\\' | '#' => out.extend(['\\', c]),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Text inside backquotes.
+fn code(text: &str) -> String {
+    let plain = |c: char| if c == '`' || c == '|' || c.is_control() { '_' } else { c };
+    text.chars().map(plain).collect()
+}

@@ -1,0 +1,169 @@
+//! The page: head, verdict, sections in the order of interest.
+
+use crate::text::{count, p_value, percent, plural, signed, size};
+use crate::{Report, accuracy, activations, arena, card, flips, latency, layers};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+const STYLE: &str = include_str!("style.css");
+
+/// A section of the page.
+pub(crate) struct Section {
+    /// For links.
+    pub(crate) id: &'static str,
+    /// Heading.
+    pub(crate) title: &'static str,
+    /// What is under it.
+    pub(crate) content: Markup,
+}
+
+/// The report as one HTML file that needs nothing else.
+pub fn html(report: &Report<'_>) -> String {
+    let sections: Vec<Section> = [
+        accuracy::section(report),
+        flips::section(report),
+        latency::section(report),
+        layers::section(report),
+        activations::section(report),
+        arena::section(report),
+        Some(card::section(report)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                // Browsers otherwise ask the server, or the folder, for one.
+                link rel="icon" href="data:,";
+                title { (report.name) " – resnext report" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    header {
+                        div.brand { "resnext report" }
+                        h1 { (report.name) }
+                        div.sub { (card::subtitle(report)) }
+                        nav { @for section in &sections { a href={ "#" (section.id) } { (section.title) } } }
+                    }
+                    (verdict(report))
+                    @for section in &sections {
+                        section id=(section.id) {
+                            h2 { (section.title) }
+                            (section.content)
+                        }
+                    }
+                    footer { "Written by " (report.tool) ". Intervals have a confidence of 95 %." }
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+/// What the accuracies amount to, in one sentence, and whether that is good news.
+pub(crate) fn sentence(report: &Report<'_>) -> (String, Option<bool>) {
+    let Some(evaluation) = report.evaluation else {
+        return ("Compiled to int8; accuracy has not been measured here.".to_owned(), None);
+    };
+    let images = plural(evaluation.images, "image");
+    let Some(comparison) = &evaluation.comparison else {
+        let top1 = percent(evaluation.int8.top1.share());
+        return (
+            format!("int8 names the right class of {top1} % of {images}; there was no fp32 baseline."),
+            None,
+        );
+    };
+    let (drop, interval) = comparison.drop_top1_pp();
+    let (points, low, high) = (signed(drop), signed(interval.low), signed(interval.high));
+    // With few images everything is within the interval: no reason to rejoice.
+    const WIDE_PP: f64 = 1.0;
+    if interval.contains(0.0) && interval.high > WIDE_PP {
+        let text = format!(
+            "{images} are too few to tell: the drop of top-1 is {points} points here, and could be anything between {low} \
+             and {high}."
+        );
+        (text, None)
+    } else if interval.contains(0.0) {
+        let text = format!(
+            "No loss of accuracy that {images} could show: the drop of top-1 is {points} points, and lies between {low} and \
+             {high}."
+        );
+        (text, Some(true))
+    } else if drop > 0.0 {
+        (format!("int8 loses {drop:.2} points of top-1 on {images}, between {low} and {high}."), Some(false))
+    } else {
+        let points = format!("{:.2}", -drop);
+        (
+            format!(
+                "int8 is {points} points better than fp32 on {images}: the drop lies between {low} and {high}."
+            ),
+            Some(true),
+        )
+    }
+}
+
+fn verdict(report: &Report<'_>) -> Markup {
+    let (text, good) = sentence(report);
+    let class = match good {
+        Some(true) => "verdict good",
+        Some(false) => "verdict bad",
+        None => "verdict",
+    };
+    html! {
+        section class=(class) aria-label="Summary" {
+            p { (text) }
+            div.tiles { @for (value, unit, what) in tiles(report) { div.tile { b { (value) " " small { (unit) } } span { (what) } } } }
+            @for warning in &report.warnings { p.warning { (warning) } }
+        }
+    }
+}
+
+type Tile = (String, &'static str, String);
+
+fn tiles(report: &Report<'_>) -> Vec<Tile> {
+    let mut tiles: Vec<Tile> = Vec::new();
+    let mut tile = |value: String, unit, what: String| tiles.push((value, unit, what));
+    if let Some(evaluation) = report.evaluation {
+        let int8 = evaluation.int8;
+        match &evaluation.comparison {
+            Some(comparison) => {
+                let (drop, interval) = comparison.drop_top1_pp();
+                let between = format!("drop of top-1, {} to {}", signed(interval.low), signed(interval.high));
+                tile(signed(drop), "points", between);
+                let fp32 = percent(comparison.fp32.top1.share());
+                tile(percent(int8.top1.share()), "%", format!("top-1 of int8; fp32 {fp32} %"));
+                tile(percent(comparison.agreement.share()), "%", "name the same class".into());
+                let flips =
+                    format!("McNemar p: {} lost, {} gained", comparison.top1.lost, comparison.top1.gained);
+                tile(p_value(comparison.top1.mcnemar_p()), "", flips);
+                tile(
+                    format!("{:.1}", comparison.logit_sqnr_db),
+                    "dB",
+                    "signal to quantization noise of the logits".into(),
+                );
+            }
+            None => {
+                tile(percent(int8.top1.share()), "%", "top-1 of int8".into());
+                tile(percent(int8.top5.share()), "%", "top-5 of int8".into());
+            }
+        }
+        tile(count(evaluation.images), "", "images evaluated".into());
+    }
+    if let Some(int8) = report.latency.iter().find(|latency| latency.int8) {
+        let median = latency::median(int8);
+        let fp32 = report.latency.iter().find(|latency| !latency.int8 && latency.threads == int8.threads);
+        let than = fp32.map_or_else(
+            || format!("median, {}", plural(int8.threads, "thread")),
+            |fp32| format!("median; fp32 takes {:.1} times as long", latency::median(fp32) / median),
+        );
+        tile(format!("{median:.2}"), "ms", than);
+    }
+    let arena = size(report.model.arena_len());
+    tile(size(report.model.artifact_len()), "", format!("model file; {arena} of arena to run"));
+    tiles
+}
