@@ -242,6 +242,12 @@ impl Captured {
         &self.format
     }
 
+    /// The bytes of the frame.
+    pub fn bytes(&self) -> &[u8] {
+        let len = self.format.len().unwrap_or(0);
+        &self.bytes[..len.min(self.bytes.len())]
+    }
+
     /// Sequence number, from 0; frames that were lost or dropped count.
     pub fn number(&self) -> u64 {
         self.number
@@ -316,6 +322,6 @@ mod tests {
         let format = RawFormat::tight(PixelFormat::Uyvy, 2, 1, LIMITED);
         captured.prepare(&format).unwrap().copy_from_slice(&[1, 2, 3, 4]);
         captured.filled(Instant::now());
-        assert_eq!(captured.bytes, [2, 1, 4, 3]);
+        assert_eq!(captured.bytes(), [2, 1, 4, 3]);
     }
 }

@@ -115,15 +115,21 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
+    fn lossy(number: u64, lost: u64) -> Captured {
+        let mut frame = Captured::default();
+        (frame.number, frame.lost) = (number, lost);
+        frame
+    }
+
     fn numbered(number: u64) -> Captured {
-        Captured { number, ..Captured::default() }
+        lossy(number, 0)
     }
 
     #[test]
     fn a_newer_frame_takes_the_place_of_an_older() {
         let handoff = Handoff::new(Staleness::Drop);
         for number in 0..5 {
-            assert!(handoff.put(&mut Captured { lost: number % 2, ..numbered(number) }));
+            assert!(handoff.put(&mut lossy(number, number % 2)));
         }
         assert_eq!(handoff.dropped(), 4 + 2, "four were overtaken, two lost before");
         let mut frame = Captured::default();

@@ -20,11 +20,9 @@ pub mod show;
 pub mod smooth;
 pub mod source;
 mod stop;
-mod thermometer;
 
 pub use captured::{Captured, MOST_BYTES, PixelFormat, RawFormat};
 pub use latency::Percentiles;
 pub use pipeline::{Options, PipelineError, Summary, run};
 pub use reading::{Guess, Picture, Reading, Show, ShowError};
 pub use stop::Stop;
-pub use thermometer::Thermometer;

@@ -7,7 +7,6 @@ use crate::reading::{Guess, Picture, Reading, Show, ShowError};
 use crate::smooth::{MOST_GUESSES, Smoother, Smoothing};
 use crate::source::{Delivery, Source, SourceError};
 use crate::stop::Stop;
-use crate::thermometer::Thermometer;
 use heapless::Deque;
 use resnext::preprocess::{FrameError, PreprocessError, Recipe};
 use resnext::{Frame, RunError, Runner};
@@ -27,8 +26,8 @@ pub struct Options<'a> {
     pub frames: Option<u64>,
     /// Looks at every frame of a live source too, however late.
     pub every_frame: bool,
-    /// Where the temperature comes from.
-    pub thermometer: Option<Thermometer>,
+    /// The temperature of the processor in °C, if it is known; asked once a second.
+    pub temperature: &'a dyn Fn() -> Option<f32>,
     /// What there is to say of the source meanwhile, from the thread that captures.
     pub note: &'a (dyn Fn(&str) + Sync),
     /// Ends soon after it is set.
@@ -82,7 +81,7 @@ pub enum PipelineError {
 pub fn run(
     source: &mut dyn Source,
     runner: &mut Runner<'_>,
-    mut options: Options<'_>,
+    options: Options<'_>,
     shows: &mut [&mut dyn Show],
 ) -> Result<Summary, PipelineError> {
     let wait = options.every_frame || !source.live();
@@ -97,7 +96,7 @@ pub fn run(
             });
         let capture = capture.map_err(PipelineError::Thread)?;
         let closing = handoff.closing();
-        let classified = classify(handoff, runner, &mut options, shows);
+        let classified = classify(handoff, runner, &options, shows);
         drop(closing);
         // So that a source that waits for its next frame gives up too.
         let ended = options.stop.is_set();
@@ -171,7 +170,7 @@ fn capture(
 fn classify(
     handoff: &Handoff,
     runner: &mut Runner<'_>,
-    options: &mut Options<'_>,
+    options: &Options<'_>,
     shows: &mut [&mut dyn Show],
 ) -> Result<Summary, PipelineError> {
     let model = *runner.model();
@@ -179,6 +178,7 @@ fn classify(
     let mut smoother = Smoother::new(options.smoothing, model.class_count());
     let (mut latencies, mut inferences) = (Latencies::new(), Latencies::new());
     let (mut rate, mut spare, mut view) = (Rate::default(), Spare::default(), View::default());
+    let mut temperature = Temperature::default();
     let mut frame = Captured::default();
     let (mut frames, mut first, mut last) = (0, None, None);
     while !options.stop.is_set()
@@ -211,7 +211,7 @@ fn classify(
             inference_ms: 1000.0 * inference.as_secs_f32(),
             fps: rate.after(end),
             dropped: handoff.dropped(),
-            temperature_c: options.thermometer.as_mut().and_then(Thermometer::celsius),
+            temperature_c: temperature.at(end, options.temperature),
         };
         let wanted = shows.iter().any(|show| show.wants_picture());
         let picture = if wanted { Some(view.of(&picture)?) } else { None };
@@ -248,6 +248,22 @@ impl Rate {
         let _ = self.0.push_back(now);
         let time = self.0.front().map_or(Duration::ZERO, |oldest| now - *oldest).as_secs_f32();
         if time > 0.0 { (self.0.len() - 1) as f32 / time } else { 0.0 }
+    }
+}
+
+/// A temperature that is a second old at most: it changes slowly, and some sensors take long to read.
+#[derive(Default)]
+struct Temperature {
+    read: Option<Instant>,
+    celsius: Option<f32>,
+}
+
+impl Temperature {
+    fn at(&mut self, now: Instant, read: &dyn Fn() -> Option<f32>) -> Option<f32> {
+        if self.read.is_none_or(|last| now - last >= Duration::from_secs(1)) {
+            (self.read, self.celsius) = (Some(now), read());
+        }
+        self.celsius
     }
 }
 

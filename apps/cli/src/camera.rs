@@ -2,6 +2,7 @@
 
 use crate::args::Execution;
 use crate::artifact::Artifact;
+use crate::board::Board;
 use crate::camera_display::Display;
 use crate::error::Error;
 use crate::output::{self, note, terminal_width};
@@ -13,7 +14,7 @@ use resnext_camera::show::{JsonLines, Style, Terminal};
 use resnext_camera::smooth::{MOST_GUESSES, Smoothing};
 use resnext_camera::source::v4l2::{self, Listed};
 use resnext_camera::source::{Colours, Container, Wanted, open};
-use resnext_camera::{Options, PipelineError, PixelFormat, Show, ShowError, Stop, Summary, Thermometer};
+use resnext_camera::{Options, PipelineError, PixelFormat, Show, ShowError, Stop, Summary};
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -154,6 +155,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let artifact = Artifact::open(model)?.packed(packing(&args.execution)?)?;
     let model = artifact.model()?;
     let mut workspace = Workspace::new(&model, &args.execution)?;
+    let board = Board::open(&workspace.placement().usable());
     let mut runner = workspace.runner(&model)?;
     let stop = stop_on_signals()?;
     let mut source = open(source, &args.wanted(&stop)).map_err(|error| Error::at(source, error))?;
@@ -166,7 +168,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         smoothing: args.smooth.unwrap_or(usual),
         frames: args.frames,
         every_frame: args.every_frame,
-        thermometer: Thermometer::system(),
+        temperature: &|| board.temperature_c(),
         note: &remark,
         stop,
     };

@@ -209,7 +209,8 @@ mod tests {
             ("W5 H3 Cmono XCOLORRANGE=LIMITED", Grey, YuvRange::Limited, None),
         ];
         for (words, pixels, range, micros) in cases {
-            let y4m = open(&format!("YUV4MPEG2 {words}\n")).unwrap();
+            let text = format!("YUV4MPEG2 {words}\n");
+            let y4m = open(&text).unwrap();
             let yuv = Yuv { matrix: YuvMatrix::Bt601, range };
             assert_eq!(y4m.format, RawFormat::tight(pixels, 5, 3, yuv), "{words}");
             assert_eq!(y4m.interval().map(|interval| interval.as_micros()), micros, "{words}");

@@ -41,6 +41,7 @@ pub struct Camera {
     name: String,
     open: Open,
     wanted: Wanted,
+    first_pause: Duration,
     streaming: Option<Streaming>,
     /// Times in a row that there was no frame.
     failures: u32,
@@ -55,10 +56,12 @@ struct Streaming {
     sequence: Option<u32>,
 }
 
-/// The pause after so many failures, at least one.
-fn pause(failures: u32) -> Duration {
-    (Duration::from_millis(250) * (1 << (failures - 1).min(5))).min(Duration::from_secs(8))
-}
+/// After the first failure; doubled after each that follows it, up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+/// The pauses add up to three quarters of a minute: a camera that was plugged in again, or a hub that was reset, is back by
+/// then.
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 impl Camera {
     /// Opens a device file.
@@ -78,7 +81,16 @@ impl Camera {
     ///
     /// As of [`Self::open`].
     pub fn new(name: String, open: Open, wanted: Wanted) -> Result<Self, SourceError> {
-        let mut camera = Self { name, open, wanted, streaming: None, failures: 0, damaged: 0, note: None };
+        let mut camera = Self {
+            name,
+            open,
+            wanted,
+            first_pause: FIRST_PAUSE,
+            streaming: None,
+            failures: 0,
+            damaged: 0,
+            note: None,
+        };
         camera.start()?;
         Ok(camera)
     }
@@ -119,9 +131,14 @@ impl Camera {
         Ok(())
     }
 
+    /// The pause after the failures so far.
+    fn pause(&self) -> Duration {
+        (self.first_pause * (1 << self.failures.clamp(1, 10) >> 1)).min(LONGEST_PAUSE)
+    }
+
     /// After a failure: pauses, then tries again.
     fn restart(&mut self) -> Result<Delivery, SourceError> {
-        if !self.wanted.stop.sleep_until(Instant::now() + pause(self.failures)) {
+        if !self.wanted.stop.sleep_until(Instant::now() + self.pause()) {
             return Ok(Delivery::End);
         }
         match self.start() {
@@ -137,7 +154,7 @@ impl Camera {
         if self.failures > TRIES {
             return Err(error);
         }
-        let pause = pause(self.failures).as_secs_f32();
+        let pause = self.pause().as_secs_f32();
         Ok(Delivery::Note(format!("{error}; trying again in {pause} s")))
     }
 }
