@@ -127,14 +127,14 @@ impl Picture {
         let mut at = 0;
         while at < input.len() {
             at += self.skip(&input[at..]);
+            if self.bytes.len() > MOST_JPEG {
+                self.leave();
+                return (at, Some(Found::Damage("a picture does not end")));
+            }
             let Some(&byte) = input.get(at) else { break };
             at += 1;
             if let Some(found) = self.step(byte) {
                 return (at, Some(found));
-            }
-            if self.bytes.len() > MOST_JPEG {
-                self.leave();
-                return (at, Some(Found::Damage("a picture does not end")));
             }
         }
         if !self.has_begun() {
@@ -222,7 +222,8 @@ impl Picture {
     }
 
     fn leave(&mut self) {
-        self.bytes.clear();
+        // What grew to the limit is given back.
+        self.bytes = Vec::new();
         (self.state, self.begun) = (State::Outside, None);
     }
 }
