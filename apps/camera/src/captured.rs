@@ -137,7 +137,7 @@ impl RawFormat {
 
     /// Bytes of a frame; `None` if it has no pixels, a side above [`MAX_SIDE`], rows longer than the stride, or more than
     /// [`MOST_BYTES`] bytes.
-    pub fn len(&self) -> Option<usize> {
+    pub fn frame_len(&self) -> Option<usize> {
         let sides = [self.width, self.height].iter().all(|side| (1..=MAX_SIDE).contains(side));
         if !sides || self.stride < self.pixels.row(self.width) {
             return None;
@@ -146,7 +146,7 @@ impl RawFormat {
         luma.checked_add(u)?.checked_add(v).filter(|&len| len <= MOST_BYTES)
     }
 
-    /// `bytes`, at least [`Self::len`] of them, as a picture.
+    /// `bytes`, at least [`Self::frame_len`] of them, as a picture.
     fn frame<'a>(&self, bytes: &'a [u8]) -> Result<Frame<'a>, FrameError> {
         let (width, height, yuv) = (self.width, self.height, self.yuv);
         let [luma, u, v] = self.planes().unwrap_or_default();
@@ -203,7 +203,7 @@ impl Captured {
     ///
     /// `None` if there cannot be such a frame, or there is no memory for it.
     pub fn prepare(&mut self, format: &RawFormat) -> Option<&mut [u8]> {
-        let len = format.len()?;
+        let len = format.frame_len()?;
         self.format = *format;
         if self.bytes.len() < len {
             self.bytes.try_reserve_exact(len - self.bytes.len()).ok()?;
@@ -216,7 +216,7 @@ impl Captured {
     pub fn filled(&mut self, at: Instant) {
         (self.at, self.lost) = (at, 0);
         if self.format.pixels == PixelFormat::Uyvy {
-            let len = self.format.len().unwrap_or(0);
+            let len = self.format.frame_len().unwrap_or(0);
             self.bytes[..len].as_chunks_mut::<2>().0.iter_mut().for_each(|pair| pair.reverse());
         }
     }
@@ -244,7 +244,7 @@ impl Captured {
 
     /// The bytes of the frame.
     pub fn bytes(&self) -> &[u8] {
-        let len = self.format.len().unwrap_or(0);
+        let len = self.format.frame_len().unwrap_or(0);
         &self.bytes[..len.min(self.bytes.len())]
     }
 
@@ -287,7 +287,7 @@ mod tests {
                     format.stride += padding;
                     let mut captured = Captured::default();
                     let len = captured.prepare(&format).unwrap().len();
-                    assert_eq!(len, format.len().unwrap());
+                    assert_eq!(len, format.frame_len().unwrap());
                     captured.filled(Instant::now());
                     let frame = captured.frame().unwrap();
                     assert_eq!((frame.width(), frame.height()), (width, height));
@@ -296,7 +296,7 @@ mod tests {
         }
         let lens = [(PixelFormat::Nv12, 5 * 3 + 6 * 2), (PixelFormat::I420, 5 * 3 + 2 * 3 * 2)];
         for (pixels, len) in lens {
-            assert_eq!(RawFormat::tight(pixels, 5, 3, LIMITED).len(), Some(len));
+            assert_eq!(RawFormat::tight(pixels, 5, 3, LIMITED).frame_len(), Some(len));
         }
     }
 

@@ -139,7 +139,7 @@ const YUV: Yuv = Yuv { matrix: YuvMatrix::Bt601, range: YuvRange::Limited };
 
 fn raw(pixels: PixelFormat, (width, height): (u32, u32), frames: u64, live: bool) -> Raw<Again> {
     let format = RawFormat::tight(pixels, width, height, YUV);
-    let frame = (0..format.len().unwrap()).map(|i| (i * i / 127) as u8).collect();
+    let frame = (0..format.frame_len().unwrap()).map(|i| (i * i / 127) as u8).collect();
     Raw::new(Stream::new(Again { frame, at: 0, left: frames }), kind(live), format).unwrap()
 }
 

@@ -21,7 +21,7 @@ impl<R: Read> Raw<R> {
     ///
     /// If there can be none of that format.
     pub fn new(stream: Stream<R>, kind: Kind, format: RawFormat) -> Result<Self, SourceError> {
-        match format.len() {
+        match format.frame_len() {
             Some(_) => Ok(Self { stream, kind, format }),
             None => Err(impossible(&format)),
         }
@@ -67,7 +67,7 @@ impl<R: Read + Send> Source for Raw<R> {
             return Ok(Delivery::End);
         }
         let read = read_frame(&mut self.stream, &self.format, captured, &self.kind)?;
-        let need = self.format.len().unwrap_or(usize::MAX);
+        let need = self.format.frame_len().unwrap_or(usize::MAX);
         if read < need {
             return Ok(cut(read, need));
         }

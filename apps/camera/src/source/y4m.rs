@@ -47,7 +47,7 @@ impl<R: Read> Y4m<R> {
         let matrix = colours.matrix.unwrap_or_else(|| default_matrix(header.width, header.height));
         let yuv = Yuv { matrix, range: colours.range.unwrap_or(header.range) };
         let format = RawFormat::tight(header.pixels, header.width, header.height, yuv);
-        if format.len().is_none() {
+        if format.frame_len().is_none() {
             return Err(impossible(&format));
         }
         kind.interval = header.interval.or(kind.interval);
@@ -77,7 +77,7 @@ impl<R: Read + Send> Source for Y4m<R> {
         skip_frame_line(&mut self.stream, &self.kind, self.frame)?;
         self.frame += 1;
         let read = read_frame(&mut self.stream, &self.format, captured, &self.kind)?;
-        let need = self.format.len().unwrap_or(usize::MAX);
+        let need = self.format.frame_len().unwrap_or(usize::MAX);
         if read < need {
             return Ok(cut(read, need));
         }

@@ -132,7 +132,7 @@ fn raw(pixels: PixelFormat, got: &PixFormat, wanted: &Wanted) -> Result<RawForma
         stride => stride as usize,
     };
     let format = RawFormat { stride, ..tight };
-    match format.len() {
+    match format.frame_len() {
         Some(_) => Ok(format),
         None => Err(SourceError::format(
             format!(

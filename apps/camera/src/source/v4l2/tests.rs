@@ -368,13 +368,14 @@ fn motion_jpeg_is_decoded() {
 
 #[test]
 fn what_cannot_be_read_is_refused_at_once() {
-    let error = |change: &dyn Fn(&mut Plan), wanted: Wanted| {
+    type Change = dyn Fn(&mut Plan);
+    let error = |change: &Change, wanted: Wanted| {
         let rig = Rig::new([]);
         rig.with(|plan| change(plan));
         rig.camera(wanted).err().expect("refused").to_string()
     };
     let nv21 = Wanted { container: Some(Container::Raw(PixelFormat::Nv21)), ..Rig::wanted() };
-    let cases: [(&dyn Fn(&mut Plan), Wanted, &str); 8] = [
+    let cases: [(&Change, Wanted, &str); 8] = [
         (
             &|plan| plan.codes = vec![*b"pBAA", *b"RG10"],
             Rig::wanted(),
