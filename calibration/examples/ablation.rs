@@ -2,13 +2,14 @@
 use indicatif::ProgressBar;
 use resnext::{Model, Runner};
 use resnext_calibration::compile::{Options, Techniques, compile};
-use resnext_calibration::fidelity::Noise;
+use resnext_calibration::fidelity::{Noise, argmax};
 use resnext_calibration::fold::fold_batch_norm;
 use resnext_calibration::fp32::Fp32Model;
 use resnext_calibration::import::{ImportOptions, load_with};
 use resnext_calibration::observe::Method;
 use resnext_calibration::preprocessing::Preprocessing;
 use resnext_calibration::{bundled, samples::Samples};
+use resnext_evaluation::statistics::kl_divergence;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -93,7 +94,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             right32 += usize::from(b == truth);
             lost += usize::from(b == truth && a != truth);
             gained += usize::from(a == truth && b != truth);
-            kl += divergence(fp32, &logits);
+            kl += kl_divergence(fp32, &logits);
         }
         let n = truths.len() as f64;
         println!(
@@ -107,26 +108,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             compiled.report.logit_sqnr_db
         );
         println!("   signal {:.3e} noise {:.3e} per image", noise.signal / n, noise.noise / n);
-        if std::env::var_os("LAYERS").is_some() {
-            for l in &compiled.report.layers {
-                println!("  {:30} {:.1} dB {:?} of {:?}", l.name, l.sqnr_db, l.range, l.seen);
-            }
-        }
     }
     Ok(())
-}
-
-fn divergence(p: &[f32], q: &[f32]) -> f64 {
-    let soft = |v: &[f32]| {
-        let m = v.iter().fold(f32::MIN, |m, &x| m.max(x));
-        let e: Vec<f64> = v.iter().map(|&x| f64::from(x - m).exp()).collect();
-        let s: f64 = e.iter().sum();
-        e.into_iter().map(|x| x / s).collect::<Vec<_>>()
-    };
-    soft(p).iter().zip(soft(q)).map(|(p, q)| p * (p / q).ln()).sum()
-}
-fn argmax(v: &[f32]) -> usize {
-    (0..v.len()).rev().max_by(|&a, &b| v[a].total_cmp(&v[b])).unwrap()
 }
 
 fn parse(row: &str) -> Result<(Method, Techniques), Box<dyn std::error::Error>> {

@@ -171,7 +171,7 @@ pub enum CompileError {
 
 /// Compiles a folded `network`, calibrated on `samples`. The same inputs give the same bytes.
 ///
-/// `progress` is given a length and a message for each of the two passes over the samples. Memory does not grow with
+/// `progress` is given a length and a message for each pass over the samples. Memory does not grow with
 /// their number, nor, apart from the artifact itself, with the size of the network.
 ///
 /// # Errors
@@ -339,7 +339,7 @@ fn metadata(
 struct Calibration {
     /// Per value.
     histograms: Vec<Histogram>,
-    /// Per value and channel.
+    /// Per value and channel, for the method that reads them; else empty.
     channels: Vec<Vec<ChannelHistogram>>,
     calibrated: usize,
     skipped: Vec<SampleError>,
@@ -353,7 +353,7 @@ fn calibrate(
 ) -> Result<Calibration, CompileError> {
     progress.set_message("calibrating");
     let names = samples.iter().map(|sample| sample.name()).collect();
-    let pass = Observe { network, names };
+    let pass = Observe { network, names, channels: options.method == Method::Auto };
     let streamed = stream(&pass, Some(network), options.input(samples, progress))?;
     let (mut histograms, mut channels) = pass.worker();
     for (more_histograms, more_channels) in &streamed.workers {
@@ -378,6 +378,8 @@ struct Observe<'a> {
     network: &'a Network,
     /// Per sample.
     names: Vec<&'a str>,
+    /// Whether to gather those of channels, too.
+    channels: bool,
 }
 
 impl Pass for Observe<'_> {
@@ -397,7 +399,8 @@ impl Pass for Observe<'_> {
     fn worker(&self) -> Self::Worker {
         let nodes = &self.network.nodes;
         let channels = nodes.iter().map(|node| vec![ChannelHistogram::default(); node.output.channels]);
-        (vec![Histogram::default(); nodes.len() + 1], std::iter::once(Vec::new()).chain(channels).collect())
+        let channels = std::iter::once(Vec::new()).chain(channels).filter(|_| self.channels);
+        (vec![Histogram::default(); nodes.len() + 1], channels.collect())
     }
 
     fn begin(&self, index: usize, _: &[u8]) -> Result<usize, CompileError> {
@@ -417,7 +420,7 @@ impl Pass for Observe<'_> {
             let (layer, sample) = (self.network.nodes[node].name.clone(), self.names[*photo].to_owned());
             return Err(CompileError::NotFinite { layer, sample });
         }
-        let channels = &mut channels[node + 1];
+        let Some(channels) = channels.get_mut(node + 1) else { return Ok(()) };
         let pixels = values.len() / channels.len();
         channels
             .iter_mut()

@@ -16,8 +16,6 @@ use crate::observe::ChannelHistogram;
 pub struct Gains {
     /// Per value and channel: noise power in the logits, for one of noise in one element.
     pub values: Vec<Vec<f64>>,
-    /// Per node and output channel: the same for noise before the ReLU. Empty for pools.
-    pub sums: Vec<Vec<f64>>,
 }
 
 impl Gains {
@@ -26,7 +24,6 @@ impl Gains {
         let count = network.nodes.len();
         let zeros = |value| vec![0.0; network.shape(ValueId(value)).channels];
         let mut values: Vec<Vec<f64>> = (0..=count).map(zeros).collect();
-        let mut sums = vec![Vec::new(); count];
         values[count].fill(1.0);
         for (index, node) in network.nodes.iter().enumerate().rev() {
             let pixels = |value| (network.shape(value).height * network.shape(value).width) as f64;
@@ -46,7 +43,6 @@ impl Gains {
                     if let Some(residual) = conv.residual {
                         values[residual.0].iter_mut().zip(&sum).for_each(|(gain, sum)| *gain += sum);
                     }
-                    sums[index] = sum;
                 }
                 Op::Linear(linear) => {
                     for (row, gain) in linear.weight.read().chunks_exact(linear.in_features).zip(&output) {
@@ -54,7 +50,6 @@ impl Gains {
                             *input += f64::from(w) * f64::from(w) * gain;
                         }
                     }
-                    sums[index] = output.clone();
                 }
                 Op::MaxPool(_) => add(input, &output, share),
                 Op::AvgPool(window) => {
@@ -65,7 +60,7 @@ impl Gains {
             }
             values[index + 1] = output;
         }
-        Self { values, sums }
+        Self { values }
     }
 }
 
