@@ -1,7 +1,8 @@
 //! JPEG, to the byte as Pillow decodes it.
 
 use crate::{DecodeError, MAX_BYTES, MAX_SIDE, Rgb8Image, reason};
-use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat, Subsampling, compress};
+use libjpeg_turbo_rs::{DecodeLimits, Decoder, Encoder, JpegError, PixelFormat, Subsampling, compress};
+use std::ops::Range;
 
 /// Whether `bytes` begin as every JPEG does.
 pub(crate) fn is_jpeg(bytes: &[u8]) -> bool {
@@ -19,6 +20,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Rgb8Image, DecodeError> {
         max_memory: Some(MAX_BYTES),
         ..DecodeLimits::default()
     };
+    let with_tables = lacks_tables(bytes).then(|| add_tables(bytes));
+    let bytes = with_tables.as_deref().unwrap_or(bytes);
     let mut decoder = Decoder::new_with_limits(bytes, limits)?;
     let inks = decoder.header().components.len() == 4;
     decoder.set_output_format(if inks { PixelFormat::Cmyk } else { PixelFormat::Rgb });
@@ -43,6 +46,39 @@ fn rgb(&[c, m, y, k]: &[u8; 4]) -> [u8; 3] {
         let product = u32::from(255 - ink) * u32::from(k) + 128;
         (u32::from(k) - ((product + (product >> 8)) >> 8)) as u8
     })
+}
+
+/// The segments of a JPEG up to its first scan: marker, and where the segment starts and ends.
+fn segments(bytes: &[u8]) -> impl Iterator<Item = (u8, Range<usize>)> {
+    let mut at = 2;
+    std::iter::from_fn(move || {
+        let &[0xff, marker, high, low] = bytes.get(at..at + 4)? else { return None };
+        let start = at;
+        at += 2 + usize::from(u16::from_be_bytes([high, low]));
+        (at <= bytes.len()).then_some((marker, start..at))
+    })
+}
+
+const HUFFMAN_TABLES: u8 = 0xc4;
+const SCAN: u8 = 0xda;
+
+/// Whether the Huffman tables are left out, as cameras do in Motion JPEG: the tables are those of ITU-T T.81, annex K,
+/// then, and libjpeg-turbo takes those too.
+fn lacks_tables(bytes: &[u8]) -> bool {
+    segments(bytes)
+        .find(|(marker, _)| [HUFFMAN_TABLES, SCAN].contains(marker))
+        .is_some_and(|found| found.0 == SCAN)
+}
+
+/// With those tables at the start.
+fn add_tables(bytes: &[u8]) -> Vec<u8> {
+    let tables = Encoder::new(&[0; 3], 1, 1, PixelFormat::Rgb).write_tables();
+    let mut whole = bytes[..2].to_vec();
+    for (_, range) in segments(&tables).filter(|(marker, _)| *marker == HUFFMAN_TABLES) {
+        whole.extend_from_slice(&tables[range]);
+    }
+    whole.extend_from_slice(&bytes[2..]);
+    whole
 }
 
 /// Whether a JPEG lacks the end of its picture. The decoder would fill the rest with grey; Pillow refuses such a file,

@@ -81,3 +81,25 @@ fn a_huge_jpeg_is_refused() {
         assert_eq!(Rgb8Image::decode(&bytes).expect_err("huge"), error);
     }
 }
+
+/// Motion JPEG of webcams leaves out the Huffman tables.
+#[test]
+fn a_jpeg_without_huffman_tables_has_the_usual_ones() {
+    // The encoder's tables are the usual ones unless it is asked to optimise them.
+    let pixels: Vec<u8> = (0..40 * 30 * 3u32).map(|i| (i * i / 97) as u8).collect();
+    let (format, subsampling) = (libjpeg_turbo_rs::PixelFormat::Rgb, libjpeg_turbo_rs::Subsampling::S420);
+    let whole = libjpeg_turbo_rs::compress(&pixels, 40, 30, format, 80, subsampling).unwrap();
+    let mut bare = whole[..2].to_vec();
+    let mut at = 2;
+    while whole[at + 1] != 0xda {
+        let next = at + 2 + usize::from(u16::from_be_bytes([whole[at + 2], whole[at + 3]]));
+        if whole[at + 1] != 0xc4 {
+            bare.extend(&whole[at..next]);
+        }
+        at = next;
+    }
+    bare.extend(&whole[at..]);
+    assert!(bare.len() < whole.len() - 400);
+    assert_eq!(Rgb8Image::decode(&bare), Rgb8Image::decode(&whole));
+    assert!(Rgb8Image::decode(&whole).is_ok());
+}

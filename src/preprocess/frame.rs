@@ -4,7 +4,7 @@ use core::fmt;
 use core::ops::Range;
 
 use super::{CHANNELS, MAX_SIDE, is_side};
-use crate::preprocess::yuv::Yuv;
+use crate::preprocess::yuv::{Yuv, YuvMatrix, YuvRange};
 
 /// Rows of bytes, one below the other.
 #[derive(Clone, Copy)]
@@ -127,8 +127,13 @@ enum Layout<'a> {
     Yuyv(Yuv, Plane<'a>),
     /// Whether V comes first, luma, chroma.
     SemiPlanar(Yuv, bool, Plane<'a>, Plane<'a>),
-    /// Luma, U, V.
-    Planar(Yuv, [Plane<'a>; 3]),
+    /// Luma, U, V, chroma of every second pixel of every second row.
+    Planar420(Yuv, [Plane<'a>; 3]),
+    /// Likewise, of every second pixel.
+    Planar422(Yuv, [Plane<'a>; 3]),
+    /// Likewise, of every pixel.
+    Planar444(Yuv, [Plane<'a>; 3]),
+    Grey(YuvRange, Plane<'a>),
 }
 
 impl<'a> Frame<'a> {
@@ -216,7 +221,41 @@ impl<'a> Frame<'a> {
         let [y, u, v] = planes;
         let chroma = |plane| (plane, half(width), half(height));
         let sizes = [(y, width as usize, height as usize), chroma(u), chroma(v)];
-        Self::new(width, height, Layout::Planar(yuv, planes), &sizes)
+        Self::new(width, height, Layout::Planar420(yuv, planes), &sizes)
+    }
+
+    /// I422, also called YUV422P: 4:2:2, rows of `width` luma bytes, and for each of U and V `height` rows of
+    /// `(width + 1) / 2` bytes.
+    ///
+    /// `planes` are Y, U and V.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::packed`].
+    pub fn i422(planes: [Plane<'a>; 3], width: u32, height: u32, yuv: Yuv) -> Result<Self, FrameError> {
+        let [y, u, v] = planes;
+        let chroma = |plane| (plane, half(width), height as usize);
+        let sizes = [(y, width as usize, height as usize), chroma(u), chroma(v)];
+        Self::new(width, height, Layout::Planar422(yuv, planes), &sizes)
+    }
+
+    /// I444, also called YUV444P: 4:4:4, rows of `width` bytes in each of the planes Y, U and V.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::packed`].
+    pub fn i444(planes: [Plane<'a>; 3], width: u32, height: u32, yuv: Yuv) -> Result<Self, FrameError> {
+        let sizes = planes.map(|plane| (plane, width as usize, height as usize));
+        Self::new(width, height, Layout::Planar444(yuv, planes), &sizes)
+    }
+
+    /// Grey: luma alone, rows of `width` bytes.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::packed`].
+    pub fn grey(plane: Plane<'a>, width: u32, height: u32, range: YuvRange) -> Result<Self, FrameError> {
+        Self::new(width, height, Layout::Grey(range, plane), &[(plane, width as usize, height as usize)])
     }
 
     /// `planes` with the bytes of a row and the number of rows of each.
@@ -265,9 +304,22 @@ impl<'a> Frame<'a> {
                 let chroma = chroma.row(y / 2, bytes(&blocks, 2)).as_chunks().0;
                 Row::Yuv { yuv, samples: Samples::SemiPlanar { luma: luma.row(y, pixels), chroma, v_first } }
             }
-            Layout::Planar(yuv, [luma, u, v]) => {
+            Layout::Planar420(yuv, [luma, u, v]) => {
                 let [u, v] = [u, v].map(|plane| plane.row(y / 2, blocks.clone()));
                 Row::Yuv { yuv, samples: Samples::Planar { luma: luma.row(y, pixels), u, v } }
+            }
+            Layout::Planar422(yuv, [luma, u, v]) => {
+                let [u, v] = [u, v].map(|plane| plane.row(y, blocks.clone()));
+                Row::Yuv { yuv, samples: Samples::Planar { luma: luma.row(y, pixels), u, v } }
+            }
+            Layout::Planar444(yuv, planes) => {
+                let [luma, u, v] = planes.map(|plane| plane.row(y, pixels.clone()));
+                Row::Yuv { yuv, samples: Samples::Full { luma, u, v } }
+            }
+            Layout::Grey(range, luma) => {
+                // Without chroma the matrix does not matter.
+                let yuv = Yuv { matrix: YuvMatrix::Bt601, range };
+                Row::Yuv { yuv, samples: Samples::Grey { luma: luma.row(y, pixels) } }
             }
         }
     }
@@ -280,7 +332,7 @@ pub(super) enum Row<'a> {
     Yuv { yuv: Yuv, samples: Samples<'a> },
 }
 
-/// Samples of YUV pixels, two to a chroma sample; the second of the last two may be missing.
+/// Samples of YUV pixels, two to a chroma sample unless said otherwise; the second of the last two may be missing.
 #[derive(Clone, Copy)]
 pub(super) enum Samples<'a> {
     /// Y, U, Y, V.
@@ -297,6 +349,16 @@ pub(super) enum Samples<'a> {
         luma: &'a [u8],
         u: &'a [u8],
         v: &'a [u8],
+    },
+    /// Each pixel has its own.
+    Full {
+        luma: &'a [u8],
+        u: &'a [u8],
+        v: &'a [u8],
+    },
+    /// No pixel has one.
+    Grey {
+        luma: &'a [u8],
     },
 }
 
@@ -318,6 +380,10 @@ impl Row<'_> {
                     Samples::Planar { luma, u, v } => {
                         Samples::Planar { luma: &luma[pixels..], u: &u[blocks..], v: &v[blocks..] }
                     }
+                    Samples::Full { luma, u, v } => {
+                        Samples::Full { luma: &luma[pixels..], u: &u[pixels..], v: &v[pixels..] }
+                    }
+                    Samples::Grey { luma } => Samples::Grey { luma: &luma[pixels..] },
                 };
                 Self::Yuv { yuv, samples }
             }

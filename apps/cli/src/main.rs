@@ -9,6 +9,10 @@ mod args;
 mod artifact;
 mod bench;
 mod board;
+#[cfg(target_os = "linux")]
+mod camera;
+#[cfg(target_os = "linux")]
+mod camera_display;
 mod classify;
 mod clock;
 #[cfg(feature = "compile")]
@@ -56,6 +60,7 @@ static ALLOCATOR: allocations::Counting = allocations::Counting;
     after_help = "\
 Examples:
   resnext classify model.rnx photo.jpg      what is in this picture?
+  resnext camera model.rnx /dev/video0      what does the camera see?
   resnext bench model.rnx                   how fast is this board?
   resnext inspect model.rnx                 what is in this model?
   resnext eval model.rnx --data val         how accurate is it?
@@ -80,6 +85,8 @@ enum Verb {
     Compile(compile::Args),
     Eval(eval::Args),
     Classify(classify::Args),
+    #[cfg(target_os = "linux")]
+    Camera(camera::Args),
     Bench(bench::Args),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
@@ -96,6 +103,8 @@ fn main() -> ExitCode {
         Verb::Compile(args) => compile::run(&args),
         Verb::Eval(args) => eval::run(&args),
         Verb::Classify(args) => classify::run(&args),
+        #[cfg(target_os = "linux")]
+        Verb::Camera(args) => camera::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Inspect(args) => inspect::run(&args),
         Verb::Doctor(args) => doctor::run(&args),

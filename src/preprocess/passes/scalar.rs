@@ -27,6 +27,16 @@ pub(super) fn unpack(row: Row<'_>, out: &mut [u8]) {
                 (pair(luma, i), u, v)
             }),
             Samples::Planar { luma, u, v } => convert(yuv, out, |i| (pair(luma, i), u[i], v[i])),
+            Samples::Full { luma, u, v } => {
+                let factors = yuv.factors();
+                for (i, pixel) in out.iter_mut().enumerate() {
+                    *pixel = factors.rgb(luma[i], factors.chroma(u[i], v[i]));
+                }
+            }
+            Samples::Grey { luma } => {
+                let factors = yuv.factors();
+                out.iter_mut().zip(luma).for_each(|(pixel, &y)| *pixel = factors.rgb(y, [0; CHANNELS]));
+            }
         },
     }
 }

@@ -150,36 +150,41 @@ fn convert<V: Vector>(v: V, yuv: Yuv, samples: Samples<'_>, out: &mut [u8]) -> u
     if pixels < PIXELS {
         return 0;
     }
-    let &Factors { black, luma, red_v, green_u, green_v, blue_u } = yuv.factors();
-    let (black, luma) = (v.splat_words(black), v.splat_words(luma));
-    let (red_v, blue_u) = (v.splat_words(red_v), v.splat_words(blue_u));
-    let (green_u, green_v) = (v.splat_words(green_u), v.splat_words(green_v));
-    let middle = v.splat_words(i16::MIN);
+    let factors = yuv.factors();
+    let (black, luma_factor) = (v.splat_words(factors.black), v.splat_words(factors.luma));
+    let chroma_factors = ChromaFactors::new(v, factors);
     for block in 0..pixels.div_ceil(PIXELS) {
         // The last block may overlap the one before it.
         let at = (block * PIXELS).min(pixels - PIXELS);
-        let (y, [cb, cr]) = match samples {
+        let ([y0, y1], [[r0, r1], [g0, g1], [b0, b1]]) = match samples {
             Samples::Yuyv { pairs } => {
                 let bytes = &pairs.as_flattened()[2 * at..];
                 let pairs = [v.load_words(chunk(bytes)), v.load_words(chunk(&bytes[16..]))];
-                (v.even_bytes(pairs), v.split_high(v.odd_bytes(pairs)))
+                let chroma = v.split_high(v.odd_bytes(pairs));
+                (v.even_bytes(pairs), chroma_factors.of_pairs(v, chroma))
             }
             Samples::SemiPlanar { luma, chroma, v_first } => {
                 let [a, b] = v.split_high(v.load(chunk(&chroma.as_flattened()[at..])));
-                (v.widen(v.load(chunk(&luma[at..]))), if v_first { [b, a] } else { [a, b] })
+                let chroma = if v_first { [b, a] } else { [a, b] };
+                (v.widen(v.load(chunk(&luma[at..]))), chroma_factors.of_pairs(v, chroma))
             }
             Samples::Planar { luma, u, v: w } => {
                 let chroma = [v.widen_high(chunk(&u[at / 2..])), v.widen_high(chunk(&w[at / 2..]))];
-                (v.widen(v.load(chunk(&luma[at..]))), chroma)
+                (v.widen(v.load(chunk(&luma[at..]))), chroma_factors.of_pairs(v, chroma))
+            }
+            Samples::Full { luma, u, v: w } => {
+                let chroma = [v.widen_high(chunk(&u[at..])), v.widen_high(chunk(&w[at..]))];
+                let [r0, g0, b0] = chroma_factors.multiply(v, chroma);
+                let chroma = [v.widen_high(chunk(&u[at + 8..])), v.widen_high(chunk(&w[at + 8..]))];
+                let [r1, g1, b1] = chroma_factors.multiply(v, chroma);
+                (v.widen(v.load(chunk(&luma[at..]))), [[r0, r1], [g0, g1], [b0, b1]])
+            }
+            Samples::Grey { luma } => {
+                (v.widen(v.load(chunk(&luma[at..]))), [[v.splat_words(0); 2]; CHANNELS])
             }
         };
-        let [y0, y1] = y;
-        let y0 = v.multiply_round(v.shl7(v.sub(y0, black)), luma);
-        let y1 = v.multiply_round(v.shl7(v.sub(y1, black)), luma);
-        let (cb, cr) = (v.xor(cb, middle), v.xor(cr, middle));
-        let [r0, r1] = v.double(v.multiply_round(cr, red_v));
-        let [g0, g1] = v.double(v.add(v.multiply_round(cb, green_u), v.multiply_round(cr, green_v)));
-        let [b0, b1] = v.double(v.multiply_round(cb, blue_u));
+        let y0 = v.multiply_round(v.shl7(v.sub(y0, black)), luma_factor);
+        let y1 = v.multiply_round(v.shl7(v.sub(y1, black)), luma_factor);
         let planes = [
             v.narrow::<6>([v.add(y0, r0), v.add(y1, r1)]),
             v.narrow::<6>([v.add(y0, g0), v.add(y1, g1)]),
@@ -188,6 +193,48 @@ fn convert<V: Vector>(v: V, yuv: Yuv, samples: Samples<'_>, out: &mut [u8]) -> u
         v.store_interleaved(planes, chunk_mut(&mut out[at * CHANNELS..]));
     }
     pixels
+}
+
+/// The factors of chroma in every lane.
+#[derive(Clone, Copy)]
+struct ChromaFactors<V: Vector> {
+    red_v: V::Words,
+    green_u: V::Words,
+    green_v: V::Words,
+    blue_u: V::Words,
+    /// 128 in the high half of a word.
+    middle: V::Words,
+}
+
+impl<V: Vector> ChromaFactors<V> {
+    #[inline(always)]
+    fn new(v: V, factors: &Factors) -> Self {
+        Self {
+            red_v: v.splat_words(factors.red_v),
+            green_u: v.splat_words(factors.green_u),
+            green_v: v.splat_words(factors.green_v),
+            blue_u: v.splat_words(factors.blue_u),
+            middle: v.splat_words(i16::MIN),
+        }
+    }
+
+    /// What U and V, each in the high half of a word, add to red, green and blue.
+    #[inline(always)]
+    fn multiply(&self, v: V, [cb, cr]: [V::Words; 2]) -> [V::Words; CHANNELS] {
+        let (cb, cr) = (v.xor(cb, self.middle), v.xor(cr, self.middle));
+        [
+            v.multiply_round(cr, self.red_v),
+            v.add(v.multiply_round(cb, self.green_u), v.multiply_round(cr, self.green_v)),
+            v.multiply_round(cb, self.blue_u),
+        ]
+    }
+
+    /// [`Self::multiply`] of samples that two pixels share.
+    #[inline(always)]
+    fn of_pairs(&self, v: V, chroma: [V::Words; 2]) -> [[V::Words; 2]; CHANNELS] {
+        let [r, g, b] = self.multiply(v, chroma);
+        [v.double(r), v.double(g), v.double(b)]
+    }
 }
 
 /// The first `N` bytes, of which there are as many.

@@ -80,6 +80,17 @@ fn frames(dice: &mut Dice, largest: u32, mut check: impl FnMut(&Frame<'_>, Vec<V
     let frame = Frame::i420([luma.plane(), u.plane(), v.plane()], width, height, yuv).unwrap();
     let at = |plane: &Bytes, x, y| plane.at(x / 2, y / 2);
     check(&frame, picture(width, height, |x, y| rgb(luma.at(x, y), at(&u, x, y), at(&v, x, y))));
+
+    let [u, v] = [0, 1].map(|_| Bytes::random(dice, half_w, h));
+    let frame = Frame::i422([luma.plane(), u.plane(), v.plane()], width, height, yuv).unwrap();
+    check(&frame, picture(width, height, |x, y| rgb(luma.at(x, y), u.at(x / 2, y), v.at(x / 2, y))));
+
+    let [u, v] = [0, 1].map(|_| Bytes::random(dice, w, h));
+    let frame = Frame::i444([luma.plane(), u.plane(), v.plane()], width, height, yuv).unwrap();
+    check(&frame, picture(width, height, |x, y| rgb(luma.at(x, y), u.at(x, y), v.at(x, y))));
+
+    let frame = Frame::grey(luma.plane(), width, height, yuv.range).unwrap();
+    check(&frame, picture(width, height, |x, y| rgb(luma.at(x, y), 128, 128)));
 }
 
 #[test]
@@ -162,6 +173,11 @@ fn every_plane_is_checked() {
     assert_eq!(planar(plane(15, 5), plane(6, 3), plane(7, 4)), Ok((5, 3)));
     assert_eq!(planar(plane(15, 5), plane(5, 3), plane(7, 4)), short(1, 6, 5));
     assert_eq!(planar(plane(15, 5), plane(6, 3), plane(7, 2)), stride(2, 3, 2));
+    let half = Frame::i422([plane(15, 5), plane(9, 3), plane(8, 3)], 5, 3, yuv);
+    assert_eq!(result(half), short(2, 9, 8));
+    let full = Frame::i444([plane(15, 5), plane(15, 5), plane(12, 4)], 5, 3, yuv);
+    assert_eq!(result(full), stride(2, 5, 4));
+    assert_eq!(result(Frame::grey(plane(14, 5), 5, 3, YuvRange::Full)), short(0, 15, 14));
     let endless = planar(plane(15, 5), plane(6, 3), plane(7, usize::MAX));
     assert_eq!(endless, short(2, usize::MAX, 7));
     assert_eq!(

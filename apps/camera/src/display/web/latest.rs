@@ -1,0 +1,109 @@
+//! One value for many readers, each of which sees the newest and none of which holds up the writer.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The latest of a sequence of values.
+#[derive(Debug)]
+pub(super) struct Latest<T> {
+    state: Mutex<State<T>>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    /// Of the value, from 1.
+    number: u64,
+    value: Option<Arc<T>>,
+    closed: bool,
+}
+
+/// What there is after some value.
+#[derive(Debug)]
+pub(super) enum Next<T> {
+    /// A newer one, and its number.
+    New(u64, Arc<T>),
+    /// Nothing for as long as one would wait.
+    Quiet,
+    /// There will be none.
+    Closed,
+}
+
+impl<T> Latest<T> {
+    pub(super) fn new() -> Self {
+        let state = State { number: 0, value: None, closed: false };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces the value. Never waits for a reader: they hold the lock only to take a reference.
+    pub(super) fn publish(&self, value: T) {
+        let mut state = self.lock();
+        state.number += 1;
+        let before = state.value.replace(Arc::new(value));
+        drop(state);
+        self.changed.notify_all();
+        drop(before);
+    }
+
+    /// No further values: all who wait are told.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// The number of the newest value.
+    pub(super) fn number(&self) -> u64 {
+        self.lock().number
+    }
+
+    /// The newest value if it is newer than number `seen`, or the next within `patience`.
+    pub(super) fn after(&self, seen: u64, patience: Duration) -> Next<T> {
+        let deadline = Instant::now() + patience;
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return Next::Closed;
+            }
+            if let Some(value) = state.value.as_ref().filter(|_| state.number > seen) {
+                return Next::New(state.number, Arc::clone(value));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Next::Quiet;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INSTANT: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn readers_skip_to_the_newest() {
+        let latest = Latest::new();
+        assert!(matches!(latest.after(0, INSTANT), Next::Quiet));
+        (1..=3).for_each(|value| latest.publish(value));
+        assert!(matches!(latest.after(0, INSTANT), Next::New(3, value) if *value == 3));
+        assert!(matches!(latest.after(3, INSTANT), Next::Quiet));
+        assert_eq!(latest.number(), 3);
+        latest.close();
+        assert!(matches!(latest.after(0, INSTANT), Next::Closed));
+    }
+
+    #[test]
+    fn waiting_readers_are_woken() {
+        let latest = Arc::new(Latest::new());
+        let reader = Arc::clone(&latest);
+        let thread = std::thread::spawn(move || reader.after(0, Duration::from_secs(60)));
+        latest.publish(());
+        assert!(matches!(thread.join().unwrap(), Next::New(1, _)));
+    }
+}

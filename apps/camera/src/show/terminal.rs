@@ -1,0 +1,108 @@
+//! For people: one line that changes, or a line whenever the label does.
+
+use crate::reading::{Picture, Reading, Show, ShowError};
+use std::fmt::Write as _;
+use std::io::Write;
+use std::time::Instant;
+
+/// How lines follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// One line of so many columns at most, written over and over: for a terminal.
+    Updating {
+        /// Columns of the terminal.
+        width: usize,
+    },
+    /// A line for the first frame and for each whose label is another: for a log.
+    Changes,
+}
+
+/// Writes readings as text. Allocates nothing once its line has had its length.
+pub struct Terminal<W: Write> {
+    out: W,
+    style: Style,
+    start: Instant,
+    line: String,
+    /// The class of the last line.
+    shown: Option<u32>,
+}
+
+impl<W: Write> Terminal<W> {
+    /// Time starts now.
+    pub fn new(out: W, style: Style) -> Self {
+        Self { out, style, start: Instant::now(), line: String::with_capacity(1024), shown: None }
+    }
+
+    fn write(&mut self) -> std::io::Result<()> {
+        self.out.write_all(self.line.as_bytes())?;
+        self.out.flush()
+    }
+}
+
+/// `text` without anything that moves a cursor: a terminal obeys what it is sent, and labels are not ours.
+fn push_clean(line: &mut String, text: &str) {
+    for c in text.chars() {
+        match c.is_control() {
+            true => line.extend(c.escape_default()),
+            false => line.push(c),
+        }
+    }
+}
+
+impl<W: Write> Show for Terminal<W> {
+    fn wants_picture(&self) -> bool {
+        false
+    }
+
+    fn show(&mut self, reading: &Reading<'_>, _: Option<&Picture<'_>>) -> Result<(), ShowError> {
+        let Some(best) = reading.top.first() else { return Ok(()) };
+        self.line.clear();
+        // Writing to memory does not fail.
+        let line = &mut self.line;
+        match self.style {
+            Style::Changes => {
+                if self.shown.replace(best.class) == Some(best.class) {
+                    return Ok(());
+                }
+                let _ =
+                    write!(line, "{:8.2} s  frame {}  ", self.start.elapsed().as_secs_f32(), reading.frame);
+                let _ = write!(line, "{:5.1} %  ", 100.0 * best.probability);
+                push_clean(line, best.label);
+                line.push('\n');
+            }
+            Style::Updating { width } => {
+                let dropped = reading.dropped;
+                let _ = write!(line, "{:5.1} fps  {:5.0} ms", reading.fps, reading.latency_ms);
+                if let Some(celsius) = reading.temperature_c {
+                    let _ = write!(line, "  {celsius:.0} °C");
+                }
+                if dropped > 0 {
+                    let _ = write!(line, "  {dropped} dropped");
+                }
+                for guess in reading.top {
+                    let _ = write!(line, "  {:3.0} % ", 100.0 * guess.probability);
+                    push_clean(line, guess.label);
+                }
+                // A line that wraps could not be written over. Columns are counted as characters: wide ones are rare in
+                // labels, and cost a wrapped line.
+                if let Some((end, _)) = line.char_indices().nth(width.saturating_sub(1)) {
+                    line.truncate(end);
+                }
+                line.insert(0, '\r');
+                // Clears what a longer line has left.
+                line.push_str("\x1b[K");
+            }
+        }
+        self.write().map_err(|error| ShowError::writing("stdout", &error))
+    }
+}
+
+impl<W: Write> Drop for Terminal<W> {
+    /// What comes next starts on a line of its own.
+    fn drop(&mut self) {
+        if matches!(self.style, Style::Updating { .. }) && !self.line.is_empty() {
+            let _ = self.out.write_all(b"\n");
+            let _ = self.out.flush();
+        }
+    }
+}

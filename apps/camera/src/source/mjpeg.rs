@@ -1,0 +1,314 @@
+//! JPEGs one after the other: Motion JPEG in a file or from a pipe, also with headers between the pictures as
+//! `multipart/x-mixed-replace` of network cameras has them.
+
+use super::stream::Stream;
+use super::{Delivery, Kind, Source, SourceError};
+use crate::captured::Captured;
+use resnext_photo::Rgb8Image;
+use std::io::{BufRead, Read};
+use std::time::{Duration, Instant};
+
+/// The most bytes of a picture. One that does not end by then is none.
+pub(super) const MOST_JPEG: usize = 32 << 20;
+
+/// Pictures of a Motion JPEG stream.
+#[derive(Debug)]
+pub struct Mjpeg<R> {
+    stream: Stream<R>,
+    kind: Kind,
+    picture: Picture,
+}
+
+impl<R: Read> Mjpeg<R> {
+    /// Pictures of `stream`.
+    pub fn new(stream: Stream<R>, kind: Kind) -> Self {
+        Self { stream, kind, picture: Picture::default() }
+    }
+}
+
+impl<R: Read + Send> Source for Mjpeg<R> {
+    fn name(&self) -> &str {
+        &self.kind.name
+    }
+
+    fn live(&self) -> bool {
+        self.kind.live
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        self.kind.interval
+    }
+
+    fn next(&mut self, captured: &mut Captured) -> Result<Delivery, SourceError> {
+        loop {
+            let bytes = self.stream.fill_buf();
+            let bytes = bytes.map_err(|error| SourceError::reading(&error, self.kind.timeout))?;
+            if bytes.is_empty() {
+                let cut = std::mem::take(&mut self.picture).has_begun();
+                return Ok(if cut {
+                    Delivery::Damaged("ended within a picture".into())
+                } else {
+                    Delivery::End
+                });
+            }
+            let (read, found) = self.picture.read(bytes);
+            self.stream.consume(read);
+            match found {
+                None => {}
+                Some(Found::Damage(what)) => return Ok(Delivery::Damaged(what.into())),
+                Some(Found::Picture { at }) => return Ok(decode(&self.picture.bytes, at, captured)),
+            }
+        }
+    }
+}
+
+/// Decodes one picture.
+pub(super) fn decode(jpeg: &[u8], at: Instant, captured: &mut Captured) -> Delivery {
+    match Rgb8Image::decode(jpeg) {
+        Ok(image) => {
+            captured.take(image, at);
+            Delivery::Frame
+        }
+        Err(error) => Delivery::Damaged(format!("a picture {error}")),
+    }
+}
+
+/// The picture at hand, byte by byte.
+#[derive(Debug, Default)]
+struct Picture {
+    bytes: Vec<u8>,
+    state: State,
+    begun: Option<Instant>,
+    /// Bytes since the last picture.
+    between: usize,
+}
+
+/// Where in a picture the next byte is (ITU-T T.81, annex B).
+#[derive(Clone, Copy, Debug, Default)]
+enum State {
+    /// Between pictures.
+    #[default]
+    Outside,
+    /// After FF there.
+    OutsideMarker,
+    /// Between the segments of a picture.
+    Segments,
+    /// After FF there.
+    Marker,
+    /// At the length of a segment, which goes on after `Some` first byte.
+    Length { scan: bool, high: Option<u8> },
+    /// With bytes of a segment left.
+    Segment { scan: bool, left: u16 },
+    /// In the codes of a scan.
+    Scan,
+    /// After FF there.
+    ScanMarker,
+}
+
+enum Found {
+    /// A whole picture is in the bytes.
+    Picture {
+        at: Instant,
+    },
+    Damage(&'static str),
+}
+
+const START: u8 = 0xd8;
+const END: u8 = 0xd9;
+const SCAN: u8 = 0xda;
+
+impl Picture {
+    fn has_begun(&self) -> bool {
+        self.begun.is_some()
+    }
+
+    /// Reads on, as far as something is found: how far, and what.
+    fn read(&mut self, input: &[u8]) -> (usize, Option<Found>) {
+        let mut at = 0;
+        while at < input.len() {
+            at += self.skip(&input[at..]);
+            if self.bytes.len() > MOST_JPEG {
+                self.leave();
+                return (at, Some(Found::Damage("a picture does not end")));
+            }
+            let Some(&byte) = input.get(at) else { break };
+            at += 1;
+            if let Some(found) = self.step(byte) {
+                return (at, Some(found));
+            }
+        }
+        if !self.has_begun() {
+            self.between += at;
+            if self.between > MOST_JPEG {
+                self.between = 0;
+                return (at, Some(Found::Damage("there is no picture in 32 MiB")));
+            }
+        }
+        (at, None)
+    }
+
+    /// Takes bytes at once that change nothing, and says how many.
+    fn skip(&mut self, input: &[u8]) -> usize {
+        let to_marker = || input.iter().position(|&byte| byte == 0xff).unwrap_or(input.len());
+        let len = match &mut self.state {
+            State::Outside => return to_marker(),
+            State::Scan => to_marker(),
+            // The last byte of a segment is left to `step`.
+            State::Segment { left, .. } => {
+                let len = input.len().min(usize::from(*left).saturating_sub(1));
+                *left -= len as u16;
+                len
+            }
+            _ => 0,
+        };
+        self.bytes.extend_from_slice(&input[..len]);
+        len
+    }
+
+    fn step(&mut self, byte: u8) -> Option<Found> {
+        if self.has_begun() {
+            self.bytes.push(byte);
+        }
+        self.state = match (self.state, byte) {
+            (State::Outside, 0xff) => State::OutsideMarker,
+            (State::OutsideMarker, START) => return self.begin(),
+            (State::OutsideMarker, 0xff) => State::OutsideMarker,
+            (State::Outside | State::OutsideMarker, _) => State::Outside,
+
+            (State::Segments, 0xff) => State::Marker,
+            (State::Segments, _) => return self.damage(),
+            (State::Marker | State::ScanMarker, 0xff) => self.state,
+            (State::Marker | State::ScanMarker, START) => return self.begin(),
+            (State::Marker | State::ScanMarker, END) => return self.end(),
+            // Stuffing and restarts.
+            (State::ScanMarker, 0x00 | 0xd0..=0xd7) => State::Scan,
+            (State::Marker, 0x00) => return self.damage(),
+            // These have no length.
+            (State::Marker, 0x01 | 0xd0..=0xd7) => State::Segments,
+            (State::Marker | State::ScanMarker, marker) => State::Length { scan: marker == SCAN, high: None },
+
+            (State::Length { scan, high: None }, high) => State::Length { scan, high: Some(high) },
+            (State::Length { scan, high: Some(high) }, low) => match u16::from_be_bytes([high, low]) {
+                0 | 1 => return self.damage(),
+                2 => State::after(scan),
+                len => State::Segment { scan, left: len - 2 },
+            },
+            (State::Segment { scan, left: 0 | 1 }, _) => State::after(scan),
+            (State::Segment { scan, left }, _) => State::Segment { scan, left: left - 1 },
+
+            (State::Scan, 0xff) => State::ScanMarker,
+            (State::Scan, _) => State::Scan,
+        };
+        None
+    }
+
+    /// A picture begins, within another if that was cut.
+    fn begin(&mut self) -> Option<Found> {
+        let cut = self.has_begun().then_some(Found::Damage("a picture is cut"));
+        self.bytes.clear();
+        self.bytes.extend([0xff, START]);
+        (self.state, self.begun, self.between) = (State::Segments, Some(Instant::now()), 0);
+        cut
+    }
+
+    fn end(&mut self) -> Option<Found> {
+        self.state = State::Outside;
+        self.begun.take().map(|at| Found::Picture { at })
+    }
+
+    fn damage(&mut self) -> Option<Found> {
+        self.leave();
+        Some(Found::Damage("a picture makes no sense"))
+    }
+
+    fn leave(&mut self) {
+        // What grew to the limit is given back.
+        self.bytes = Vec::new();
+        (self.state, self.begun) = (State::Outside, None);
+    }
+}
+
+impl State {
+    fn after(scan: bool) -> Self {
+        if scan { Self::Scan } else { Self::Segments }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three pictures of one pixel row each, told apart by their widths.
+    fn pictures() -> Vec<Vec<u8>> {
+        let encode = |width: u32| {
+            let pixels = vec![90; width as usize * 8 * 3];
+            libjpeg_turbo_rs::compress(
+                &pixels,
+                width as usize,
+                8,
+                libjpeg_turbo_rs::PixelFormat::Rgb,
+                90,
+                libjpeg_turbo_rs::Subsampling::S444,
+            )
+            .unwrap()
+        };
+        [8, 9, 40].map(encode).into()
+    }
+
+    /// Widths of the pictures found, and damage.
+    fn read(bytes: &[u8]) -> Vec<Result<u32, String>> {
+        let mut mjpeg = Mjpeg::new(Stream::new(bytes), Kind::default());
+        let mut captured = Captured::default();
+        let mut found = Vec::new();
+        loop {
+            match mjpeg.next(&mut captured).unwrap() {
+                Delivery::Frame => found.push(Ok(captured.frame().unwrap().width())),
+                Delivery::Damaged(what) => found.push(Err(what)),
+                Delivery::End => return found,
+                Delivery::Note(note) => panic!("{note}"),
+            }
+        }
+    }
+
+    #[test]
+    fn pictures_are_told_apart_whatever_lies_between() {
+        let whole = [Ok(8), Ok(9), Ok(40)];
+        assert_eq!(read(&pictures().concat()), whole);
+        let parts: Vec<_> = pictures()
+            .iter()
+            .flat_map(|jpeg| {
+                [b"--next\r\nContent-Type: image/jpeg\r\n\r\n", &jpeg[..], b"\r\n\xff\xff\x00"].concat()
+            })
+            .collect();
+        assert_eq!(read(&parts), whole);
+        assert_eq!(read(b""), []);
+        assert_eq!(read(b"no picture here"), []);
+    }
+
+    #[test]
+    fn a_picture_within_a_segment_is_none() {
+        // A thumbnail, as cameras put them into APP1.
+        let jpegs = pictures();
+        let mut outer = jpegs[2][..2].to_vec();
+        outer.extend([0xff, 0xe1]);
+        outer.extend((jpegs[0].len() as u16 + 2).to_be_bytes());
+        outer.extend(&jpegs[0]);
+        outer.extend(&jpegs[2][2..]);
+        assert_eq!(read(&outer), [Ok(40)]);
+    }
+
+    #[test]
+    fn damage_costs_a_picture_and_no_more() {
+        let [a, b, c] = &pictures()[..] else { unreachable!() };
+        let cut = [&a[..a.len() - 5], b, c].concat();
+        assert_eq!(read(&cut), [Err("a picture is cut".into()), Ok(9), Ok(40)]);
+        let late = [&a[..], b, &c[..c.len() / 2]].concat();
+        assert_eq!(read(&late), [Ok(8), Ok(9), Err("ended within a picture".into())]);
+        let mut wrong = a.clone();
+        wrong[20..24].fill(7);
+        let middle = [&wrong[..], b, c].concat();
+        let found = read(&middle);
+        assert_eq!(found[found.len() - 2..], [Ok(9), Ok(40)]);
+        assert!(found[0].is_err());
+    }
+}

@@ -1,0 +1,468 @@
+//! A driver that does what drivers and cables do.
+
+use super::*;
+use crate::captured::{PixelFormat, RawFormat};
+use crate::source::{Colours, Container};
+use crate::stop::Stop;
+use resnext::preprocess::{Yuv, YuvMatrix, YuvRange};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+/// What a driver does at its next call for a frame.
+#[derive(Clone, Debug)]
+enum Act {
+    /// A frame filled with this byte.
+    Frame(u8),
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// A frame that the driver knows to be damaged.
+    Error,
+    /// Frames that nobody got.
+    Lose(u32),
+    /// A signal during the wait, and one during the call.
+    Interrupt,
+    /// A buffer that is ready and then is not.
+    Again,
+    /// Nothing, ever again.
+    Stall,
+    /// The cable is pulled.
+    Unplug,
+}
+
+/// What all openings of one camera have in common.
+#[derive(Debug)]
+struct Plan {
+    acts: VecDeque<Act>,
+    /// Errors of the next calls to open.
+    refusals: VecDeque<Errno>,
+    opened: u32,
+    /// What the driver offers and makes of what it is asked.
+    codes: Vec<[u8; 4]>,
+    format: abi::PixFormat,
+    capabilities: u32,
+    asked: abi::PixFormat,
+}
+
+#[derive(Clone)]
+struct Rig(Arc<Mutex<Plan>>);
+
+impl Rig {
+    fn new(acts: impl IntoIterator<Item = Act>) -> Self {
+        let format = abi::PixFormat { width: 4, height: 2, bytesperline: 6, field: 1, ..Default::default() };
+        Self(Arc::new(Mutex::new(Plan {
+            acts: acts.into_iter().collect(),
+            refusals: VecDeque::new(),
+            opened: 0,
+            codes: vec![*b"MJPG", *b"YUYV", *b"NV12", *b"pBAA"],
+            format,
+            capabilities: abi::CAP_VIDEO_CAPTURE | abi::CAP_STREAMING,
+            asked: abi::PixFormat::default(),
+        })))
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Plan) -> T) -> T {
+        change(&mut self.0.lock().unwrap())
+    }
+
+    fn wanted() -> Wanted {
+        Wanted {
+            container: None,
+            size: None,
+            stride: None,
+            rate: None,
+            colours: Colours::default(),
+            timeout: Duration::from_millis(80),
+            realtime: false,
+            stop: Stop::default(),
+        }
+    }
+
+    fn camera(&self, wanted: Wanted) -> Result<Camera, SourceError> {
+        let rig = self.clone();
+        let open = move || {
+            rig.with(|plan| {
+                plan.opened += 1;
+                plan.refusals.pop_front().map_or(Ok(()), Err)
+            })?;
+            let fake = Fake { rig: rig.clone(), buffers: Vec::new(), queued: 0, sequence: 0 };
+            Ok(Box::new(fake) as Box<dyn Device>)
+        };
+        let mut camera = Camera::new("fake".to_owned(), Box::new(open), wanted)?;
+        camera.first_pause = Duration::from_millis(1);
+        Ok(camera)
+    }
+}
+
+struct Fake {
+    rig: Rig,
+    buffers: Vec<Vec<u8>>,
+    queued: usize,
+    sequence: u32,
+}
+
+impl Device for Fake {
+    fn capability(&mut self) -> Result<abi::Capability, Errno> {
+        let text = |text: &[u8], out: &mut [u8]| out[..text.len()].copy_from_slice(text);
+        let capabilities = self.rig.with(|plan| plan.capabilities);
+        let mut capability = abi::Capability {
+            driver: [0; 16],
+            card: [0; 32],
+            bus_info: [0; 32],
+            version: 0,
+            capabilities,
+            device_caps: 0,
+            reserved: [0; 3],
+        };
+        text(b"fake", &mut capability.driver);
+        // Not ended by a zero, and not UTF-8 either.
+        text(&[b'x'; 31], &mut capability.card);
+        capability.card[31] = 0xff;
+        Ok(capability)
+    }
+
+    fn offered(&mut self, index: u32) -> Result<abi::FmtDesc, Errno> {
+        let code = self.rig.with(|plan| plan.codes.get(index as usize).copied()).ok_or(Errno::INVAL)?;
+        Ok(abi::FmtDesc { pixelformat: formats::code(&code), ..Default::default() })
+    }
+
+    fn size(&mut self, _: u32, index: u32) -> Result<abi::FrmSizeEnum, Errno> {
+        let sizes = [[640, 480], [1280, 720]];
+        let &[width, height] = sizes.get(index as usize).ok_or(Errno::INVAL)?;
+        let kind = abi::FRMSIZE_TYPE_DISCRETE;
+        Ok(abi::FrmSizeEnum { kind, sizes: [width, height, 0, 0, 0, 0], ..Default::default() })
+    }
+
+    fn set_format(&mut self, wanted: abi::PixFormat) -> Result<abi::PixFormat, Errno> {
+        self.rig.with(|plan| {
+            plan.asked = wanted;
+            let pixelformat = wanted.pixelformat;
+            Ok(abi::PixFormat { pixelformat, ..plan.format })
+        })
+    }
+
+    fn set_interval(&mut self, _: [u32; 2]) -> Result<[u32; 2], Errno> {
+        Ok([1, 25])
+    }
+
+    fn start(&mut self, buffers: u32) -> Result<(), Errno> {
+        self.buffers = vec![Vec::new(); buffers as usize];
+        self.queued = self.buffers.len();
+        Ok(())
+    }
+
+    fn wait(&mut self, timeout: Duration) -> Result<bool, Errno> {
+        assert!(self.queued > 0, "every buffer was given back");
+        match self.rig.with(|plan| plan.acts.front().cloned()) {
+            None => panic!("the test asks for more frames than it planned"),
+            Some(Act::Stall) => {
+                std::thread::sleep(timeout.min(Duration::from_millis(10)));
+                Ok(false)
+            }
+            Some(Act::Interrupt) => {
+                self.rig.with(|plan| plan.acts.pop_front());
+                Err(Errno::INTR)
+            }
+            Some(Act::Unplug) => {
+                self.rig.with(|plan| plan.acts.pop_front());
+                Err(Errno::NODEV)
+            }
+            Some(_) => Ok(true),
+        }
+    }
+
+    fn dequeue(&mut self) -> Result<Filled, Errno> {
+        let act = self.rig.with(|plan| plan.acts.pop_front());
+        let (bytes, flags) = match act {
+            Some(Act::Frame(value)) => (vec![value; 18], 0),
+            Some(Act::Bytes(bytes)) => (bytes, 0),
+            Some(Act::Error) => (vec![0; 18], abi::BUF_FLAG_ERROR),
+            Some(Act::Lose(frames)) => {
+                self.sequence += frames;
+                return Err(Errno::INTR);
+            }
+            _ => return Err(Errno::AGAIN),
+        };
+        self.queued -= 1;
+        self.sequence += 1;
+        let (index, used) = (0, bytes.len() as u32);
+        self.buffers[0] = bytes;
+        Ok(Filled { index, used, flags, sequence: self.sequence, timestamp: Duration::ZERO })
+    }
+
+    fn bytes(&self, filled: &Filled) -> &[u8] {
+        &self.buffers[filled.index as usize]
+    }
+
+    fn queue(&mut self, _: Filled) -> Result<(), Errno> {
+        self.queued += 1;
+        Ok(())
+    }
+}
+
+/// First bytes of the frames, and what was said between them, up to the first error or the end of the plan.
+fn play(rig: &Rig, camera: &mut Camera) -> Vec<Result<u8, String>> {
+    let mut captured = Captured::default();
+    let mut seen = Vec::new();
+    while rig.with(|plan| !plan.acts.is_empty()) {
+        match camera.next(&mut captured) {
+            Ok(Delivery::Frame) => seen.push(Ok(captured.bytes()[0])),
+            Ok(Delivery::Damaged(what) | Delivery::Note(what)) => seen.push(Err(what)),
+            Ok(Delivery::End) => break,
+            Err(error) => {
+                seen.push(Err(format!("over: {error}")));
+                break;
+            }
+        }
+    }
+    seen
+}
+
+fn says(text: &str) -> Result<u8, String> {
+    Err(text.to_owned())
+}
+
+#[test]
+fn frames_come_in_the_format_that_costs_least() {
+    let rig = Rig::new([Act::Frame(7), Act::Frame(8)]);
+    let mut camera = rig.camera(Rig::wanted()).unwrap();
+    assert_eq!(play(&rig, &mut camera), [Ok(7), Ok(8)]);
+    let asked = rig.with(|plan| plan.asked);
+    assert_eq!((asked.width, asked.height, asked.field), (640, 480, abi::FIELD_NONE));
+    assert_eq!(formats::spell(asked.pixelformat), "NV12");
+
+    let mut captured = Captured::default();
+    rig.with(|plan| plan.acts.push_back(Act::Frame(9)));
+    assert_eq!(camera.next(&mut captured), Ok(Delivery::Frame));
+    let yuv = Yuv { matrix: YuvMatrix::Bt601, range: YuvRange::Limited };
+    let tight = RawFormat::tight(PixelFormat::Nv12, 4, 2, yuv);
+    assert_eq!(*captured.format(), RawFormat { stride: 6, ..tight }, "with the driver's stride");
+}
+
+#[test]
+fn signals_and_false_alarms_are_nothing() {
+    let rig =
+        Rig::new([Act::Interrupt, Act::Again, Act::Frame(1), Act::Interrupt, Act::Again, Act::Frame(2)]);
+    let mut camera = rig.camera(Rig::wanted()).unwrap();
+    assert_eq!(play(&rig, &mut camera), [Ok(1), Ok(2)]);
+    assert_eq!(rig.with(|plan| plan.opened), 1);
+}
+
+#[test]
+fn damaged_frames_are_told_and_left_out() {
+    let rig =
+        Rig::new([Act::Frame(1), Act::Error, Act::Bytes(vec![0; 5]), Act::Bytes(vec![]), Act::Frame(2)]);
+    let mut camera = rig.camera(Rig::wanted()).unwrap();
+    let expected = [
+        Ok(1),
+        says("the driver says that a frame is damaged"),
+        says("a frame has 5 of its 18 bytes"),
+        says("a frame has 0 of its 18 bytes"),
+        Ok(2),
+    ];
+    assert_eq!(play(&rig, &mut camera), expected);
+}
+
+#[test]
+fn frames_that_the_driver_lost_are_counted() {
+    let rig = Rig::new([Act::Frame(1), Act::Lose(3), Act::Frame(2), Act::Frame(3)]);
+    let mut camera = rig.camera(Rig::wanted()).unwrap();
+    let mut captured = Captured::default();
+    let lost: Vec<_> = (0..3).map(|_| (camera.next(&mut captured).unwrap(), captured.lost).1).collect();
+    assert_eq!(lost, [0, 3, 0]);
+}
+
+#[test]
+fn an_unplugged_camera_is_opened_again() {
+    let rig = Rig::new([Act::Frame(1), Act::Unplug, Act::Frame(2)]);
+    let mut camera = rig.camera(Rig::wanted()).unwrap();
+    rig.with(|plan| plan.refusals = [Errno::NOENT, Errno::ACCESS].into());
+    let gone = "cannot be opened: it is gone; plug the camera in; trying again in 0.002 s";
+    let refused = "cannot be opened: permission denied; add yourself to its group (sudo usermod -aG video $USER) and \
+                   log in again; trying again in 0.004 s";
+    let expected = [
+        Ok(1),
+        says("cannot be read: it is gone; plug the camera in; trying again in 0.001 s"),
+        says(gone),
+        says(refused),
+        says("opened again"),
+        Ok(2),
+    ];
+    assert_eq!(play(&rig, &mut camera), expected);
+}
+
+#[test]
+fn a_stalled_camera_is_opened_again_and_given_up_in_the_end() {
+    let rig = Rig::new([Act::Frame(1), Act::Stall]);
+    let wanted = Wanted { timeout: Duration::from_millis(20), ..Rig::wanted() };
+    let mut camera = rig.camera(wanted).unwrap();
+    let start = Instant::now();
+    let seen = play(&rig, &mut camera);
+    assert!(start.elapsed() < Duration::from_secs(20));
+    let stalls =
+        seen.iter().filter(|told| matches!(told, Err(told) if told.starts_with("no data for 0.02 s; ")));
+    assert_eq!(stalls.count() as u32, TRIES);
+    assert!(
+        matches!(seen.last(), Some(Err(told)) if told.starts_with("over: no data for 0.02 s; ")),
+        "{seen:?}"
+    );
+    assert_eq!(rig.with(|plan| plan.opened), 1 + TRIES);
+}
+
+#[test]
+fn a_camera_that_gives_garbage_is_opened_again() {
+    let garbage = (0..MOST_DAMAGED).map(|i| Act::Bytes(vec![i as u8; 4]));
+    let rig = Rig::new(garbage.chain([Act::Frame(5)]));
+    let mut camera = rig.camera(Rig::wanted()).unwrap();
+    let seen = play(&rig, &mut camera);
+    let last = &seen[seen.len() - 3..];
+    assert!(
+        matches!(&last[0], Err(told) if told.starts_with("gives nothing but damaged frames (")),
+        "{seen:?}"
+    );
+    assert_eq!(last[1..], [says("opened again"), Ok(5)]);
+}
+
+#[test]
+fn the_pauses_double_up_to_eight_seconds() {
+    let rig = Rig::new([]);
+    let mut camera = rig.camera(Rig::wanted()).unwrap();
+    camera.first_pause = FIRST_PAUSE;
+    let pauses: Vec<_> = (1..=TRIES)
+        .map(|failures| {
+            camera.failures = failures;
+            camera.pause().as_secs_f32()
+        })
+        .collect();
+    assert_eq!(pauses, [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0, 8.0]);
+}
+
+#[test]
+fn stopping_ends_a_wait_and_a_pause() {
+    let stop = Stop::default();
+    let rig = Rig::new([Act::Stall]);
+    let wanted = Wanted { timeout: Duration::from_secs(100), stop: stop.clone(), ..Rig::wanted() };
+    let mut camera = rig.camera(wanted).unwrap();
+    camera.first_pause = Duration::from_secs(100);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(30));
+            stop.set();
+        });
+        assert_eq!(camera.next(&mut Captured::default()), Ok(Delivery::End));
+        (camera.streaming, camera.failures) = (None, 1);
+        assert_eq!(camera.next(&mut Captured::default()), Ok(Delivery::End));
+    });
+}
+
+#[test]
+fn motion_jpeg_is_decoded() {
+    let (format, subsampling) = (libjpeg_turbo_rs::PixelFormat::Rgb, libjpeg_turbo_rs::Subsampling::S444);
+    let jpeg = libjpeg_turbo_rs::compress(&[200; 8 * 8 * 3], 8, 8, format, 95, subsampling).unwrap();
+    let rig = Rig::new([Act::Bytes([&jpeg[..], &[0; 9]].concat()), Act::Bytes(jpeg[..40].to_vec())]);
+    let wanted = Wanted { container: Some(Container::Mjpeg), ..Rig::wanted() };
+    let mut camera = rig.camera(wanted).unwrap();
+    let seen = play(&rig, &mut camera);
+    assert_eq!(seen[0], Ok(200));
+    assert!(matches!(&seen[1], Err(told) if told.starts_with("a picture is damaged (")), "{seen:?}");
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_at_once() {
+    type Change = dyn Fn(&mut Plan);
+    let error = |change: &Change, wanted: Wanted| {
+        let rig = Rig::new([]);
+        rig.with(|plan| change(plan));
+        rig.camera(wanted).err().expect("refused").to_string()
+    };
+    let nv21 = Wanted { container: Some(Container::Raw(PixelFormat::Nv21)), ..Rig::wanted() };
+    let cases: [(&Change, Wanted, &str); 8] = [
+        (
+            &|plan| plan.codes = vec![*b"pBAA", *b"RG10"],
+            Rig::wanted(),
+            "offers no format that is read here, but pBAA, RG10; ",
+        ),
+        (&|_| {}, nv21, "does not offer that format, but MJPG, YUYV, NV12, pBAA; "),
+        (
+            &|plan| plan.format.field = 7,
+            Rig::wanted(),
+            "gives the two fields of a frame apart, which are not read; ",
+        ),
+        (&|plan| plan.format.width = 0, Rig::wanted(), "describes impossible frames of 0x2 pixels"),
+        (
+            &|plan| plan.format.bytesperline = 3,
+            Rig::wanted(),
+            "describes impossible frames of 4x2 pixels and rows of 3 bytes; ",
+        ),
+        (
+            &|plan| plan.capabilities = abi::CAP_VIDEO_CAPTURE,
+            Rig::wanted(),
+            "is a video device but no camera; ",
+        ),
+        (
+            &|plan| plan.capabilities = abi::CAP_VIDEO_CAPTURE_MPLANE | abi::CAP_STREAMING,
+            Rig::wanted(),
+            "gives frames in several buffers, which is not read; ",
+        ),
+        (
+            &|plan| plan.refusals.push_back(Errno::BUSY),
+            Rig::wanted(),
+            "cannot be opened: another program uses it; ",
+        ),
+    ];
+    for (change, wanted, start) in cases {
+        let error = error(change, wanted);
+        assert!(error.starts_with(start), "{error}");
+    }
+}
+
+#[test]
+fn sizes_and_rates_that_the_camera_changed_are_told() {
+    let rig = Rig::new([Act::Frame(1)]);
+    let wanted = Wanted { size: Some((1920, 1080)), rate: Some(30.0), ..Rig::wanted() };
+    let mut camera = rig.camera(wanted).unwrap();
+    let note = says("gives 4x2 pixels instead of 1920x1080, gives 25.00 frames a second");
+    assert_eq!(play(&rig, &mut camera), [note, Ok(1)]);
+}
+
+#[test]
+fn colours_are_what_the_driver_says_unless_the_user_does() {
+    let yuv = |colorspace, ycbcr_enc, quantization, colours| {
+        let rig = Rig::new([Act::Frame(1)]);
+        rig.with(|plan| {
+            let format = &mut plan.format;
+            (format.colorspace, format.ycbcr_enc, format.quantization) =
+                (colorspace, ycbcr_enc, quantization);
+        });
+        let mut camera = rig.camera(Wanted { colours, ..Rig::wanted() }).unwrap();
+        let mut captured = Captured::default();
+        camera.next(&mut captured).unwrap();
+        let Yuv { matrix, range } = captured.format().yuv;
+        (matrix, range)
+    };
+    use {YuvMatrix::*, YuvRange::*};
+    let told = Colours::default();
+    const SRGB: u32 = 8;
+    assert_eq!(yuv(SRGB, 0, 0, told), (Bt601, Limited));
+    assert_eq!(yuv(abi::COLORSPACE_REC709, 0, 0, told), (Bt709, Limited));
+    assert_eq!(yuv(abi::COLORSPACE_JPEG, 0, 0, told), (Bt601, Full));
+    assert_eq!(yuv(abi::COLORSPACE_JPEG, abi::YCBCR_ENC_709, 2, told), (Bt709, Limited));
+    let user = Colours { matrix: Some(Bt709), range: Some(Full) };
+    assert_eq!(yuv(SRGB, 0, 0, user), (Bt709, Full));
+}
+
+#[test]
+fn cameras_are_described_whatever_they_call_themselves() {
+    let fake = |rig: Rig| Fake { rig, buffers: Vec::new(), queued: 0, sequence: 0 };
+    let listed = list::describe("/dev/video9".into(), Ok(Box::new(fake(Rig::new([]))))).unwrap();
+    assert_eq!((listed.driver.as_str(), listed.problem), ("fake", None));
+    assert!(listed.name.starts_with("xxx") && listed.name.ends_with('\u{fffd}'));
+    let formats: Vec<_> = listed.formats.iter().map(|offer| (offer.code.as_str(), offer.read)).collect();
+    assert_eq!(formats, [("MJPG", true), ("YUYV", true), ("NV12", true), ("pBAA", false)]);
+    assert_eq!(listed.formats[0].sizes, [[640, 480], [1280, 720]]);
+
+    let codec = Rig::new([]);
+    codec.with(|plan| plan.capabilities = 0x8000);
+    assert_eq!(list::describe("/dev/video10".into(), Ok(Box::new(fake(codec)))), None);
+    let closed = list::describe("/dev/video0".into(), Err(Errno::ACCESS)).unwrap();
+    assert!(closed.problem.unwrap().contains("usermod -aG video"));
+}

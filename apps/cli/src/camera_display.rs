@@ -1,0 +1,89 @@
+//! Where `resnext camera` shows what it sees, beside stdout.
+
+use crate::error::Error;
+use crate::output;
+use crate::write::{check_writable, write_atomically};
+use resnext_camera::display::web::{self, Preview};
+use resnext_camera::display::{Detached, Framebuffer, Snapshots};
+use resnext_camera::{Show, ShowError};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Screens, files and pages.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Display")]
+pub(crate) struct Display {
+    /// Show the picture and its labels on a screen without a desktop, such as /dev/fb0
+    #[arg(long, value_name = "DEVICE")]
+    fb: Option<PathBuf>,
+
+    /// Show them on a panel: DEVICE,st7789|ili9341,WIDTHxHEIGHT,dc=LINE and any of reset=LINE, backlight=LINE, rotate=90,
+    /// hz=N, offset=X+Y, chip=DEVICE, bgr, rgb, invert, normal
+    #[cfg(feature = "spi")]
+    #[arg(long, value_name = "PANEL")]
+    spi: Option<resnext_camera::display::spi::Settings>,
+
+    /// Save the picture and its labels as a PNG now and then, replacing the one before
+    #[arg(long, value_name = "FILE.png")]
+    snapshot: Option<PathBuf>,
+
+    /// Seconds between two snapshots
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, requires = "snapshot",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    snapshot_every: u32,
+
+    /// Serve a preview for browsers; from other machines, such as with 0.0.0.0:8080, it asks for a token
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:8080")]
+    serve: Option<SocketAddr>,
+
+    /// What browsers have to know to see the preview, at least 12 characters [default: random, or nothing on this machine]
+    #[arg(long, value_name = "TOKEN", requires = "serve")]
+    token: Option<String>,
+
+    /// A name that browsers know this machine by, beside its host name; may be repeated
+    #[arg(long, value_name = "NAME", requires = "serve")]
+    serve_name: Vec<String>,
+}
+
+impl Display {
+    /// Opens all that was asked for. Each works on a thread of its own and holds up nobody.
+    pub(crate) fn open(&self) -> Result<Vec<Box<dyn Show>>, Error> {
+        let mut shows: Vec<Box<dyn Show>> = Vec::new();
+        if let Some(path) = &self.fb {
+            let screen = Framebuffer::open(path).map_err(|error| Error::at(path, error))?;
+            shows.push(detached("framebuffer", screen)?);
+        }
+        #[cfg(feature = "spi")]
+        if let Some(settings) = &self.spi {
+            let panel =
+                resnext_camera::display::spi::open(settings).map_err(|error| Error::new("", error))?;
+            shows.push(detached("panel", panel)?);
+        }
+        if let Some(path) = self.snapshot.clone() {
+            check_writable(&path)?;
+            let save = move |png: &[u8]| write_atomically(&path, png).map_err(failed);
+            let every = Duration::from_secs(self.snapshot_every.into());
+            shows.push(detached("snapshots", Snapshots::new(every, save))?);
+        }
+        if let Some(address) = self.serve {
+            let options = web::Options { address, token: self.token.clone(), names: self.serve_name.clone() };
+            let preview = Preview::serve(options).map_err(|error| Error::new("--serve", error))?;
+            output::note(format_args!("preview at {}", preview.url()));
+            shows.push(detached("preview", preview)?);
+        }
+        Ok(shows)
+    }
+}
+
+fn detached(name: &str, show: impl Show + Send + 'static) -> Result<Box<dyn Show>, Error> {
+    let failed = |error| Error::new(name, format_args!("no thread for it: {error}; stop other programs"));
+    Ok(Box::new(Detached::new(name, show).map_err(failed)?))
+}
+
+fn failed(error: Error) -> ShowError {
+    match error {
+        Error::Failed { subject, what } => ShowError::Failed { subject, what },
+        Error::Reported | Error::OutputClosed => ShowError::Closed,
+    }
+}
