@@ -41,6 +41,8 @@ pub mod preprocess;
 pub mod requantize;
 mod runner;
 mod tensor;
+#[cfg(feature = "defmt")]
+mod terse;
 #[cfg(feature = "std")]
 mod threads;
 mod workers;

@@ -44,6 +44,7 @@ pub struct Class<'a> {
 
 /// A decoded step.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Step<'a> {
     /// Name of the layer, such as `layer1.0.conv2`.
     pub name: &'a str,
@@ -55,6 +56,7 @@ pub struct Step<'a> {
 
 /// What a step computes.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Op<'a> {
     /// Convolution, residual addition, requantization and clamp.
     Conv(Conv<'a>),
@@ -113,6 +115,7 @@ pub struct Conv<'a> {
 
 /// Parameters of a max pool.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct MaxPool {
     /// Tensor written; same scale and zero point as the input.
     pub output: Tensor,
@@ -122,6 +125,7 @@ pub struct MaxPool {
 
 /// Parameters of an average pool.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct AvgPool {
     /// Tensor written.
     pub output: Tensor,
@@ -133,6 +137,7 @@ pub struct AvgPool {
 
 /// Parameters of a global average pool.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct GlobalAvgPool {
     /// Tensor written, 1×1.
     pub output: Tensor,

@@ -18,6 +18,7 @@ pub unsafe trait Workers: Sync {
 
 /// Runs everything on the calling thread.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Serial;
 
 // SAFETY: a plain loop.

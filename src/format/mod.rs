@@ -54,6 +54,7 @@ pub const SECTIONS: usize = 7;
 
 /// Indices into [`Header::sections`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(usize)]
 pub enum SectionId {
     /// [`TensorRecord`]s.
@@ -169,6 +170,7 @@ pub struct TensorRecord {
 
 /// [`StepRecord::kind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
 pub enum StepKind {
     /// Convolution, residual addition, requantization and clamp.

@@ -115,6 +115,7 @@ impl Packed {
 /// # Ok::<_, resnext::preprocess::FrameError>(())
 /// ```
 #[derive(Clone, Copy)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Frame<'a> {
     width: u32,
     height: u32,
@@ -122,6 +123,7 @@ pub struct Frame<'a> {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum Layout<'a> {
     Packed(Packed, Plane<'a>),
     Yuyv(Yuv, Plane<'a>),

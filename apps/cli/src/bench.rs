@@ -10,6 +10,7 @@ use crate::cpus::{CpuList, Placement};
 use crate::error::Error;
 use crate::memory;
 use crate::output::{self, Column, Facts, Table, shorten, size, terminal_width};
+use crate::records::{Log, Records};
 use crate::statistics::{Times, milliseconds};
 use crate::workspace::{Workspace, packing};
 use resnext::{Model, Probe, Runner, Step, Tensor};
@@ -74,6 +75,9 @@ pub(crate) struct Args {
     #[arg(long)]
     profile: bool,
 
+    #[command(flatten)]
+    records: Records,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -91,7 +95,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let mut workspace = Workspace::new(&model, &args.execution)?;
     let placement = workspace.placement().clone();
     let mut runner = workspace.runner(&model)?;
-    let measured = measure(&mut runner, &model, args, &placement);
+    let mut log = args.records.start(artifact.path(), &model)?;
+    let measured = measure(&mut runner, &model, args, &placement, &mut log);
     let measured = measured.map_err(|error| Error::at(artifact.path(), error))?;
     let report = Report::new(&artifact, &runner, args, placement, load, measured)?;
     if args.json {
@@ -158,6 +163,7 @@ fn measure(
     model: &Model<'_>,
     args: &Args,
     placement: &Placement,
+    log: &mut Log,
 ) -> Result<Option<Measured>, resnext::RunError> {
     let input = model.input()?;
     let pixels = fixed_pixels(input.pixels() * input.channels);
@@ -184,11 +190,14 @@ fn measure(
             None => &mut nothing,
         };
         runner.infer(&mut logits, probe)?;
-        recorder.record(start.elapsed());
+        let took = start.elapsed();
+        recorder.record(took);
+        log.inference(took, model, &logits);
         std::hint::black_box(&logits);
     }
     let allocations = allocations::count() - before;
     let warnings = watch.finish();
+    warnings.iter().for_each(|warning| log.warning(warning));
     let measured = |(runs, ms, sustained)| Measured { runs, ms, sustained, profile, allocations, warnings };
     Ok(recorder.finish().map(measured))
 }

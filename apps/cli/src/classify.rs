@@ -5,6 +5,7 @@ use crate::artifact::Artifact;
 use crate::error::Error;
 use crate::output::{self, bar, clean};
 use crate::photo;
+use crate::records::{Log, Records};
 use crate::statistics::milliseconds;
 use crate::workspace::{Workspace, packing};
 use resnext::{Hit, Model, Runner};
@@ -53,6 +54,9 @@ pub(crate) struct Args {
     #[command(flatten)]
     execution: Execution,
 
+    #[command(flatten)]
+    records: Records,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -64,10 +68,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let model = artifact.model()?;
     let mut workspace = Workspace::new(&model, &args.execution)?;
     let mut runner = workspace.runner(&model)?;
+    let mut log = args.records.start(artifact.path(), &model)?;
     let mut results = Vec::new();
     let (mut first, mut failed) = (true, false);
     for path in &args.images {
-        match classify(&mut runner, &model, path, usize::from(args.top_k)) {
+        match classify(&mut runner, &model, path, usize::from(args.top_k), &mut log) {
             Ok(result) if args.json => results.push(result),
             Ok(result) => {
                 let gap = if first { "" } else { "\n" };
@@ -76,6 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             }
             Err(error) => {
                 output::complain(&error);
+                log.failure(&error);
                 failed = true;
             }
         }
@@ -116,6 +122,7 @@ fn classify(
     model: &Model<'_>,
     path: &Path,
     top_k: usize,
+    log: &mut Log,
 ) -> Result<Classified, Error> {
     let failed = |error| Error::at(path, error);
     let start = Instant::now();
@@ -127,6 +134,7 @@ fn classify(
     let mut logits = vec![0.0; model.class_count()];
     runner.infer(&mut logits, &mut ()).map_err(failed)?;
     let times = Times { decode: decoded - start, resize: loaded - decoded, infer: loaded.elapsed() };
+    log.inference(times.infer, model, &logits);
     let hits = resnext::top_k::<MOST>(&logits);
     let top = hits.iter().take(top_k).map(|hit| Class::new(model, hit)).collect();
     let image = path.display().to_string();

@@ -29,11 +29,14 @@ mod inspect;
 mod latency;
 #[cfg(feature = "compile")]
 mod layers;
+#[cfg(feature = "manual")]
+mod manual;
 mod memory;
 #[cfg(feature = "compile")]
 mod onnx;
 mod output;
 mod photo;
+mod records;
 mod samples;
 #[cfg(feature = "compile")]
 mod source;
@@ -43,6 +46,8 @@ mod workspace;
 mod write;
 mod zoo;
 
+#[cfg(feature = "manual")]
+use clap::CommandFactory;
 use clap::{Parser, Subcommand};
 use error::Error;
 use std::process::ExitCode;
@@ -93,6 +98,10 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    #[cfg(feature = "manual")]
+    if let Some(folder) = manual::wanted() {
+        return manual::write(&folder, Cli::command());
+    }
     let result = match Cli::parse().verb {
         #[cfg(feature = "compile")]
         Verb::Demo(args) => demo::run(&args),

@@ -1,0 +1,69 @@
+//! [`defmt::Format`] of what borrows an artifact or pixels: shapes and counts, never the bytes, which no log has room for.
+
+use crate::model::{Conv, Linear, Model};
+use crate::preprocess::Plane;
+use defmt::{Format, Formatter, write};
+
+impl Format for Model<'_> {
+    fn format(&self, f: Formatter<'_>) {
+        write!(
+            f,
+            "Model {{ artifact_len: {=usize}, arena_len: {=usize}, steps: {=usize}, classes: {=usize}, packing: {} }}",
+            self.artifact_len(),
+            self.arena_len(),
+            self.step_count(),
+            self.class_count(),
+            self.packing()
+        );
+    }
+}
+
+impl Format for Conv<'_> {
+    fn format(&self, f: Formatter<'_>) {
+        write!(
+            f,
+            "Conv {{ output: {}, residual: {}, window: {}, shape: {}, clamp: {}, packing: {} }}",
+            self.output, self.residual, self.window, self.shape, self.clamp, self.packing
+        );
+    }
+}
+
+impl Format for Linear<'_> {
+    fn format(&self, f: Formatter<'_>) {
+        write!(f, "Linear {{ shape: {} }}", self.shape);
+    }
+}
+
+impl Format for Plane<'_> {
+    fn format(&self, f: Formatter<'_>) {
+        write!(f, "Plane({=usize} bytes, stride {=usize})", self.data.len(), self.stride);
+    }
+}
+
+/// What has a place in a log has a format; a type that lost its own would not compile.
+const _: () = {
+    const fn logged<T: Format>() {}
+    logged::<Model<'_>>();
+    logged::<crate::Step<'_>>();
+    logged::<crate::Op<'_>>();
+    logged::<crate::Class<'_>>();
+    logged::<crate::Window>();
+    logged::<crate::Tensor>();
+    logged::<crate::Hit>();
+    logged::<crate::Kernels>();
+    logged::<crate::Serial>();
+    logged::<crate::LoadError>();
+    logged::<crate::RunError>();
+    logged::<crate::Frame<'_>>();
+    logged::<crate::preprocess::FrameError>();
+    logged::<crate::preprocess::PreprocessError>();
+    logged::<crate::preprocess::Packed>();
+    logged::<crate::preprocess::Recipe>();
+    logged::<crate::preprocess::YuvMatrix>();
+    logged::<crate::preprocess::YuvRange>();
+    logged::<crate::pack::ConvShape>();
+    logged::<crate::pack::Layout>();
+    logged::<crate::pack::Packing>();
+    logged::<crate::format::SectionId>();
+    logged::<crate::format::StepKind>();
+};
