@@ -150,6 +150,15 @@ pub enum CompileError {
         /// Labels given.
         labels: usize,
     },
+    /// Nothing is known of a convolution's output.
+    #[error(
+        "layer {layer} has no batch norm, from which --data-free learns what it gives: exporting has folded it into the \
+         weights; give the checkpoint, an ONNX file exported in training mode, or --samples DIR"
+    )]
+    NoStatistics {
+        /// Name of the layer.
+        layer: String,
+    },
     /// A quantized file leaves an activation open.
     #[error(
         "the file does not quantize the output of layer {layer}; quantize all activations, or give the fp32 model and samples"
@@ -183,22 +192,33 @@ pub fn compile(
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<Compiled, CompileError> {
+    compile_seeing(network, network, samples, options, progress)
+}
+
+/// Like [`compile()`], but what the samples do to `network` is looked up in `likeness`, the same network with other weights.
+pub(crate) fn compile_seeing(
+    network: &Network,
+    likeness: &Network,
+    samples: &Samples,
+    options: &Options,
+    progress: &ProgressBar,
+) -> Result<Compiled, CompileError> {
     expect_labels(network, options)?;
     let Calibration { histograms, channels, calibrated, skipped } =
-        calibrate(network, samples, options, progress)?;
+        calibrate(likeness, samples, options, progress)?;
     let ranges = if options.method == Method::Auto {
         let gains = Gains::new(network, &channels);
         let harm = |(channels, gains): (&Vec<ChannelHistogram>, &Vec<f64>)| least_harm(channels, gains);
         let mut ranges: Vec<Range> = channels.iter().zip(&gains.values).map(harm).collect();
         let images = images(samples, &options.preprocessing);
-        shortcut::fit(network, &mut ranges, &gains, &images, options.threads)?;
+        shortcut::fit(likeness, &mut ranges, &gains, &images, options.threads)?;
         ranges
     } else {
         histograms.iter().map(|histogram| options.method.range(histogram)).collect()
     };
     let mut quantized = quantize(network, &ranges, &options.preprocessing)?;
     if options.techniques.correct_bias || options.techniques.round_together {
-        refine(network, &mut quantized, samples, options, progress)?;
+        refine(network, likeness, &mut quantized, samples, options, progress)?;
     }
     let sensitivity = if options.sensitivity {
         let images = images(samples, &options.preprocessing);
@@ -435,6 +455,7 @@ impl Pass for Observe<'_> {
 /// Quantizes the weights again, with what the samples tell of their inputs.
 fn refine(
     network: &Network,
+    likeness: &Network,
     quantized: &mut Quantized,
     samples: &Samples,
     options: &Options,
@@ -443,8 +464,8 @@ fn refine(
     progress.set_message("rounding");
     let products = options.techniques.round_together;
     let gather =
-        Gather::new(network, &quantized.activations, &options.preprocessing, samples.len(), products);
-    stream(&gather, Some(network), options.input(samples, progress))?;
+        Gather::new(likeness, &quantized.activations, &options.preprocessing, samples.len(), products);
+    stream(&gather, Some(likeness), options.input(samples, progress))?;
     let moments = gather.finish();
     let next = AtomicUsize::new(0);
     let work = || {

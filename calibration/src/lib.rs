@@ -25,6 +25,8 @@
 
 pub mod bundled;
 pub mod compile;
+pub mod data_free;
+pub mod drawing;
 pub mod emit;
 pub mod emulate;
 pub mod evaluate;
@@ -38,6 +40,7 @@ pub mod layers;
 pub mod moments;
 pub mod network;
 pub mod observe;
+mod parallel;
 pub mod plan;
 pub mod preprocessing;
 pub mod quantize;
