@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 const USAGE: &str = "MODEL SIZE DATA CACHE NUM ROW...: DATA has folders calib and val, CACHE keeps fp32 logits, a row is a \
-                     method or percentage, then +bias, +gptq, +free";
+                     method or percentage, then +bias, +gptq, +free, +drawn";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     println!("|---|---|---|---|---|---|---|---|");
     for row in rows {
-        let (method, techniques, free) = parse(&row)?;
+        let (method, techniques, source) = parse(&row)?;
         let options = Options {
             method,
             techniques,
@@ -51,9 +51,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             threads: 2,
         };
         let start = Instant::now();
-        let compiled = match free {
-            true => data_free::compile(&network, &options, &progress)?,
-            false => compile(&network, &calib, &options, &progress)?,
+        let compiled = match source {
+            Source::Photos => compile(&network, &calib, &options, &progress)?,
+            Source::BatchNorms => data_free::compile(&network, &options, &progress)?,
+            Source::Drawings => compile(&network, &data_free::drawings(), &options, &progress)?,
         };
         let seconds = start.elapsed().as_secs_f64();
         let model = Model::from_bytes(&compiled.artifact)?;
@@ -85,7 +86,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn parse(row: &str) -> Result<(Method, Techniques, bool), Box<dyn Error>> {
+/// What a row is calibrated on.
+enum Source {
+    Photos,
+    /// Nothing: `--data-free`.
+    BatchNorms,
+    /// Drawings as if they were photos.
+    Drawings,
+}
+
+fn parse(row: &str) -> Result<(Method, Techniques, Source), Box<dyn Error>> {
     let mut parts = row.split('+');
     let method = match parts.next().unwrap_or_default() {
         "max" => Method::Max,
@@ -94,14 +104,15 @@ fn parse(row: &str) -> Result<(Method, Techniques, bool), Box<dyn Error>> {
         "auto" => Method::Auto,
         percentage => Method::Percentile(percentage.parse()?),
     };
-    let (mut techniques, mut free) = (Techniques::default(), false);
+    let (mut techniques, mut source) = (Techniques::default(), Source::Photos);
     for part in parts {
         match part {
             "bias" => techniques.correct_bias = true,
             "gptq" => techniques.round_together = true,
-            "free" => free = true,
+            "free" => source = Source::BatchNorms,
+            "drawn" => source = Source::Drawings,
             other => return Err(format!("{other}: not a technique; {USAGE}").into()),
         }
     }
-    Ok((method, techniques, free))
+    Ok((method, techniques, source))
 }

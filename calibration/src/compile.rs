@@ -192,36 +192,47 @@ pub fn compile(
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<Compiled, CompileError> {
-    compile_seeing(network, network, samples, options, progress)
+    let seen = Seen { network, likeness: network, samples };
+    compile_seen(seen, options, progress)
 }
 
-/// Like [`compile()`], but what the samples do to `network` is looked up in `likeness`, the same network with other weights.
-pub(crate) fn compile_seeing(
-    network: &Network,
-    likeness: &Network,
-    samples: &Samples,
+/// What a network is calibrated on.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    /// What is quantized.
+    pub(crate) network: &'a Network,
+    /// What the samples go through: the same network, or one like it, [`data_free`](crate::data_free).
+    pub(crate) likeness: &'a Network,
+    pub(crate) samples: &'a Samples,
+}
+
+/// [`compile()`], but for [`Seen::likeness`].
+pub(crate) fn compile_seen(
+    seen: Seen<'_>,
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<Compiled, CompileError> {
-    expect_labels(network, options)?;
-    let Calibration { histograms, channels, calibrated, skipped } =
-        calibrate(likeness, samples, options, progress)?;
-    let ranges = if options.method == Method::Auto {
-        let gains = Gains::new(network, &channels);
-        let harm = |(channels, gains): (&Vec<ChannelHistogram>, &Vec<f64>)| least_harm(channels, gains);
-        let mut ranges: Vec<Range> = channels.iter().zip(&gains.values).map(harm).collect();
-        let images = images(samples, &options.preprocessing);
-        shortcut::fit(likeness, &mut ranges, &gains, &images, options.threads)?;
-        ranges
-    } else {
-        histograms.iter().map(|histogram| options.method.range(histogram)).collect()
-    };
-    let mut quantized = quantize(network, &ranges, &options.preprocessing)?;
+    expect_labels(seen.network, options)?;
+    let calibration = calibrate(seen, options.method == Method::Auto, options, progress)?;
+    let ranges = calibration.ranges(seen, options)?;
+    compile_to(seen, &calibration, &ranges, options, progress)
+}
+
+/// Compiles to `ranges` that follow from `calibration`.
+pub(crate) fn compile_to(
+    seen: Seen<'_>,
+    calibration: &Calibration,
+    ranges: &[Range],
+    options: &Options,
+    progress: &ProgressBar,
+) -> Result<Compiled, CompileError> {
+    let Seen { network, samples, .. } = seen;
+    let mut quantized = quantize(network, ranges, &options.preprocessing)?;
     if options.techniques.correct_bias || options.techniques.round_together {
-        refine(network, likeness, &mut quantized, samples, options, progress)?;
+        refine(seen, &mut quantized, options, progress)?;
     }
     let sensitivity = if options.sensitivity {
-        let images = images(samples, &options.preprocessing);
+        let images = images(samples, FITTED_SAMPLES, &options.preprocessing);
         sensitivity(network, &quantized, &options.preprocessing, &images, options.threads)?
     } else {
         Vec::new()
@@ -230,15 +241,15 @@ pub(crate) fn compile_seeing(
         Method::Percentile(percentage) => Some(percentage),
         _ => None,
     };
-    let seen = histograms.iter().map(Histogram::range).collect();
-    let techniques = options.techniques;
+    let data_free = !std::ptr::eq(network, seen.likeness);
     let basis = Basis {
         method: options.method.name(),
         percentile,
-        techniques,
-        calibrated,
-        skipped,
-        seen,
+        techniques: options.techniques,
+        data_free,
+        calibrated: if data_free { 0 } else { calibration.calibrated },
+        skipped: calibration.skipped.clone(),
+        seen: calibration.histograms.iter().map(Histogram::range).collect(),
         sensitivity,
     };
     finish(network, quantized, basis, Some(samples), options, progress)
@@ -261,6 +272,8 @@ pub(crate) struct Basis {
     pub(crate) percentile: Option<f64>,
     /// What was done beyond choosing ranges.
     pub(crate) techniques: Techniques,
+    /// Whether no image was seen.
+    pub(crate) data_free: bool,
     /// See [`Report::calibrated`].
     pub(crate) calibrated: usize,
     /// See [`Report::skipped`].
@@ -315,8 +328,12 @@ pub(crate) fn finish(
         layers,
         sensitivity: basis.sensitivity,
     };
-    let metadata = metadata(network, options, (basis.method, basis.percentile, basis.techniques), &report);
-    set_metadata(&mut artifact, &metadata);
+    let mut metadata =
+        metadata(network, options, (basis.method, basis.percentile, basis.techniques), &report);
+    if basis.data_free {
+        metadata["calibration"]["data_free"] = true.into();
+    }
+    set_metadata(&mut artifact, &metadata.to_string());
     Ok(Compiled { artifact, report, quantized: kept })
 }
 
@@ -326,7 +343,7 @@ fn metadata(
     options: &Options,
     (method, percentile, techniques): (&str, Option<f64>, Techniques),
     report: &Report,
-) -> String {
+) -> serde_json::Value {
     let round = |x: f64| (x * 1e4).round() / 1e4;
     json!({
         "tool": concat!("resnext ", env!("CARGO_PKG_VERSION")),
@@ -353,28 +370,45 @@ fn metadata(
             "logit_sqnr_db": round(report.logit_sqnr_db),
         },
     })
-    .to_string()
 }
 
-struct Calibration {
+/// What the samples tell of the activations.
+pub(crate) struct Calibration {
     /// Per value.
-    histograms: Vec<Histogram>,
+    pub(crate) histograms: Vec<Histogram>,
     /// Per value and channel, for the method that reads them; else empty.
     channels: Vec<Vec<ChannelHistogram>>,
     calibrated: usize,
     skipped: Vec<SampleError>,
 }
 
-fn calibrate(
-    network: &Network,
-    samples: &Samples,
+impl Calibration {
+    /// The ranges that the method of `options` chooses, per value.
+    pub(crate) fn ranges(&self, seen: Seen<'_>, options: &Options) -> Result<Vec<Range>, CompileError> {
+        if options.method != Method::Auto {
+            return Ok(self.histograms.iter().map(|histogram| options.method.range(histogram)).collect());
+        }
+        let gains = Gains::new(seen.network, &self.channels);
+        let harm = |(channels, gains): (&Vec<ChannelHistogram>, &Vec<f64>)| least_harm(channels, gains);
+        let mut ranges: Vec<Range> = self.channels.iter().zip(&gains.values).map(harm).collect();
+        let images = images(seen.samples, FITTED_SAMPLES, &options.preprocessing);
+        shortcut::fit(seen.likeness, &mut ranges, &gains, &images, options.threads)?;
+        Ok(ranges)
+    }
+}
+
+/// Observes the activations, those of single `channels` too if asked.
+pub(crate) fn calibrate(
+    seen: Seen<'_>,
+    channels: bool,
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<Calibration, CompileError> {
+    let Seen { likeness, samples, .. } = seen;
     progress.set_message("calibrating");
     let names = samples.iter().map(|sample| sample.name()).collect();
-    let pass = Observe { network, names, channels: options.method == Method::Auto };
-    let streamed = stream(&pass, Some(network), options.input(samples, progress))?;
+    let pass = Observe { network: likeness, names, channels };
+    let streamed = stream(&pass, Some(likeness), options.input(samples, progress))?;
     let (mut histograms, mut channels) = pass.worker();
     for (more_histograms, more_channels) in &streamed.workers {
         histograms.iter_mut().zip(more_histograms).for_each(|(sum, histogram)| sum.merge(histogram));
@@ -454,13 +488,12 @@ impl Pass for Observe<'_> {
 
 /// Quantizes the weights again, with what the samples tell of their inputs.
 fn refine(
-    network: &Network,
-    likeness: &Network,
+    seen: Seen<'_>,
     quantized: &mut Quantized,
-    samples: &Samples,
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<(), CompileError> {
+    let Seen { network, likeness, samples } = seen;
     progress.set_message("rounding");
     let products = options.techniques.round_together;
     let gather =
@@ -491,9 +524,9 @@ fn refine(
 }
 
 /// A few samples, normalised, for experiments; those that cannot be decoded are left out.
-fn images(samples: &Samples, preprocessing: &Preprocessing) -> Vec<Vec<f32>> {
+pub(crate) fn images(samples: &Samples, count: usize, preprocessing: &Preprocessing) -> Vec<Vec<f32>> {
     let pixels = |sample: &Sample| preprocessing.crop(&sample.decode().ok()?).ok();
-    let few = samples.take_spread(FITTED_SAMPLES);
+    let few = samples.take_spread(count);
     few.iter().filter_map(pixels).map(|pixels| preprocessing.normalize(&pixels)).collect()
 }
 

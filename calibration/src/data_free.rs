@@ -11,12 +11,11 @@ use std::collections::HashMap;
 
 use indicatif::ProgressBar;
 
-use crate::compile::{CompileError, Compiled, Options, compile_seeing};
+use crate::compile::{CompileError, Compiled, Options, Seen, compile_seen, images};
 use crate::drawing::draw;
 use crate::fp32::{Fp32Error, Fp32Model};
 use crate::network::{Conv, Network, Node, Op, Shape, Statistics, ValueId};
 use crate::parallel::parallel;
-use crate::preprocessing::Preprocessing;
 use crate::samples::{Sample, Samples};
 
 /// Drawings that the likeness is calibrated on.
@@ -39,17 +38,16 @@ pub fn compile(
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<Compiled, CompileError> {
-    let drawing = |seed| Sample::drawn(format!("drawing {seed}"), draw, seed);
-    let samples: Samples = (0..DRAWINGS).map(drawing).collect();
+    let samples = drawings();
     progress.set_message("adjusting");
-    let images = images(&samples.take_spread(ADJUSTED_ON), &options.preprocessing);
+    let images = images(&samples, ADJUSTED_ON, &options.preprocessing);
     let likeness = likeness(network, images, options.threads, progress)?;
-    compile_seeing(network, &likeness, &samples, options, progress)
+    compile_seen(Seen { network, likeness: &likeness, samples: &samples }, options, progress)
 }
 
-fn images(samples: &Samples, preprocessing: &Preprocessing) -> Vec<Vec<f32>> {
-    let pixels = |sample: &Sample| preprocessing.crop(&sample.decode().ok()?).ok();
-    samples.iter().filter_map(pixels).map(|pixels| preprocessing.normalize(&pixels)).collect()
+/// What stands in for photos.
+pub fn drawings() -> Samples {
+    (0..DRAWINGS).map(|seed| Sample::drawn(format!("drawing {seed}"), draw, seed)).collect()
 }
 
 /// `network`, with the convolutions adjusted so that on `images` their outputs have the [`Statistics`] that they have

@@ -22,7 +22,10 @@ pub(crate) fn subtitle(report: &Report<'_>) -> String {
     parts.extend(text("/source").map(str::to_owned));
     let method = text("/calibration/method");
     let samples = metadata.pointer("/calibration/samples").and_then(Value::as_u64);
-    if let (Some(method), Some(samples)) = (method, samples) {
+    let data_free = metadata.pointer("/calibration/data_free") == Some(&Value::Bool(true));
+    if let (Some(method), true) = (method, data_free) {
+        parts.push(format!("calibrated data-free, from batch norms, method {method}"));
+    } else if let (Some(method), Some(samples)) = (method, samples) {
         parts.push(format!("calibrated on {} images, method {method}", count(samples as usize)));
     }
     parts.push(format!("{:.2} GMAC", report.model.macs() as f64 / 1e9));

@@ -13,6 +13,7 @@ use resnext::pack::{Packing, repack};
 use resnext::preprocess::Filter;
 use resnext::{LoadError, Model};
 use resnext_calibration::compile::{Compiled, Options, Techniques, compile};
+use resnext_calibration::data_free;
 use resnext_calibration::emit::set_metadata;
 use resnext_calibration::export::OnnxFile;
 use resnext_calibration::given::{self, Kept};
@@ -28,6 +29,9 @@ or an ONNX file (opset 11 or later). A few hundred photos like those the model w
 not needed. The preprocessing goes into the model: of the variant named by --arch (`resnext zoo` lists them), or
 else torchvision's for the model's input size.
 
+Without images, --data-free goes by the network's batch norms. That costs little accuracy, but checkpoints have them
+and most ONNX files do not.
+
 An ONNX file that is quantized already, in the QDQ format (onnxruntime's quantize_static), needs no samples: its
 scales are kept. With --qdq the result is written in that format as well, for onnxruntime, OpenVINO and others.
 
@@ -39,9 +43,10 @@ Examples:
   resnext compile resnext50.pth --arch torchvision/resnext50_32x4d --samples photos -o model.rnx
   resnext compile custom.onnx --samples photos --labels names.txt -o custom.rnx
   resnext compile resnext50.onnx --samples photos -o resnext50.rnx --qdq resnext50-int8.onnx
+  resnext compile resnext50.pth --data-free -o model.rnx
   resnext compile quantized.onnx -o quantized.rnx
 
-JSON: {output, bytes, qdq, samples, skipped, method, kept, agreement, logit_sqnr_db, layers: [{name, sqnr_db}],
+JSON: {output, bytes, qdq, samples, skipped, method, data_free, kept, agreement, logit_sqnr_db, layers: [{name, sqnr_db}],
 sensitivity: [{name, alone_db, without_db}]}; of a quantized file, kept is {activations, of_activations, weights,
 of_weights, changed: [{layer, why}]}.")]
 pub(crate) struct Args {
@@ -53,6 +58,10 @@ pub(crate) struct Args {
     /// them
     #[arg(long, value_name = "DIR")]
     samples: Option<PathBuf>,
+
+    /// Calibrate without images, from what the network's batch norms tell of those that it was trained on
+    #[arg(long, conflicts_with_all = ["samples", "num", "report"])]
+    data_free: bool,
 
     /// Model to write
     #[arg(short, long, value_name = "OUT.rnx")]
@@ -211,7 +220,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let (network, variant) = arch::network(&args.model, arch, args.size)?;
     let all = match &args.samples {
         Some(directory) => Some(source::samples(directory, args.num.map(|n| n as usize))?),
-        None if network.given.is_some() => None,
+        None if args.data_free && network.given.is_some() => return Err(Error::at(&args.model, GIVEN)),
+        None if network.given.is_some() || args.data_free => None,
         None => return Err(Error::at(&args.model, NEEDS_SAMPLES)),
     };
     let (classes, named_after) = source::classes(&network, args.labels.as_deref(), variant, all.as_ref())?;
@@ -256,6 +266,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         Some(samples) if network.given.is_none() => {
             compile(&network, samples, &options, &progress).map(|compiled| (compiled, None))
         }
+        None if args.data_free => {
+            data_free::compile(&network, &options, &progress).map(|compiled| (compiled, None))
+        }
         samples => given::compile(&network, samples.as_ref(), &options, &progress)
             .map(|(compiled, kept)| (compiled, Some(kept))),
     };
@@ -287,7 +300,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
 }
 
 /// What is wrong with an fp32 network alone.
-const NEEDS_SAMPLES: &str = "is not quantized yet; give --samples DIR, a few hundred photos to calibrate on";
+const NEEDS_SAMPLES: &str =
+    "is not quantized yet; give --samples DIR, a few hundred photos to calibrate on, or --data-free";
+
+/// What is wrong with --data-free for a quantized network.
+const GIVEN: &str = "is quantized already, its scales are kept; leave out --data-free";
 
 /// Adds the licence to what the model says of itself.
 fn state_licence(artifact: &mut Vec<u8>, licence: &str) -> Result<(), LoadError> {
@@ -327,6 +344,7 @@ fn report(
             "samples": report.calibrated,
             "skipped": report.skipped.len(),
             "method": method,
+            "data_free": args.data_free,
             "kept": kept.map(|kept| json!({
                 "activations": kept.activations.0,
                 "of_activations": kept.activations.1,
@@ -347,6 +365,9 @@ fn report(
         facts.add("QDQ", path.display().to_string());
     }
     match kept {
+        None if args.data_free => {
+            facts.add("calibrated", format!("data-free, from batch norms, method {method}"));
+        }
         None => facts.add("calibrated", format!("on {} images, method {method}", report.calibrated)),
         Some(kept) => add_kept(&mut facts, kept),
     }
@@ -360,9 +381,10 @@ fn report(
     facts.add(
         "int8 vs fp32",
         format!(
-            "same class on {:.1} % of {} samples, logits {:.1} dB SQNR",
+            "same class on {:.1} % of {} {}, logits {:.1} dB SQNR",
             100.0 * report.agreement,
             report.checked,
+            if args.data_free { "drawings" } else { "samples" },
             report.logit_sqnr_db
         ),
     );

@@ -76,6 +76,31 @@ fn qdq_goes_out_and_comes_back() {
     assert!(compared["logit_sqnr_db"].as_f64().unwrap() > 15.0, "{compared}");
 }
 
+/// Batch norms are enough; where they are folded one line says what to do.
+#[test]
+fn data_free_needs_batch_norms_and_no_images() {
+    let folder = Folder::new();
+    let with_norms = repository("tests/fixtures/pytorch/tiny-opset11-bn.onnx");
+    let compile = ["compile", text(&with_norms), "--data-free", "--method", "max", "-o", "tiny.rnx"];
+    let report = folder.resnext(&[&compile[..], &["--json"]].concat()).json();
+    assert_eq!(
+        (report["data_free"].as_bool(), report["samples"].as_u64()),
+        (Some(true), Some(0)),
+        "{report}"
+    );
+    assert!(report["logit_sqnr_db"].as_f64().unwrap() > 15.0, "{report}");
+    let inspected = folder.resnext(&["inspect", "tiny.rnx", "--json"]).json();
+    assert_eq!(inspected["metadata"]["calibration"]["data_free"], true, "{inspected}");
+    std::fs::remove_file(folder.path("tiny.rnx")).unwrap();
+    let before = files(&folder);
+    let folded = tiny().0;
+    let line = folder.resnext(&["compile", text(&folded), "--data-free", "-o", "tiny.rnx"]).failure();
+    assert!(line.contains("has no batch norm") && line.contains("give the checkpoint"), "{line}");
+    assert_eq!(files(&folder), before);
+    let both = folder.resnext(&[&compile[..], &["--samples", "."]].concat());
+    assert_eq!(both.status, 2, "{}", both.stderr);
+}
+
 #[test]
 fn auto_goes_by_the_shapes() {
     let folder = Folder::new();
