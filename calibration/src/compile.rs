@@ -42,6 +42,15 @@ impl Techniques {
     pub const NORMAL: Self = Self { correct_bias: true, ..Self::FAST };
     /// All of them.
     pub const HIGH: Self = Self { correct_bias: true, round_together: true };
+
+    /// The effort of that name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self { round_together: true, .. } => "high",
+            Self { correct_bias: true, .. } => "normal",
+            Self { .. } => "fast",
+        }
+    }
 }
 
 /// How to compile.
@@ -215,15 +224,16 @@ pub(crate) fn compile_seen(
     expect_labels(seen.network, options)?;
     let calibration = calibrate(seen, options.method == Method::Auto, options, progress)?;
     let ranges = calibration.ranges(seen, options)?;
-    compile_to(seen, &calibration, &ranges, options, progress)
+    compile_to(seen, &calibration, &ranges, options, &[], progress)
 }
 
-/// Compiles to `ranges` that follow from `calibration`.
+/// Compiles to `ranges` that follow from `calibration`, for `layers` by another method than that of the options.
 pub(crate) fn compile_to(
     seen: Seen<'_>,
     calibration: &Calibration,
     ranges: &[Range],
     options: &Options,
+    layers: &[(String, Method)],
     progress: &ProgressBar,
 ) -> Result<Compiled, CompileError> {
     let Seen { network, samples, .. } = seen;
@@ -247,6 +257,7 @@ pub(crate) fn compile_to(
         percentile,
         techniques: options.techniques,
         data_free,
+        layers: layers.to_vec(),
         calibrated: if data_free { 0 } else { calibration.calibrated },
         skipped: calibration.skipped.clone(),
         seen: calibration.histograms.iter().map(Histogram::range).collect(),
@@ -274,6 +285,8 @@ pub(crate) struct Basis {
     pub(crate) techniques: Techniques,
     /// Whether no image was seen.
     pub(crate) data_free: bool,
+    /// Layers whose output has its range by another method.
+    pub(crate) layers: Vec<(String, Method)>,
     /// See [`Report::calibrated`].
     pub(crate) calibrated: usize,
     /// See [`Report::skipped`].
@@ -332,6 +345,11 @@ pub(crate) fn finish(
         metadata(network, options, (basis.method, basis.percentile, basis.techniques), &report);
     if basis.data_free {
         metadata["calibration"]["data_free"] = true.into();
+    }
+    if !basis.layers.is_empty() {
+        let layer = |(name, method): &(String, Method)| (name.clone(), method.to_string().into());
+        let layers: serde_json::Map<String, serde_json::Value> = basis.layers.iter().map(layer).collect();
+        metadata["calibration"]["layers"] = layers.into();
     }
     set_metadata(&mut artifact, &metadata.to_string());
     Ok(Compiled { artifact, report, quantized: kept })

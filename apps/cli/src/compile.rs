@@ -4,6 +4,7 @@ use crate::arch::{self, Arch};
 use crate::cpus::CpuList;
 use crate::error::Error;
 use crate::layers;
+use crate::max_drop::{Limit, Met};
 use crate::onnx;
 use crate::output::{self, Column, Facts, Table, size, terminal_width};
 use crate::source;
@@ -44,10 +45,12 @@ Examples:
   resnext compile custom.onnx --samples photos --labels names.txt -o custom.rnx
   resnext compile resnext50.onnx --samples photos -o resnext50.rnx --qdq resnext50-int8.onnx
   resnext compile resnext50.pth --data-free -o model.rnx
+  resnext compile resnext50.onnx --samples photos --max-drop 0.1 --data imagenet/val -o resnext50.rnx
   resnext compile quantized.onnx -o quantized.rnx
 
 JSON: {output, bytes, qdq, samples, skipped, method, data_free, kept, agreement, logit_sqnr_db, layers: [{name, sqnr_db}],
-sensitivity: [{name, alone_db, without_db}]}; of a quantized file, kept is {activations, of_activations, weights,
+sensitivity: [{name, alone_db, without_db}], max_drop: {limit_pp, attempts: [{method, effort, layers, images,
+drop_top1_pp, drop_top1_pp_ci95, agreement}], held_out}}; of a quantized file, kept is {activations, of_activations, weights,
 of_weights, changed: [{layer, why}]}.")]
 pub(crate) struct Args {
     /// Network: fp32 checkpoint or ONNX file, or ONNX file quantized in the QDQ format
@@ -87,6 +90,9 @@ pub(crate) struct Args {
     /// How much is done so that int8 costs nothing; more takes longer, for the same speed on the board
     #[arg(long, value_name = "EFFORT", default_value = "high")]
     effort: Effort,
+
+    #[command(flatten)]
+    limit: Limit,
 
     /// Find out what each layer costs, quantized alone and kept in fp32 alone
     #[arg(long)]
@@ -262,14 +268,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         keep_quantized: args.qdq.is_some(),
     };
     let progress = source::progress();
-    let compiled = match &samples {
-        Some(samples) if network.given.is_none() => {
+    let limited = args.limit.compile((&args.model, &network), samples.as_ref(), &options, &progress);
+    let (limited, met) = limited.transpose().inspect_err(|_| progress.finish_and_clear())?.unzip();
+    let compiled = match (&samples, limited) {
+        (_, Some(compiled)) => Ok((compiled, None)),
+        (Some(samples), None) if network.given.is_none() => {
             compile(&network, samples, &options, &progress).map(|compiled| (compiled, None))
         }
-        None if args.data_free => {
+        (None, None) if args.data_free => {
             data_free::compile(&network, &options, &progress).map(|compiled| (compiled, None))
         }
-        samples => given::compile(&network, samples.as_ref(), &options, &progress)
+        (samples, None) => given::compile(&network, samples.as_ref(), &options, &progress)
             .map(|(compiled, kept)| (compiled, Some(kept))),
     };
     progress.finish_and_clear();
@@ -296,7 +305,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         let model = (name, &compiled.artifact[..]);
         layers::write_page(path, model, (&args.model, &network), samples, threads)?;
     }
-    report(args, &options, &compiled, kept.as_ref(), named_after)
+    report(args, &options, &compiled, (kept.as_ref(), met.as_ref()), named_after)
 }
 
 /// What is wrong with an fp32 network alone.
@@ -319,11 +328,12 @@ fn report(
     args: &Args,
     options: &Options,
     compiled: &Compiled,
-    kept: Option<&Kept>,
+    (kept, met): (Option<&Kept>, Option<&Met>),
     named_after: &str,
 ) -> Result<(), Error> {
     let report = &compiled.report;
-    let method = if kept.is_some() { "given" } else { options.method.name() };
+    let method = met.map_or(options.method.name(), Met::method);
+    let method = if kept.is_some() { "given" } else { method };
     if args.json {
         let layers: Vec<_> = report
             .layers
@@ -356,6 +366,7 @@ fn report(
             "logit_sqnr_db": report.logit_sqnr_db,
             "layers": layers,
             "sensitivity": sensitivity,
+            "max_drop": met.map(Met::json),
         }));
     }
     let mut facts = Facts::default();
@@ -368,8 +379,15 @@ fn report(
         None if args.data_free => {
             facts.add("calibrated", format!("data-free, from batch norms, method {method}"));
         }
+        None if met.is_some() => {
+            let setting = met.map(Met::setting).unwrap_or_default();
+            facts.add("calibrated", format!("on {} images, {setting}", report.calibrated));
+        }
         None => facts.add("calibrated", format!("on {} images, method {method}", report.calibrated)),
         Some(kept) => add_kept(&mut facts, kept),
+    }
+    if let Some(met) = met {
+        met.add_to(&mut facts);
     }
     if !report.skipped.is_empty() {
         facts.add("skipped", format!("{} images", report.skipped.len()));
