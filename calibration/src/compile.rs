@@ -4,12 +4,12 @@ use crate::emit::{ClassName, Parts, emit, set_metadata};
 use crate::fidelity::{Noise, argmax};
 use crate::fp32::Fp32Error;
 use crate::gains::Gains;
-use crate::moments::Gather;
+use crate::moments::{AT_ONCE, Gather, Moments, batches};
 use crate::network::Network;
 use crate::observe::{ChannelHistogram, Histogram, Method, Range, least_harm};
 use crate::plan::plan;
 use crate::preprocessing::Preprocessing;
-use crate::quantize::{QuantizeError, Quantized, quantize, requantize_node};
+use crate::quantize::{Layer, QuantizeError, Quantized, quantize, requantize_node};
 use crate::samples::{Sample, SampleError, Samples};
 use crate::sensitivity::{Sensitivity, sensitivity};
 use crate::shortcut;
@@ -513,11 +513,25 @@ fn refine(
 ) -> Result<(), CompileError> {
     let Seen { network, likeness, samples } = seen;
     progress.set_message("rounding");
+    // What a layer reads does not depend on the weights of others, so it does not matter when they are fitted.
     let products = options.techniques.round_together;
-    let gather =
-        Gather::new(likeness, &quantized.activations, &options.preprocessing, samples.len(), products);
-    stream(&gather, Some(likeness), options.input(samples, progress))?;
-    let moments = gather.finish();
+    for nodes in batches(network, if products { AT_ONCE } else { usize::MAX }) {
+        let (activations, preprocessing) = (&quantized.activations, &options.preprocessing);
+        let gather = Gather::new(likeness, nodes, activations, preprocessing, samples.len(), products);
+        stream(&gather, Some(likeness), options.input(samples, progress))?;
+        let refined = refine_nodes(network, quantized, gather.finish(), options)?;
+        refined.into_iter().for_each(|(index, layer)| quantized.layers[index] = layer);
+    }
+    Ok(())
+}
+
+/// Layers of the nodes that have `moments`.
+fn refine_nodes(
+    network: &Network,
+    quantized: &Quantized,
+    moments: Vec<Option<Moments>>,
+    options: &Options,
+) -> Result<Vec<(usize, Layer)>, QuantizeError> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
@@ -537,8 +551,7 @@ fn refine(
             .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect::<Result<Vec<_>, QuantizeError>>()
     })?;
-    done.into_iter().flatten().for_each(|(index, layer)| quantized.layers[index] = layer);
-    Ok(())
+    Ok(done.into_iter().flatten().collect())
 }
 
 /// A few samples, normalised, for experiments; those that cannot be decoded are left out.

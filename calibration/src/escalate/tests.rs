@@ -4,21 +4,15 @@ use crate::fold::fold_batch_norm;
 use crate::import::tests::tiny_network;
 use crate::preprocessing::Preprocessing;
 use resnext_evaluation::outcome::Outcome;
-use resnext_evaluation::truth::{ClassIndex, Labelled};
+use resnext_evaluation::truth::{ClassIndex, Labelled, Truth};
 use resnext_evaluation::{Evaluation, Outcomes};
 
 /// An evaluation of which `lost` of ten right answers are lost.
 fn losing(lost: usize, model: &Model<'_>) -> Evaluation {
-    let photo = bundled::photos().iter().next().expect("a photo").clone();
-    let names = (0..model.class_count()).filter_map(|class| model.class(class));
+    let photo = bundled::photos().get(0).expect("a photo").clone();
+    let truth = Truth::parse(&format!("{} 0", photo.key())).expect("one line");
     let images = std::iter::repeat_n(photo, 10).collect();
-    // Every image is in the photo's folder, whatever that is called: the class called so is the right one.
-    let folder = bundled::photos().classes().first().map_or("", |folder| *folder).to_owned();
-    let index = ClassIndex::of(names.enumerate().map(|(class, names)| match class {
-        0 => (folder.as_str(), "right"),
-        _ => (names.id, names.label),
-    }));
-    let labelled = Labelled::by_folder(&images, &index).expect("labelled");
+    let labelled = Labelled::by_truth(&images, &ClassIndex::new(model), &truth, None).expect("labelled");
     let (mut right, mut wrong) = (vec![0.0; model.class_count()], vec![0.0; model.class_count()]);
     (right[0], wrong[1]) = (1.0, 1.0);
     let outcome = |image| Outcome::new(image, 0, if image < lost { &wrong } else { &right }, Some(&right));
