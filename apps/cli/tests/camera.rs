@@ -373,7 +373,7 @@ fn ctrl_c_ends_it_with_a_summary() {
         let mut said = String::new();
         child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         assert_eq!(status, Some(0), "{said}");
-        assert!(said.starts_with("resnext: 1 frames in ") && said.lines().count() == 1, "{said}");
+        assert!(said.starts_with("resnext: 1 frame in ") && said.lines().count() == 1, "{said}");
     }
 }
 
