@@ -10,7 +10,7 @@ use crate::cpus::{CpuList, Placement};
 use crate::error::Error;
 use crate::memory;
 use crate::output::{self, Column, Facts, Table, shorten, size, terminal_width};
-use crate::records::{Log, Records};
+use crate::records::{self, Log, Records};
 use crate::statistics::{Times, milliseconds};
 use crate::workspace::{Workspace, packing};
 use resnext::{Model, Probe, Runner, Step, Tensor};
@@ -197,7 +197,7 @@ fn measure(
     }
     let allocations = allocations::count() - before;
     let warnings = watch.finish();
-    warnings.iter().for_each(|warning| log.warning(warning));
+    warnings.iter().for_each(|warning| records::warning(warning));
     let measured = |(runs, ms, sustained)| Measured { runs, ms, sustained, profile, allocations, warnings };
     Ok(recorder.finish().map(measured))
 }
