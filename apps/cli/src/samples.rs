@@ -33,6 +33,18 @@ pub(crate) fn note_fewer(directory: &Path, found: usize, asked: usize) {
     }
 }
 
+/// Says so if most of the `images`, which are called `what`, are the same as others of them.
+pub(crate) fn identical(what: &str, distinct: usize, images: usize) -> Option<String> {
+    match (distinct, images) {
+        (_, 0..=1) | (0, _) => None,
+        (1, images) => Some(format!("all {images} {what} are the same picture")),
+        (distinct, images) if 2 * distinct < images => {
+            Some(format!("only {distinct} of the {images} {what} are different pictures"))
+        }
+        _ => None,
+    }
+}
+
 /// Threads for work on many photos at once: one for each CPU, little ones too, unless told otherwise. None waits for
 /// another.
 pub(crate) fn threads(asked: Option<u16>, cpus: Option<&CpuList>) -> Result<usize, Error> {
