@@ -141,8 +141,16 @@ impl Beside {
 
 #[cfg(feature = "compile")]
 fn beside(args: &Args, model: &Model<'_>) -> Result<Option<Beside>, Error> {
+    use resnext_calibration::emit::macs;
     let Some(path) = &args.baseline else { return Ok(None) };
     let network = crate::source::network(path, Some(model.recipe().crop_height as usize))?;
+    if macs(&network) != model.macs() {
+        let [theirs, ours] = [macs(&network), model.macs()].map(|macs| macs as f64 / 1e9);
+        let what = format!(
+            "takes {theirs:.3} GMAC an inference, the model {ours:.3}; give the fp32 network that it was compiled from"
+        );
+        return Err(Error::at(path, what));
+    }
     let call = crate::layers::fp32(model, &network)
         .map_err(|error| Error::at(path, error))?
         .ok_or_else(|| Error::at(path, "has too many weights to be timed here; leave --baseline out"))?;

@@ -29,7 +29,7 @@ pub(crate) fn open(directory: &Path) -> Result<Samples, Error> {
 /// Says so if there are fewer images than were asked for.
 pub(crate) fn note_fewer(directory: &Path, found: usize, asked: usize) {
     if found < asked {
-        note(format_args!("{}: has only {found} of {asked} images", directory.display()));
+        note(format_args!("{}: has only {found} of {asked} images; all are used", directory.display()));
     }
 }
 
