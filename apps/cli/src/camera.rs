@@ -6,6 +6,7 @@ use crate::board::Board;
 use crate::camera_display::Display;
 use crate::error::Error;
 use crate::output::{self, note, terminal_width};
+use crate::records::{self, Records};
 use crate::workspace::{Workspace, packing};
 use clap::ValueEnum;
 use resnext::Model;
@@ -109,6 +110,9 @@ pub(crate) struct Args {
     #[command(flatten)]
     execution: Execution,
 
+    #[command(flatten)]
+    records: Records,
+
     /// Print JSON, a line for each frame
     #[arg(long)]
     json: bool,
@@ -160,6 +164,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let mut workspace = Workspace::new(&model, &args.execution)?;
     let board = Board::open(&workspace.placement().usable());
     let mut runner = workspace.runner(&model)?;
+    let mut log = args.records.start(artifact.path(), &model)?.frames(&model);
     let stop = stop_on_signals()?;
     let mut source = match open(source, &args.wanted(&stop)) {
         // Told to end before anything came.
@@ -176,6 +181,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             let _ = io::stderr().write_all(b"\r\x1b[K");
         }
         note(format_args!("{name}: {what}"));
+        records::warning(what);
     };
     let usual = if source.live() { Smoothing::Exponential { frames: 5 } } else { Smoothing::None };
     let options = Options {
@@ -191,12 +197,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let live = source.live();
     let mut displays = args.display.open()?;
     let mut text = text(args.json, style, &model);
-    let mut shows: Vec<&mut dyn Show> = vec![&mut *text];
+    let mut shows: Vec<&mut dyn Show> = vec![&mut *text, &mut log];
     shows.extend(displays.iter_mut().map(|show| &mut **show as &mut dyn Show));
     let summary = resnext_camera::run(&mut *source, &mut runner, options, &mut shows);
     // A terminal's line ends before anything else is said.
     drop(text);
-    let summary = summary.map_err(|error| failed(error, &name, artifact.path()))?;
+    let summary =
+        summary.map_err(|error| failed(error, &name, artifact.path())).inspect_err(records::failure)?;
+    drop(log);
     if args.json {
         // What cannot be told to stderr cannot be complained about either.
         let _ = serde_json::to_writer(io::stderr(), &summary).map(|()| io::stderr().write_all(b"\n"));
