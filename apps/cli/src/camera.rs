@@ -190,7 +190,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     drop(text);
     let summary =
         summary.map_err(|error| failed(error, &name, artifact.path())).inspect_err(records::failure)?;
-    drop(log);
+    log.finish();
     if args.json {
         // What cannot be told to stderr cannot be complained about either.
         let _ = serde_json::to_writer(io::stderr(), &summary);

@@ -54,6 +54,12 @@ impl Log {
 }
 
 #[cfg(target_os = "linux")]
+impl Frames<'_> {
+    /// Ends the log: what there is to say of the file is said before anything else.
+    pub(crate) fn finish(self) {}
+}
+
+#[cfg(target_os = "linux")]
 impl Show for Frames<'_> {
     fn wants_picture(&self) -> bool {
         false
