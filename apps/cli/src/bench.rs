@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::latency::{Call, FP32, fixed_pixels, slower};
 use crate::memory;
 use crate::output::{self, Column, Facts, Table, shorten, size, terminal_width};
-use crate::records::{Log, Records};
+use crate::records::{self, Log, Records};
 use crate::statistics::{Times, milliseconds};
 use crate::workspace::{Workspace, packing};
 use resnext::{Model, Probe, Runner, Step, Tensor};
@@ -263,7 +263,7 @@ fn measure(
         fp32.and_then(|fp32| Times::new(std::mem::take(&mut fp32.times))).map(|times| Fp32::new(&times, &ms));
     let int8 = format!("int8 ({}, {} threads)", runner.kernels().isa(), placement.threads);
     warnings.extend(fp32.as_ref().and_then(|fp32| slower((&int8, ms.p50), (fp32.network, fp32.ms.p50))));
-    warnings.iter().for_each(|warning| log.warning(warning));
+    warnings.iter().for_each(|warning| records::warning(warning));
     Ok(Some(Measured { runs, ms, sustained, profile, allocations, fp32, warnings }))
 }
 

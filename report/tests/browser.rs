@@ -2,9 +2,9 @@
 //!
 //! `RESNEXT_SCREENSHOTS=DIR` keeps what the browser saw.
 
+#[path = "../../tests/support/devtools.rs"]
 mod devtools;
 
-use base64::Engine;
 use devtools::Browser;
 use resnext::Model;
 use resnext_evaluation::outcome::Outcome;
@@ -136,11 +136,7 @@ fn readable_in_light_and_dark_on_desk_and_phone() {
     let screenshots = std::env::var_os("RESNEXT_SCREENSHOTS").map(std::path::PathBuf::from);
     for (theme, width) in [("light", 1100), ("dark", 1100), ("light", 375), ("dark", 375)] {
         let case = format!("{theme}-{width}");
-        let phone = width < 500;
-        let size = json!({ "width": width, "height": 812, "deviceScaleFactor": 1, "mobile": phone });
-        browser.call("Emulation.setDeviceMetricsOverride", size);
-        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
-        browser.call("Emulation.setEmulatedMedia", media);
+        browser.look(theme, width);
         let events = browser.open(&url);
 
         let of = |method: &str| events.iter().filter(|e| e["method"] == method).collect::<Vec<_>>();
@@ -230,11 +226,7 @@ fn readable_in_light_and_dark_on_desk_and_phone() {
         assert_eq!(cut, json!([]), "{case}: tables that scroll sideways");
 
         if let Some(directory) = &screenshots {
-            let shot = browser.call("Page.captureScreenshot", json!({ "captureBeyondViewport": true }));
-            let png = shot["data"]
-                .as_str()
-                .and_then(|data| base64::engine::general_purpose::STANDARD.decode(data).ok());
-            std::fs::write(directory.join(format!("{case}.png")), png.expect("a picture")).expect("room");
+            std::fs::write(directory.join(format!("{case}.png")), browser.screenshot()).expect("room");
         }
     }
 }
