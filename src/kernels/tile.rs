@@ -305,21 +305,20 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
         requantize: Requantize::new(conv),
         walk: PhantomData,
     };
-    let (input, weights, data) = (task.input_data.as_ptr(), conv.weights.as_ptr(), out.data.as_mut_ptr());
+    let (input, weights, data) = (task.input_data.as_ptr(), conv.weights.as_ptr(), out.tensor());
     let (residual, residual_tensor) = match task.residual {
         Residual::None => (core::ptr::null(), output),
         Residual::InPlace => (data.cast_const(), output),
         Residual::From(tensor, data) => (data.as_ptr(), tensor),
     };
-    // In place the residual is addressed like the output, from the chunk's base.
-    let residual_base = if matches!(task.residual, Residual::InPlace) { out.base } else { 0 };
     let mut offsets = Offsets {
         window: [0; MAX_RUN],
         output: [0; MAX_RUN],
         residual: [0; MAX_RUN],
         input_sum: [0; MAX_RUN],
     };
-    let in_rows = L::NEIGHBOURS && !W::SHARES_INPUT;
+    // Where windows do not follow each other from one row to the next.
+    let in_rows = L::NEIGHBOURS && (!W::SHARES_INPUT || conv.window.kernel > 1);
     let mut pixel = out.pixels.start;
     while pixel < out.pixels.end {
         let rest = out.pixels.end - pixel;
@@ -334,8 +333,8 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
         let mut i = 0;
         while i < run {
             let (y, x) = ((pixel + i) / output.width, (pixel + i) % output.width);
-            let (window, to) = (task.window_offset(y, x), output.offset(y, x) - out.base);
-            let from = residual_tensor.offset(y, x) - residual_base;
+            let (window, to) = (task.window_offset(y, x), output.offset(y, x));
+            let from = residual_tensor.offset(y, x);
             let row = (output.width - x).min(run - i);
             for column in 0..row {
                 offsets.window[i + column] = window + column * conv.window.stride * task.input.channels;
@@ -357,12 +356,13 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
             }
         }
         let block_len = conv.shape.block_len();
-        for (index, block) in conv.blocks.iter().enumerate() {
+        for index in out.blocks.clone() {
+            let block = &conv.blocks[index];
             let channels = task.block_channels(index);
             // SAFETY: `check` has established that block `index` of the packed weights exists, that every
             // window of every output pixel lies inside the input tensor, whose slack covers the bytes of a
-            // last k-group, and that every output pixel of the chunk has `channels` bytes in `data` and, if
-            // there is one, in the residual.
+            // last k-group, and that every output pixel of the chunk has `channels` bytes in `data`, which are the
+            // chunk's alone, and, if there is one, in the residual.
             unsafe {
                 let mut operands = Operands {
                     input: input.add(channels.input),
