@@ -109,6 +109,9 @@ pub fn run(
             Err((error, _)) => return Err(error.into()),
         };
         (summary.dropped, summary.damaged) = (handoff.dropped(), damaged);
+        if summary.frames == 0 && damaged == 0 && !ended {
+            return Err(SourceError::format("has no frames", "check what feeds it, and --format").into());
+        }
         Ok(summary)
     })
 }
@@ -119,7 +122,7 @@ impl Summary {
     }
 }
 
-/// Damaged frames of which each is told; further ones are only counted.
+/// Kinds of damage that are told; further ones are only counted.
 const TOLD: u64 = 10;
 
 /// Damaged frames in a row after which a live source is given up.
@@ -134,6 +137,7 @@ fn capture(
 ) -> Result<u64, (SourceError, u64)> {
     let mut frame = Captured::default();
     let (mut number, mut damaged, mut in_a_row) = (0, 0, 0);
+    let mut complaints = Complaints::default();
     loop {
         match source.next(&mut frame) {
             Ok(Delivery::Frame) => {
@@ -146,11 +150,7 @@ fn capture(
             }
             Ok(Delivery::Damaged(what)) if !stop.is_set() => {
                 (damaged, in_a_row) = (damaged + 1, in_a_row + 1);
-                match damaged {
-                    ..TOLD => note(&what),
-                    TOLD => note(&format!("{what}; further damage is only counted")),
-                    _ => {}
-                }
+                complaints.tell(&what, note);
                 if source.live() && in_a_row == MOST_DAMAGED {
                     let error = SourceError::Format {
                         what: format!("gives nothing but damage ({what})"),
@@ -159,10 +159,36 @@ fn capture(
                     return Err((error, damaged));
                 }
             }
-            Ok(Delivery::Note(what)) => note(&what),
+            Ok(Delivery::Note(what)) => {
+                // A camera that is opened again judges itself how often.
+                in_a_row = 0;
+                note(&what);
+            }
             // What a source that was told to stop has left half-read is no damage.
             Ok(Delivery::End | Delivery::Damaged(_)) => return Ok(damaged),
             Err(error) => return Err((error, damaged)),
+        }
+    }
+}
+
+/// What was said of damage.
+#[derive(Default)]
+struct Complaints {
+    last: String,
+    told: u64,
+}
+
+impl Complaints {
+    /// Says `what`, unless it was what was said last or enough has been said.
+    fn tell(&mut self, what: &str, note: &(dyn Fn(&str) + Sync)) {
+        if self.told == TOLD || self.last == what {
+            return;
+        }
+        self.told += 1;
+        self.last = what.to_owned();
+        match self.told {
+            TOLD => note(&format!("{what}; further damage is only counted")),
+            _ => note(what),
         }
     }
 }

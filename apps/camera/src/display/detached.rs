@@ -101,7 +101,9 @@ impl Show for Detached {
                 what: "its thread has stopped".to_owned(),
             });
         }
-        if self.shared.busy.load(Ordering::Acquire) {
+        // Busy, or free only since it was asked whether it wants a picture: without one it would show a black frame.
+        let lacking = picture.is_none() && self.shared.wants_picture.load(Ordering::Relaxed);
+        if lacking || self.shared.busy.load(Ordering::Acquire) {
             return Ok(());
         }
         slot.still.copy(reading, picture);

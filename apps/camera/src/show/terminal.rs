@@ -4,6 +4,7 @@ use crate::reading::{Picture, Reading, Show, ShowError};
 use std::fmt::Write as _;
 use std::io::Write;
 use std::time::Instant;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// How lines follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,20 @@ fn push_clean(line: &mut String, text: &str) {
     }
 }
 
+/// Cuts a line to so many columns, with an ellipsis in the last.
+fn shorten(line: &mut String, columns: usize) {
+    if line.width() <= columns {
+        return;
+    }
+    let mut taken = 0;
+    let end = line.char_indices().find(|(_, c)| {
+        taken += c.width().unwrap_or(0);
+        taken >= columns
+    });
+    line.truncate(end.map_or(line.len(), |(at, _)| at));
+    line.push('…');
+}
+
 impl<W: Write> Show for Terminal<W> {
     fn wants_picture(&self) -> bool {
         false
@@ -83,11 +98,8 @@ impl<W: Write> Show for Terminal<W> {
                     let _ = write!(line, "  {:3.0} % ", 100.0 * guess.probability);
                     push_clean(line, guess.label);
                 }
-                // A line that wraps could not be written over. Columns are counted as characters: wide ones are rare in
-                // labels, and cost a wrapped line.
-                if let Some((end, _)) = line.char_indices().nth(width.saturating_sub(1)) {
-                    line.truncate(end);
-                }
+                // A line that wraps could not be written over.
+                shorten(line, width.saturating_sub(1));
                 line.insert(0, '\r');
                 // Clears what a longer line has left.
                 line.push_str("\x1b[K");
@@ -104,5 +116,25 @@ impl<W: Write> Drop for Terminal<W> {
             let _ = self.out.write_all(b"\n");
             let _ = self.out.flush();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_fit_their_terminal() {
+        let cut = |text: &str, columns: usize| {
+            let mut line = text.to_owned();
+            shorten(&mut line, columns);
+            assert!(line.width() <= columns.max(1), "{line} in {columns}");
+            line
+        };
+        assert_eq!(cut("10 fps  tench", 13), "10 fps  tench");
+        assert_eq!(cut("10 fps  tench", 12), "10 fps  ten…");
+        assert_eq!(cut("10 fps  犬犬犬", 13), "10 fps  犬犬…");
+        assert_eq!(cut("10 fps  犬犬犬", 12), "10 fps  犬…");
+        (0..20).for_each(|columns| drop(cut("45 fps  犬 é tench 犬", columns)));
     }
 }
