@@ -5,7 +5,7 @@ use crate::fidelity::{Noise, argmax};
 use crate::fp32::Fp32Error;
 use crate::gains::Gains;
 use crate::moments::{AT_ONCE, Gather, Moments, batches};
-use crate::network::Network;
+use crate::network::{Network, Op};
 use crate::observe::{ChannelHistogram, Histogram, Method, Range, least_harm};
 use crate::plan::plan;
 use crate::preprocessing::Preprocessing;
@@ -16,7 +16,9 @@ use crate::shortcut;
 use crate::stream::{Budget, Input, Pass, stream};
 use indicatif::ProgressBar;
 use resnext::{LoadError, Model, Probe, RunError, Runner, Step, Tensor};
-use serde_json::json;
+use resnext_evaluation::outcome::pixel_checksum;
+use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -97,6 +99,8 @@ pub struct Compiled {
 pub struct Report {
     /// Samples that calibrated the ranges.
     pub calibrated: usize,
+    /// Different pictures among them, once they are cropped.
+    pub distinct: usize,
     /// Samples that could not be decoded.
     pub skipped: Vec<SampleError>,
     /// Samples on which int8 was compared with fp32.
@@ -122,6 +126,10 @@ pub struct LayerReport {
     pub range: Option<Range>,
     /// Range seen in calibration, if there was one.
     pub seen: Option<Range>,
+    /// Its value, if calibration saw no other.
+    pub constant: Option<f64>,
+    /// How the range was chosen; `None` for the logits, and for a max pool, which has that of its input.
+    pub method: Option<&'static str>,
 }
 
 /// Why a network could not be compiled. Displays as one line.
@@ -142,7 +150,9 @@ pub enum CompileError {
         first: SampleError,
     },
     /// An activation is NaN or infinite.
-    #[error("layer {layer} gives NaN or infinity on sample {sample}; the weights are broken")]
+    #[error(
+        "layer {layer} gives NaN or infinity on sample {sample}; the weights are broken: take a sound checkpoint"
+    )]
     NotFinite {
         /// Name of the layer.
         layer: String,
@@ -259,8 +269,10 @@ pub(crate) fn compile_to(
         data_free,
         layers: layers.to_vec(),
         calibrated: if data_free { 0 } else { calibration.calibrated },
+        distinct: if data_free { 0 } else { calibration.distinct },
         skipped: calibration.skipped.clone(),
         seen: calibration.histograms.iter().map(Histogram::range).collect(),
+        constant: calibration.histograms.iter().map(Histogram::constant).collect(),
         sensitivity,
     };
     finish(network, quantized, basis, Some(samples), options, progress)
@@ -289,10 +301,14 @@ pub(crate) struct Basis {
     pub(crate) layers: Vec<(String, Method)>,
     /// See [`Report::calibrated`].
     pub(crate) calibrated: usize,
+    /// See [`Report::distinct`].
+    pub(crate) distinct: usize,
     /// See [`Report::skipped`].
     pub(crate) skipped: Vec<SampleError>,
     /// See [`LayerReport::seen`], per value; empty if nothing was.
     pub(crate) seen: Vec<Range>,
+    /// See [`LayerReport::constant`], per value; empty if nothing was seen.
+    pub(crate) constant: Vec<Option<f64>>,
     /// See [`Report::sensitivity`].
     pub(crate) sensitivity: Vec<Sensitivity>,
 }
@@ -330,10 +346,16 @@ pub(crate) fn finish(
                 Range { low: activation.dequantize(i8::MIN), high: activation.dequantize(i8::MAX) }
             }),
             seen: basis.seen.get(index + 1).copied(),
+            constant: basis.constant.get(index + 1).copied().flatten(),
+            method: (!matches!(node.op, Op::MaxPool(_) | Op::Linear(_))).then(|| {
+                let own = basis.layers.iter().find(|(name, _)| *name == node.name);
+                own.map_or(basis.method, |(_, method)| method.name())
+            }),
         })
         .collect();
     let report = Report {
         calibrated: basis.calibrated,
+        distinct: basis.distinct,
         skipped: basis.skipped,
         checked: fidelity.samples,
         agreement: fidelity.agreeing as f64 / fidelity.samples as f64,
@@ -363,7 +385,7 @@ fn metadata(
     report: &Report,
 ) -> serde_json::Value {
     let round = |x: f64| (x * 1e4).round() / 1e4;
-    json!({
+    let mut metadata = json!({
         "tool": concat!("resnext ", env!("CARGO_PKG_VERSION")),
         "source": options.source,
         "name": network.name,
@@ -387,7 +409,25 @@ fn metadata(
             "agreement": round(report.agreement),
             "logit_sqnr_db": round(report.logit_sqnr_db),
         },
-    })
+    });
+    if report.checked > 0 {
+        metadata["layers"] = report.layers.iter().map(|layer| measured(layer, &report.sensitivity)).collect();
+    }
+    metadata
+}
+
+/// What is known of a layer, for whoever evaluates the artifact without fp32 at hand.
+fn measured(layer: &LayerReport, sensitivity: &[Sensitivity]) -> Value {
+    let tenth = |db: f64| (db * 10.0).round() / 10.0;
+    let mut entry = json!({ "name": layer.name, "sqnr_db": tenth(layer.sqnr_db) });
+    if let Some(method) = layer.method {
+        entry["method"] = method.into();
+    }
+    if let Some(found) = sensitivity.iter().find(|found| found.name == layer.name) {
+        entry["alone_db"] = tenth(found.alone_db).into();
+        entry["without_db"] = tenth(found.without_db).into();
+    }
+    entry
 }
 
 /// What the samples tell of the activations.
@@ -397,6 +437,7 @@ pub(crate) struct Calibration {
     /// Per value and channel, for the method that reads them; else empty.
     channels: Vec<Vec<ChannelHistogram>>,
     calibrated: usize,
+    distinct: usize,
     skipped: Vec<SampleError>,
 }
 
@@ -433,8 +474,14 @@ pub(crate) fn calibrate(
         let more = more_channels.iter().flatten();
         channels.iter_mut().flatten().zip(more).for_each(|(sum, histogram)| sum.merge(histogram));
     }
-    let mut skipped: Vec<SampleError> = streamed.results.into_iter().filter_map(Result::err).collect();
-    let calibrated = samples.len() - skipped.len();
+    let (mut pictures, mut skipped) = (HashSet::new(), Vec::new());
+    for result in streamed.results {
+        match result {
+            Ok(checksum) => drop(pictures.insert(checksum)),
+            Err(error) => skipped.push(error),
+        }
+    }
+    let (calibrated, distinct) = (samples.len() - skipped.len(), pictures.len());
     if calibrated == 0 {
         let found = skipped.len();
         let reason = "the sample list is empty".to_owned();
@@ -442,10 +489,10 @@ pub(crate) fn calibrate(
         let first = if skipped.is_empty() { none } else { skipped.swap_remove(0) };
         return Err(CompileError::NoSamples { found, first });
     }
-    Ok(Calibration { histograms, channels, calibrated, skipped })
+    Ok(Calibration { histograms, channels, calibrated, distinct, skipped })
 }
 
-/// Gathers the histogram of every value.
+/// Gathers the histogram of every value, and tells pictures apart.
 struct Observe<'a> {
     network: &'a Network,
     /// Per sample.
@@ -457,9 +504,10 @@ struct Observe<'a> {
 impl Pass for Observe<'_> {
     /// Per value. The image's stays empty: pixels are exact.
     type Worker = (Vec<Histogram>, Vec<Vec<ChannelHistogram>>);
-    /// Its index.
-    type Photo = usize;
-    type Output = ();
+    /// Its index and checksum.
+    type Photo = (usize, u64);
+    /// Its checksum.
+    type Output = u64;
     type Error = CompileError;
 
     const EVERY_VALUE: bool = true;
@@ -475,14 +523,14 @@ impl Pass for Observe<'_> {
         (vec![Histogram::default(); nodes.len() + 1], channels.collect())
     }
 
-    fn begin(&self, index: usize, _: &[u8]) -> Result<usize, CompileError> {
-        Ok(index)
+    fn begin(&self, index: usize, pixels: &[u8]) -> Result<(usize, u64), CompileError> {
+        Ok((index, pixel_checksum(pixels)))
     }
 
     fn value(
         &self,
         (histograms, channels): &mut Self::Worker,
-        photo: &mut usize,
+        (photo, _): &mut (usize, u64),
         node: usize,
         values: &[f32],
     ) -> Result<(), CompileError> {
@@ -501,7 +549,9 @@ impl Pass for Observe<'_> {
         Ok(())
     }
 
-    fn end(&self, _: usize) {}
+    fn end(&self, (_, checksum): (usize, u64)) -> u64 {
+        checksum
+    }
 }
 
 /// Quantizes the weights again, with what the samples tell of their inputs.

@@ -34,7 +34,9 @@ pub struct Histogram {
     exponent: i32,
     /// Bin `BINS + i` counts values in `[i, i + 1) · width`.
     counts: Vec<u64>,
+    /// Least value; infinite before there is one.
     low: f32,
+    /// Greatest value; infinite before there is one.
     high: f32,
     /// Values that were exactly zero, as half of them are after a ReLU. They are in `counts` too.
     zeros: u64,
@@ -45,7 +47,8 @@ pub struct Histogram {
 impl Default for Histogram {
     fn default() -> Self {
         // Narrow enough for any activation worth quantizing; it only ever widens.
-        Self { exponent: -40, counts: vec![0; 2 * BINS], low: 0.0, high: 0.0, zeros: 0, not_finite: 0 }
+        let (low, high) = (f32::INFINITY, f32::NEG_INFINITY);
+        Self { exponent: -40, counts: vec![0; 2 * BINS], low, high, zeros: 0, not_finite: 0 }
     }
 }
 
@@ -58,8 +61,8 @@ impl Histogram {
             high = high.max(value);
             bad += u64::from(!value.is_finite());
         }
-        if bad > 0 {
-            self.not_finite += bad;
+        self.not_finite += bad;
+        if bad > 0 || values.is_empty() {
             return;
         }
         (self.low, self.high) = (low, high);
@@ -91,13 +94,22 @@ impl Histogram {
 
     /// Least and greatest value seen, and zero.
     pub fn range(&self) -> Range {
-        Range { low: self.low.into(), high: self.high.into() }
+        Range { low: self.low.min(0.0).into(), high: self.high.max(0.0).into() }
+    }
+
+    /// How many values were counted.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The value, if all were the same.
+    pub fn constant(&self) -> Option<f64> {
+        (self.low == self.high).then(|| self.low.into())
     }
 
     /// The value below which `share` of the values lie, to within one bin.
     pub fn quantile(&self, share: f64) -> f64 {
-        let total: u64 = self.counts.iter().sum();
-        let target = share.clamp(0.0, 1.0) * total as f64;
+        let target = share.clamp(0.0, 1.0) * self.count() as f64;
         let width = f64::from(self.exponent).exp2();
         let mut below = 0.0;
         for (bin, &count) in self.counts.iter().enumerate().filter(|&(_, &count)| count > 0) {
@@ -108,7 +120,7 @@ impl Histogram {
             }
             below = next;
         }
-        self.high.into()
+        self.range().high
     }
 
     /// Middle and count of each bin that holds anything, in ascending order, without the values that are exactly zero:
@@ -224,6 +236,22 @@ mod tests {
                 assert!(seen.low <= range.low && range.low <= 0.0, "{method:?} {values:?} {range:?}");
                 assert!(seen.high >= range.high && range.high >= 0.0, "{method:?} {values:?} {range:?}");
             }
+        }
+    }
+
+    #[test]
+    fn constants_are_told_from_ranges() {
+        assert_eq!(
+            [&[][..], &[1.0, 1.5], &[0.0, 1e-30]].map(|values| histogram(values).constant()),
+            [None; 3]
+        );
+        let cases = [(&[0.0; 9][..], 0.0), (&[3.5; 2], 3.5), (&[-2.0], -2.0)];
+        for (values, value) in cases {
+            let mut merged = histogram(values);
+            merged.merge(&histogram(&[]));
+            assert_eq!(merged.constant(), Some(value), "{values:?}");
+            merged.merge(&histogram(&[value as f32 + 1.0]));
+            assert_eq!(merged.constant(), None, "{values:?}");
         }
     }
 

@@ -255,6 +255,26 @@ fn not_finite_activations_name_layer_and_sample() {
     assert!(text.contains(&network.nodes[3].name) && text.contains("admiral"), "{text}");
 }
 
+/// A layer that was never trained, or lost its weights, is named; it still compiles.
+#[test]
+fn layers_that_never_change_are_named() {
+    let mut network = reference_network();
+    let Op::Conv(conv) = &mut network.nodes[3].op else { panic!("a convolution") };
+    conv.weight.scale(&vec![0.0; conv.bias.len()]);
+    conv.bias.fill(1.5);
+    let options = reference_options(Method::Mse, 2);
+    let samples = bundled::photos().take_spread(3);
+    let report = compile(&network, &samples, &options, &quiet()).expect("compiles").report;
+    let constant: Vec<_> =
+        report.layers.iter().filter_map(|layer| Some((layer.name.as_str(), layer.constant?))).collect();
+    assert_eq!(constant, [(network.nodes[3].name.as_str(), 1.5)]);
+    assert_eq!((report.distinct, report.calibrated), (3, 3));
+    let twice: Samples = samples.iter().chain(&samples).cloned().collect();
+    let report = compile(&reference_network(), &twice, &options, &quiet()).expect("compiles").report;
+    assert_eq!((report.distinct, report.calibrated), (3, 6));
+    assert!(report.layers.iter().all(|layer| layer.constant.is_none()));
+}
+
 #[test]
 fn wrong_number_of_labels_is_an_error() {
     let mut options = reference_options(Method::Max, 1);

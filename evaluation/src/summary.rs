@@ -7,6 +7,7 @@ use crate::samples::SampleError;
 use crate::statistics::{Interval, Paired, Proportion};
 use crate::truth::{Labelled, Unmatched};
 use resnext_models::Variant;
+use std::collections::HashSet;
 
 /// Accuracy of one network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,8 @@ impl Accuracy {
 pub struct Evaluation {
     /// Images evaluated.
     pub images: usize,
+    /// Different pictures among them, once they are cropped.
+    pub distinct: usize,
     /// Images that could not be decoded.
     pub failed: Vec<SampleError>,
     /// Images left out because their class is not known.
@@ -138,7 +141,17 @@ impl Evaluation {
         let comparison = (compared.agreement.of > 0).then(|| compared.comparison());
         let unmatched = images.unmatched().to_vec();
         let unrecorded = images.unrecorded();
-        Some(Self { images: int8.top1.of, failed, unmatched, unrecorded, int8, comparison, classes })
+        let distinct = done.iter().map(|outcome| outcome.pixels).collect::<HashSet<_>>().len();
+        Some(Self {
+            images: int8.top1.of,
+            distinct,
+            failed,
+            unmatched,
+            unrecorded,
+            int8,
+            comparison,
+            classes,
+        })
     }
 
     /// Images that were left out, for whatever reason.

@@ -64,7 +64,7 @@ fn table(evaluation: &Evaluation) -> Markup {
             dl {
                 dt { "Agreement" } dd { (percent(comparison.agreement.share())) " % of the images get the same class" }
                 dt { "Flips" } dd {
-                    (count(comparison.top1.lost)) " right answers lost, " (count(comparison.top1.gained)) " gained (McNemar p = "
+                    (plural(comparison.top1.lost, "right answer")) " lost, " (count(comparison.top1.gained)) " gained (McNemar p = "
                     (p_value(comparison.top1.mcnemar_p())) ")"
                 }
                 dt { "Divergence" } dd {
@@ -156,21 +156,21 @@ fn classes(report: &Report<'_>, evaluation: &Evaluation) -> Markup {
             div.scroll {
                 table {
                     thead { tr {
-                        th { "class" } th { "images" }
+                        th { "class" } th.wide { "images" }
                         @if compared { th { "fp32 %" } }
                         th { "int8 %" }
-                        @if compared { th { "drop" } th { "lost" } th { "gained" } }
+                        @if compared { th { "drop" } th { "lost" } th.wide { "gained" } }
                     } }
                     tbody { @for summary in classes {
                         tr {
                             td { (class(report.model, summary.class)) }
-                            td { (count(summary.int8.of)) }
+                            td.wide { (count(summary.int8.of)) }
                             @if compared { td { (format!("{:.1}", 100.0 * summary.fp32.share())) } }
                             td { (format!("{:.1}", 100.0 * summary.int8.share())) }
                             @if compared {
                                 td { (signed(100.0 * summary.drop())) }
                                 td.lost[summary.lost > 0] { (count(summary.lost)) }
-                                td.gained[summary.gained > 0] { (count(summary.gained)) }
+                                td.wide.gained[summary.gained > 0] { (count(summary.gained)) }
                             }
                         }
                     } }

@@ -3,15 +3,12 @@
 use crate::page::Section;
 use crate::plot::{SIDE, Scale, axis, line, plot, rect, steps};
 use crate::text::{plural, short};
-use crate::{Distribution, Report};
+use crate::{Distribution, Layer, Report};
 use maud::{Markup, html};
 
 pub(crate) fn section(report: &Report<'_>) -> Option<Section> {
-    let layers: Vec<_> = report
-        .layers
-        .iter()
-        .filter_map(|layer| Some((layer.name.as_str(), layer.distribution.as_ref()?)))
-        .collect();
+    let layers: Vec<_> =
+        report.layers.iter().filter_map(|layer| Some((layer, layer.distribution.as_ref()?))).collect();
     if layers.is_empty() {
         return None;
     }
@@ -23,12 +20,13 @@ pub(crate) fn section(report: &Report<'_>) -> Option<Section> {
              them."
         }
         div.legend { span { i.int8 {} "fp32 values" } span { i.clip {} "ends of int8's range" } }
-        div.grid { @for (name, distribution) in layers { (figure(name, distribution)) } }
+        div.grid { @for (layer, distribution) in layers { (figure(layer, distribution)) } }
     };
     Some(Section { id: "activations", title: "Activations", content })
 }
 
-fn figure(name: &str, distribution: &Distribution) -> Markup {
+fn figure(layer: &Layer, distribution: &Distribution) -> Markup {
+    let name = layer.name.as_str();
     let (low, high) = distribution.clip;
     let (least, most) = (distribution.low.min(low), distribution.high.max(high));
     let scale = Scale::new(least, most);
@@ -51,6 +49,7 @@ fn figure(name: &str, distribution: &Distribution) -> Markup {
         short(distribution.low),
         short(distribution.high)
     );
+    let method = layer.method.as_ref().map_or_else(String::new, |method| format!("{method}: "));
     let mut labels = vec![(0.0, short(least)), (1.0, short(most))];
     let zero = scale.at(0.0);
     if (0.15..0.85).contains(&zero) && least < 0.0 {
@@ -58,9 +57,31 @@ fn figure(name: &str, distribution: &Distribution) -> Markup {
     }
     html! {
         figure {
-            figcaption { h3 title=(name) { (name) } span { (covered) } }
+            figcaption { h3 title=(name) { (name) } (method) (covered) ", " (clips(distribution.clipped)) }
             (plot("small", &label, &picture))
             (axis(&labels))
         }
+    }
+}
+
+/// What share of the values is clipped, to two digits.
+fn clips(share: f64) -> String {
+    let percent = 100.0 * share;
+    match percent {
+        0.0 => "clips nothing".to_owned(),
+        ..0.001 => "clips < 0.001 %".to_owned(),
+        ..0.1 => format!("clips {percent:.3} %"),
+        _ => format!("clips {percent:.1} %"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_read_well() {
+        let texts = [0.0, 1e-7, 0.000_234, 0.05].map(clips);
+        assert_eq!(texts, ["clips nothing", "clips < 0.001 %", "clips 0.023 %", "clips 5.0 %"]);
     }
 }

@@ -1,7 +1,8 @@
 //! The report for tools. What design and README promise of `eval --json` is here.
 
+use crate::latency::sorted;
 use crate::text::percentile;
-use crate::{Report, latency};
+use crate::{Latency, Report};
 use resnext_evaluation::outcome::Answer;
 use resnext_evaluation::statistics::{Interval, Proportion};
 use resnext_evaluation::summary::{Accuracy, ClassSummary, Comparison, Evaluation, Flip, FlipKind};
@@ -16,27 +17,31 @@ pub fn json(report: &Report<'_>) -> Value {
         evaluated(report, evaluation, &mut map);
     }
     if !report.latency.is_empty() {
-        let entry = |measured: &crate::Latency| {
-            let sorted = latency::sorted(measured);
-            let [p50, p90, p99, min] = [50, 90, 99, 0].map(|percent| percentile(&sorted, percent));
-            json!({ "network": measured.network, "threads": measured.threads, "runs": sorted.len(),
-                    "ms": { "p50": p50, "p90": p90, "p99": p99, "min": min } })
-        };
-        map.insert("latency".into(), report.latency.iter().map(entry).collect());
+        map.insert("latency".into(), latency(&report.latency));
     }
     if !report.layers.is_empty() {
         let entry = |layer: &crate::Layer| {
-            let range = layer
-                .distribution
-                .as_ref()
-                .map(|d| json!({ "int8": [d.clip.0, d.clip.1], "seen": [d.low, d.high] }));
+            let range = layer.distribution.as_ref().map(
+                |d| json!({ "int8": [d.clip.0, d.clip.1], "seen": [d.low, d.high], "clipped": d.clipped }),
+            );
             json!({ "name": layer.name, "sqnr_db": layer.sqnr_db, "sensitivity_db": layer.sensitivity_db,
-                    "method": layer.method, "range": range })
+                    "without_db": layer.without_db, "method": layer.method, "range": range })
         };
         map.insert("layers".into(), report.layers.iter().map(entry).collect());
     }
     map.insert("warnings".into(), report.warnings.clone().into());
     Value::Object(map)
+}
+
+/// Measured times, one entry a network.
+pub fn latency(measured: &[Latency]) -> Value {
+    let entry = |measured: &Latency| {
+        let sorted = sorted(measured);
+        let [p50, p90, p99, min] = [50, 90, 99, 0].map(|percent| percentile(&sorted, percent));
+        json!({ "network": measured.network, "threads": measured.threads, "runs": sorted.len(),
+                "ms": { "p50": p50, "p90": p90, "p99": p99, "min": min } })
+    };
+    measured.iter().map(entry).collect()
 }
 
 fn evaluated(report: &Report<'_>, evaluation: &Evaluation, map: &mut Map<String, Value>) {

@@ -51,11 +51,12 @@ pub(crate) fn section(report: &Report<'_>) -> Option<Section> {
         (plot("big", "Histogram of latencies; the table below has the numbers", &picture))
         (axis(&ticks))
         div.scroll { table {
-            thead { tr { th { "ms" } th { "p50" } th { "p90" } th { "p99" } th { "min" } th { "runs" } th { "ratio" } } }
+            thead { tr { th { "ms" } th { "p50" } th { "p90" } th { "p99" } th.wide { "min" } th.wide { "runs" } th { "ratio" } } }
             tbody { @for (latency, sorted) in &measured { tr {
                 td { (latency.network) ", " (plural(latency.threads, "thread")) }
-                @for percent in [50, 90, 99, 0] { td { (format!("{:.2}", percentile(sorted, percent))) } }
-                td { (sorted.len()) }
+                @for percent in [50, 90, 99] { td { (format!("{:.2}", percentile(sorted, percent))) } }
+                td.wide { (format!("{:.2}", percentile(sorted, 0))) }
+                td.wide { (sorted.len()) }
                 td { (format!("{:.2}", first / percentile(sorted, 50))) }
             } } }
         } }

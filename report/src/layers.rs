@@ -27,26 +27,53 @@ pub(crate) fn section(report: &Report<'_>) -> Option<Section> {
             "Signal to quantization noise of each layer's output against fp32, in dB, errors of earlier layers included"
             @if report.layer_images > 0 { ", on " (plural(report.layer_images, "image")) } ". More is better; six are one bit."
         }
-        div.legend {
-            span { i.int8 {} "all layers in int8" }
-            span { i.fp32 {} "the noisiest" }
-            @if sensitivity { span { i.sensitivity {} "the logits, this layer alone in int8" } }
+        @if sensitivity {
+            p.note {
+                "The logits say what a layer costs: with this layer alone in int8, and with all but it. They suffer most from "
+                (most_sensitive(&layers)) "."
+            }
+        } @else {
+            p.note { "What each layer costs the logits has not been measured; " code { "resnext compile --sensitivity" } " does." }
         }
-        div.bars { @for layer in layers {
-            div.name { (layer.name) }
-            div.value {
-                @for (i, db) in [layer.sqnr_db, layer.sensitivity_db].into_iter().flatten().enumerate() {
-                    @if i > 0 { " / " } (decibels(db))
-                }
-                @if let Some(method) = &layer.method { " " (method) }
+        div.legend {
+            span { i.int8 {} "the output, all layers in int8" }
+            span { i.fp32 {} "the noisiest" }
+            @if sensitivity { span { i.sensitivity {} "the logits, it alone in int8" } }
+        }
+        div class=(if sensitivity { "bars sensitivity" } else { "bars" }) {
+            @if sensitivity {
+                div.head.first { "dB" }
+                div.head { "output" } div.head.alone { "alone" } div.head.without { "all but it" }
             }
-            div.tracks {
-                @if let Some(db) = layer.sqnr_db { (bar(if db < noisy { "track noisy" } else { "track" }, &scale, db)) }
-                @if let Some(db) = layer.sensitivity_db { (bar("track sensitivity", &scale, db)) }
-            }
-        } }
+            @for layer in layers { (row(layer, &scale, noisy, sensitivity)) }
+        }
     };
     Some(Section { id: "layers", title: "Layers", content })
+}
+
+fn row(layer: &Layer, scale: &Scale, noisy: f64, sensitivity: bool) -> Markup {
+    html! {
+        div.name { (layer.name) @if let Some(method) = &layer.method { " " small { (method) } } }
+        div.value { (number(layer.sqnr_db)) }
+        @if sensitivity {
+            div.value.alone { (number(layer.sensitivity_db)) }
+            div.value.without { (number(layer.without_db)) }
+        }
+        div.tracks {
+            @if let Some(db) = layer.sqnr_db { (bar(if db < noisy { "track noisy" } else { "track" }, scale, db)) }
+            @if let Some(db) = layer.sensitivity_db { (bar("track sensitivity", scale, db)) }
+        }
+    }
+}
+
+/// The layers that cost the logits most, by name.
+fn most_sensitive(layers: &[&Layer]) -> String {
+    const NAMED: usize = 3;
+    let mut known: Vec<(f64, &str)> =
+        layers.iter().filter_map(|layer| Some((layer.sensitivity_db?, layer.name.as_str()))).collect();
+    known.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let named = known.iter().take(NAMED).map(|(db, name)| format!("{name} ({} dB)", decibels(*db)));
+    named.collect::<Vec<_>>().join(", ")
 }
 
 fn bar(class: &str, scale: &Scale, db: f64) -> Markup {
@@ -54,6 +81,15 @@ fn bar(class: &str, scale: &Scale, db: f64) -> Markup {
     html! { div class=(class) { i style={ "width:" (along(share)) } {} } }
 }
 
+fn number(db: Option<f64>) -> String {
+    db.map_or_else(String::new, decibels)
+}
+
 pub(crate) fn decibels(db: f64) -> String {
-    if db == f64::INFINITY { "exact".to_owned() } else { format!("{db:.1}") }
+    match db {
+        // Of a layer that gives zeros only.
+        db if db.is_nan() => "–".to_owned(),
+        f64::INFINITY => "exact".to_owned(),
+        db => format!("{db:.1}").replace('-', "−"),
+    }
 }

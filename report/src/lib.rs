@@ -9,6 +9,7 @@ mod accuracy;
 mod activations;
 mod arena;
 mod card;
+mod compiled;
 mod flips;
 mod json;
 mod latency;
@@ -18,7 +19,7 @@ mod page;
 mod plot;
 mod text;
 
-pub use json::json;
+pub use json::{json, latency as latency_json};
 pub use markdown::markdown;
 pub use page::html;
 
@@ -51,8 +52,9 @@ pub struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// A report of nothing but the model.
+    /// A report of nothing but the model, with what compiling found out of its layers.
     pub fn new(model: &'a Model<'a>, name: impl Into<String>, tool: impl Into<String>) -> Self {
+        let (layers, layer_images) = compiled::layers(model.metadata());
         Self {
             model,
             name: name.into(),
@@ -61,8 +63,8 @@ impl<'a> Report<'a> {
             evaluation: None,
             flips: Vec::new(),
             latency: Vec::new(),
-            layers: Vec::new(),
-            layer_images: 0,
+            layers,
+            layer_images,
             warnings: Vec::new(),
         }
     }
@@ -99,7 +101,9 @@ pub struct Layer {
     pub sqnr_db: Option<f64>,
     /// The same of the logits when this layer alone is quantized, dB.
     pub sensitivity_db: Option<f64>,
-    /// How its range was chosen, where that differs from layer to layer.
+    /// The same when every layer but this one is quantized, dB.
+    pub without_db: Option<f64>,
+    /// How its range was chosen.
     pub method: Option<String>,
     /// The values it gives.
     pub distribution: Option<Distribution>,
@@ -116,22 +120,29 @@ pub struct Distribution {
     pub high: f64,
     /// Least and greatest value that int8 represents; everything beyond is clipped.
     pub clip: (f64, f64),
+    /// Share of the values beyond, 0..1.
+    pub clipped: f64,
 }
 
 impl Distribution {
-    /// Sorts values, given as middle and count of narrower bins, into `bins` bins from `low` to `high`.
+    /// Sorts values, given as middle and count of narrower bins, into `bins` bins from `low` to `high`; of `all` values, if
+    /// some are in no bin.
     pub fn new(
         values: impl Iterator<Item = (f64, u64)>,
         bins: usize,
         (low, high): (f64, f64),
         clip: (f64, f64),
+        all: u64,
     ) -> Self {
+        let mut beyond = 0;
         let mut counts = vec![0; bins.max(1)];
         let (last, width) = (counts.len() - 1, (high - low) / counts.len() as f64);
         for (value, count) in values {
             let bin = if width > 0.0 { ((value - low) / width) as usize } else { 0 };
             counts[bin.min(last)] += count;
+            beyond += if value < clip.0 || value > clip.1 { count } else { 0 };
         }
-        Self { bins: counts, low, high, clip }
+        let clipped = if all > 0 { beyond as f64 / all as f64 } else { 0.0 };
+        Self { bins: counts, low, high, clip, clipped }
     }
 }

@@ -1,11 +1,15 @@
-//! The report for a README: two tables and a few sentences.
+//! The report for a README: a few tables and sentences.
 
+use crate::layers::decibels;
 use crate::page::sentence;
 use crate::text::{count, p_value, percent, percentile, plural, signed, size};
-use crate::{Report, card, latency};
+use crate::{Layer, Report, card, latency};
 use resnext_evaluation::statistics::{Interval, Proportion};
 use resnext_evaluation::summary::FlipKind;
 use std::fmt::Write;
+
+/// Layers that are listed.
+const NOISIEST: usize = 5;
 
 /// Flips that are listed by name.
 const NAMED: usize = 20;
@@ -42,10 +46,10 @@ fn write(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
             row("drop, points", [drop(comparison.drop_top1_pp()), drop(comparison.drop_top5_pp())])?;
             writeln!(
                 out,
-                "\nAgreement {} %, {} right answers lost and {} gained (McNemar p = {}), mean KL divergence {:.5} nats, \
+                "\nAgreement {} %, {} lost and {} gained (McNemar p = {}), mean KL divergence {:.5} nats, \
                  logits {:.1} dB. Intervals: 95 %.",
                 percent(comparison.agreement.share()),
-                count(comparison.top1.lost),
+                plural(comparison.top1.lost, "right answer"),
                 count(comparison.top1.gained),
                 p_value(comparison.top1.mcnemar_p()),
                 comparison.kl_mean,
@@ -74,8 +78,35 @@ fn write(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
             writeln!(out, "| {network} | {p50:.2} | {p90:.2} | {p99:.2} |")?;
         }
     }
+    noisiest(report, out)?;
     let (file, arena) = (size(report.model.artifact_len()), size(report.model.arena_len()));
     writeln!(out, "\nModel file {file}, arena {arena}. {}.", escape(&card::subtitle(report)))
+}
+
+/// The layers with most noise, and what each costs the logits if that was measured.
+fn noisiest(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
+    let mut layers: Vec<(f64, &Layer)> =
+        report.layers.iter().filter_map(|layer| Some((layer.sqnr_db?, layer))).collect();
+    layers.sort_by(|a, b| a.0.total_cmp(&b.0));
+    layers.truncate(NOISIEST);
+    if layers.is_empty() {
+        return Ok(());
+    }
+    let sensitivity = layers.iter().any(|(_, layer)| layer.sensitivity_db.is_some());
+    let (titles, rule) =
+        if sensitivity { (" logits, it alone | logits, all but it |", "---|---|") } else { ("", "") };
+    writeln!(out, "\n| noisiest layers, dB | method | output |{titles}\n|---|---|---|{rule}")?;
+    for (sqnr, layer) in layers {
+        let (name, method) = (escape(&layer.name), escape(layer.method.as_deref().unwrap_or_default()));
+        write!(out, "| {name} | {method} | {} |", decibels(sqnr))?;
+        if sensitivity {
+            let [alone, without] =
+                [layer.sensitivity_db, layer.without_db].map(|db| db.map_or_else(String::new, decibels));
+            write!(out, " {alone} | {without} |")?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
 }
 
 /// What would be markup, or end a cell of a table, as text.

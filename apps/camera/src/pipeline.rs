@@ -3,7 +3,7 @@
 use crate::captured::Captured;
 use crate::handoff::{Handoff, Staleness};
 use crate::latency::{Latencies, Percentiles};
-use crate::reading::{Guess, Picture, Reading, Show, ShowError};
+use crate::reading::{Guess, Health, Picture, Reading, Show, ShowError};
 use crate::smooth::{MOST_GUESSES, Smoother, Smoothing};
 use crate::source::{Delivery, Source, SourceError};
 use crate::stop::Stop;
@@ -26,8 +26,8 @@ pub struct Options<'a> {
     pub frames: Option<u64>,
     /// Looks at every frame of a live source too, however late.
     pub every_frame: bool,
-    /// The temperature of the processor in °C, if it is known; asked once a second.
-    pub temperature: &'a dyn Fn() -> Option<f32>,
+    /// What the machine says of itself; asked once a second.
+    pub health: &'a dyn Fn() -> Health,
     /// What there is to say of the source meanwhile, from the thread that captures.
     pub note: &'a (dyn Fn(&str) + Sync),
     /// Ends soon after it is set.
@@ -109,6 +109,9 @@ pub fn run(
             Err((error, _)) => return Err(error.into()),
         };
         (summary.dropped, summary.damaged) = (handoff.dropped(), damaged);
+        if summary.frames == 0 && damaged == 0 && !ended {
+            return Err(SourceError::format("has no frames", "check what feeds it, and --format").into());
+        }
         Ok(summary)
     })
 }
@@ -119,7 +122,7 @@ impl Summary {
     }
 }
 
-/// Damaged frames of which each is told; further ones are only counted.
+/// Kinds of damage that are told; further ones are only counted.
 const TOLD: u64 = 10;
 
 /// Damaged frames in a row after which a live source is given up.
@@ -134,6 +137,7 @@ fn capture(
 ) -> Result<u64, (SourceError, u64)> {
     let mut frame = Captured::default();
     let (mut number, mut damaged, mut in_a_row) = (0, 0, 0);
+    let mut complaints = Complaints::default();
     loop {
         match source.next(&mut frame) {
             Ok(Delivery::Frame) => {
@@ -146,11 +150,7 @@ fn capture(
             }
             Ok(Delivery::Damaged(what)) if !stop.is_set() => {
                 (damaged, in_a_row) = (damaged + 1, in_a_row + 1);
-                match damaged {
-                    ..TOLD => note(&what),
-                    TOLD => note(&format!("{what}; further damage is only counted")),
-                    _ => {}
-                }
+                complaints.tell(&what, note);
                 if source.live() && in_a_row == MOST_DAMAGED {
                     let error = SourceError::Format {
                         what: format!("gives nothing but damage ({what})"),
@@ -159,10 +159,36 @@ fn capture(
                     return Err((error, damaged));
                 }
             }
-            Ok(Delivery::Note(what)) => note(&what),
+            Ok(Delivery::Note(what)) => {
+                // A camera that is opened again judges itself how often.
+                in_a_row = 0;
+                note(&what);
+            }
             // What a source that was told to stop has left half-read is no damage.
             Ok(Delivery::End | Delivery::Damaged(_)) => return Ok(damaged),
             Err(error) => return Err((error, damaged)),
+        }
+    }
+}
+
+/// What was said of damage.
+#[derive(Default)]
+struct Complaints {
+    last: String,
+    told: u64,
+}
+
+impl Complaints {
+    /// Says `what`, unless it was what was said last or enough has been said.
+    fn tell(&mut self, what: &str, note: &(dyn Fn(&str) + Sync)) {
+        if self.told == TOLD || self.last == what {
+            return;
+        }
+        self.told += 1;
+        self.last = what.to_owned();
+        match self.told {
+            TOLD => note(&format!("{what}; further damage is only counted")),
+            _ => note(what),
         }
     }
 }
@@ -178,7 +204,7 @@ fn classify(
     let mut smoother = Smoother::new(options.smoothing, model.class_count());
     let (mut latencies, mut inferences) = (Latencies::new(), Latencies::new());
     let (mut rate, mut spare, mut view) = (Rate::default(), Spare::default(), View::default());
-    let mut temperature = Temperature::default();
+    let mut pulse = Pulse::default();
     let mut frame = Captured::default();
     let (mut frames, mut first, mut last) = (0, None, None);
     while !options.stop.is_set()
@@ -211,7 +237,7 @@ fn classify(
             inference_ms: 1000.0 * inference.as_secs_f32(),
             fps: rate.after(end),
             dropped: handoff.dropped(),
-            temperature_c: temperature.at(end, options.temperature),
+            health: pulse.at(end, options.health),
         };
         let wanted = shows.iter().any(|show| show.wants_picture());
         let picture = if wanted { Some(view.of(&picture)?) } else { None };
@@ -251,19 +277,19 @@ impl Rate {
     }
 }
 
-/// A temperature that is a second old at most: it changes slowly, and some sensors take long to read.
+/// Health that is a second old at most: it changes slowly, and some sensors take long to read.
 #[derive(Default)]
-struct Temperature {
+struct Pulse {
     read: Option<Instant>,
-    celsius: Option<f32>,
+    health: Health,
 }
 
-impl Temperature {
-    fn at(&mut self, now: Instant, read: &dyn Fn() -> Option<f32>) -> Option<f32> {
+impl Pulse {
+    fn at(&mut self, now: Instant, read: &dyn Fn() -> Health) -> Health {
         if self.read.is_none_or(|last| now - last >= Duration::from_secs(1)) {
-            (self.read, self.celsius) = (Some(now), read());
+            (self.read, self.health) = (Some(now), read());
         }
-        self.celsius
+        self.health
     }
 }
 

@@ -170,3 +170,16 @@ fn a_slow_display_does_not_hold_up_the_pipeline() {
     assert!(matches!(error, Some(ShowError::Closed)));
     drop(let_go);
 }
+
+/// A display that was busy when it was asked, and is free when it is shown something, would show a black frame.
+#[test]
+fn a_display_that_wants_pictures_is_shown_nothing_without() {
+    let (shown, receive) = mpsc::channel();
+    let (let_go, go_on) = mpsc::channel();
+    let mut display = Detached::new("slow", Slow { shown, go_on }).unwrap();
+    let image = plain(4, 4, [1, 2, 3]);
+    display.show(&Reading { frame: 1, ..reading() }, None).unwrap();
+    display.show(&Reading { frame: 2, ..reading() }, Some(&image.picture())).unwrap();
+    assert_eq!(receive.recv().unwrap().0, 2);
+    let_go.send(Ok(())).unwrap();
+}

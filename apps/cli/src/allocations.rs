@@ -14,10 +14,27 @@ pub(crate) fn count() -> u64 {
     COUNT.load(Ordering::Relaxed)
 }
 
+fn add() {
+    COUNT.fetch_add(1, Ordering::Relaxed);
+    #[cfg(test)]
+    OWN.with(|own| own.set(own.get() + 1));
+}
+
+#[cfg(test)]
+thread_local! {
+    static OWN: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// Those of the calling thread: tests run at the same time.
+#[cfg(all(test, feature = "defmt"))]
+pub(crate) fn of_this_thread() -> u64 {
+    OWN.get()
+}
+
 // SAFETY: every call is passed on unchanged to `System`, which upholds the contract.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.fetch_add(1, Ordering::Relaxed);
+        add();
         // SAFETY: the caller's contract is `System`'s.
         unsafe { System.alloc(layout) }
     }
@@ -28,13 +45,13 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        COUNT.fetch_add(1, Ordering::Relaxed);
+        add();
         // SAFETY: the caller's contract is `System`'s.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        COUNT.fetch_add(1, Ordering::Relaxed);
+        add();
         // SAFETY: the caller's contract is `System`'s, and `ptr` came from it.
         unsafe { System.realloc(ptr, layout, new_size) }
     }

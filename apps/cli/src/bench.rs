@@ -8,13 +8,15 @@ use crate::artifact::Artifact;
 use crate::clock::Watch;
 use crate::cpus::{CpuList, Placement};
 use crate::error::Error;
+use crate::latency::{Call, FP32, fixed_pixels, slower};
 use crate::memory;
 use crate::output::{self, Column, Facts, Table, shorten, size, terminal_width};
-use crate::records::{Log, Records};
+use crate::records::{self, Log, Records};
 use crate::statistics::{Times, milliseconds};
 use crate::workspace::{Workspace, packing};
 use resnext::{Model, Probe, Runner, Step, Tensor};
 use serde::Serialize;
+use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -44,10 +46,13 @@ Examples:
   resnext bench model.rnx --cpus 4-7                on these CPUs, a thread for each
   resnext bench model.rnx --kernels tract --json    compare with tract-linalg's kernels
   resnext bench model.rnx --sustained 10m           does the board get too hot for it?
+  bench model.rnx --baseline net.onnx       how much faster than fp32? (not in the board binary)
 
 JSON: threads, cpus: [CPU] (null if the threads may run on any), warmup, runs, ms: {p50, p90, p99, min}, fps, \
 arena_bytes, model_bytes, peak_rss_bytes (null where the system does not say), steady_state_allocations, isa, \
-kernels: {NAME: LAYERS}, gmac, gmac_per_s, load_ms, warnings: [TEXT]; with --profile also profile: [{name, ms, share, \
+kernels: {NAME: LAYERS}, gmac, gmac_per_s, load_ms, fidelity: {samples, agreement, logit_sqnr_db} (of int8 and fp32 \
+when the model was compiled, null if it does not say), warnings: [TEXT]; with --baseline also fp32: {network, threads, ms, \
+ratio}; with --profile also profile: [{name, ms, share, \
 gmac_per_s, kernel, output}]; with --sustained also sustained: {seconds, window_s, first_p50_ms, last_p50_ms, \
 slowdown (a fraction), throttled, since_s, cause, series: [{t_s, runs, p50_ms, p99_ms, temperature_c, mhz, limit_mhz, \
 throttled: [FLAG]}]}, each null where nothing is known.")]
@@ -70,6 +75,11 @@ pub(crate) struct Args {
     /// Measure for this long, such as 30s, 5m or 1h, and show latency over time
     #[arg(long, value_name = "DURATION", conflicts_with = "runs", value_parser = sustained::parse_length)]
     sustained: Option<Duration>,
+
+    /// fp32 network to time in turn with the model, on tract and one thread: the file that it was compiled from
+    #[cfg(feature = "compile")]
+    #[arg(long, value_name = "FILE", conflicts_with = "sustained")]
+    baseline: Option<PathBuf>,
 
     /// Measure every layer
     #[arg(long)]
@@ -96,8 +106,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let placement = workspace.placement().clone();
     let mut runner = workspace.runner(&model)?;
     let mut log = args.records.start(artifact.path(), &model)?;
-    let measured = measure(&mut runner, &model, args, &placement, &mut log);
-    let measured = measured.map_err(|error| Error::at(artifact.path(), error))?;
+    let mut fp32 = beside(args, &model)?;
+    let measured = measure(&mut runner, &model, args, &placement, &mut log, fp32.as_mut())?;
     let report = Report::new(&artifact, &runner, args, placement, load, measured)?;
     if args.json {
         return output::print_json(&report);
@@ -107,12 +117,59 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     Ok(())
 }
 
+/// The fp32 network that runs in turn with the model.
+struct Beside {
+    call: Box<Call<'static>>,
+    times: Vec<Duration>,
+    /// Allocations that were fp32's.
+    allocations: u64,
+}
+
+impl Beside {
+    /// Runs it once; `counts` if that is to be measured.
+    fn run(&mut self, counts: bool) -> Result<(), Error> {
+        let (before, start) = (allocations::count(), Instant::now());
+        (self.call)()?;
+        let took = start.elapsed();
+        if counts {
+            self.times.push(took);
+            self.allocations += allocations::count() - before;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(feature = "compile")]
+fn beside(args: &Args, model: &Model<'_>) -> Result<Option<Beside>, Error> {
+    use resnext_calibration::emit::macs;
+    let Some(path) = &args.baseline else { return Ok(None) };
+    let network = crate::source::network(path, Some(model.recipe().crop_height as usize))?;
+    if macs(&network) != model.macs() {
+        let [theirs, ours] = [macs(&network), model.macs()].map(|macs| macs as f64 / 1e9);
+        let what = format!(
+            "takes {theirs:.3} GMAC an inference, the model {ours:.3}; give the fp32 network that it was compiled from"
+        );
+        return Err(Error::at(path, what));
+    }
+    let call = crate::layers::fp32(model, &network)
+        .map_err(|error| Error::at(path, error))?
+        .ok_or_else(|| Error::at(path, "has too many weights to be timed here; leave --baseline out"))?;
+    let times = Vec::with_capacity(args.runs as usize);
+    Ok(Some(Beside { call: Box::new(call), times, allocations: 0 }))
+}
+
+#[cfg(not(feature = "compile"))]
+fn beside(_: &Args, _: &Model<'_>) -> Result<Option<Beside>, Error> {
+    Ok(None)
+}
+
 struct Measured {
     runs: u64,
     ms: Milliseconds,
     sustained: Option<Sustained>,
     profile: Option<Profile>,
     allocations: u64,
+    fp32: Option<Fp32>,
     warnings: Vec<String>,
 }
 
@@ -164,8 +221,10 @@ fn measure(
     args: &Args,
     placement: &Placement,
     log: &mut Log,
-) -> Result<Option<Measured>, resnext::RunError> {
-    let input = model.input()?;
+    mut fp32: Option<&mut Beside>,
+) -> Result<Option<Measured>, Error> {
+    let failed = |error: resnext::RunError| Error::at(&args.model, error);
+    let input = model.input().map_err(|error| Error::at(&args.model, error))?;
     let pixels = fixed_pixels(input.pixels() * input.channels);
     let mut logits = vec![0.0; model.class_count()];
     let mut recorder = Recorder::new(args, placement);
@@ -174,13 +233,15 @@ fn measure(
     // Ahead of the warm-up: reading files would let the threads fall asleep again.
     let watch = Watch::start(placement);
     for _ in 0..args.warmup {
-        runner.load_pixels(&pixels)?;
-        runner.infer(&mut logits, &mut nothing)?;
+        fp32.as_mut().map_or(Ok(()), |fp32| fp32.run(false))?;
+        runner.load_pixels(&pixels).map_err(failed)?;
+        runner.infer(&mut logits, &mut nothing).map_err(failed)?;
     }
     let before = allocations::count();
     while recorder.wants_more() {
+        fp32.as_mut().map_or(Ok(()), |fp32| fp32.run(true))?;
         // The arena is reused, so every inference needs its input loaded again.
-        runner.load_pixels(&pixels)?;
+        runner.load_pixels(&pixels).map_err(failed)?;
         let start = Instant::now();
         let probe: &mut dyn Probe = match &mut profile {
             Some(profile) => {
@@ -189,28 +250,21 @@ fn measure(
             }
             None => &mut nothing,
         };
-        runner.infer(&mut logits, probe)?;
+        runner.infer(&mut logits, probe).map_err(failed)?;
         let took = start.elapsed();
         recorder.record(took);
         log.inference(took, model, &logits);
         std::hint::black_box(&logits);
     }
-    let allocations = allocations::count() - before;
-    let warnings = watch.finish();
-    warnings.iter().for_each(|warning| log.warning(warning));
-    let measured = |(runs, ms, sustained)| Measured { runs, ms, sustained, profile, allocations, warnings };
-    Ok(recorder.finish().map(measured))
-}
-
-/// The same pixels on every machine and in every version: noise, so that no kernel meets an easy case.
-fn fixed_pixels(len: usize) -> Vec<u8> {
-    let mut state = 1u32;
-    let mut next = || {
-        // The generator of Numerical Recipes; the high byte is its best.
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    };
-    (0..len).map(|_| next()).collect()
+    let allocations = allocations::count() - before - fp32.as_ref().map_or(0, |fp32| fp32.allocations);
+    let mut warnings = watch.finish();
+    let Some((runs, ms, sustained)) = recorder.finish() else { return Ok(None) };
+    let fp32 =
+        fp32.and_then(|fp32| Times::new(std::mem::take(&mut fp32.times))).map(|times| Fp32::new(&times, &ms));
+    let int8 = format!("int8 ({}, {} threads)", runner.kernels().isa(), placement.threads);
+    warnings.extend(fp32.as_ref().and_then(|fp32| slower((&int8, ms.p50), (fp32.network, fp32.ms.p50))));
+    warnings.iter().for_each(|warning| records::warning(warning));
+    Ok(Some(Measured { runs, ms, sustained, profile, allocations, fp32, warnings }))
 }
 
 /// Time of every step, summed over all runs in memory taken beforehand.
@@ -255,6 +309,10 @@ struct Report {
     gmac_per_s: f64,
     /// From opening the file to a model that has been checked, repacked if that was needed.
     load_ms: f64,
+    /// As the model says of itself.
+    fidelity: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fp32: Option<Fp32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<Vec<Layer>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -278,6 +336,24 @@ impl Milliseconds {
     fn of(times: &Times) -> Self {
         let percentile = |percent| milliseconds(times.percentile(percent));
         Self { p50: percentile(50), p90: percentile(90), p99: percentile(99), min: milliseconds(times.min()) }
+    }
+}
+
+/// The baseline's latency.
+#[derive(Serialize)]
+struct Fp32 {
+    network: &'static str,
+    threads: usize,
+    ms: Milliseconds,
+    /// Its median, of int8's.
+    ratio: f64,
+}
+
+impl Fp32 {
+    fn new(times: &Times, int8: &Milliseconds) -> Self {
+        let ms = Milliseconds::of(times);
+        let ratio = if int8.p50 > 0.0 { ms.p50 / int8.p50 } else { 0.0 };
+        Self { network: FP32, threads: 1, ms, ratio }
     }
 }
 
@@ -309,7 +385,8 @@ impl Report {
         let model = runner.model();
         let failed = |error: &dyn fmt::Display| Error::at(artifact.path(), error);
         let measured = measured.ok_or_else(|| failed(&"nothing was run; ask for --runs 1 or more"))?;
-        let Measured { runs, ms, sustained, profile, allocations, warnings } = measured;
+        let Measured { runs, ms, sustained, profile, allocations, fp32, warnings } = measured;
+        let metadata: Value = serde_json::from_str(model.metadata()).unwrap_or_default();
         let mut kernels = BTreeMap::new();
         for (index, step) in model.steps().enumerate() {
             *kernels.entry(runner.kernel_name(index, &step)).or_default() += 1;
@@ -333,6 +410,8 @@ impl Report {
             isa: runner.kernels().isa(),
             kernels,
             gmac,
+            fidelity: metadata.get("fidelity").cloned().unwrap_or_default(),
+            fp32,
             profile: profile.map(|profile| layers(runner, &profile.steps, runs)),
             sustained,
             warnings,
@@ -393,6 +472,13 @@ impl fmt::Display for Report {
                 plural(self.warmup as usize)
             ),
         );
+        if let Some(Fp32 { network, ms: Milliseconds { p50, p90, p99, min }, ratio, .. }) = &self.fp32 {
+            facts.add(
+                "fp32",
+                format!("p50 {p50:.2} ms   p90 {p90:.2} ms   p99 {p99:.2} ms   min {min:.2} ms"),
+            );
+            facts.add("", format!("{network}, 1 thread, in turn with int8: {ratio:.2} times as long"));
+        }
         if let Some(sustained) = &self.sustained {
             facts.add("sustained", sustained.verdict());
         }
@@ -403,6 +489,14 @@ impl fmt::Display for Report {
             memory += &format!("   peak resident {}", size(peak));
         }
         facts.add("memory", memory);
+        let fidelity = |key: &str| self.fidelity.get(key).and_then(Value::as_f64);
+        if let (Some(samples), Some(agreement), Some(db)) =
+            (fidelity("samples"), fidelity("agreement"), fidelity("logit_sqnr_db"))
+        {
+            let same = format!("same class as fp32 on {:.1} % of {samples} samples", 100.0 * agreement);
+            facts
+                .add("accuracy", format!("{same} when it was compiled, logits {db:.1} dB; see resnext eval"));
+        }
         facts.add("load", format!("{:.1} ms to map and check the model", self.load_ms));
         facts.add("allocations", format!("{} while measuring", self.steady_state_allocations));
         write!(f, "{facts}")?;
@@ -500,11 +594,6 @@ fn short_kernel(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_input_never_changes() {
-        assert_eq!(fixed_pixels(6), [60, 94, 129, 180, 12, 94]);
-    }
 
     #[test]
     fn kernel_names_are_shortened_where_they_are_alike() {

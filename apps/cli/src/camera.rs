@@ -6,6 +6,7 @@ use crate::board::Board;
 use crate::camera_display::Display;
 use crate::error::Error;
 use crate::output::{self, note, terminal_width};
+use crate::records::{self, Records};
 use crate::workspace::{Workspace, packing};
 use clap::ValueEnum;
 use resnext::Model;
@@ -14,9 +15,9 @@ use resnext_camera::show::{JsonLines, Style, Terminal};
 use resnext_camera::smooth::{MOST_GUESSES, Smoothing};
 use resnext_camera::source::v4l2::{self, Listed};
 use resnext_camera::source::{Colours, Container, Wanted, open};
-use resnext_camera::{Options, PipelineError, PixelFormat, Show, ShowError, Stop, Summary};
+use resnext_camera::{Health, Options, PipelineError, PixelFormat, Show, ShowError, Stop, Summary};
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,7 +25,9 @@ use std::time::Duration;
 ///
 /// Reads frames from a camera, a pipe, a video or pictures, and says what is on them until they end, or until Ctrl-C.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "resnext camera [OPTIONS] <MODEL.rnx> <SOURCE>\n       resnext camera --list [--json]",
+    after_help = "\
 SOURCE is a camera (/dev/video0; --list lists them), a file (YUV4MPEG2, Motion JPEG, JPEG, PNG, raw frames), a folder \
 of pictures, or - for standard input. Frames of cameras and pipes are dropped when a newer one is there already; of files \
 and folders every one is classified.
@@ -38,7 +41,8 @@ resnext camera model.rnx - --format yuv420 --size 1280x720
 
 JSON, one line a frame: {frame, t_ms, top: [{class, label, probability}], latency_ms, dropped}. t_ms is when the frame was \
 captured, since the start; latency is from there to its label. At the end, on stderr: {frames, dropped, damaged, seconds, \
-fps, latency_ms: {p50, p90, p99, max}, inference_ms: {p50, p90, p99, max}}.")]
+fps, latency_ms: {p50, p90, p99, max}, inference_ms: {p50, p90, p99, max}}."
+)]
 pub(crate) struct Args {
     /// Model to use
     #[arg(value_name = "MODEL.rnx", required_unless_present = "list")]
@@ -106,6 +110,9 @@ pub(crate) struct Args {
     #[command(flatten)]
     execution: Execution,
 
+    #[command(flatten)]
+    records: Records,
+
     /// Print JSON, a line for each frame
     #[arg(long)]
     json: bool,
@@ -157,10 +164,25 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let mut workspace = Workspace::new(&model, &args.execution)?;
     let board = Board::open(&workspace.placement().usable());
     let mut runner = workspace.runner(&model)?;
+    let mut log = args.records.start(artifact.path(), &model)?.frames(&model);
     let stop = stop_on_signals()?;
-    let mut source = open(source, &args.wanted(&stop)).map_err(|error| Error::at(source, error))?;
+    let mut source = match open(source, &args.wanted(&stop)) {
+        // Told to end before anything came.
+        Err(_) if stop.is_set() => return Ok(()),
+        Err(error) if source == Path::new("-") => return Err(Error::new("standard input", error)),
+        opened => opened.map_err(|error| Error::at(source, error))?,
+    };
     let name = source.name().to_owned();
-    let remark = |what: &str| note(format_args!("{name}: {what}"));
+    let style = style();
+    // On a terminal a remark takes the place of the line that is written over and over.
+    let over = !args.json && style != Style::Changes && io::stderr().is_terminal();
+    let remark = |what: &str| {
+        if over {
+            let _ = io::stderr().write_all(b"\r\x1b[K");
+        }
+        note(format_args!("{name}: {what}"));
+        records::warning(what);
+    };
     let usual = if source.live() { Smoothing::Exponential { frames: 5 } } else { Smoothing::None };
     let options = Options {
         model: artifact.path().file_stem().and_then(|stem| stem.to_str()).unwrap_or("model"),
@@ -168,36 +190,47 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         smoothing: args.smooth.unwrap_or(usual),
         frames: args.frames,
         every_frame: args.every_frame,
-        temperature: &|| board.temperature_c(),
+        health: &|| health(&board),
         note: &remark,
         stop,
     };
     let live = source.live();
     let mut displays = args.display.open()?;
-    let mut text = text(args.json, &model);
-    let mut shows: Vec<&mut dyn Show> = vec![&mut *text];
+    let mut text = text(args.json, style, &model);
+    let mut shows: Vec<&mut dyn Show> = vec![&mut *text, &mut log];
     shows.extend(displays.iter_mut().map(|show| &mut **show as &mut dyn Show));
     let summary = resnext_camera::run(&mut *source, &mut runner, options, &mut shows);
     // A terminal's line ends before anything else is said.
     drop(text);
-    let summary = summary.map_err(|error| failed(error, &name, artifact.path()))?;
+    let summary =
+        summary.map_err(|error| failed(error, &name, artifact.path())).inspect_err(records::failure)?;
+    log.finish();
     if args.json {
         // What cannot be told to stderr cannot be complained about either.
-        let _ = serde_json::to_writer(io::stderr(), &summary);
-        eprintln!();
+        let _ = serde_json::to_writer(io::stderr(), &summary).map(|()| io::stderr().write_all(b"\n"));
     } else {
         note(Told(&summary));
     }
-    // A picture that could not be read is a failure, as it is of `classify`; a camera's frame is not.
-    if summary.damaged > 0 && !live { Err(Error::Reported) } else { Ok(()) }
+    // A picture that could not be read is a failure, as it is of `classify`; a camera's frame is not, if others could.
+    if summary.damaged > 0 && (!live || summary.frames == 0) { Err(Error::Reported) } else { Ok(()) }
+}
+
+/// What the board says of itself, without allocating.
+fn health(board: &Board) -> Health {
+    let sample = board.sample();
+    Health { temperature_c: sample.temperature_c, slowed: sample.slowed() }
+}
+
+/// How stdout is written to.
+fn style() -> Style {
+    match terminal_width() {
+        Some(width) if io::stdout().is_terminal() => Style::Updating { width },
+        _ => Style::Changes,
+    }
 }
 
 /// Readings on stdout.
-fn text<'a>(json: bool, model: &Model<'a>) -> Box<dyn Show + 'a> {
-    let style = match terminal_width() {
-        Some(width) if io::stdout().is_terminal() => Style::Updating { width },
-        _ => Style::Changes,
-    };
+fn text<'a>(json: bool, style: Style, model: &Model<'a>) -> Box<dyn Show + 'a> {
     match json {
         true => Box::new(JsonLines::new(io::stdout(), model)),
         false => Box::new(Terminal::new(io::stdout(), style)),
@@ -259,7 +292,8 @@ struct Told<'a>(&'a Summary);
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Summary { frames, dropped, damaged, seconds, fps, latency_ms, inference_ms } = self.0;
-        write!(f, "{frames} frames in {seconds:.1} s ({fps:.1} a second), {dropped} dropped")?;
+        let plural = if *frames == 1 { "" } else { "s" };
+        write!(f, "{frames} frame{plural} in {seconds:.1} s ({fps:.1} a second), {dropped} dropped")?;
         if *damaged > 0 {
             write!(f, ", {damaged} damaged")?;
         }

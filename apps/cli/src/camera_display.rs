@@ -6,7 +6,7 @@ use crate::write::{check_writable, write_atomically};
 use resnext_camera::display::web::{self, Preview};
 use resnext_camera::display::{Detached, Framebuffer, Snapshots};
 use resnext_camera::{Show, ShowError};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,8 +33,9 @@ pub(crate) struct Display {
         value_parser = clap::value_parser!(u32).range(1..))]
     snapshot_every: u32,
 
-    /// Serve a preview for browsers; from other machines, such as with 0.0.0.0:8080, it asks for a token
-    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:8080")]
+    /// Serve a preview for browsers at ADDRESS:PORT; from other machines, such as with 0.0.0.0:8080, it asks for a token
+    /// [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:8080", value_parser = address)]
     serve: Option<SocketAddr>,
 
     /// What browsers have to know to see the preview, at least 12 characters [default: random, or nothing on this machine]
@@ -44,6 +45,15 @@ pub(crate) struct Display {
     /// A name that browsers know this machine by, beside its host name; may be repeated
     #[arg(long, value_name = "NAME", requires = "serve")]
     serve_name: Vec<String>,
+}
+
+/// An address and a port; of this machine if the address is `localhost` or left out.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix("localhost:").unwrap_or(text.strip_prefix(':').unwrap_or(text));
+    let local = port.parse().map(|port: u16| (Ipv4Addr::LOCALHOST, port).into());
+    local.or_else(|_| text.parse()).map_err(|_| {
+        "write ADDRESS:PORT, such as 127.0.0.1:8080; MODEL.rnx and SOURCE come before --serve".to_owned()
+    })
 }
 
 impl Display {
@@ -85,5 +95,30 @@ fn failed(error: Error) -> ShowError {
     match error {
         Error::Failed { subject, what } => ShowError::Failed { subject, what },
         Error::Reported | Error::OutputClosed => ShowError::Closed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_to_serve_at() {
+        for text in ["127.0.0.1:81", "localhost:81", ":81", "81"] {
+            assert_eq!(address(text), Ok("127.0.0.1:81".parse().unwrap()), "{text}");
+        }
+        assert_eq!(address("[::]:8080"), Ok("[::]:8080".parse().unwrap()));
+        for text in [
+            "",
+            ":",
+            "model.rnx",
+            "localhost",
+            "localhost:",
+            "127.0.0.1",
+            "127.0.0.1:65536",
+            "camera.local:80",
+        ] {
+            assert!(address(text).is_err(), "{text}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use crate::artifact::Artifact;
 use crate::error::Error;
 use crate::output::{self, bar, clean};
 use crate::photo;
-use crate::records::{Log, Records};
+use crate::records::{self, Log, Records};
 use crate::statistics::milliseconds;
 use crate::workspace::{Workspace, packing};
 use resnext::{Hit, Model, Runner};
@@ -81,7 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             }
             Err(error) => {
                 output::complain(&error);
-                log.failure(&error);
+                records::failure(&error);
                 failed = true;
             }
         }

@@ -1,8 +1,11 @@
 //! `resnext compile`: from an fp32 network to an int8 model.
 
+mod doubts;
+
 use crate::arch::{self, Arch};
 use crate::cpus::CpuList;
 use crate::error::Error;
+use crate::latency::{self, Runs};
 use crate::layers;
 use crate::max_drop::{Limit, Met};
 use crate::onnx;
@@ -10,16 +13,20 @@ use crate::output::{self, Column, Facts, Table, size, terminal_width};
 use crate::source;
 use crate::write::{check_writable, write_atomically};
 use clap::ValueEnum;
+use doubts::doubts;
+use resnext::Kernels;
 use resnext::pack::{Packing, repack};
 use resnext::preprocess::Filter;
 use resnext::{LoadError, Model};
-use resnext_calibration::compile::{Compiled, Options, Techniques, compile};
+use resnext_calibration::compile::{Compiled, LayerReport, Options, Techniques, compile};
 use resnext_calibration::data_free;
 use resnext_calibration::emit::set_metadata;
 use resnext_calibration::export::OnnxFile;
 use resnext_calibration::given::{self, Kept};
-use resnext_calibration::observe::Method;
-use serde_json::json;
+use resnext_calibration::observe::{Method, Range};
+use resnext_report::Latency;
+use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// Calibrate an fp32 ResNeXt on sample images and write it as an int8 model.
@@ -48,9 +55,10 @@ Examples:
   resnext compile resnext50.onnx --samples photos --max-drop 0.1 --data imagenet/val -o resnext50.rnx
   resnext compile quantized.onnx -o quantized.rnx
 
-JSON: {output, bytes, qdq, samples, skipped, method, data_free, kept, agreement, logit_sqnr_db, layers: [{name, sqnr_db}],
-sensitivity: [{name, alone_db, without_db}], max_drop: {limit_pp, attempts: [{method, effort, layers, images,
-drop_top1_pp, drop_top1_pp_ci95, agreement}], held_out}}; of a quantized file, kept is {activations, of_activations, weights,
+JSON: {output, bytes, qdq, samples, skipped, method, data_free, kept, agreement, logit_sqnr_db, layers: [{name, sqnr_db,
+method, range: {int8, seen}}], sensitivity: [{name, alone_db, without_db}], max_drop: {limit_pp, attempts: [{method,
+effort, layers, images, drop_top1_pp, drop_top1_pp_ci95, agreement}], held_out}, latency: [{network, threads, runs, ms:
+{p50, p90, p99, min}}], warnings: [TEXT]}; of a quantized file, kept is {activations, of_activations, weights,
 of_weights, changed: [{layer, why}]}.")]
 pub(crate) struct Args {
     /// Network: fp32 checkpoint or ONNX file, or ONNX file quantized in the QDQ format
@@ -134,13 +142,18 @@ pub(crate) struct Args {
     #[arg(long, value_name = "LICENCE")]
     licence: Option<String>,
 
-    /// Write a report to read, of layers, activations and memory, as one HTML file; `resnext eval --html` adds accuracy
+    /// Write a report to read, of latency, layers, activations and memory, as one HTML file; `resnext eval --html` adds
+    /// accuracy, --sensitivity what each layer costs
     #[arg(long, value_name = "OUT.html", requires = "samples")]
     report: Option<PathBuf>,
 
     /// Print JSON
     #[arg(long)]
     json: bool,
+
+    /// Print Markdown, for a README
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
 }
 
 /// `--method`.
@@ -299,13 +312,36 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     };
     write_atomically(&args.output, &compiled.artifact)?;
     qdq.map(onnx::Written::commit).transpose()?;
+
+    let here = packed_for_here(&compiled.artifact).map_err(|error| Error::at(&args.model, error))?;
+    let model = Model::from_bytes(&here).map_err(|error| Error::at(&args.model, error))?;
+    let name = args.output.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let mut page = resnext_report::Report::new(&model, name, concat!("resnext ", env!("CARGO_PKG_VERSION")));
+    let runs = if args.report.is_some() { Runs::MANY } else { Runs::FEW };
+    page.latency = layers::time(&model, &network, runs)?;
+    page.warnings = doubts(&compiled.report);
+    page.warnings.extend(latency::slower_than_fp32(&page.latency));
+    page.warnings.iter().for_each(output::note);
     if let (Some(path), Some(samples)) = (&args.report, &samples) {
-        let name =
-            args.output.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let model = (name, &compiled.artifact[..]);
-        layers::write_page(path, model, (&args.model, &network), samples, threads)?;
+        layers::fill(&mut page, &args.model, &network, samples, threads)?;
+        write_atomically(path, resnext_report::html(&page).as_bytes())?;
     }
-    report(args, &options, &compiled, (kept.as_ref(), met.as_ref()), named_after)
+    if args.markdown {
+        return output::print(&resnext_report::markdown(&page));
+    }
+    let found = (kept.as_ref(), met.as_ref());
+    report(args, &options, &compiled, found, named_after, (&page.latency, &page.warnings))
+}
+
+/// The artifact with its weights in the order that this CPU is fastest with.
+fn packed_for_here(artifact: &[u8]) -> Result<Cow<'_, [u8]>, LoadError> {
+    let wanted = Kernels::detect().packing();
+    if Packing::of(artifact) == Some(wanted) {
+        return Ok(artifact.into());
+    }
+    let mut artifact = artifact.to_vec();
+    repack(&mut artifact, wanted)?;
+    Ok(artifact.into())
 }
 
 /// What is wrong with an fp32 network alone.
@@ -330,16 +366,18 @@ fn report(
     compiled: &Compiled,
     (kept, met): (Option<&Kept>, Option<&Met>),
     named_after: &str,
+    (latency, warnings): (&[Latency], &[String]),
 ) -> Result<(), Error> {
     let report = &compiled.report;
     let method = met.map_or(options.method.name(), Met::method);
     let method = if kept.is_some() { "given" } else { method };
     if args.json {
-        let layers: Vec<_> = report
-            .layers
-            .iter()
-            .map(|layer| json!({ "name": layer.name, "sqnr_db": layer.sqnr_db }))
-            .collect();
+        let ends = |range: Range| [range.low, range.high];
+        let layer = |layer: &LayerReport| {
+            let range = layer.range.map(|int8| json!({ "int8": ends(int8), "seen": layer.seen.map(ends) }));
+            json!({ "name": layer.name, "sqnr_db": layer.sqnr_db, "method": layer.method, "range": range })
+        };
+        let layers: Vec<Value> = report.layers.iter().map(layer).collect();
         let sensitivity: Vec<_> = report
             .sensitivity
             .iter()
@@ -367,6 +405,8 @@ fn report(
             "layers": layers,
             "sensitivity": sensitivity,
             "max_drop": met.map(Met::json),
+            "latency": resnext_report::latency_json(latency),
+            "warnings": warnings,
         }));
     }
     let mut facts = Facts::default();
@@ -392,6 +432,9 @@ fn report(
     if !report.skipped.is_empty() {
         facts.add("skipped", format!("{} images", report.skipped.len()));
     }
+    if let Some(latency) = latency::in_words(latency) {
+        facts.add("latency", latency);
+    }
     if report.checked == 0 {
         facts.add("int8 vs fp32", "not compared; give --samples DIR to do so".to_owned());
         return output::print(&facts);
@@ -406,15 +449,23 @@ fn report(
             report.logit_sqnr_db
         ),
     );
-    let mut worst: Vec<_> = report.layers.iter().collect();
+    // NaN of a layer that gives zeros only.
+    let mut worst: Vec<_> = report.layers.iter().filter(|layer| !layer.sqnr_db.is_nan()).collect();
     worst.sort_by(|a, b| a.sqnr_db.total_cmp(&b.sqnr_db));
     let worst: Vec<String> =
         worst.iter().take(3).map(|layer| format!("{} {:.1} dB", layer.name, layer.sqnr_db)).collect();
     facts.add("noisiest", worst.join(", "));
     facts.add(
         "next",
-        format!("resnext eval {} --data DIR --baseline {}", args.output.display(), args.model.display()),
+        format!(
+            "the drop of accuracy: resnext eval {} --data DIR --baseline {}",
+            args.output.display(),
+            args.model.display()
+        ),
     );
+    if let Some(path) = &args.report {
+        facts.add("report", path.display().to_string());
+    }
     if report.sensitivity.is_empty() {
         return output::print(&facts);
     }

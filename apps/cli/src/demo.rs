@@ -2,7 +2,7 @@
 
 use crate::cpus::{CpuList, Placement};
 use crate::error::Error;
-use crate::latency::interleaved;
+use crate::latency::{FP32, Runs, interleaved, slower};
 use crate::output::{self, Column, Facts, Table, bar, size, terminal_width};
 use crate::source;
 use crate::statistics::{Times, milliseconds};
@@ -243,7 +243,7 @@ impl Networks<'_> {
         let mut together = Runner::new(self.model, &mut arena_together).map_err(failed)?.with_workers(&pool);
 
         let measured = interleaved(
-            runs,
+            Runs::Exactly(runs),
             &mut [
                 &mut || self.fp32.run(&normalized).map(drop).map_err(failed),
                 &mut || infer(&mut alone, &pixels, &mut logits),
@@ -252,7 +252,7 @@ impl Networks<'_> {
         )?;
         let [fp32, int8, int8_together] = measured.try_into().unwrap_or_default();
         let name = format!("int8 ({})", Kernels::detect().isa());
-        let mut timings = vec![Timing::new("fp32 (tract)", 1, fp32), Timing::new(&name, 1, int8)];
+        let mut timings = vec![Timing::new(FP32, 1, fp32), Timing::new(&name, 1, int8)];
         if pool.count() > 1 {
             timings.push(Timing::new(&name, pool.count(), int8_together));
         }
@@ -260,14 +260,11 @@ impl Networks<'_> {
     }
 }
 
-/// A warning if int8 takes longer than fp32 did on as many threads: then it is not worth its errors here.
+/// A warning if int8 takes longer than fp32 did on as many threads.
 fn slower_than_fp32(timings: &[Timing]) -> Option<String> {
     let (fp32, others) = timings.split_first()?;
-    let int8 = others.iter().find(|int8| int8.threads == fp32.threads && int8.p50 > fp32.p50)?;
-    let [int8, fp32] = [int8, fp32].map(|timing| format!("{} {:.2} ms", timing.network, timing.p50));
-    Some(format!(
-        "int8 is slower than fp32 here ({int8}, {fp32}); see resnext bench --profile for the layers"
-    ))
+    let int8 = others.iter().find(|int8| int8.threads == fp32.threads)?;
+    slower((&int8.network, int8.p50), (&fp32.network, fp32.p50))
 }
 
 fn layer_table(layers: &[LayerReport]) -> impl Display {
@@ -335,20 +332,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn int8_slower_than_fp32_is_worth_a_warning() {
+    fn int8_is_compared_on_as_many_threads() {
         let timing = |network: &str, threads, ms| {
             Timing::new(network, threads, vec![Duration::from_millis(ms)]).unwrap()
         };
         let timings =
             |int8| [timing("fp32 (tract)", 1, 20), timing("int8 (scalar)", 1, int8), timing("int8", 4, 30)];
         assert_eq!(slower_than_fp32(&timings(20)), None);
-        assert_eq!(
-            slower_than_fp32(&timings(25)).as_deref(),
-            Some(
-                "int8 is slower than fp32 here (int8 (scalar) 25.00 ms, fp32 (tract) 20.00 ms); see resnext bench \
-                 --profile for the layers"
-            )
-        );
+        let warning = slower_than_fp32(&timings(25)).expect("a warning");
+        assert!(warning.contains("(int8 (scalar) 25.00 ms, fp32 (tract) 20.00 ms)"), "{warning}");
         assert_eq!(slower_than_fp32(&[]), None);
     }
 }

@@ -22,7 +22,7 @@ use std::io::{self, IsTerminal};
 /// mend what is not as it should be. Changes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-ok    as it should be
+ok    as it should be; a command after → uses it
 note  works, but could be better
 mend  keeps something from working
 
@@ -32,7 +32,8 @@ Examples:
   resnext doctor
   resnext doctor --json | jq '.checks[] | select(.status != \"ok\")'
 
-JSON: healthy, isa, checks: [{check, status: ok|note|mend, found, remedy (null if there is none)}].")]
+JSON: healthy, isa, checks: [{check, status: ok|note|mend, found, remedy (null if there is none)}]. \
+Where a camera or framebuffer is ok, its remedy is the command that uses it.")]
 pub(crate) struct Args {
     /// Print JSON
     #[arg(long)]
@@ -88,7 +89,7 @@ enum Status {
     Mend,
 }
 
-/// What a check found, and what to do about it.
+/// What a check found, and what to do about it or with it.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Finding {
     status: Status,
@@ -99,6 +100,11 @@ struct Finding {
 impl Finding {
     fn ok(found: impl Into<String>) -> Self {
         Self { status: Status::Ok, found: found.into(), remedy: None }
+    }
+
+    /// What works, and the command that uses it.
+    fn usable(found: impl Into<String>, command: impl Into<String>) -> Self {
+        Self { status: Status::Ok, found: found.into(), remedy: Some(command.into()) }
     }
 
     fn note(found: impl Into<String>, remedy: impl Into<String>) -> Self {

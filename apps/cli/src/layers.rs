@@ -1,15 +1,15 @@
 //! The layers of a report, against the fp32 network.
 
 use crate::error::Error;
+use crate::latency::{Call, Runs, compare, fixed_pixels};
 use crate::samples;
-use crate::write::write_atomically;
 use resnext::Model;
 use resnext_calibration::evaluate::preprocessing;
 use resnext_calibration::fp32::{Fp32Model, segments};
 use resnext_calibration::layers::{LayerStatistics, examine};
 use resnext_calibration::network::Network;
 use resnext_calibration::samples::Samples;
-use resnext_report::{Distribution, Layer, Report};
+use resnext_report::{Distribution, Latency, Layer, Report};
 use std::path::Path;
 
 /// Images on which layers are compared: noise of a layer is the same on any few dozen.
@@ -54,34 +54,38 @@ pub(crate) fn fill(
 fn distribution(statistics: &LayerStatistics) -> Option<Distribution> {
     let (seen, covered) = (statistics.histogram.range(), statistics.covered?);
     let values = statistics.histogram.occupied();
-    Some(Distribution::new(values, BINS, (seen.low, seen.high), (covered.low, covered.high)))
+    let all = statistics.histogram.count();
+    Some(Distribution::new(values, BINS, (seen.low, seen.high), (covered.low, covered.high), all))
 }
 
-/// Writes a page of a model that was just compiled: layers, arena, card.
-pub(crate) fn write_page(
-    path: &Path,
-    (name, artifact): (String, &[u8]),
-    (fp32, network): (&Path, &Network),
-    samples: &Samples,
-    threads: usize,
-) -> Result<(), Error> {
-    let model = Model::from_bytes(artifact).map_err(|error| Error::at(fp32, error))?;
-    let mut report = Report::new(&model, name, concat!("resnext ", env!("CARGO_PKG_VERSION")));
-    fill(&mut report, fp32, network, samples, threads)?;
-    write_atomically(path, resnext_report::html(&report).as_bytes())
+/// Times `model` and the fp32 network it was compiled from, but for a network too large to be held at once.
+pub(crate) fn time(model: &Model<'_>, network: &Network, runs: Runs) -> Result<Vec<Latency>, Error> {
+    let mut fp32 = fp32(model, network)?;
+    compare(model, fp32.as_mut().map(|fp32| fp32 as &mut Call<'_>), runs)
 }
 
-/// The fp32 network on one photo, again and again; `None` for a network too large to be held at once.
+/// The fp32 network on [`fixed_pixels`], again and again; `None` for a network too large to be held at once.
 pub(crate) fn fp32(
     model: &Model<'_>,
-    network: Option<&Network>,
-    pixels: &[u8],
+    network: &Network,
 ) -> Result<Option<impl FnMut() -> Result<(), Error> + use<>>, Error> {
-    let Some(network) = network.filter(|network| segments(network, TIMED_BYTES, 1).len() == 1) else {
+    if segments(network, TIMED_BYTES, 1).len() > 1 {
         return Ok(None);
-    };
+    }
     let failed = |error| Error::new("", error);
+    let input = model.input().map_err(|error| Error::new("", error))?;
+    let sides = |height: usize, width: usize| format!("{height}×{width}");
+    if (network.input.height, network.input.width) != (input.height, input.width) {
+        let theirs = sides(network.input.height, network.input.width);
+        return Err(Error::new(
+            "",
+            format_args!(
+                "the fp32 network reads {theirs} pixels, the model {}; give the one that it was compiled from",
+                sides(input.height, input.width)
+            ),
+        ));
+    }
     let mut fp32 = Fp32Model::new(network, &[]).map_err(failed)?;
-    let normalized = preprocessing(model).normalize(pixels);
+    let normalized = preprocessing(model).normalize(&fixed_pixels(input.pixels() * input.channels));
     Ok(Some(move || fp32.run(&normalized).map(drop).map_err(failed)))
 }

@@ -29,7 +29,19 @@ pub(crate) fn open(directory: &Path) -> Result<Samples, Error> {
 /// Says so if there are fewer images than were asked for.
 pub(crate) fn note_fewer(directory: &Path, found: usize, asked: usize) {
     if found < asked {
-        note(format_args!("{}: has only {found} of {asked} images", directory.display()));
+        note(format_args!("{}: has only {found} of {asked} images; all are used", directory.display()));
+    }
+}
+
+/// Says so if most of the `images`, which are called `what`, are the same as others of them.
+pub(crate) fn identical(what: &str, distinct: usize, images: usize) -> Option<String> {
+    match (distinct, images) {
+        (_, 0..=1) | (0, _) => None,
+        (1, images) => Some(format!("all {images} {what} are the same picture")),
+        (distinct, images) if 2 * distinct < images => {
+            Some(format!("only {distinct} of the {images} {what} are different pictures"))
+        }
+        _ => None,
     }
 }
 

@@ -106,7 +106,8 @@ fn temporary(directory: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(directory)
 }
 
-fn cannot_write(error: &io::Error) -> String {
+/// A failed system call, as `what; remedy`.
+pub(crate) fn cannot_write(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => {
             "cannot be written: no such directory; create it first (mkdir -p)".to_owned()

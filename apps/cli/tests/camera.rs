@@ -1,13 +1,14 @@
 //! `resnext camera` without a camera: pictures, files that ffmpeg wrote, pipes, and what goes wrong with them.
 #![cfg(target_os = "linux")]
 
+#[path = "camera/endings.rs"]
+mod endings;
 mod support;
 
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 use support::{COLOURS, Folder, Ran, command, reference_model};
 
 /// Runs ffmpeg in `folder`; false where there is none, which CI must have.
@@ -196,43 +197,6 @@ fn what_ffmpeg_writes_is_read_to_the_bit() {
     }
 }
 
-#[test]
-fn what_is_not_read_is_refused_by_name() {
-    let folder = Folder::new();
-    if !ffmpeg(&folder, &["-i", "red.png", "-pix_fmt", "yuv420p10le", "-strict", "-1", "deep.y4m"]) {
-        return;
-    }
-    ffmpeg(&folder, &["-i", "red.png", "-pix_fmt", "yuv420p", "-vf", "setfield=tff", "interlaced.y4m"]);
-    folder.write("words.txt", b"these are words, not a video");
-    folder.write("empty.y4m", b"");
-    std::fs::create_dir(folder.path("empty")).unwrap();
-    let cases: [(&[&str], &str); 10] = [
-        (&["deep.y4m"], "deep.y4m: has frames of the kind \"420p10\", which is not read; "),
-        (&["interlaced.y4m"], "interlaced.y4m: is interlaced, which is not read; "),
-        (&["words.txt"], "words.txt: is neither YUV4MPEG2, JPEG nor PNG; "),
-        (&["empty.y4m"], "empty.y4m: is empty; "),
-        (&["empty"], "empty: has no pictures; "),
-        (&["/dev/video99"], "/dev/video99: no such file or device; "),
-        (&["/dev/null"], "/dev/null: is no camera: it is no video device; "),
-        (&["words.txt", "--format", "nv12"], "words.txt: raw frames have no size of their own; "),
-        (
-            &["words.txt", "--format", "nv12", "--size", "8x8", "--stride", "4"],
-            "words.txt: there is no nv12 frame of 8x8",
-        ),
-        (&["words.txt", "--format", "y4m"], "words.txt: is not YUV4MPEG2; "),
-    ];
-    for (args, start) in cases {
-        let line = folder.resnext(&[&["camera", "model.rnx"], args].concat()).failure();
-        assert!(line.starts_with(&format!("resnext: {start}")), "{line}");
-    }
-    for wrong in
-        [["--format", "h264"], ["--size", "640"], ["--smooth", "median"], ["--fps", "0"], ["--frames", "0"]]
-    {
-        let ran = folder.resnext(&[&["camera", "model.rnx", "x"], &wrong[..]].concat());
-        assert_eq!(ran.status, 2, "{wrong:?}: {}", ran.stderr);
-    }
-}
-
 /// A raw frame of 40×30 pixels in one colour of the model.
 fn coloured(channel: usize) -> Vec<u8> {
     let mut pixel = [20; 3];
@@ -330,103 +294,6 @@ fn a_recording_can_be_played_at_its_rate() {
     let (_, summary) = frames(&folder.resnext(&args));
     assert_eq!(summary["frames"].as_u64().unwrap() + summary["dropped"].as_u64().unwrap(), 20);
     assert!(summary["seconds"].as_f64().unwrap() > 0.3, "19 intervals of 20 ms: {summary}");
-}
-
-#[test]
-fn a_reader_that_goes_away_ends_it_quietly() {
-    let folder = Folder::new();
-    let mut child =
-        start(&folder, &[&["camera", "model.rnx", "-", "--json", "--every-frame"], &RAW[..]].concat());
-    let mut stdin = child.stdin.take().unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let feeder = std::thread::spawn(move || {
-        let frame = coloured(1);
-        while stdin.write_all(&frame).is_ok() {}
-    });
-    let mut line = String::new();
-    stdout.read_line(&mut line).unwrap();
-    assert!(line.contains("green"), "flushed line by line: {line}");
-    drop(stdout);
-    let status = within(&mut child, Duration::from_secs(10));
-    let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    assert_eq!((status, said.as_str()), (Some(0), ""));
-    feeder.join().unwrap();
-}
-
-#[test]
-fn ctrl_c_ends_it_with_a_summary() {
-    for signal in ["-INT", "-TERM"] {
-        let folder = Folder::new();
-        let mut child =
-            start(&folder, &[&["camera", "model.rnx", "-", "--timeout", "60"], &RAW[..]].concat());
-        let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(&coloured(2)).unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        // A frame is half here, and no more comes.
-        stdin.write_all(&coloured(2)[..100]).unwrap();
-        let kill = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
-        assert!(kill.success());
-        let status = within(&mut child, Duration::from_secs(10));
-        let mut said = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        assert_eq!(status, Some(0), "{said}");
-        assert!(said.starts_with("resnext: 1 frames in ") && said.lines().count() == 1, "{said}");
-    }
-}
-
-/// The exit status, if it ends in time.
-fn within(child: &mut Child, time: Duration) -> Option<i32> {
-    let start = Instant::now();
-    while start.elapsed() < time {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status.code();
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    child.kill().unwrap();
-    panic!("still running after {time:?}");
-}
-
-#[test]
-fn a_stalled_pipe_ends_it_with_a_line() {
-    let folder = Folder::new();
-    let mut child = start(&folder, &[&["camera", "model.rnx", "-", "--timeout", "1"], &RAW[..]].concat());
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(&coloured(0)).unwrap();
-    let status = within(&mut child, Duration::from_secs(10));
-    let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    let line = "resnext: standard input: no data for 1 s; start or check what feeds it, or allow more with --timeout\n";
-    assert_eq!((status, said.as_str()), (Some(1), line));
-}
-
-#[test]
-fn damaged_pictures_are_told_and_left_out() {
-    let folder = Folder::new();
-    std::fs::create_dir(folder.path("photos")).unwrap();
-    let red = std::fs::read(folder.path("red.png")).unwrap();
-    folder.write("photos/a.png", &red);
-    folder.write("photos/b.png", &red[..red.len() / 2]);
-    folder.write("photos/c.JPG", b"words");
-    folder.write("photos/d.png", &red);
-    let ran = folder.resnext(&["camera", "model.rnx", "photos", "--json"]);
-    assert_eq!(ran.status, 1, "as of classify");
-    assert_eq!(ran.stdout.lines().count(), 2);
-    let said: Vec<_> = ran.stderr.lines().collect();
-    assert!(said[0].starts_with("resnext: photos: photos/b.png is damaged ("), "{}", ran.stderr);
-    assert_eq!(said[1], "resnext: photos: photos/c.JPG is not a JPEG or PNG image");
-    let summary: Value = serde_json::from_str(said[2]).unwrap();
-    assert_eq!((summary["frames"].as_u64(), summary["damaged"].as_u64()), (Some(2), Some(2)));
-
-    let cut = [coloured(0), coloured(1)[..50].to_vec()].concat();
-    let ran = fed(&folder, &[&["camera", "model.rnx", "-"], &RAW[..]].concat(), &cut);
-    assert_eq!(ran.status, 0, "whoever feeds a pipe is often stopped within a frame");
-    assert!(
-        ran.stderr.starts_with("resnext: standard input: ended within a frame, after 50 of its 3600 bytes\n")
-    );
 }
 
 #[test]

@@ -32,14 +32,17 @@ fn compile_writes_a_model_that_classifies() {
     let folder = Folder::new();
     let (onnx, photos) = tiny();
     let compile = ["compile", text(&onnx), "--samples", text(&photos), "-o", "tiny.rnx", "--method", "max"];
-    let report = folder.resnext(&[&compile[..], &["--json"]].concat()).json();
+    let report = folder.resnext(&[&compile[..], &["--json"]].concat()).json_and_notes();
     assert_eq!((report["samples"].as_u64(), report["skipped"].as_u64()), (Some(12), Some(0)), "{report}");
     assert!(report["agreement"].as_f64().unwrap() >= 0.5, "{report}");
     assert_eq!(report["bytes"].as_u64().unwrap(), std::fs::metadata(folder.path("tiny.rnx")).unwrap().len());
     let before = std::fs::read(folder.path("tiny.rnx")).unwrap();
     // In words, and the same bytes again.
-    let words = folder.resnext(&compile).results();
+    let words = folder.resnext(&compile).results_and_warnings().0;
     assert!(words.contains("calibrated   on 12 images, method max"), "{words}");
+    // What it is for: how long it takes, beside fp32, and where to learn what it costs.
+    assert!(words.contains("\nlatency      int8 (") && words.contains(", fp32 (tract) "), "{words}");
+    assert!(words.contains("the drop of accuracy: resnext eval tiny.rnx --data DIR --baseline "), "{words}");
     assert_eq!(std::fs::read(folder.path("tiny.rnx")).unwrap(), before);
     let classified = folder.resnext(&["classify", "tiny.rnx", "red.png", "--top-k", "10", "--json"]).json();
     assert_eq!(classified[0]["top"].as_array().unwrap().len(), 10);
@@ -52,11 +55,11 @@ fn qdq_goes_out_and_comes_back() {
     let folder = Folder::new();
     let (onnx, photos) = tiny();
     let compile = ["compile", text(&onnx), "--samples", text(&photos), "--num", "3", "-o", "tiny.rnx"];
-    let report = folder.resnext(&[&compile[..], &["--qdq", "tiny.onnx", "--json"]].concat()).json();
+    let report = folder.resnext(&[&compile[..], &["--qdq", "tiny.onnx", "--json"]].concat()).json_and_notes();
     assert_eq!((report["qdq"].as_str(), report["kept"].is_null()), (Some("tiny.onnx"), true), "{report}");
     // Scales are all in the file: no samples.
     let back = ["compile", "tiny.onnx", "-o", "back.rnx"];
-    let report = folder.resnext(&[&back[..], &["--json"]].concat()).json();
+    let report = folder.resnext(&[&back[..], &["--json"]].concat()).json_and_notes();
     let kept = &report["kept"];
     assert_eq!(kept["activations"], kept["of_activations"], "{report}");
     assert_eq!(kept["weights"], kept["of_weights"], "{report}");
@@ -64,7 +67,7 @@ fn qdq_goes_out_and_comes_back() {
         report["agreement"].is_null() && report["method"] == "given" && report["samples"] == 0,
         "{report}"
     );
-    let words = folder.resnext(&back).results();
+    let words = folder.resnext(&back).results_and_warnings().0;
     assert!(words.contains("activation scales, 100.00 % of the weights' integers"), "{words}");
     let classify = |model: &str| folder.resnext(&["classify", model, "red.png", "--json"]).json();
     assert_eq!(classify("tiny.rnx"), classify("back.rnx"));
@@ -72,7 +75,8 @@ fn qdq_goes_out_and_comes_back() {
     assert_eq!(inspected["metadata"]["calibration"]["method"], "given", "{inspected}");
     folder.resnext(&["inspect", "back.rnx"]).results();
     // With samples it is compared.
-    let compared = folder.resnext(&[&back[..], &["--samples", text(&photos), "--json"]].concat()).json();
+    let compared =
+        folder.resnext(&[&back[..], &["--samples", text(&photos), "--json"]].concat()).json_and_notes();
     assert!(compared["logit_sqnr_db"].as_f64().unwrap() > 15.0, "{compared}");
 }
 
@@ -172,7 +176,7 @@ fn a_model_packed_for_another_cpu_gives_the_same_results() {
                 "--target",
                 target,
             ])
-            .results();
+            .results_and_warnings();
         assert_eq!(folder.resnext(&["inspect", &output, "--json"]).json()["packing"], packing);
     }
     let before = std::fs::read(folder.path("i8mm.rnx")).unwrap();
@@ -191,6 +195,78 @@ fn broken_samples_are_named_and_skipped() {
     assert!(ran.stderr.contains("skipped ./broken.jpg: "), "{}", ran.stderr);
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!((report["samples"].as_u64(), report["skipped"].as_u64()), (Some(3), Some(1)));
+}
+
+#[test]
+fn samples_that_are_all_alike_are_noticed() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let samples = |copies: &[(&str, usize)]| {
+        let _ = std::fs::remove_dir_all(folder.path("alike"));
+        std::fs::create_dir(folder.path("alike")).unwrap();
+        for (photo, count) in copies {
+            for copy in 0..*count {
+                let to = folder.path("alike").join(format!("{photo}{copy}.jpg"));
+                std::fs::copy(photos.join(photo).with_extension("jpg"), to).unwrap();
+            }
+        }
+        let compile = ["compile", text(&onnx), "--samples", "alike", "-o", "tiny.rnx", "--effort", "fast"];
+        folder.resnext(&[&compile[..], &["--num", "9", "--json"]].concat())
+    };
+    let ran = samples(&[("cat", 5)]);
+    assert!(ran.stderr.contains("resnext: alike: has only 5 of 9 images; "), "{}", ran.stderr);
+    let expected = "all 5 samples are the same picture; the ranges fit those alone: give different photos";
+    assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+    assert!(ran.json_and_notes()["warnings"][0].as_str().unwrap().starts_with(expected));
+    let ran = samples(&[("cat", 5), ("grass", 1)]);
+    assert!(ran.stderr.contains("only 2 of the 6 samples are different pictures; "), "{}", ran.stderr);
+    let ran = samples(&[("cat", 2), ("grass", 1)]);
+    assert!(!ran.stderr.contains("picture"), "{}", ran.stderr);
+    // So are images to evaluate on, whose intervals would lie.
+    for copy in 0..4 {
+        std::fs::create_dir_all(folder.path("data/red")).unwrap();
+        std::fs::copy(folder.path("red.png"), folder.path(&format!("data/red/{copy}.png"))).unwrap();
+    }
+    let ran = folder.resnext(&["eval", "model.rnx", "--data", "data"]);
+    assert!(ran.stderr.contains("all 4 images are the same picture; accuracies"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("latency      int8 ("), "{}", ran.stdout);
+}
+
+#[test]
+fn bench_times_fp32_in_turn() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let onnx = text(&onnx);
+    let compile = ["compile", onnx, "--samples", text(&photos), "--num", "2", "-o", "tiny.rnx"];
+    folder.resnext(&[&compile[..], &["--effort", "fast"]].concat()).results_and_warnings();
+    let bench = ["bench", "tiny.rnx", "--threads", "1", "--warmup", "1", "--runs", "5", "--baseline"];
+    let report = folder.resnext(&[&bench[..], &[onnx, "--json"]].concat()).json_and_notes();
+    let fp32 = &report["fp32"];
+    assert_eq!(
+        (&fp32["network"], &fp32["threads"]),
+        (&Value::from("fp32 (tract)"), &Value::from(1)),
+        "{fp32}"
+    );
+    let p50 = |of: &Value| of["ms"]["p50"].as_f64().unwrap();
+    assert_eq!(fp32["ratio"].as_f64().unwrap(), p50(fp32) / p50(&report), "{report}");
+    assert_eq!(report["steady_state_allocations"], 0, "those of fp32 are not int8's");
+    assert_eq!(report["fidelity"]["samples"], 2, "{report}");
+    let slower = report["warnings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .any(|warning| warning.as_str().unwrap().starts_with("int8 is slower than fp32 here ("));
+    assert_eq!(slower, p50(&report) > p50(fp32), "{report}");
+    let words = folder.resnext(&[&bench[..], &[onnx]].concat()).results_and_warnings().0;
+    for part in ["fp32 (tract), 1 thread, in turn with int8: ", "accuracy     same class as fp32 on "] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    let weights = repository("models/reference/resnext26_16x4d_half-imagenette.safetensors");
+    let line = folder.resnext(&[&bench[..], &[text(&weights)]].concat()).failure();
+    assert!(
+        line.contains(".safetensors: takes ") && line.contains(" GMAC an inference, the model 0.015; "),
+        "{line}"
+    );
 }
 
 #[test]
@@ -296,14 +372,53 @@ fn compile_reports_as_a_page() {
     let folder = Folder::new();
     let (onnx, photos) = tiny();
     let compile = ["compile", text(&onnx), "--samples", text(&photos), "--num", "3", "-o", "tiny.rnx"];
-    folder.resnext(&[&compile[..], &["--report", "page.html", "--licence", "<CC0>"]].concat()).results();
+    let report = ["--report", "page.html", "--licence", "<CC0>", "--sensitivity", "--json"];
+    let report = folder.resnext(&[&compile[..], &report].concat()).json_and_notes();
+    let (layer, sensitive) = (&report["layers"][0], &report["sensitivity"][0]);
+    assert_eq!((&layer["name"], &layer["method"]), (&sensitive["name"], &Value::from("mse")), "{report}");
+    assert!(layer["range"]["int8"][1].as_f64() > Some(0.0) && layer["range"]["seen"].is_array(), "{layer}");
+    assert_eq!(report["latency"][1]["runs"], 50, "{report}");
     let inspected = folder.resnext(&["inspect", "tiny.rnx", "--json"]).json();
     assert_eq!(inspected["metadata"]["licence"], "<CC0>");
     let page = std::fs::read_to_string(folder.path("page.html")).unwrap();
-    for part in
-        ["tiny.rnx", "on 3 images", "Activations", "Arena", "accuracy has not been measured", "&lt;CC0&gt;"]
-    {
+    for part in [
+        "tiny.rnx",
+        "on 3 images",
+        "Activations",
+        "Arena",
+        "accuracy has not been measured",
+        "&lt;CC0&gt;",
+        "They suffer most from ",
+        "mse: ",
+        "fp32 (tract), 1 thread",
+    ] {
         assert!(page.contains(part), "{part}");
+    }
+    // The model says it of itself, to whoever evaluates it without fp32 at hand.
+    let layers = inspected["metadata"]["layers"].as_array().expect("layers");
+    let known = |key: &str| layers.iter().filter(|layer| layer[key].is_f64()).count();
+    assert_eq!(
+        (known("sqnr_db"), known("alone_db")),
+        (layers.len(), layers.len() - 1),
+        "all but the max pool"
+    );
+    for (class, photo) in [("class 1", "cat"), ("class 2", "grass")] {
+        std::fs::create_dir_all(folder.path("data").join(class)).unwrap();
+        let to = folder.path("data").join(class).join("photo.jpg");
+        std::fs::copy(photos.join(photo).with_extension("jpg"), to).unwrap();
+    }
+    let eval = ["eval", "tiny.rnx", "--data", "data", "--runs", "1", "--html", "eval.html", "--json"];
+    let evaluated = folder.resnext(&eval).json_and_notes();
+    assert_eq!(evaluated["layers"][0]["sensitivity_db"], layers[0]["alone_db"], "{evaluated}");
+    assert_eq!(evaluated["layers"][0]["method"], "mse", "{evaluated}");
+    let page = std::fs::read_to_string(folder.path("eval.html")).unwrap();
+    assert!(page.contains("They suffer most from ") && page.contains("int8 alone"), "{page}");
+    let text =
+        folder.resnext(&[&compile[..], &["--sensitivity", "--markdown"]].concat()).results_and_warnings().0;
+    for part in
+        ["### tiny.rnx", "| ms | p50 |", "| noisiest layers, dB | method | output | logits, it alone |"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
     }
     let line = folder.resnext(&[&compile[..], &["--report", "no/page.html"]].concat()).failure();
     assert!(line.contains("no/page.html: cannot be written"), "{line}");

@@ -7,10 +7,11 @@ use resnext_defmt_round_trip::{Record, decode};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository")
@@ -21,6 +22,10 @@ fn binary() -> PathBuf {
 }
 
 fn resnext(args: &[&str]) -> Output {
+    fed(Stdio::null(), args)
+}
+
+fn fed(input: impl Into<Stdio>, args: &[&str]) -> Output {
     let mut command = match std::env::var_os("RESNEXT_RUNNER") {
         Some(runner) => {
             let mut command = Command::new(runner);
@@ -29,7 +34,7 @@ fn resnext(args: &[&str]) -> Output {
         }
         None => Command::new(binary()),
     };
-    command.current_dir(root()).args(args).output().expect("it starts")
+    command.current_dir(root()).args(args).stdin(input).output().expect("it starts")
 }
 
 fn records(bytes: &[u8]) -> Vec<Record> {
@@ -56,37 +61,93 @@ fn photos() -> Vec<String> {
     photos
 }
 
-/// `frame 2: 4097 us, class 5 n03394916 French horn, probability 0.5418` → number, class, label, probability.
-fn frame(record: &Record) -> (u64, String, String, f32) {
+/// What a record says of a frame.
+struct Frame<'a> {
+    number: u64,
+    micros: u64,
+    class: &'a str,
+    label: &'a str,
+    probability: f32,
+    /// Of a camera: latency in microseconds, and frames dropped so far.
+    camera: Option<[u64; 2]>,
+}
+
+/// `frame 2: 4097 us, class 5 n03394916 French horn, probability 0.5418`, and of a camera `, latency 6012 us, dropped 0`.
+fn frame(record: &Record) -> Frame<'_> {
     assert_eq!(record.level, "INFO");
     let fields = || {
         let (number, rest) = record.message.strip_prefix("frame ")?.split_once(": ")?;
         let (micros, rest) = rest.split_once(" us, class ")?;
-        let (class, probability) = rest.split_once(", probability ")?;
+        let (class, rest) = rest.split_once(", probability ")?;
+        let (probability, camera) = match rest.split_once(", latency ") {
+            Some((probability, camera)) => (probability, Some(camera.split_once(" us, dropped ")?)),
+            None => (rest, None),
+        };
         let mut class = class.splitn(3, ' ').skip(1);
-        assert!(micros.parse::<u64>().ok()? > 0);
-        let (id, label) = (class.next()?.to_owned(), class.next()?.to_owned());
-        Some((number.parse().ok()?, id, label, probability.parse().ok()?))
+        let camera = match camera {
+            Some((latency, dropped)) => Some([latency.parse().ok()?, dropped.parse().ok()?]),
+            None => None,
+        };
+        Some(Frame {
+            number: number.parse().ok()?,
+            micros: micros.parse().ok()?,
+            class: class.next()?,
+            label: class.next()?,
+            probability: probability.parse().ok()?,
+            camera,
+        })
     };
-    fields().unwrap_or_else(|| panic!("not a frame: {record:?}"))
+    let frame = fields().unwrap_or_else(|| panic!("not a frame: {record:?}"));
+    assert!(frame.micros > 0);
+    frame
+}
+
+/// The records after the first, which says what is run.
+fn started(records: &[Record]) -> &[Record] {
+    let [start, rest @ ..] = records else { panic!("no records") };
+    assert!(start.message.starts_with("resnext ") && start.message.contains("Model {"), "{start:?}");
+    rest
+}
+
+fn assert_top(frame: &Frame<'_>, top: &Value) {
+    let best = &top[0];
+    assert_eq!(
+        [frame.class, frame.label],
+        [&best["class"], &best["label"]].map(|text| text.as_str().unwrap())
+    );
+    assert_eq!(frame.probability, best["probability"].as_f64().unwrap() as f32);
 }
 
 /// Holds `records` of a `classify` against its JSON.
 fn assert_same(records: &[Record], classified: &Value) {
-    let [start, frames @ ..] = records else { panic!("no records") };
-    assert!(start.message.starts_with("resnext ") && start.message.contains("Model {"), "{start:?}");
+    let frames = started(records);
     let images = classified.as_array().expect("a list of images");
     assert_eq!(frames.len(), images.len());
     for (index, (record, image)) in frames.iter().zip(images).enumerate() {
-        let (number, class, label, probability) = frame(record);
-        let top = &image["top"][0];
-        assert_eq!(number, index as u64 + 1);
-        assert_eq!(
-            (class.as_str(), label.as_str()),
-            (top["class"].as_str().unwrap(), top["label"].as_str().unwrap())
-        );
-        assert_eq!(probability, top["probability"].as_f64().unwrap() as f32);
+        let frame = frame(record);
+        assert_eq!((frame.number, frame.camera), (index as u64, None));
+        assert_top(&frame, &image["top"]);
     }
+}
+
+/// Holds `records` of a `camera` against its JSON; returns how many frames there were.
+fn assert_seen(records: &[Record], output: &Output) -> usize {
+    let frames = started(records);
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(frames.len(), lines.len(), "{output:?}");
+    for (record, line) in frames.iter().zip(&lines) {
+        let frame = frame(record);
+        assert_eq!(frame.number, line["frame"]);
+        assert_top(&frame, &line["top"]);
+        let [latency, dropped] = frame.camera.expect("latency and dropped frames");
+        assert_eq!(dropped, line["dropped"]);
+        assert!(frame.micros <= latency);
+        // Both are rounded to microseconds; the JSON is in single precision.
+        let told = 1000.0 * line["latency_ms"].as_f64().unwrap();
+        assert!((told - latency as f64).abs() <= 1.0 + told * 1e-6, "{latency} {line}");
+    }
+    lines.len()
 }
 
 #[test]
@@ -127,12 +188,62 @@ fn bench_records_every_run_and_allocates_nothing_for_it() {
     let records = records(&fs::read(&file).unwrap());
     let warnings = report["warnings"].as_array().unwrap();
     assert_eq!(records.len(), 1 + 7 + warnings.len());
-    let numbers: Vec<_> = records[1..8].iter().map(|record| frame(record).0).collect();
-    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7]);
+    let numbers: Vec<_> = records[1..8].iter().map(|record| frame(record).number).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6]);
     for (record, warning) in records[8..].iter().zip(warnings) {
         assert_eq!(record.level, "WARN");
         assert!(warning.as_str().unwrap().starts_with(&record.message));
     }
+}
+
+#[test]
+fn a_camera_s_records_say_what_its_json_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("records");
+    let file = file.to_str().unwrap();
+    let output = resnext(&["camera", MODEL, "calibration/samples", "--json", "--defmt", file]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(assert_seen(&records(&fs::read(file).unwrap()), &output), photos().len());
+
+    // A pipe: answers are smoothed, frames that are late are left out, and the last is cut short.
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let feeder = thread::spawn(move || {
+        let bytes = film(60);
+        writer.write_all(&bytes[..bytes.len() - 100]).unwrap();
+    });
+    let output = fed(reader, &["camera", MODEL, "-", "--json", "--defmt", file]);
+    feeder.join().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let mut seen = records(&fs::read(file).unwrap());
+    // It is told from the thread that captures, which may be ahead.
+    let warning = seen.iter().position(|record| record.level == "WARN").expect("a warning");
+    let warning = seen.remove(warning).message;
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&warning), "{warning} {output:?}");
+    assert!(assert_seen(&seen, &output) > 0);
+
+    // What ends a camera is the last record.
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(&film(10)).unwrap();
+    let args = ["camera", MODEL, "-", "--json", "--every-frame", "--timeout", "2", "--defmt", file];
+    let output = fed(reader, &args);
+    drop(writer);
+    assert_eq!(output.status.code(), Some(1));
+    let mut seen = records(&fs::read(file).unwrap());
+    let error = seen.pop().unwrap();
+    assert_eq!(error.level, "ERROR");
+    assert!(error.message.contains("no data for 2 s; "), "{error:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&error.message), "{error:?} {output:?}");
+    assert_eq!(assert_seen(&seen, &output), 10);
+}
+
+/// As many frames in YUV4MPEG2, each another one.
+fn film(frames: u32) -> Vec<u8> {
+    let mut film = b"YUV4MPEG2 W64 H48 F30:1 C420jpeg\n".to_vec();
+    for frame in 0..frames {
+        film.extend(b"FRAME\n");
+        film.extend((0..64 * 48 * 3 / 2).map(|at: u32| (at * (frame + 3) / 7 + 4 * frame) as u8));
+    }
+    film
 }
 
 /// A pseudo-terminal stands for the serial device: unless it is told otherwise, it puts a carriage return before each 10.
@@ -171,8 +282,42 @@ fn trouble_with_the_device_is_one_line() {
     assert_eq!(json(&output).as_array().unwrap().len(), 1);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.starts_with("resnext: --defmt: No space left") && said.lines().count() == 1, "{said}");
-    let output = resnext(&["classify", MODEL, photo, "--defmt", "/nowhere/records"]);
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.starts_with("resnext: /nowhere/records: ") && said.lines().count() == 1, "{said}");
+    let folder = tempfile::tempdir().unwrap();
+    let (pipe, model) = (folder.path().join("pipe"), folder.path().join("model.rnx"));
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    fs::copy(root().join(MODEL), &model).unwrap();
+    let before = fs::read(&model).unwrap();
+    for (device, what) in [
+        ("/nowhere/records", "no such directory; "),
+        (folder.path().to_str().unwrap(), "is a directory; "),
+        (pipe.to_str().unwrap(), "nobody reads it"),
+        (model.to_str().unwrap(), "is the model; "),
+    ] {
+        let start = Instant::now();
+        let output = resnext(&["classify", model.to_str().unwrap(), photo, "--defmt", device]);
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.starts_with(&format!("resnext: {device}: ")) && said.contains(what), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(start.elapsed() < Duration::from_secs(30), "{device} was waited for");
+    }
+    assert_eq!(fs::read(&model).unwrap(), before);
+}
+
+/// Whoever reads a pipe may leave; answers go on.
+#[test]
+fn a_pipe_is_read_as_long_as_somebody_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    let path = pipe.clone();
+    let reader = thread::spawn(move || fs::read(path).unwrap());
+    // Opening it for reading waits for the program, which does not wait.
+    thread::sleep(Duration::from_millis(200));
+    let photos = photos();
+    let mut args = vec!["classify", MODEL, "--json", "--defmt", pipe.to_str().unwrap()];
+    args.extend(photos.iter().map(String::as_str));
+    let output = resnext(&args);
+    assert!(output.status.success(), "{output:?}");
+    assert_same(&records(&reader.join().unwrap()), &json(&output));
 }

@@ -78,6 +78,7 @@ fn far_below_the_published_accuracy() {
         let (failed, unmatched, classes) = (vec![], vec![], vec![]);
         let evaluation = Evaluation {
             images: of,
+            distinct: of,
             failed,
             unmatched,
             int8: accuracy,

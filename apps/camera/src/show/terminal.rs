@@ -4,6 +4,7 @@ use crate::reading::{Picture, Reading, Show, ShowError};
 use std::fmt::Write as _;
 use std::io::Write;
 use std::time::Instant;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// How lines follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,20 @@ fn push_clean(line: &mut String, text: &str) {
     }
 }
 
+/// Cuts a line to so many columns, with an ellipsis in the last.
+fn shorten(line: &mut String, columns: usize) {
+    if line.width() <= columns {
+        return;
+    }
+    let mut taken = 0;
+    let end = line.char_indices().find(|(_, c)| {
+        taken += c.width().unwrap_or(0);
+        taken >= columns
+    });
+    line.truncate(end.map_or(line.len(), |(at, _)| at));
+    line.push('…');
+}
+
 impl<W: Write> Show for Terminal<W> {
     fn wants_picture(&self) -> bool {
         false
@@ -73,8 +88,11 @@ impl<W: Write> Show for Terminal<W> {
             Style::Updating { width } => {
                 let dropped = reading.dropped;
                 let _ = write!(line, "{:5.1} fps  {:5.0} ms", reading.fps, reading.latency_ms);
-                if let Some(celsius) = reading.temperature_c {
+                if let Some(celsius) = reading.health.temperature_c {
                     let _ = write!(line, "  {celsius:.0} °C");
+                }
+                if let Some(why) = reading.health.slowed {
+                    let _ = write!(line, "  {why}");
                 }
                 if dropped > 0 {
                     let _ = write!(line, "  {dropped} dropped");
@@ -83,11 +101,8 @@ impl<W: Write> Show for Terminal<W> {
                     let _ = write!(line, "  {:3.0} % ", 100.0 * guess.probability);
                     push_clean(line, guess.label);
                 }
-                // A line that wraps could not be written over. Columns are counted as characters: wide ones are rare in
-                // labels, and cost a wrapped line.
-                if let Some((end, _)) = line.char_indices().nth(width.saturating_sub(1)) {
-                    line.truncate(end);
-                }
+                // A line that wraps could not be written over.
+                shorten(line, width.saturating_sub(1));
                 line.insert(0, '\r');
                 // Clears what a longer line has left.
                 line.push_str("\x1b[K");
@@ -104,5 +119,49 @@ impl<W: Write> Drop for Terminal<W> {
             let _ = self.out.write_all(b"\n");
             let _ = self.out.flush();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reading::{Guess, Health};
+
+    #[test]
+    fn a_line_is_written_over_and_over() {
+        let guess = |class, label| Guess { class, label, probability: 0.5 };
+        let health = Health { temperature_c: Some(82.4), slowed: Some("throttled") };
+        let top = [guess(0, "tench\x1b[2J"), guess(1, "a label that does not fit")];
+        let reading = Reading {
+            frame: 9,
+            model: "m",
+            top: &top,
+            latency_ms: 41.3,
+            inference_ms: 30.0,
+            fps: 24.0,
+            dropped: 3,
+            health,
+        };
+        let mut out = Vec::new();
+        let mut terminal = Terminal::new(&mut out, Style::Updating { width: 80 });
+        terminal.show(&reading, None).unwrap();
+        drop(terminal);
+        let line = " 24.0 fps     41 ms  82 °C  throttled  3 dropped   50 % tench\\u{1b}[2J   50 % …";
+        assert_eq!(String::from_utf8(out).unwrap(), format!("\r{line}\x1b[K\n"));
+    }
+
+    #[test]
+    fn lines_fit_their_terminal() {
+        let cut = |text: &str, columns: usize| {
+            let mut line = text.to_owned();
+            shorten(&mut line, columns);
+            assert!(line.width() <= columns.max(1), "{line} in {columns}");
+            line
+        };
+        assert_eq!(cut("10 fps  tench", 13), "10 fps  tench");
+        assert_eq!(cut("10 fps  tench", 12), "10 fps  ten…");
+        assert_eq!(cut("10 fps  犬犬犬", 13), "10 fps  犬犬…");
+        assert_eq!(cut("10 fps  犬犬犬", 12), "10 fps  犬…");
+        (0..20).for_each(|columns| drop(cut("45 fps  犬 é tench 犬", columns)));
     }
 }

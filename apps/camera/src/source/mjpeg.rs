@@ -297,6 +297,24 @@ mod tests {
         assert_eq!(read(&outer), [Ok(40)]);
     }
 
+    /// Webcams leave out the Huffman tables, which are always those of the standard's annex K.
+    #[test]
+    fn pictures_without_huffman_tables() {
+        let jpeg = &pictures()[2];
+        let mut lean = jpeg[..2].to_vec();
+        let mut at = 2;
+        while jpeg[at + 1] != SCAN {
+            let len = 2 + usize::from(u16::from_be_bytes([jpeg[at + 2], jpeg[at + 3]]));
+            if jpeg[at + 1] != 0xc4 {
+                lean.extend(&jpeg[at..at + len]);
+            }
+            at += len;
+        }
+        lean.extend(&jpeg[at..]);
+        assert!(lean.len() + 400 < jpeg.len());
+        assert_eq!(read(&lean), [Ok(40)]);
+    }
+
     #[test]
     fn damage_costs_a_picture_and_no_more() {
         let [a, b, c] = &pictures()[..] else { unreachable!() };

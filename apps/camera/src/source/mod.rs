@@ -105,7 +105,7 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    fn format(what: impl Into<String>, remedy: &'static str) -> Self {
+    pub(crate) fn format(what: impl Into<String>, remedy: &'static str) -> Self {
         Self::Format { what: what.into(), remedy }
     }
 

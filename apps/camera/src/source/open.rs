@@ -5,10 +5,11 @@ use super::{Input, Kind, Mjpeg, Paced, Pictures, Raw, Source, SourceError, Strea
 use crate::captured::{PixelFormat, RawFormat};
 use crate::stop::Stop;
 use resnext::preprocess::{Yuv, YuvMatrix, YuvRange};
-use std::fs::{self, File};
+use rustix::fs::OFlags;
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -109,7 +110,9 @@ pub fn open(path: &Path, wanted: &Wanted) -> Result<Box<dyn Source>, SourceError
         let remedy = "give a device, a file, a folder or - for standard input";
         return Err(SourceError::format("is neither a camera nor a file, pipe or folder", remedy));
     }
-    let file = File::open(path).map_err(failed)?;
+    // A FIFO without a writer must not keep us here: how long to wait is said by `Input`.
+    let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path);
+    let file = file.map_err(failed)?;
     if kind.is_file() && wanted.container.is_none() && is_png(&file).map_err(failed)? {
         return Ok(paced(Pictures::file(path), wanted));
     }
@@ -141,7 +144,17 @@ fn stream(fd: OwnedFd, name: String, wanted: &Wanted) -> Result<Box<dyn Source>,
         None => sniff(stream.peek(super::y4m::MAGIC.len()).map_err(failed)?)?,
     };
     match container {
-        Container::Y4m => Ok(paced(Y4m::new(stream, kind, wanted.colours)?, wanted)),
+        Container::Y4m => {
+            let y4m = Y4m::new(stream, kind, wanted.colours)?;
+            let (width, height) = y4m.size();
+            match wanted.size {
+                Some(size) if size != (width, height) => {
+                    let what = format!("has frames of {width}x{height} pixels, not of {}x{}", size.0, size.1);
+                    Err(SourceError::format(what, "leave out --size: the stream says it"))
+                }
+                _ => Ok(paced(y4m, wanted)),
+            }
+        }
         Container::Mjpeg => Ok(paced(Mjpeg::new(stream, kind), wanted)),
         Container::Raw(pixels) => {
             let remedy = "say it with --size, such as --size 1280x720";

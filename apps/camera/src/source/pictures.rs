@@ -1,7 +1,7 @@
 //! JPEG and PNG files, each a frame.
 
 use super::{Delivery, Source, SourceError};
-use crate::captured::Captured;
+use crate::captured::{Captured, MOST_BYTES};
 use resnext_photo::Rgb8Image;
 use std::fs;
 use std::io;
@@ -54,6 +54,19 @@ fn find(folder: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
+/// The bytes of a file, unless it is a pipe, which may have none for ever, or too large for any picture.
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let failed = |error: io::Error| format!("cannot be read: {error}");
+    let kind = fs::metadata(path).map_err(failed)?;
+    if !kind.is_file() {
+        return Err("is no file".to_owned());
+    }
+    if kind.len() > MOST_BYTES as u64 {
+        return Err(format!("is larger than {} MiB", MOST_BYTES >> 20));
+    }
+    fs::read(path).map_err(failed)
+}
+
 impl Source for Pictures {
     fn name(&self) -> &str {
         &self.name
@@ -66,8 +79,8 @@ impl Source for Pictures {
     fn next(&mut self, captured: &mut Captured) -> Result<Delivery, SourceError> {
         let Some(path) = self.paths.next() else { return Ok(Delivery::End) };
         let at = Instant::now();
-        let decoded = fs::read(&path).map_err(|error| format!("cannot be read: {error}"));
-        let decoded = decoded.and_then(|bytes| Rgb8Image::decode(&bytes).map_err(|error| error.to_string()));
+        let decoded =
+            read(&path).and_then(|bytes| Rgb8Image::decode(&bytes).map_err(|error| error.to_string()));
         Ok(match decoded {
             Ok(image) => {
                 captured.take(image, at);

@@ -69,7 +69,11 @@ impl<R: Read + Send> Source for Raw<R> {
         let read = read_frame(&mut self.stream, &self.format, captured, &self.kind)?;
         let need = self.format.frame_len().unwrap_or(usize::MAX);
         if read < need {
-            return Ok(cut(read, need));
+            let mut what = cut(read, need);
+            if !self.kind.live {
+                what.push_str("; are --format, --size and --stride right?");
+            }
+            return Ok(Delivery::Damaged(what));
         }
         captured.filled(at);
         Ok(Delivery::Frame)
@@ -77,8 +81,8 @@ impl<R: Read + Send> Source for Raw<R> {
 }
 
 /// The stream has ended within a frame.
-pub(super) fn cut(read: usize, need: usize) -> Delivery {
-    Delivery::Damaged(format!("ended within a frame, after {read} of its {need} bytes"))
+pub(super) fn cut(read: usize, need: usize) -> String {
+    format!("ended within a frame, after {read} of its {need} bytes")
 }
 
 #[cfg(test)]
@@ -100,8 +104,8 @@ mod tests {
             assert_eq!((frame.width(), frame.height()), (5, 3));
         }
         assert_eq!(captured.prepare(&format).unwrap()[0], 30, "the second one");
-        let end = raw.next(&mut captured);
-        assert_eq!(end, Ok(Delivery::Damaged("ended within a frame, after 7 of its 30 bytes".into())));
+        let end = "ended within a frame, after 7 of its 30 bytes; are --format, --size and --stride right?";
+        assert_eq!(raw.next(&mut captured), Ok(Delivery::Damaged(end.to_owned())));
         assert_eq!(raw.next(&mut captured), Ok(Delivery::End));
     }
 }

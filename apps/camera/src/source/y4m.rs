@@ -43,6 +43,9 @@ impl<R: Read> Y4m<R> {
         let line = take_line(&mut stream, &kind)?;
         let words =
             line.strip_prefix(MAGIC).ok_or_else(|| SourceError::format("is not YUV4MPEG2", remedy))?;
+        let words = words
+            .strip_suffix(b"\n")
+            .ok_or_else(|| SourceError::format("does not end its first line", "make the file again"))?;
         let header = Header::parse(words)?;
         let matrix = colours.matrix.unwrap_or_else(|| default_matrix(header.width, header.height));
         let yuv = Yuv { matrix, range: colours.range.unwrap_or(header.range) };
@@ -52,6 +55,11 @@ impl<R: Read> Y4m<R> {
         }
         kind.interval = header.interval.or(kind.interval);
         Ok(Self { stream, kind, format, frame: 0 })
+    }
+
+    /// Width and height of its frames.
+    pub fn size(&self) -> (u32, u32) {
+        (self.format.width, self.format.height)
     }
 }
 
@@ -79,22 +87,22 @@ impl<R: Read + Send> Source for Y4m<R> {
         let read = read_frame(&mut self.stream, &self.format, captured, &self.kind)?;
         let need = self.format.frame_len().unwrap_or(usize::MAX);
         if read < need {
-            return Ok(cut(read, need));
+            return Ok(Delivery::Damaged(cut(read, need)));
         }
         captured.filled(at);
         Ok(Delivery::Frame)
     }
 }
 
-/// The next line, without its end; whatever there is if there is no end within reach.
+/// The next line with its end; whatever there is if there is no end within reach.
 fn take_line<R: Read>(stream: &mut Stream<R>, kind: &Kind) -> Result<Vec<u8>, SourceError> {
     let mut line = Vec::new();
     while let [byte] = *stream.peek(1).map_err(|error| SourceError::reading(&error, kind.timeout))? {
         std::io::BufRead::consume(stream, 1);
+        line.push(byte);
         if byte == b'\n' || line.len() == MOST_LINE {
             break;
         }
-        line.push(byte);
     }
     Ok(line)
 }
@@ -232,6 +240,7 @@ mod tests {
                 "has frames of the kind \"420p10\", which is not read; ",
             ),
             ("YUV4MPEG2 W5 H3 C411\n", "has frames of the kind \"411\""),
+            ("YUV4MPEG2 W5 H", "does not end its first line; "),
             ("YUV4MPEG2 W5\n", "does not say how wide and high its frames are; "),
             ("YUV4MPEG2 W-5 H3\n", "does not say how wide and high its frames are; "),
             ("YUV4MPEG2 W70000 H3\n", "there is no yuv420 frame of 70000x3 pixels"),

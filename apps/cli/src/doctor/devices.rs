@@ -1,7 +1,7 @@
 //! Memory, cameras, displays, and who may use them.
 
-use super::Finding;
 use super::machine::Machine;
+use super::{Finding, Status};
 use crate::output::size;
 
 /// Less than this is too little for any model of the zoo beside a camera's buffers.
@@ -100,7 +100,7 @@ pub(super) fn cameras(machine: &Machine) -> Vec<Finding> {
             match machine.refused(&video.device) {
                 None => {
                     usable += 1;
-                    Finding::ok(found)
+                    Finding::usable(found, format!("resnext camera MODEL.rnx /dev/{}", video.device))
                 }
                 Some(refused) => Finding::mend(format!("{found}; {}", refused.why), refused.remedy),
             }
@@ -122,15 +122,17 @@ pub(super) fn cameras(machine: &Machine) -> Vec<Finding> {
     findings
 }
 
+/// How frames get from a sensor to `resnext camera`. What nvarguscamerasrc says on stdout must not get into the pipe.
 fn pipe(machine: &Machine) -> &'static str {
     match machine.is_jetson() {
         true => {
             "pipe its pictures in: gst-launch-1.0 -q nvarguscamerasrc ! nvvidconv ! \
-                 video/x-raw,format=I420,width=1280,height=720 ! fdsink | resnext camera MODEL.rnx - --format yuv420 --size 1280x720"
+             'video/x-raw,format=I420,width=1280,height=720' ! fdsink fd=3 3>&1 >&2 | \
+             resnext camera MODEL.rnx - --format yuv420 --size 1280x720"
         }
         false => {
-            "pipe its pictures in: rpicam-vid -t 0 --width 1280 --height 720 --codec yuv420 -o - | \
-                  resnext camera MODEL.rnx - --format yuv420 --size 1280x720"
+            "pipe its pictures in: rpicam-vid -n -t 0 --codec yuv420 --width 1280 --height 720 -o - | \
+             resnext camera MODEL.rnx - --format yuv420 --size 1280x720"
         }
     }
 }
@@ -147,8 +149,8 @@ fn attach(machine: &Machine) -> &'static str {
 impl Finding {
     /// A note of what would have to be mended.
     fn soften(&mut self) {
-        if self.status == super::Status::Mend {
-            self.status = super::Status::Note;
+        if self.status == Status::Mend {
+            self.status = Status::Note;
         }
     }
 }
@@ -162,9 +164,18 @@ pub(super) fn framebuffers(machine: &Machine) -> Vec<Finding> {
             let text = |file: &str| machine.sysfs.text(&format!("{node}/{file}"));
             let name = text("name").unwrap_or_else(|| "no name".to_owned());
             let pixels = text("virtual_size").map(|size| size.replace(',', "×"));
-            let facts = [pixels, text("bits_per_pixel").map(|bits| format!("{bits} bits a pixel"))];
+            let depth = text("bits_per_pixel");
+            let facts = [pixels, depth.as_ref().map(|bits| format!("{bits} bits a pixel"))];
             let facts: Vec<_> = facts.into_iter().flatten().collect();
-            Some(of_device(machine, device, &[&[name], &facts[..]].concat().join(", ")))
+            let finding = of_device(machine, device, &[&[name], &facts[..]].concat().join(", "));
+            Some(match (finding.status, depth.as_deref()) {
+                (Status::Ok, None | Some("16" | "24" | "32")) => Finding::usable(
+                    finding.found,
+                    format!("resnext camera MODEL.rnx SOURCE --fb /dev/{device}"),
+                ),
+                (Status::Ok, _) => Finding::note(finding.found, "for camera --fb: fbset -depth 32"),
+                _ => finding,
+            })
         })
         .collect();
     if findings.is_empty() {

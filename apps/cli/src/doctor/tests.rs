@@ -142,7 +142,12 @@ fn a_raspberry_pi_5() {
     assert_eq!(one(&report, "temperature"), ok("cpu-thermal 48.3 °C"));
     assert_eq!(one(&report, "firmware"), ok("has not slowed the CPU down since the board was started"));
     assert_eq!(one(&report, "memory"), ok("7.00 GiB of 7.87 GiB available"));
-    assert_eq!(one(&report, "framebuffer"), ok("/dev/fb0: vc4drmfb, 1920×1080, 16 bits a pixel"));
+    let (status, screen, command) = one(&report, "framebuffer");
+    assert_eq!((status, &*screen), (Status::Ok, "/dev/fb0: vc4drmfb, 1920×1080, 16 bits a pixel"));
+    assert_eq!(command, "resnext camera MODEL.rnx SOURCE --fb /dev/fb0");
+    fake.write("sys/class/graphics/fb0/bits_per_pixel", "8");
+    let (status, _, remedy) = one(&ARM.report(&fake), "framebuffer");
+    assert_eq!((status, &*remedy), (Status::Note, "for camera --fb: fbset -depth 32"));
     assert_eq!(one(&report, "spi"), ok("/dev/spidev10.0"));
     assert_eq!(one(&report, "user"), ok("pi, in group video"));
     let (status, governor, remedy) = one(&report, "governor");
@@ -237,8 +242,9 @@ fn one_camera_that_works_is_enough() {
     fake.write("run/udev/data/c81:0", "E:ID_V4L_CAPABILITIES=:capture:");
     fake.write("run/udev/data/c81:4", "E:ID_V4L_CAPABILITIES=:capture:video_output:");
     let report = Program { accessible: |path| path.ends_with("video2"), ..ARM }.report(&fake);
-    let statuses: Vec<_> = found(&report, "camera").into_iter().map(|(status, ..)| status).collect();
-    assert_eq!(statuses, [Status::Note, Status::Ok]);
+    let [(refused, ..), (works, _, command)] = &found(&report, "camera")[..] else { panic!("two cameras") };
+    assert_eq!([*refused, *works], [Status::Note, Status::Ok]);
+    assert_eq!(command, "resnext camera MODEL.rnx /dev/video2");
     assert!(report.healthy);
 }
 

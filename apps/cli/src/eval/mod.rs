@@ -7,6 +7,7 @@ mod words;
 use crate::artifact::Artifact;
 use crate::cpus::CpuList;
 use crate::error::Error;
+use crate::latency::{self, Runs};
 use crate::output;
 use crate::samples;
 use crate::write::{PendingFile, check_writable, write_atomically};
@@ -52,7 +53,8 @@ JSON: images, skipped, unmatched: [{name, images, ambiguous}], unrecorded, int8:
 top1_ci95, top5_ci95}, classes, warnings, and with --baseline fp32 (as int8), drop_top1_pp,
 drop_top1_pp_ci95, drop_top5_pp, drop_top5_pp_ci95, agreement, agreement_ci95, flips: {lost,
 gained, images: [{image, flip, truth, fp32, int8}]}, mcnemar_p, kl_mean, kl_max, logit_sqnr_db;
-with --html also latency, layers. Accuracies and agreement are fractions of 1, _pp percentage
+latency: [{network, threads, runs, ms}]; with --html, or of a model that says so, layers: [{name,
+sqnr_db, sensitivity_db, without_db, method, range}]. Accuracies and agreement are fractions of 1, _pp percentage
 points, _ci95 the ends of an interval.")]
 pub(crate) struct Args {
     /// Model to evaluate
@@ -95,9 +97,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "OUT.html")]
     html: Option<PathBuf>,
 
-    /// Inferences of each network to time for --html
-    #[arg(long, value_name = "R", default_value_t = 50, requires = "html", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    runs: u32,
+    /// Inferences of each network to time [default: 50 with --html, else 10, fewer if they take seconds]
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    runs: Option<u32>,
 
     /// Threads to evaluate on [default: one for each CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -166,7 +168,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         Report::new(&model, file_name(&args.model), concat!("resnext ", env!("CARGO_PKG_VERSION")));
     report.evaluation = Some(&evaluation);
     report.baseline = baseline.as_ref().map(|baseline| baseline.name(&provenance));
+    let runs = match (args.runs, &args.html) {
+        (Some(runs), _) => Runs::Exactly(runs),
+        (None, Some(_)) => Runs::MANY,
+        (None, None) => Runs::FEW,
+    };
+    report.latency = page::time(&model, baseline.as_ref(), runs)?;
     report.warnings = warnings(&model, &evaluation);
+    report.warnings.extend(latency::slower_than_fp32(&report.latency));
     report.warnings.iter().for_each(output::note);
     if let (Some(path), Some(journal)) = (&args.record, &journal) {
         let kind = match args.record_type {
@@ -178,7 +187,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         file.commit()?;
     }
     if let Some(path) = &args.html {
-        page::fill(&mut report, &images, baseline.as_ref(), args.runs, threads)?;
+        page::fill(&mut report, &images, baseline.as_ref(), threads)?;
         write_atomically(path, resnext_report::html(&report).as_bytes())?;
     }
     if args.json {
@@ -186,7 +195,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     } else if args.markdown {
         output::print(&resnext_report::markdown(&report))?;
     } else {
-        words::print(&model, &evaluation, args)?;
+        words::print(&model, &evaluation, &report.latency, args)?;
     }
     if let Some(path) = &args.resume {
         // It has served; should it stay, it only says once more what was said.
@@ -320,6 +329,11 @@ fn warnings(model: &Model<'_>, evaluation: &Evaluation) -> Vec<String> {
         let what =
             "int8 and fp32 hardly resemble each other; is the baseline what the model was compiled from?";
         warnings.push(what.to_owned());
+    }
+    if let Some(what) = samples::identical("images", evaluation.distinct, evaluation.images) {
+        warnings.push(format!(
+            "{what}; accuracies and intervals are those of different ones: look for copies in --data"
+        ));
     }
     warnings
 }

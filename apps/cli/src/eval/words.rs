@@ -2,10 +2,12 @@
 
 use super::Args;
 use crate::error::Error;
+use crate::latency::in_words;
 use crate::output::{self, Column, Facts, Table, terminal_width};
 use resnext::Model;
 use resnext_evaluation::statistics::{Interval, Proportion};
 use resnext_evaluation::summary::{ClassSummary, Comparison, Evaluation, FlipKind};
+use resnext_report::Latency;
 
 /// Flips that are named.
 const NAMED: usize = 5;
@@ -14,7 +16,12 @@ const NAMED: usize = 5;
 const CLASSES: usize = 3;
 
 /// Prints it.
-pub(super) fn print(model: &Model<'_>, evaluation: &Evaluation, args: &Args) -> Result<(), Error> {
+pub(super) fn print(
+    model: &Model<'_>,
+    evaluation: &Evaluation,
+    latency: &[Latency],
+    args: &Args,
+) -> Result<(), Error> {
     let columns = [
         Column::text(""),
         Column::number("top-1 %"),
@@ -47,6 +54,9 @@ pub(super) fn print(model: &Model<'_>, evaluation: &Evaluation, args: &Args) -> 
     if let Some(comparison) = &evaluation.comparison {
         compared(model, evaluation, comparison, &mut facts);
     }
+    if let Some(latency) = in_words(latency) {
+        facts.add("latency", latency);
+    }
     if let Some(path) = &args.record {
         facts.add("recorded", path.display().to_string());
     }
@@ -63,7 +73,12 @@ fn compared(model: &Model<'_>, evaluation: &Evaluation, comparison: &Comparison,
     let p = top1.mcnemar_p();
     facts.add(
         "flips",
-        format!("{} right answers lost, {} gained (McNemar p = {p:.2})", top1.lost, top1.gained),
+        format!(
+            "{} right answer{} lost, {} gained (McNemar p = {p:.2})",
+            top1.lost,
+            if top1.lost == 1 { "" } else { "s" },
+            top1.gained
+        ),
     );
     for (kind, what) in [(FlipKind::Lost, "lost"), (FlipKind::Gained, "gained")] {
         let names: Vec<&str> = comparison.names(kind).collect();

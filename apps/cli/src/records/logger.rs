@@ -4,18 +4,22 @@
 //! that nobody holds for longer than such a copy takes. A frame that does not fit is dropped whole and counted, so what
 //! arrives can always be decoded.
 
+use crate::error::Error;
 use crate::output;
+use crate::write::cannot_write;
 use heapless::Deque;
+use rustix::fs::OFlags;
 use std::cell::RefCell;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Bytes that wait for the device: some 400 inferences.
+/// Bytes that wait for the device: some 700 inferences.
 const RING: usize = 1 << 15;
 
 /// Bytes of an encoded frame; texts are cut so that all fit.
@@ -32,13 +36,13 @@ static RING_STATE: Mutex<Ring> = Mutex::new(Ring::new());
 static FILLED: Condvar = Condvar::new();
 /// The thread that writes has ended.
 static ENDED: Condvar = Condvar::new();
+/// Frames that did not reach the file.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
 static START: OnceLock<Instant> = OnceLock::new();
 
 struct Ring {
     bytes: Deque<u8, RING>,
     state: State,
-    /// Frames.
-    dropped: u64,
     failure: Option<io::Error>,
 }
 
@@ -53,7 +57,7 @@ enum State {
 
 impl Ring {
     const fn new() -> Self {
-        Self { bytes: Deque::new(), state: State::Closed, dropped: 0, failure: None }
+        Self { bytes: Deque::new(), state: State::Closed, failure: None }
     }
 
     fn push(&mut self, frame: Option<&[u8]>) {
@@ -62,12 +66,11 @@ impl Ring {
         }
         match frame {
             Some(frame) if self.failure.is_none() && RING - self.bytes.len() >= frame.len() => {
-                for &byte in frame {
-                    // There is room for all.
-                    let _ = self.bytes.push_back(byte);
-                }
+                self.bytes.extend(frame);
             }
-            _ => self.dropped += 1,
+            _ => {
+                DROPPED.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
@@ -85,28 +88,24 @@ fn ring() -> MutexGuard<'static, Ring> {
 
 /// Frames that did not reach the file, so far.
 pub(super) fn dropped() -> u64 {
-    ring().dropped
+    DROPPED.load(Ordering::Relaxed)
 }
 
-/// Whether half of the ring is free.
+/// Whether half of the ring is free, and the file takes bytes.
 pub(super) fn has_room() -> bool {
-    ring().bytes.len() < RING / 2
+    let ring = ring();
+    ring.failure.is_none() && ring.bytes.len() < RING / 2
 }
 
 /// The thread that writes, as long as frames are logged.
 pub(super) struct Writer(());
 
 impl Writer {
-    /// Writes to `path`, a file that is made anew or a device. A terminal, which is what Linux takes a serial device for,
-    /// is set to pass bytes as they are; its speed stays what `stty` has set.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let no_tty = rustix::fs::OFlags::NOCTTY.bits().cast_signed();
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(true).custom_flags(no_tty).open(path)?;
-        if file.is_terminal() {
-            raw(&file)?;
-        }
+    /// Writes to `path`, a file that is made anew or a device, while `model` is read from another.
+    pub(super) fn open(path: &Path, model: &Path) -> Result<Self, Error> {
+        let file = open(path, model)?;
         Self::start(file)
+            .map_err(|error| Error::at(path, format_args!("no thread for it: {error}; stop other programs")))
     }
 
     fn start(device: impl Write + Send + 'static) -> io::Result<Self> {
@@ -114,18 +113,60 @@ impl Writer {
         {
             let mut ring = ring();
             ring.bytes.clear();
-            (ring.state, ring.dropped, ring.failure) = (State::Open, 0, None);
+            (ring.state, ring.failure) = (State::Open, None);
+            DROPPED.store(0, Ordering::Relaxed);
         }
         thread::Builder::new().name("defmt".into()).stack_size(1 << 16).spawn(move || drain(device))?;
         Ok(Self(()))
     }
 }
 
+/// A serial device is set to pass bytes as they are, and to do so without a modem; its speed stays what `stty` has set.
+fn open(path: &Path, model: &Path) -> Result<File, Error> {
+    let failed = |error: io::Error| Error::at(path, refused(path, &error));
+    // Or else a pipe that nobody reads and a line without a carrier would be waited for, maybe for ever.
+    let flags = OFlags::NOCTTY | OFlags::NONBLOCK;
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).custom_flags(flags.bits().cast_signed());
+    let file = options.open(path).map_err(failed)?;
+    let kind = file.metadata().map_err(failed)?;
+    if kind.is_file() {
+        // The model is mapped: to cut it off would end the program.
+        if fs::metadata(model).is_ok_and(|model| (model.dev(), model.ino()) == (kind.dev(), kind.ino())) {
+            return Err(Error::at(path, "is the model; name another file for records"));
+        }
+        file.set_len(0).map_err(failed)?;
+    }
+    if file.is_terminal() {
+        raw(&file).map_err(failed)?;
+    }
+    let flags = rustix::fs::fcntl_getfl(&file).map_err(|error| failed(error.into()))?;
+    rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK).map_err(|error| failed(error.into()))?;
+    Ok(file)
+}
+
 fn raw(file: &File) -> io::Result<()> {
-    use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+    use rustix::termios::{ControlModes, OptionalActions, tcgetattr, tcsetattr};
     let mut settings = tcgetattr(file)?;
     settings.make_raw();
+    settings.control_modes |= ControlModes::CLOCAL;
     Ok(tcsetattr(file, OptionalActions::Now, &settings)?)
+}
+
+/// Why records cannot be written there, and what helps.
+fn refused(path: &Path, error: &io::Error) -> String {
+    let kind = fs::metadata(path).map(|metadata| metadata.file_type()).ok();
+    match error.kind() {
+        io::ErrorKind::IsADirectory => "is a directory; name a file or a serial device".to_owned(),
+        io::ErrorKind::PermissionDenied if kind.is_some_and(|kind| kind.is_char_device()) => {
+            "may not be written to; join the group it belongs to (sudo usermod -aG dialout $USER for serial devices)"
+                .to_owned()
+        }
+        _ if kind.is_some_and(|kind| kind.is_fifo()) => {
+            format!("cannot be written: nobody reads it ({error}); start its reader first")
+        }
+        _ => cannot_write(error),
+    }
 }
 
 fn drain(mut device: impl Write) {
@@ -163,7 +204,7 @@ impl Drop for Writer {
             (ring, _) =
                 ENDED.wait_timeout_while(ring, PATIENCE, running).unwrap_or_else(PoisonError::into_inner);
         }
-        let (late, dropped) = (ring.bytes.len(), ring.dropped);
+        let (late, dropped) = (ring.bytes.len(), dropped());
         let failure = ring.failure.take();
         ring.state = State::Closed;
         drop(ring);
@@ -243,9 +284,15 @@ unsafe impl defmt::Logger for Logger {
 defmt::timestamp!("{=u64:us}", START.get().map_or(0, |start| start.elapsed().as_micros() as u64));
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::sync::mpsc;
+
+    /// Keeps other tests from logging: there is one logger in a program.
+    pub(crate) fn alone() -> MutexGuard<'static, ()> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     /// Takes one chunk, then blocks until the other end says otherwise.
     struct Stuck {
@@ -266,10 +313,10 @@ mod tests {
         }
     }
 
-    // One test: there is one logger in a program.
     #[test]
     fn a_blocked_device_drops_whole_frames_and_holds_nobody_up() {
         const FRAMES: u64 = 10_000;
+        let _alone = alone();
         let (written, output) = mpsc::channel();
         let (go, go_on) = mpsc::channel();
         let writer = Writer::start(Stuck { written, go_on }).expect("threads can be started");

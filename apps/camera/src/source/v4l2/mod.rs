@@ -97,7 +97,11 @@ impl Camera {
 
     fn start(&mut self) -> Result<(), SourceError> {
         let mut device = retry(&mut self.open).map_err(|errno| refused("cannot be opened", errno))?;
-        let capability = retry(|| device.capability()).map_err(|errno| refused("is no camera", errno))?;
+        let capability = retry(|| device.capability()).map_err(|errno| match errno {
+            // What other drivers say to a call that they do not know.
+            Errno::INVAL => refused("is no camera", Errno::NOTTY),
+            errno => refused("is no camera", errno),
+        })?;
         let remedy = "`resnext camera --list` lists cameras";
         match Role::of(&capability) {
             Role::Camera => {}

@@ -84,8 +84,10 @@ function showReading(reading) {
   show("frame", String(reading.frame));
   show("dropped", String(reading.dropped));
   const temperature = reading.temperature_c;
-  show("temperature", Number.isFinite(temperature) ? `${temperature.toFixed(0)} °C` : "unknown");
-  byId("temperature").classList.toggle("hot", temperature >= HOT);
+  const health = [Number.isFinite(temperature) ? `${temperature.toFixed(0)} °C` : "unknown"];
+  if (reading.slowed) health.push(reading.slowed);
+  show("temperature", health.join(", "));
+  byId("temperature").classList.toggle("hot", temperature >= HOT || Boolean(reading.slowed));
 }
 
 function connect() {

@@ -1,203 +1,13 @@
-//! A driver that does what drivers and cables do.
+//! Cameras on a fake driver.
+
+mod fake;
 
 use super::*;
 use crate::captured::{PixelFormat, RawFormat};
 use crate::source::{Colours, Container};
 use crate::stop::Stop;
+use fake::{Act, Plan, Rig};
 use resnext::preprocess::{Yuv, YuvMatrix, YuvRange};
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
-
-/// What a driver does at its next call for a frame.
-#[derive(Clone, Debug)]
-enum Act {
-    /// A frame filled with this byte.
-    Frame(u8),
-    /// These bytes.
-    Bytes(Vec<u8>),
-    /// A frame that the driver knows to be damaged.
-    Error,
-    /// Frames that nobody got.
-    Lose(u32),
-    /// A signal during the wait, and one during the call.
-    Interrupt,
-    /// A buffer that is ready and then is not.
-    Again,
-    /// Nothing, ever again.
-    Stall,
-    /// The cable is pulled.
-    Unplug,
-}
-
-/// What all openings of one camera have in common.
-#[derive(Debug)]
-struct Plan {
-    acts: VecDeque<Act>,
-    /// Errors of the next calls to open.
-    refusals: VecDeque<Errno>,
-    opened: u32,
-    /// What the driver offers and makes of what it is asked.
-    codes: Vec<[u8; 4]>,
-    format: abi::PixFormat,
-    capabilities: u32,
-    asked: abi::PixFormat,
-}
-
-#[derive(Clone)]
-struct Rig(Arc<Mutex<Plan>>);
-
-impl Rig {
-    fn new(acts: impl IntoIterator<Item = Act>) -> Self {
-        let format = abi::PixFormat { width: 4, height: 2, bytesperline: 6, field: 1, ..Default::default() };
-        Self(Arc::new(Mutex::new(Plan {
-            acts: acts.into_iter().collect(),
-            refusals: VecDeque::new(),
-            opened: 0,
-            codes: vec![*b"MJPG", *b"YUYV", *b"NV12", *b"pBAA"],
-            format,
-            capabilities: abi::CAP_VIDEO_CAPTURE | abi::CAP_STREAMING,
-            asked: abi::PixFormat::default(),
-        })))
-    }
-
-    fn with<T>(&self, change: impl FnOnce(&mut Plan) -> T) -> T {
-        change(&mut self.0.lock().unwrap())
-    }
-
-    fn wanted() -> Wanted {
-        Wanted {
-            container: None,
-            size: None,
-            stride: None,
-            rate: None,
-            colours: Colours::default(),
-            timeout: Duration::from_millis(80),
-            realtime: false,
-            stop: Stop::default(),
-        }
-    }
-
-    fn camera(&self, wanted: Wanted) -> Result<Camera, SourceError> {
-        let rig = self.clone();
-        let open = move || {
-            rig.with(|plan| {
-                plan.opened += 1;
-                plan.refusals.pop_front().map_or(Ok(()), Err)
-            })?;
-            let fake = Fake { rig: rig.clone(), buffers: Vec::new(), queued: 0, sequence: 0 };
-            Ok(Box::new(fake) as Box<dyn Device>)
-        };
-        let mut camera = Camera::new("fake".to_owned(), Box::new(open), wanted)?;
-        camera.first_pause = Duration::from_millis(1);
-        Ok(camera)
-    }
-}
-
-struct Fake {
-    rig: Rig,
-    buffers: Vec<Vec<u8>>,
-    queued: usize,
-    sequence: u32,
-}
-
-impl Device for Fake {
-    fn capability(&mut self) -> Result<abi::Capability, Errno> {
-        let text = |text: &[u8], out: &mut [u8]| out[..text.len()].copy_from_slice(text);
-        let capabilities = self.rig.with(|plan| plan.capabilities);
-        let mut capability = abi::Capability {
-            driver: [0; 16],
-            card: [0; 32],
-            bus_info: [0; 32],
-            version: 0,
-            capabilities,
-            device_caps: 0,
-            reserved: [0; 3],
-        };
-        text(b"fake", &mut capability.driver);
-        // Not ended by a zero, and not UTF-8 either.
-        text(&[b'x'; 31], &mut capability.card);
-        capability.card[31] = 0xff;
-        Ok(capability)
-    }
-
-    fn offered(&mut self, index: u32) -> Result<abi::FmtDesc, Errno> {
-        let code = self.rig.with(|plan| plan.codes.get(index as usize).copied()).ok_or(Errno::INVAL)?;
-        Ok(abi::FmtDesc { pixelformat: formats::code(&code), ..Default::default() })
-    }
-
-    fn size(&mut self, _: u32, index: u32) -> Result<abi::FrmSizeEnum, Errno> {
-        let sizes = [[640, 480], [1280, 720]];
-        let &[width, height] = sizes.get(index as usize).ok_or(Errno::INVAL)?;
-        let kind = abi::FRMSIZE_TYPE_DISCRETE;
-        Ok(abi::FrmSizeEnum { kind, sizes: [width, height, 0, 0, 0, 0], ..Default::default() })
-    }
-
-    fn set_format(&mut self, wanted: abi::PixFormat) -> Result<abi::PixFormat, Errno> {
-        self.rig.with(|plan| {
-            plan.asked = wanted;
-            let pixelformat = wanted.pixelformat;
-            Ok(abi::PixFormat { pixelformat, ..plan.format })
-        })
-    }
-
-    fn set_interval(&mut self, _: [u32; 2]) -> Result<[u32; 2], Errno> {
-        Ok([1, 25])
-    }
-
-    fn start(&mut self, buffers: u32) -> Result<(), Errno> {
-        self.buffers = vec![Vec::new(); buffers as usize];
-        self.queued = self.buffers.len();
-        Ok(())
-    }
-
-    fn wait(&mut self, timeout: Duration) -> Result<bool, Errno> {
-        assert!(self.queued > 0, "every buffer was given back");
-        match self.rig.with(|plan| plan.acts.front().cloned()) {
-            None => panic!("the test asks for more frames than it planned"),
-            Some(Act::Stall) => {
-                std::thread::sleep(timeout.min(Duration::from_millis(10)));
-                Ok(false)
-            }
-            Some(Act::Interrupt) => {
-                self.rig.with(|plan| plan.acts.pop_front());
-                Err(Errno::INTR)
-            }
-            Some(Act::Unplug) => {
-                self.rig.with(|plan| plan.acts.pop_front());
-                Err(Errno::NODEV)
-            }
-            Some(_) => Ok(true),
-        }
-    }
-
-    fn dequeue(&mut self) -> Result<Filled, Errno> {
-        let act = self.rig.with(|plan| plan.acts.pop_front());
-        let (bytes, flags) = match act {
-            Some(Act::Frame(value)) => (vec![value; 18], 0),
-            Some(Act::Bytes(bytes)) => (bytes, 0),
-            Some(Act::Error) => (vec![0; 18], abi::BUF_FLAG_ERROR),
-            Some(Act::Lose(frames)) => {
-                self.sequence += frames;
-                return Err(Errno::INTR);
-            }
-            _ => return Err(Errno::AGAIN),
-        };
-        self.queued -= 1;
-        self.sequence += 1;
-        let (index, used) = (0, bytes.len() as u32);
-        self.buffers[0] = bytes;
-        Ok(Filled { index, used, flags, sequence: self.sequence, timestamp: Duration::ZERO })
-    }
-
-    fn bytes(&self, filled: &Filled) -> &[u8] {
-        &self.buffers[filled.index as usize]
-    }
-
-    fn queue(&mut self, _: Filled) -> Result<(), Errno> {
-        self.queued += 1;
-        Ok(())
-    }
-}
 
 /// First bytes of the frames, and what was said between them, up to the first error or the end of the plan.
 fn play(rig: &Rig, camera: &mut Camera) -> Vec<Result<u8, String>> {
@@ -452,8 +262,7 @@ fn colours_are_what_the_driver_says_unless_the_user_does() {
 
 #[test]
 fn cameras_are_described_whatever_they_call_themselves() {
-    let fake = |rig: Rig| Fake { rig, buffers: Vec::new(), queued: 0, sequence: 0 };
-    let listed = list::describe("/dev/video9".into(), Ok(Box::new(fake(Rig::new([]))))).unwrap();
+    let listed = list::describe("/dev/video9".into(), Ok(Rig::new([]).device())).unwrap();
     assert_eq!((listed.driver.as_str(), listed.problem), ("fake", None));
     assert!(listed.name.starts_with("xxx") && listed.name.ends_with('\u{fffd}'));
     let formats: Vec<_> = listed.formats.iter().map(|offer| (offer.code.as_str(), offer.read)).collect();
@@ -462,7 +271,7 @@ fn cameras_are_described_whatever_they_call_themselves() {
 
     let codec = Rig::new([]);
     codec.with(|plan| plan.capabilities = 0x8000);
-    assert_eq!(list::describe("/dev/video10".into(), Ok(Box::new(fake(codec)))), None);
+    assert_eq!(list::describe("/dev/video10".into(), Ok(codec.device())), None);
     let closed = list::describe("/dev/video0".into(), Err(Errno::ACCESS)).unwrap();
     assert!(closed.problem.unwrap().contains("usermod -aG video"));
 }

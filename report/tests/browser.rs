@@ -2,9 +2,9 @@
 //!
 //! `RESNEXT_SCREENSHOTS=DIR` keeps what the browser saw.
 
+#[path = "../../tests/support/devtools.rs"]
 mod devtools;
 
-use base64::Engine;
 use devtools::Browser;
 use resnext::Model;
 use resnext_evaluation::outcome::Outcome;
@@ -93,10 +93,11 @@ fn report<'a>(model: &'a Model<'a>, evaluation: &'a Evaluation) -> Report<'a> {
             name: step.name.to_owned(),
             sqnr_db: Some(36.0 - index as f64 / 3.0),
             sensitivity_db: Some(50.0 - (index * 7 % 13) as f64),
-            method: (index % 4 == 0).then(|| "mse".to_owned()),
+            without_db: Some(34.0 + (index * 5 % 11) as f64 / 10.0),
+            method: Some(if index % 4 == 0 { "percentile" } else { "mse" }.to_owned()),
             distribution: step
                 .output()
-                .map(|_| Distribution::new((-80..80).map(bell), 60, (-4.0, 4.0), (-0.5, 2.6))),
+                .map(|_| Distribution::new((-80..80).map(bell), 60, (-4.0, 4.0), (-0.5, 2.6), 1 << 26)),
         }
     };
     report.layers = model.steps().enumerate().map(layer).collect();
@@ -135,11 +136,7 @@ fn readable_in_light_and_dark_on_desk_and_phone() {
     let screenshots = std::env::var_os("RESNEXT_SCREENSHOTS").map(std::path::PathBuf::from);
     for (theme, width) in [("light", 1100), ("dark", 1100), ("light", 375), ("dark", 375)] {
         let case = format!("{theme}-{width}");
-        let phone = width < 500;
-        let size = json!({ "width": width, "height": 812, "deviceScaleFactor": 1, "mobile": phone });
-        browser.call("Emulation.setDeviceMetricsOverride", size);
-        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
-        browser.call("Emulation.setEmulatedMedia", media);
+        browser.look(theme, width);
         let events = browser.open(&url);
 
         let of = |method: &str| events.iter().filter(|e| e["method"] == method).collect::<Vec<_>>();
@@ -193,6 +190,9 @@ fn readable_in_light_and_dark_on_desk_and_phone() {
             "int8 (avx2), 1 thread",
             "calibration: method",
             "stage 3",
+            "They suffer most from layer2.0.downsample (38.0 dB)",
+            "all but it",
+            "percentile: −0.50 to 2.60, clips 22.7 %",
         ] {
             assert!(text.contains(expected), "{case}: {expected} is not in\n{text}");
         }
@@ -205,12 +205,28 @@ fn readable_in_light_and_dark_on_desk_and_phone() {
         let shapes = "['svg.big path', 'svg.small', 'svg.arena rect', '.bars .name'].map(s => document.querySelectorAll(s).length)";
         assert_eq!(browser.evaluate(shapes), json!([2, 31, 32, 32]), "{case}");
 
+        // Bars are in the row of their name, or below it on a phone, and above the next; numbers are in the row.
+        let astray = browser.evaluate(
+            "(() => { const box = e => e.getBoundingClientRect(), middle = e => (box(e).top + box(e).bottom) / 2; \
+             const [names, tracks] = ['.bars .name', '.bars .tracks'].map(s => [...document.querySelectorAll(s)]); \
+             const numbers = [...document.querySelectorAll('.bars .value')]; const phone = innerWidth < 500; \
+             return names.filter((name, i) => { const next = names[i + 1]; const bars = tracks[i]; \
+             const place = phone ? box(bars).top >= box(name).bottom && (!next || box(bars).bottom <= box(next).top) \
+             : Math.abs(middle(bars) - middle(name)) < 3; \
+             return !place || numbers.slice(3 * i, 3 * i + 3).some(n => Math.abs(middle(n) - middle(name)) > 3); }) \
+             .map(e => e.innerText); })()",
+        );
+        assert_eq!(astray, json!([]), "{case}: bars or numbers are not beside their layer");
+        let lines = "[...document.querySelectorAll('svg.small')].filter(s => s.querySelectorAll('line.clip').length != 2).length";
+        assert_eq!(browser.evaluate(lines), 0, "{case}: ends of int8's ranges");
+        let cut = browser.evaluate(
+            "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth && !e.closest('details')) \
+             .map(e => e.innerText.slice(0, 80))",
+        );
+        assert_eq!(cut, json!([]), "{case}: tables that scroll sideways");
+
         if let Some(directory) = &screenshots {
-            let shot = browser.call("Page.captureScreenshot", json!({ "captureBeyondViewport": true }));
-            let png = shot["data"]
-                .as_str()
-                .and_then(|data| base64::engine::general_purpose::STANDARD.decode(data).ok());
-            std::fs::write(directory.join(format!("{case}.png")), png.expect("a picture")).expect("room");
+            std::fs::write(directory.join(format!("{case}.png")), browser.screenshot()).expect("room");
         }
     }
 }
@@ -240,7 +256,7 @@ fn broken_metadata_is_no_obstacle() {
         Layer { name: "nan".into(), sqnr_db: Some(f64::NAN), ..Layer::default() },
         Layer { name: "exact".into(), sqnr_db: Some(f64::INFINITY), ..Layer::default() },
         Layer {
-            distribution: Some(Distribution::new([].into_iter(), 8, (0.0, 0.0), (0.0, 0.0))),
+            distribution: Some(Distribution::new([].into_iter(), 8, (0.0, 0.0), (0.0, 0.0), 0)),
             ..Layer::default()
         },
     ];
@@ -269,7 +285,11 @@ fn json_keeps_its_promises() {
     assert!((value["mcnemar_p"].as_f64().expect("p") - 0.34375).abs() < 1e-12);
     assert_eq!(value["classes"].as_array().map(Vec::len), Some(10));
     assert_eq!(value["latency"][1]["ms"]["min"], 7.0);
-    assert_eq!(value["layers"][0]["range"]["int8"], json!([-0.5, 2.6]));
+    let layer = &value["layers"][0];
+    assert_eq!(layer["range"]["int8"], json!([-0.5, 2.6]));
+    assert!((0.001..0.5).contains(&layer["range"]["clipped"].as_f64().expect("share")), "{layer}");
+    assert_eq!((&layer["sensitivity_db"], &layer["without_db"]), (&json!(50.0), &json!(34.0)));
+    assert_eq!(layer["method"], "percentile");
     assert_eq!(value["unmatched"][0]["name"], "<b>folder</b>");
 }
 
@@ -283,6 +303,8 @@ fn markdown_is_a_table_that_nothing_breaks() {
         "| drop, points | +2.00 (",
         "7 right answers lost and 3 gained",
         "McNemar p = 0.34",
+        "| noisiest layers, dB | method | output | logits, it alone | logits, all but it |",
+        "| fc | mse | 25.7 | 41.0 | 34.1 |",
     ] {
         assert!(text.contains(expected), "{expected} is not in\n{text}");
     }
@@ -293,6 +315,6 @@ fn markdown_is_a_table_that_nothing_breaks() {
     // Only inside backquotes is the name as it is.
     assert_eq!(text.matches("<script>").count(), text.matches("`n01440764/<img").count(), "{text}");
     for line in text.lines().filter(|line| line.starts_with('|')) {
-        assert!(matches!(line.matches('|').count(), 4 | 5), "{line}");
+        assert!(matches!(line.matches('|').count(), 4..=6), "{line}");
     }
 }

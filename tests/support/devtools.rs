@@ -1,6 +1,7 @@
 //! Enough of the DevTools protocol to look at a page in headless Chromium: commands and events over two named pipes,
 //! each message ended by NUL (`--remote-debugging-pipe`), so that neither sockets nor a client library are needed.
 
+use base64::Engine;
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -104,7 +105,27 @@ impl Browser {
         }
         // Whatever the page still wants to say comes before this answer.
         self.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))");
+        self.events()
+    }
+
+    /// What has happened since the page was opened, or since the last call.
+    pub(crate) fn events(&mut self) -> Vec<Value> {
         std::mem::take(&mut self.events)
+    }
+
+    /// As somebody sees it whose screen is `width` pixels wide and who prefers `theme`, `light` or `dark`.
+    pub(crate) fn look(&mut self, theme: &str, width: u32) {
+        let size = json!({ "width": width, "height": 812, "deviceScaleFactor": 1, "mobile": width < 500 });
+        self.call("Emulation.setDeviceMetricsOverride", size);
+        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
+        self.call("Emulation.setEmulatedMedia", media);
+    }
+
+    /// All of the page as a PNG.
+    pub(crate) fn screenshot(&mut self) -> Vec<u8> {
+        let shot = self.call("Page.captureScreenshot", json!({ "captureBeyondViewport": true }));
+        let data = shot["data"].as_str().expect("base64");
+        base64::engine::general_purpose::STANDARD.decode(data).expect("base64")
     }
 
     /// The value of an expression in the page.

@@ -1,0 +1,215 @@
+//! `resnext camera --serve` in a real browser, with photos from a pipe: what one sees changes with the frames, a click holds
+//! it, and nothing is asked of any other machine. Needs Chromium; where CI runs it must be there.
+//!
+//! `RESNEXT_SCREENSHOTS=DIR` keeps what the browser saw.
+#![cfg(target_os = "linux")]
+
+#[path = "../../../tests/support/devtools.rs"]
+mod devtools;
+mod support;
+
+use devtools::Browser;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use support::{command, reference_model};
+
+/// The photos of the repository, which are Motion JPEG one after the other.
+fn photos() -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../calibration/samples");
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|end| end == "jpg"));
+    paths.sort();
+    paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
+}
+
+/// The program, and what feeds it: another photo every half a second, each 20 times a second.
+struct Camera {
+    child: Child,
+    url: String,
+    over: Arc<AtomicBool>,
+    feeder: Option<JoinHandle<()>>,
+}
+
+impl Camera {
+    fn start(model: &Path) -> Self {
+        let mut command = command(&["camera", model.to_str().unwrap(), "-", "--serve", "127.0.0.1:0"]);
+        command.args(["--smooth", "none", "--top-k", "5"]);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let (stdin, stopped) = (child.stdin.take().unwrap(), Arc::clone(&over));
+        let feeder = thread::spawn(move || feed(stdin, &stopped));
+        let mut line = String::new();
+        BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let url = line
+            .trim_end()
+            .strip_prefix("resnext: preview at ")
+            .unwrap_or_else(|| panic!("{line}"))
+            .to_owned();
+        Self { child, url, over, feeder: Some(feeder) }
+    }
+
+    /// No more frames. The program's exit status.
+    fn end(&mut self) -> Option<i32> {
+        self.over.store(true, Ordering::Relaxed);
+        self.feeder.take().unwrap().join().unwrap();
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Camera {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn feed(mut stdin: ChildStdin, over: &AtomicBool) {
+    for photo in photos().iter().cycle() {
+        for _ in 0..10 {
+            if over.load(Ordering::Relaxed) || stdin.write_all(photo).is_err() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// Looks until `expression` is true in the page.
+fn wait(browser: &mut Browser, expression: &str) {
+    let start = Instant::now();
+    while browser.evaluate(expression) != true {
+        let seen = || "document.body.innerText";
+        assert!(start.elapsed() < Duration::from_secs(30), "{expression} in\n{}", browser.evaluate(seen()));
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A click with the mouse, not a call of the page's own.
+fn click(browser: &mut Browser, selector: &str) {
+    let middle = format!(
+        "(r => [r.x + r.width / 2, r.y + r.height / 2])(document.querySelector('{selector}').getBoundingClientRect())"
+    );
+    let middle = browser.evaluate(&middle);
+    for kind in ["mousePressed", "mouseReleased"] {
+        let mouse =
+            json!({ "type": kind, "x": middle[0], "y": middle[1], "button": "left", "clickCount": 1 });
+        browser.call("Input.dispatchMouseEvent", mouse);
+    }
+}
+
+/// The first label, the frame's number and the colours of the picture.
+fn seen(browser: &mut Browser) -> Value {
+    browser.evaluate(
+        "(() => { const picture = document.getElementById('picture'), canvas = document.createElement('canvas'); \
+         canvas.width = canvas.height = 4; const context = canvas.getContext('2d'); \
+         context.drawImage(picture, 0, 0, 4, 4); \
+         return [document.querySelector('#classes .label').textContent, document.getElementById('frame').textContent, \
+         context.getImageData(0, 0, 4, 4).data.join()]; })()",
+    )
+}
+
+/// Everything is within the screen, and no text is tiny.
+fn check_layout(browser: &mut Browser, case: &str) {
+    let beyond = browser.evaluate(
+        "[...document.querySelectorAll('body *')].filter(e => e.checkVisibility() \
+         && e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 200))",
+    );
+    assert_eq!(beyond, json!([]), "{case}: cut off at the right");
+    assert_eq!(browser.evaluate("document.documentElement.scrollWidth <= innerWidth"), true, "{case}");
+    let smallest = browser.evaluate(
+        "Math.min(...[...document.querySelectorAll('body *')].filter(e => e.checkVisibility() && e.innerText) \
+         .map(e => parseFloat(getComputedStyle(e).fontSize)))",
+    );
+    assert!(smallest.as_f64().is_some_and(|px| px >= 12.0), "{case}: text of {smallest} px");
+}
+
+#[test]
+fn the_preview_is_live_in_a_browser() {
+    let Some(model) = reference_model() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mut browser) = Browser::start(folder.path()) else {
+        assert!(std::env::var_os("CI").is_none(), "Chromium is missing and CI must have it");
+        eprintln!("skipped: Chromium is not here; install it (apt-get install chromium)");
+        return;
+    };
+    let mut camera = Camera::start(&model);
+    let screenshots = std::env::var_os("RESNEXT_SCREENSHOTS").map(PathBuf::from);
+    let shoot = |browser: &mut Browser, name: &str| {
+        if let Some(folder) = &screenshots {
+            std::fs::write(folder.join(format!("preview-{name}.png")), browser.screenshot()).unwrap();
+        }
+    };
+
+    browser.look("light", 1280);
+    let mut events = browser.open(&camera.url);
+    wait(&mut browser, "document.getElementById('state').dataset.state === 'live'");
+    wait(&mut browser, "document.getElementById('picture').naturalWidth > 0");
+    assert_eq!(browser.evaluate("document.title"), "resnext camera");
+    assert_eq!(browser.evaluate("document.querySelectorAll('#classes li').length"), 5);
+    assert_eq!(
+        browser.evaluate("document.getElementById('model').textContent"),
+        "resnext26_16x4d_half-imagenette"
+    );
+    let before = seen(&mut browser);
+    wait(&mut browser, &format!("document.querySelector('#classes .label').textContent !== {}", before[0]));
+    // The picture may be a few frames behind its label.
+    thread::sleep(Duration::from_millis(300));
+    let after = seen(&mut browser);
+    assert_ne!(after[2], before[2], "the picture is another");
+    let number = |seen: &Value| seen[1].as_str().unwrap().parse::<u64>().unwrap();
+    assert!(number(&after) > number(&before), "{before} {after}");
+    wait(&mut browser, "document.getElementById('line').getAttribute('points').split(' ').length > 15");
+    let within = "document.getElementById('line').getAttribute('points').split(' ').map(p => p.split(',').map(Number)) \
+                  .every(([x, y]) => 0 <= x && x <= 240 && 0 <= y && y <= 48)";
+    assert_eq!(browser.evaluate(within), true, "the sparkline stays in its box");
+    assert_eq!(
+        browser.evaluate("/^\\d+(\\.\\d)?$/.test(document.getElementById('latency').textContent)"),
+        true
+    );
+    check_layout(&mut browser, "desk");
+    shoot(&mut browser, "light");
+
+    click(&mut browser, "#pause");
+    wait(&mut browser, "document.getElementById('picture').src.startsWith('blob:')");
+    assert_eq!(browser.evaluate("document.getElementById('state').textContent"), "Paused");
+    assert_eq!(browser.evaluate("document.getElementById('pause').textContent"), "Resume");
+    let paused = seen(&mut browser);
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(seen(&mut browser), paused, "paused is paused");
+    click(&mut browser, "#pause");
+    wait(&mut browser, &format!("document.getElementById('frame').textContent !== {}", paused[1]));
+    wait(&mut browser, "document.getElementById('state').dataset.state === 'live'");
+
+    browser.look("dark", 1280);
+    thread::sleep(Duration::from_millis(700));
+    shoot(&mut browser, "dark");
+    browser.look("light", 360);
+    thread::sleep(Duration::from_millis(300));
+    check_layout(&mut browser, "phone");
+    shoot(&mut browser, "phone");
+    let saved = "fetch('/picture.jpg').then(async a => [a.status, a.headers.get('content-type'), (await a.blob()).size > 1000])";
+    assert_eq!(browser.evaluate(saved), json!([200, "image/jpeg", true]));
+
+    events.extend(browser.events());
+    let of = |method: &str| events.iter().filter(|event| event["method"] == method).collect::<Vec<_>>();
+    for complaint in ["Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"] {
+        assert_eq!(of(complaint), Vec::<&Value>::new());
+    }
+    let requests = of("Network.requestWillBeSent");
+    let asked: Vec<_> =
+        requests.iter().filter_map(|request| request["params"]["request"]["url"].as_str()).collect();
+    let ours = |url: &&&str| url.starts_with(&camera.url) || url.starts_with("blob:");
+    assert!(asked.len() > 5 && asked.iter().all(|url| ours(&url)), "{asked:?}");
+
+    assert_eq!(camera.end(), Some(0));
+    wait(&mut browser, "document.getElementById('state').dataset.state === 'lost'");
+    shoot(&mut browser, "lost");
+}

@@ -1,0 +1,282 @@
+//! How `resnext camera` ends: by itself, by a signal, by whoever reads or feeds it, by what it is given. Always in time, with
+//! the right status and a line that says why, and never with a panic.
+
+use super::{RAW, coloured, fed, ffmpeg, frames, start};
+use crate::support::{Folder, Ran, command};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+#[test]
+fn what_is_not_read_is_refused_by_name() {
+    let folder = Folder::new();
+    if !ffmpeg(&folder, &["-i", "red.png", "-pix_fmt", "yuv420p10le", "-strict", "-1", "deep.y4m"]) {
+        return;
+    }
+    ffmpeg(&folder, &["-i", "red.png", "-pix_fmt", "yuv420p", "-vf", "setfield=tff", "interlaced.y4m"]);
+    folder.write("words.txt", b"these are words, not a video");
+    folder.write("empty.y4m", b"");
+    std::fs::create_dir(folder.path("empty")).unwrap();
+    let cases: [(&[&str], &str); 10] = [
+        (&["deep.y4m"], "deep.y4m: has frames of the kind \"420p10\", which is not read; "),
+        (&["interlaced.y4m"], "interlaced.y4m: is interlaced, which is not read; "),
+        (&["words.txt"], "words.txt: is neither YUV4MPEG2, JPEG nor PNG; "),
+        (&["empty.y4m"], "empty.y4m: is empty; "),
+        (&["empty"], "empty: has no pictures; "),
+        (&["/dev/video99"], "/dev/video99: no such file or device; "),
+        (&["/dev/null"], "/dev/null: is no camera: it is no video device; "),
+        (&["words.txt", "--format", "nv12"], "words.txt: raw frames have no size of their own; "),
+        (
+            &["words.txt", "--format", "nv12", "--size", "8x8", "--stride", "4"],
+            "words.txt: there is no nv12 frame of 8x8",
+        ),
+        (&["words.txt", "--format", "y4m"], "words.txt: is not YUV4MPEG2; "),
+    ];
+    for (args, start) in cases {
+        let line = folder.resnext(&[&["camera", "model.rnx"], args].concat()).failure();
+        assert!(line.starts_with(&format!("resnext: {start}")), "{line}");
+    }
+    for wrong in
+        [["--format", "h264"], ["--size", "640"], ["--smooth", "median"], ["--fps", "0"], ["--frames", "0"]]
+    {
+        let ran = folder.resnext(&[&["camera", "model.rnx", "x"], &wrong[..]].concat());
+        assert_eq!(ran.status, 2, "{wrong:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_quietly() {
+    let folder = Folder::new();
+    let mut child =
+        start(&folder, &[&["camera", "model.rnx", "-", "--json", "--every-frame"], &RAW[..]].concat());
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let feeder = std::thread::spawn(move || {
+        let frame = coloured(1);
+        while stdin.write_all(&frame).is_ok() {}
+    });
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert!(line.contains("green"), "flushed line by line: {line}");
+    drop(stdout);
+    let status = within(&mut child, Duration::from_secs(10));
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!((status, said.as_str()), (Some(0), ""));
+    feeder.join().unwrap();
+}
+
+#[test]
+fn ctrl_c_ends_it_with_a_summary() {
+    for signal in ["-INT", "-TERM"] {
+        let folder = Folder::new();
+        let mut child =
+            start(&folder, &[&["camera", "model.rnx", "-", "--timeout", "60"], &RAW[..]].concat());
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(&coloured(2)).unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        // A frame is half here, and no more comes.
+        stdin.write_all(&coloured(2)[..100]).unwrap();
+        let kill = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        let status = within(&mut child, Duration::from_secs(10));
+        let mut said = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!(status, Some(0), "{said}");
+        assert!(said.starts_with("resnext: 1 frame in ") && said.lines().count() == 1, "{said}");
+    }
+}
+
+/// The exit status, if it ends in time.
+fn within(child: &mut Child, time: Duration) -> Option<i32> {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    panic!("still running after {time:?}");
+}
+
+#[test]
+fn a_stalled_pipe_ends_it_with_a_line() {
+    let folder = Folder::new();
+    let mut child = start(&folder, &[&["camera", "model.rnx", "-", "--timeout", "1"], &RAW[..]].concat());
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&coloured(0)).unwrap();
+    let status = within(&mut child, Duration::from_secs(10));
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    let line = "resnext: standard input: no data for 1 s; start or check what feeds it, or allow more with --timeout\n";
+    assert_eq!((status, said.as_str()), (Some(1), line));
+}
+
+#[test]
+fn damaged_pictures_are_told_and_left_out() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("photos")).unwrap();
+    let red = std::fs::read(folder.path("red.png")).unwrap();
+    folder.write("photos/a.png", &red);
+    folder.write("photos/b.png", &red[..red.len() / 2]);
+    folder.write("photos/c.JPG", b"words");
+    folder.write("photos/d.png", &red);
+    let ran = folder.resnext(&["camera", "model.rnx", "photos", "--json"]);
+    assert_eq!(ran.status, 1, "as of classify");
+    assert_eq!(ran.stdout.lines().count(), 2);
+    let said: Vec<_> = ran.stderr.lines().collect();
+    assert!(said[0].starts_with("resnext: photos: photos/b.png is damaged ("), "{}", ran.stderr);
+    assert_eq!(said[1], "resnext: photos: photos/c.JPG is not a JPEG or PNG image");
+    let summary: Value = serde_json::from_str(said[2]).unwrap();
+    assert_eq!((summary["frames"].as_u64(), summary["damaged"].as_u64()), (Some(2), Some(2)));
+
+    let cut = [coloured(0), coloured(1)[..50].to_vec()].concat();
+    let ran = fed(&folder, &[&["camera", "model.rnx", "-"], &RAW[..]].concat(), &cut);
+    assert_eq!(ran.status, 0, "whoever feeds a pipe is often stopped within a frame");
+    assert!(
+        ran.stderr.starts_with("resnext: standard input: ended within a frame, after 50 of its 3600 bytes\n")
+    );
+}
+
+/// A named pipe.
+fn pipe(folder: &Folder, name: &str) {
+    assert!(Command::new("mkfifo").arg(folder.path(name)).status().unwrap().success());
+}
+
+#[test]
+fn a_pipe_that_nobody_writes_to_keeps_it_for_the_timeout() {
+    let folder = Folder::new();
+    pipe(&folder, "pipe");
+    let mut child = start(&folder, &["camera", "model.rnx", "pipe", "--timeout", "1"]);
+    let status = within(&mut child, Duration::from_secs(20));
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(status, Some(1));
+    assert!(said.starts_with("resnext: pipe: no data for 1 s; ") && said.lines().count() == 1, "{said}");
+
+    std::fs::create_dir(folder.path("photos")).unwrap();
+    pipe(&folder, "photos/a.png");
+    folder.write("photos/b.png", &std::fs::read(folder.path("red.png")).unwrap());
+    let ran = folder.resnext(&["camera", "model.rnx", "photos", "--json"]);
+    assert_eq!((ran.status, ran.stdout.lines().count()), (1, 1), "{}", ran.stderr);
+    assert!(ran.stderr.starts_with("resnext: photos: photos/a.png is no file\n"), "{}", ran.stderr);
+}
+
+#[test]
+fn nothing_at_all_is_a_failure() {
+    let folder = Folder::new();
+    let empty = fed(&folder, &["camera", "model.rnx", "-"], b"").failure();
+    assert!(empty.starts_with("resnext: standard input: is empty; "), "{empty}");
+    let raw = fed(&folder, &[&["camera", "model.rnx", "-"], &RAW[..]].concat(), b"").failure();
+    assert!(raw.starts_with("resnext: standard input: has no frames; "), "{raw}");
+    folder.write("none.y4m", b"YUV4MPEG2 W4 H4\n");
+    let header = folder.resnext(&["camera", "model.rnx", "none.y4m"]).failure();
+    assert!(header.starts_with("resnext: none.y4m: has no frames; "), "{header}");
+    let words = folder.resnext(&["camera", "model.rnx", "none.y4m", "--format", "mjpeg"]).failure();
+    assert!(words.starts_with("resnext: none.y4m: has no frames; "), "{words}");
+}
+
+#[test]
+fn a_size_that_is_not_the_files_is_noticed() {
+    let folder = Folder::new();
+    folder.write("grey.y4m", b"YUV4MPEG2 W2 H2 Cmono\nFRAME\nabcd");
+    let line = folder.resnext(&["camera", "model.rnx", "grey.y4m", "--size", "4x4"]).failure();
+    assert_eq!(
+        line,
+        "resnext: grey.y4m: has frames of 2x2 pixels, not of 4x4; leave out --size: the stream says it"
+    );
+    folder.write("film.raw", &coloured(0));
+    let raw = ["camera", "model.rnx", "film.raw", "--format", "rgb24", "--size", "33x33", "--json"];
+    let ran = folder.resnext(&raw);
+    assert_eq!(ran.status, 1);
+    let line = "resnext: film.raw: ended within a frame, after 333 of its 3267 bytes; are --format, --size and --stride right?\n";
+    assert!(ran.stderr.starts_with(line), "{}", ran.stderr);
+}
+
+/// Waits until the program would notice a signal.
+fn catches_signals(child: &Child) {
+    let start = Instant::now();
+    let caught = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(mask.trim(), 16).unwrap() & 0b10 != 0
+    };
+    while !caught() {
+        assert!(start.elapsed() < Duration::from_secs(20), "signals are not caught");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn ctrl_c_before_anything_has_come_is_no_failure() {
+    let folder = Folder::new();
+    pipe(&folder, "pipe");
+    for source in ["-", "pipe"] {
+        let mut child = start(&folder, &["camera", "model.rnx", source, "--timeout", "60"]);
+        catches_signals(&child);
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        let status = within(&mut child, Duration::from_secs(10));
+        let mut said = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!((status, said.as_str()), (Some(0), ""), "{source}");
+    }
+}
+
+#[test]
+fn broken_pictures_of_a_stream_are_told_once() {
+    let folder = Folder::new();
+    let jpeg = image::open(folder.path("red.png")).unwrap().into_rgb8();
+    let image = resnext_photo::Rgb8Image { width: 40, height: 30, data: jpeg.into_raw() };
+    let whole = image.to_jpeg(90).unwrap();
+    let cut = &whole[..whole.len() - 2];
+    let stream = [&whole[..], cut, cut, cut, &whole].concat();
+    let args = ["camera", "model.rnx", "-", "--every-frame", "--json"];
+    let ran = fed(&folder, &args, &stream);
+    let (lines, summary) = frames(&ran);
+    assert_eq!((lines.len(), &summary["damaged"]), (2, &Value::from(3)));
+    let said: Vec<_> = ran.stderr.lines().collect();
+    assert_eq!(said.len(), 2, "{}", ran.stderr);
+    assert_eq!(said[0], "resnext: standard input: a picture is cut");
+    let ran = fed(&folder, &args, cut);
+    assert_eq!(ran.status, 1, "there was not a single frame");
+}
+
+#[test]
+fn full_outputs_are_told_or_borne() {
+    let folder = Folder::new();
+    folder.write("film.raw", &[coloured(0), coloured(1)].concat());
+    let full = || Stdio::from(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+    let args = [&["camera", "model.rnx", "film.raw", "--json"], &RAW[..]].concat();
+    let run = |command: &mut Command| Ran::new(command.current_dir(folder.path("")).output().unwrap());
+    let line = run(command(&args).stdout(full())).failure();
+    assert!(line.starts_with("resnext: stdout: cannot be written: "), "{line}");
+    let ran = run(command(&args).stderr(full()));
+    assert_eq!((ran.status, ran.stdout.lines().count()), (0, 2), "the summary is lost, and no more");
+}
+
+#[test]
+fn displays_that_cannot_be_had_are_named() {
+    let folder = Folder::new();
+    let cases: [(&[&str], &str); 4] = [
+        (&["--fb", "/dev/null"], "/dev/null: is not a framebuffer; "),
+        (&["--fb", "/dev/fb99"], "/dev/fb99: does not exist; "),
+        (&["--snapshot", "none/seen.png"], "none/seen.png: "),
+        (
+            &["--serve", "127.0.0.1:0", "--token", "short"],
+            "--serve: the token has fewer than 12 characters; ",
+        ),
+    ];
+    for (args, start) in cases {
+        let line = folder.resnext(&[&["camera", "model.rnx", "red.png"], args].concat()).failure();
+        assert!(line.starts_with(&format!("resnext: {start}")), "{line}");
+    }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let line = folder.resnext(&["camera", "model.rnx", "red.png", "--serve", &address]).failure();
+    assert_eq!(line, format!("resnext: --serve: {address} is in use; choose another port"));
+    assert_eq!(folder.resnext(&["camera", "--serve", "model.rnx", "red.png"]).status, 2);
+}
