@@ -225,7 +225,7 @@ impl<'a> Runner<'a> {
             }
             Op::MaxPool(pool) => {
                 let [input, output] = split(self.arena, [input_range, pool.output.arena_range()])?;
-                ops::max_pool(&pool, &step.input, input, output);
+                ops::max_pool(&pool, &step.input, input, output, self.workers);
             }
             Op::AvgPool(pool) => {
                 let [input, output] = split(self.arena, [input_range, pool.output.arena_range()])?;

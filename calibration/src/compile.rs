@@ -141,7 +141,9 @@ pub enum CompileError {
         first: SampleError,
     },
     /// An activation is NaN or infinite.
-    #[error("layer {layer} gives NaN or infinity on sample {sample}; the weights are broken")]
+    #[error(
+        "layer {layer} gives NaN or infinity on sample {sample}; the weights are broken: take a sound checkpoint"
+    )]
     NotFinite {
         /// Name of the layer.
         layer: String,

@@ -9,7 +9,7 @@
 //! | `x86_64` | `avx2`, `avxvnni`, `avx512vnni` | VPMADDUBSW, VPDPBUSD |
 //! | `tract` | whatever tract-linalg picks | GEMM-shaped layers on tract's kernels |
 //!
-//! A kernel computes all output channels of a run of output pixels. Results are equal to the bit.
+//! A kernel computes some blocks of output channels of a run of output pixels. Results are equal to the bit.
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
@@ -30,6 +30,7 @@ use crate::isa;
 use crate::model::{Conv, Linear};
 use crate::pack::{Layout, Packing};
 use crate::tensor::Tensor;
+use core::marker::PhantomData;
 use core::ops::Range;
 
 /// The instruction set whose kernels run a model.
@@ -72,9 +73,10 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             isa::Avx2::detect().map(Self::Avx2),
             #[cfg(target_arch = "x86_64")]
-            isa::Avx512Vnni::detect().map(Self::Avx512Vnni),
-            #[cfg(target_arch = "x86_64")]
             isa::AvxVnni::detect().map(Self::AvxVnni),
+            // CPUs that have both (Sapphire Rapids, Zen 5) start as many VPDPBUSD of 64 bytes a cycle as of 32.
+            #[cfg(target_arch = "x86_64")]
+            isa::Avx512Vnni::detect().map(Self::Avx512Vnni),
             #[cfg(target_arch = "aarch64")]
             isa::Neon::detect().map(Self::Neon),
             #[cfg(target_arch = "aarch64")]
@@ -157,7 +159,7 @@ impl Kernels {
         }
     }
 
-    /// Runs a convolution for the pixels of `out`.
+    /// Runs a convolution for the pixels and channels of `out`.
     pub(crate) fn conv(self, task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
         task.check(out);
         match self.that_read(task.conv.packing) {
@@ -221,12 +223,44 @@ pub(crate) enum Residual<'a> {
     From(&'a Tensor, &'a [i8]),
 }
 
-/// A run of output pixels, and the part of the output tensor from the first to the last of them.
+/// Some blocks of channels of a run of output pixels: what one call computes.
+///
+/// Chunks of one output may be written at once although their bytes alternate, so a chunk holds no slice; it gives out
+/// what is its own.
 pub(crate) struct OutputChunk<'a> {
     pub(crate) pixels: Range<usize>,
-    pub(crate) data: &'a mut [i8],
-    /// Offset in the output tensor of `data[0]`: the first pixel's.
-    pub(crate) base: usize,
+    pub(crate) blocks: Range<usize>,
+    /// The whole output tensor.
+    tensor: *mut [i8],
+    borrow: PhantomData<&'a mut [i8]>,
+}
+
+impl OutputChunk<'_> {
+    /// The channels of `blocks` at `pixels` of the output of a task.
+    ///
+    /// # Safety
+    ///
+    /// `tensor` is all of that output. While the chunk lives nothing else reads or writes these channels of these pixels,
+    /// and it meets no other task.
+    pub(crate) unsafe fn new(tensor: *mut [i8], pixels: Range<usize>, blocks: Range<usize>) -> Self {
+        Self { pixels, blocks, tensor, borrow: PhantomData }
+    }
+
+    /// The start of the tensor, for kernels that write these channels of these pixels and no others.
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+    fn tensor(&mut self) -> *mut i8 {
+        self.tensor.cast()
+    }
+
+    /// The channels of block `index` of the `task` at `pixel`.
+    fn channels(&mut self, task: &ConvTask<'_>, pixel: usize, index: usize) -> &mut [i8] {
+        assert!(self.pixels.contains(&pixel) && self.blocks.contains(&index));
+        let channels = task.block_channels(index);
+        let start = task.conv.output.pixel_offset(pixel) + channels.output;
+        assert!(start + channels.count <= self.tensor.len());
+        // SAFETY: in bounds, and this chunk's alone by the contract of `new`.
+        unsafe { core::slice::from_raw_parts_mut(self.tensor.cast::<i8>().add(start), channels.count) }
+    }
 }
 
 impl ConvTask<'_> {
@@ -243,8 +277,8 @@ impl ConvTask<'_> {
         assert!(window.kernel == conv.shape.kernel && window.kernel <= MAX_KERNEL);
         assert!(output.channels == conv.shape.out_channels);
         assert!(out.pixels.start < out.pixels.end && out.pixels.end <= output.pixels());
-        assert!(out.base == output.pixel_offset(out.pixels.start));
-        assert!(out.base + out.data.len() == output.pixel_offset(out.pixels.end - 1) + output.channels);
+        assert!(out.blocks.start < out.blocks.end && out.blocks.end <= conv.blocks.len());
+        assert!(out.tensor.len() >= output.extent());
         if let Residual::From(tensor, data) = self.residual {
             assert!(data.len() >= tensor.extent());
             assert!(

@@ -13,29 +13,28 @@ pub(super) fn conv(task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
     for pixel in out.pixels.clone() {
         let (y, x) = (pixel / output.width, pixel % output.width);
         let window = task.window_offset(y, x);
-        let out_pixel = output.offset(y, x) - out.base;
-        let blocks = conv.blocks.iter().zip(conv.weights.chunks_exact(conv.shape.block_len()));
-        for (index, (block, weights)) in blocks.enumerate() {
+        let blocks = conv.blocks.iter().zip(conv.weights.chunks_exact(conv.shape.block_len())).enumerate();
+        for (index, (block, weights)) in blocks.skip(out.blocks.start).take(out.blocks.len()) {
             let channels = task.block_channels(index);
             let mut acc = block.bias.map(|bias| bias.get());
             for (segment, weights) in weights.chunks_exact(segment_bytes).enumerate() {
                 let start = window + task.segment_offset(segment) + channels.input;
                 accumulate(&mut acc, (layout, conv.packing), &task.input_data[start..], weights);
             }
+            let data = out.channels(task, pixel, index);
             for (lane, &acc) in acc.iter().enumerate().take(channels.count) {
                 let in_block = match layout {
                     Layout::Quad4 => lane % 4 * 4 + lane / 4,
                     _ => lane,
                 };
-                let channel = channels.output + in_block;
                 let residual = match task.residual {
                     Residual::None => 0,
-                    Residual::InPlace => out.data[out_pixel + channel],
-                    Residual::From(tensor, data) => data[tensor.offset(y, x) + channel],
+                    Residual::InPlace => data[in_block],
+                    Residual::From(tensor, data) => data[tensor.offset(y, x) + channels.output + in_block],
                 };
                 let acc = acc + i32::from(block.residual[lane].get()) * i32::from(residual);
                 let value = scale(acc, block.multiplier[lane].get());
-                out.data[out_pixel + channel] = narrow(value, conv.clamp.0, conv.clamp.1);
+                data[in_block] = narrow(value, conv.clamp.0, conv.clamp.1);
             }
         }
     }

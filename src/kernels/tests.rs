@@ -6,6 +6,7 @@ use crate::format::{Block, LANES, TENSOR_SLACK};
 use crate::model::{Conv, Window};
 use crate::pack::{ConvShape, Packing, interleave};
 use crate::tensor::Tensor;
+use crate::workers::split;
 use proptest::prelude::*;
 use std::vec;
 use std::vec::Vec;
@@ -147,16 +148,18 @@ impl Case {
     fn run_all(&self, task: &ConvTask<'_>, before: &[i8], expected: &[i8]) {
         let (output, mut bytes) = (&task.conv.output, Bytes(self.seed));
         for kernels in Kernels::available() {
-            for chunks in [1, 1 + bytes.below(output.pixels() as u64) as usize] {
+            let blocks = task.conv.blocks.len();
+            let mut below = |n: usize| 1 + bytes.below(n as u64) as usize;
+            for chunks in [(1, 1), (below(output.pixels()), below(blocks))] {
                 let mut actual = before.to_vec();
-                for chunk in 0..chunks {
-                    let pixels = crate::workers::split(output.pixels(), chunks, 1, chunk);
-                    let base = output.pixel_offset(pixels.start);
-                    let end = output.pixel_offset(pixels.end - 1) + output.channels;
-                    let data = &mut actual[base..end];
-                    kernels.conv(task, &mut OutputChunk { pixels, data, base });
+                for chunk in 0..chunks.0 * chunks.1 {
+                    let pixels = split(output.pixels(), chunks.0, 1, chunk / chunks.1);
+                    let blocks = split(blocks, chunks.1, 1, chunk % chunks.1);
+                    // SAFETY: one after the other.
+                    let mut chunk = unsafe { OutputChunk::new(&raw mut *actual, pixels, blocks) };
+                    kernels.conv(task, &mut chunk);
                 }
-                assert!(actual == expected, "{} with {chunks} chunks: {self:?}", kernels.isa());
+                assert!(actual == expected, "{} with {chunks:?} chunks: {self:?}", kernels.isa());
             }
         }
     }
@@ -282,7 +285,8 @@ fn extreme_products_do_not_saturate() {
         let expected = element(&conv, &parameters, (&input, &input_data), None, (0, 0, 0));
         for kernels in Kernels::available() {
             let mut data = vec![0; output.extent()];
-            kernels.conv(&task, &mut OutputChunk { pixels: 0..4, data: &mut data, base: 0 });
+            // SAFETY: there is no other.
+            kernels.conv(&task, &mut unsafe { OutputChunk::new(&raw mut *data, 0..4, 0..blocks.len()) });
             assert!(data.iter().all(|&y| y == expected), "{} {activation} {weight}", kernels.isa());
         }
     }

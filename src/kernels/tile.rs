@@ -38,6 +38,12 @@ pub(super) trait Lanes: Copy {
     /// Whether there is [`Self::neighbours`]. Tiles of grouped convolutions are then cut within rows of the image.
     const NEIGHBOURS: bool = false;
 
+    /// Whether there is [`Self::spaced`] for this layout.
+    fn spaces(layout: Layout) -> bool {
+        let _ = layout;
+        false
+    }
+
     /// k-groups of an iteration of the hot loop.
     const STEP: usize;
 
@@ -94,6 +100,20 @@ pub(super) trait Lanes: Copy {
         k_groups: usize,
     ) {
         let _ = (acc, window, step, segments, w, k_groups);
+        unreachable!("asked for without being there")
+    }
+
+    /// What [`Self::broadcast`] does, for windows that begin `pitch` bytes apart, from `window`.
+    unsafe fn spaced<W: Walk, const MR: usize>(
+        self,
+        acc: &mut [Self::Acc; MR],
+        window: *const i8,
+        pitch: usize,
+        segments: &[usize],
+        w: *const i8,
+        k_groups: usize,
+    ) {
+        let _ = (acc, window, pitch, segments, w, k_groups);
         unreachable!("asked for without being there")
     }
 
@@ -281,24 +301,24 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
         lanes,
         segments,
         k_groups: conv.shape.k_groups(),
+        pitch: conv.window.stride * task.input.channels,
         requantize: Requantize::new(conv),
         walk: PhantomData,
     };
-    let (input, weights, data) = (task.input_data.as_ptr(), conv.weights.as_ptr(), out.data.as_mut_ptr());
+    let (input, weights, data) = (task.input_data.as_ptr(), conv.weights.as_ptr(), out.tensor());
     let (residual, residual_tensor) = match task.residual {
         Residual::None => (core::ptr::null(), output),
         Residual::InPlace => (data.cast_const(), output),
         Residual::From(tensor, data) => (data.as_ptr(), tensor),
     };
-    // In place the residual is addressed like the output, from the chunk's base.
-    let residual_base = if matches!(task.residual, Residual::InPlace) { out.base } else { 0 };
     let mut offsets = Offsets {
         window: [0; MAX_RUN],
         output: [0; MAX_RUN],
         residual: [0; MAX_RUN],
         input_sum: [0; MAX_RUN],
     };
-    let in_rows = L::NEIGHBOURS && !W::SHARES_INPUT;
+    // Where windows do not follow each other from one row to the next.
+    let in_rows = L::NEIGHBOURS && (!W::SHARES_INPUT || conv.window.kernel > 1);
     let mut pixel = out.pixels.start;
     while pixel < out.pixels.end {
         let rest = out.pixels.end - pixel;
@@ -313,8 +333,8 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
         let mut i = 0;
         while i < run {
             let (y, x) = ((pixel + i) / output.width, (pixel + i) % output.width);
-            let (window, to) = (task.window_offset(y, x), output.offset(y, x) - out.base);
-            let from = residual_tensor.offset(y, x) - residual_base;
+            let (window, to) = (task.window_offset(y, x), output.offset(y, x));
+            let from = residual_tensor.offset(y, x);
             let row = (output.width - x).min(run - i);
             for column in 0..row {
                 offsets.window[i + column] = window + column * conv.window.stride * task.input.channels;
@@ -332,16 +352,17 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
         if L::INPUT_SUMS && W::SHARES_INPUT {
             for (sum, &window) in offsets.input_sum.iter_mut().zip(&offsets.window[..run]) {
                 // SAFETY: the windows lie inside the input tensor and its slack, as below.
-                *sum = unsafe { lanes.input_sum(input.add(window), segments, conv.shape.k_groups()) };
+                *sum = unsafe { lanes.input_sum(input.add(window), segments, tile.k_groups) };
             }
         }
         let block_len = conv.shape.block_len();
-        for (index, block) in conv.blocks.iter().enumerate() {
+        for index in out.blocks.clone() {
+            let block = &conv.blocks[index];
             let channels = task.block_channels(index);
             // SAFETY: `check` has established that block `index` of the packed weights exists, that every
             // window of every output pixel lies inside the input tensor, whose slack covers the bytes of a
-            // last k-group, and that every output pixel of the chunk has `channels` bytes in `data` and, if
-            // there is one, in the residual.
+            // last k-group, and that every output pixel of the chunk has `channels` bytes in `data`, which are the
+            // chunk's alone, and, if there is one, in the residual.
             unsafe {
                 let mut operands = Operands {
                     input: input.add(channels.input),
@@ -404,6 +425,8 @@ struct Tile<'a, L, W> {
     lanes: L,
     segments: &'a [usize],
     k_groups: usize,
+    /// Bytes between the windows of two pixels in a row of the image.
+    pitch: usize,
     requantize: Requantize,
     walk: PhantomData<W>,
 }
@@ -462,26 +485,14 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
                 }
             }
             let (segments, k_groups) = (self.segments, self.k_groups);
-            match self.neighbours::<MR>(&window) {
-                Some((step, segments)) => {
-                    let window = window[0];
-                    self.lanes.ahead(operands.ahead).neighbours::<W, MR>(
-                        &mut acc,
-                        window,
-                        step,
-                        segments,
-                        operands.weights,
-                        k_groups,
-                    );
-                }
-                None => W::accumulate(
-                    self.lanes.ahead(operands.ahead),
-                    &mut acc,
-                    &window,
-                    segments,
-                    operands.weights,
-                    k_groups,
-                ),
+            let lanes = self.lanes.ahead(operands.ahead);
+            let weights = operands.weights;
+            if let Some(segments) = self.neighbours(&window) {
+                lanes.neighbours::<W, MR>(&mut acc, window[0], self.pitch, segments, weights, k_groups);
+            } else if L::spaces(W::LAYOUT) && self.spaced(&window) {
+                lanes.spaced::<W, MR>(&mut acc, window[0], self.pitch, segments, weights, k_groups);
+            } else {
+                W::accumulate(lanes, &mut acc, &window, segments, weights, k_groups);
             }
             let out: [*mut i8; MR] = core::array::from_fn(|r| operands.output.add(offsets.output[r]));
             let from: [*const i8; MR] =
@@ -497,17 +508,22 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
         }
     }
 
-    /// Whether [`Lanes::neighbours`] can do these windows, and what it wants to know of them.
+    /// Whether the windows begin [`Self::pitch`] bytes apart.
     #[inline(always)]
-    fn neighbours<const MR: usize>(&self, window: &[*const i8; MR]) -> Option<(usize, &[usize; 9])> {
+    fn spaced<const MR: usize>(&self, window: &[*const i8; MR]) -> bool {
+        // Pixels are in order, and a window in the next row of the image begins at least as far after one in this row.
+        // So if the last is where it would be, all are.
+        window[MR - 1].addr() - window[0].addr() == (MR - 1) * self.pitch
+    }
+
+    /// The segments, if [`Lanes::neighbours`] can do these windows.
+    #[inline(always)]
+    fn neighbours<const MR: usize>(&self, window: &[*const i8; MR]) -> Option<&[usize; 9]> {
         if !L::NEIGHBOURS || W::SHARES_INPUT || MR < 2 {
             return None;
         }
         let segments: &[usize; 9] = self.segments.try_into().ok()?;
-        // Pixels are in order, and a window in the next row of the image begins at least a window's width after one in
-        // this row. So if the last is where it would be, all are.
-        let step = segments[1] - segments[0];
-        (window[MR - 1].addr() - window[0].addr() == (MR - 1) * step).then_some((step, segments))
+        (segments[1] - segments[0] == self.pitch && self.spaced(window)).then_some(segments)
     }
 
     /// A block with padding lanes touches only its real channels: their neighbours may be another thread's.

@@ -156,7 +156,8 @@ impl TractGemm {
         while first < out.pixels.end {
             let count = TILE.min(out.pixels.end - first);
             self.pack_pixels(task, first, count, pixels);
-            for (index, block) in conv.blocks.iter().enumerate() {
+            let blocks = conv.blocks.iter().enumerate().skip(out.blocks.start).take(out.blocks.len());
+            for (index, block) in blocks {
                 for half in 0..2 {
                     let panel = layer.panels[(2 * index + half) * layer.panel_lines..].as_ptr();
                     self.multiply(layer.k, panel, pixels, tile, half);
@@ -252,10 +253,8 @@ fn finish(
     acc: &[i32; LANES],
     rq: &Requantize,
 ) {
-    let output = &task.conv.output;
     let channels = task.block_channels(index);
-    let start = output.pixel_offset(pixel) - out.base + channels.output;
-    let bytes = &mut out.data[start..start + channels.count];
+    let bytes = out.channels(task, pixel, index);
     let (mut addend, mut result) = ([0; LANES], [0; LANES]);
     match task.residual {
         Residual::None => {}

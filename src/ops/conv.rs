@@ -1,11 +1,12 @@
 //! Convolution.
 
-use super::parts::in_parts;
+use super::parts::{Cut, in_chunks};
 use crate::kernels::{ConvTask, Kernels};
 use crate::workers::Workers;
 
 pub(crate) fn conv(task: &ConvTask<'_>, output: &mut [i8], kernels: Kernels, workers: &dyn Workers) {
-    in_parts(&task.conv.output, output, workers, usize::MAX, &|_, chunk| kernels.conv(task, chunk));
+    let cut = Cut::new(task, workers.count());
+    in_chunks(task, output, workers, cut, &|_, chunk| kernels.conv(task, chunk));
 }
 
 /// Runs a convolution that belongs to tract; `false` if step `index` is not one of those.
@@ -20,7 +21,8 @@ pub(crate) fn conv_on_tract(
     let Some(most) = gemm.parts(index) else {
         return false;
     };
-    in_parts(&task.conv.output, output, workers, most, &|part, chunk| {
+    let cut = Cut::of_pixels(task, workers.count(), most);
+    in_chunks(task, output, workers, cut, &|part, chunk| {
         // SAFETY: each part of a step runs once, by the contract of `Workers`.
         unsafe { gemm.conv(index, part, task, chunk) }
     });

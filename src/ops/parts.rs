@@ -1,39 +1,103 @@
-//! Runs of output pixels as the parts of a step.
+//! Runs of output pixels, and blocks of output channels, as the parts of a step.
 
-use crate::kernels::OutputChunk;
+use crate::kernels::{ConvTask, OutputChunk};
 use crate::tensor::Tensor;
 use crate::workers::{PARTS_PER_WORKER, Workers, split};
 use core::marker::PhantomData;
+use core::ops::Range;
 
 /// Pixels a part is a multiple of: a common multiple of the tile heights.
 const GRAIN: usize = 12;
 
-/// Splits the pixels of `tensor`, whose bytes are `output`, into at most `most` parts and gives each its piece. Fills
-/// the border first.
+/// Blocks of channels a part is a multiple of, if there are enough: a cache line has one writer.
+const LINE: usize = 4;
+
+/// Into what a convolution is cut.
+#[derive(Clone, Copy)]
+pub(super) struct Cut {
+    /// Parts along the pixels, each a multiple of so many.
+    pixels: (usize, usize),
+    /// Parts along the blocks of channels, each a multiple of so many.
+    blocks: (usize, usize),
+}
+
+impl Cut {
+    /// What keeps `workers` busy and lets them read the least: each reads all weights if pixels are cut, and all inputs if
+    /// channels are.
+    pub(super) fn new(task: &ConvTask<'_>, workers: usize) -> Self {
+        let blocks = task.conv.blocks.len();
+        if workers == 1 || task.conv.weights.len() <= task.input.extent() || blocks < workers {
+            return Self::of_pixels(task, workers, usize::MAX);
+        }
+        let unit = if blocks >= LINE * workers { LINE } else { 1 };
+        Self { pixels: (1, GRAIN), blocks: (parts(blocks.div_ceil(unit), workers), unit) }
+    }
+
+    /// At most `most` runs of pixels with all their channels.
+    pub(super) fn of_pixels(task: &ConvTask<'_>, workers: usize, most: usize) -> Self {
+        let (conv, output) = (task.conv, &task.conv.output);
+        // Where windows overlap, kernels go along rows of the image.
+        let unit = if conv.window.kernel > 1 { output.width } else { GRAIN };
+        Self { pixels: (parts(output.pixels().div_ceil(unit), workers).min(most), unit), blocks: (1, 1) }
+    }
+}
+
+/// Into how many parts to cut `units` of work: several for each worker, as equal as can be.
+fn parts(units: usize, workers: usize) -> usize {
+    if workers == 1 {
+        return 1;
+    }
+    let even = |each: &usize| units.is_multiple_of(each * workers) || units >= 32 * each * workers;
+    let each = (1..=PARTS_PER_WORKER).rev().find(even).unwrap_or(PARTS_PER_WORKER);
+    units.min(each * workers)
+}
+
+/// Cuts the output of `task`, whose bytes are `output`, and runs the chunks. Fills the border first.
+pub(super) fn in_chunks(
+    task: &ConvTask<'_>,
+    output: &mut [i8],
+    workers: &dyn Workers,
+    cut: Cut,
+    run: &(dyn Fn(usize, &mut OutputChunk<'_>) + Sync),
+) {
+    let tensor = &task.conv.output;
+    tensor.fill_halo(output);
+    let shared = Shared::new(output);
+    let (pixel_parts, block_parts) = (cut.pixels.0, cut.blocks.0);
+    workers.run(pixel_parts * block_parts, &|part| {
+        let pixels = split(tensor.pixels(), pixel_parts, cut.pixels.1, part / block_parts);
+        let blocks = split(task.conv.blocks.len(), block_parts, cut.blocks.1, part % block_parts);
+        if pixels.is_empty() || blocks.is_empty() {
+            return;
+        }
+        // SAFETY: `split` gives disjoint pixels or else disjoint blocks, so no two chunks share a channel of a pixel;
+        // each part runs once, by the contract of `Workers`.
+        let mut chunk = unsafe { OutputChunk::new(shared.whole(), pixels, blocks) };
+        run(part, &mut chunk);
+    });
+}
+
+/// Splits the pixels of `tensor`, whose bytes are `output`, into parts and runs each with its bytes, which begin with those of
+/// its first pixel. Fills the border first.
 pub(super) fn in_parts(
     tensor: &Tensor,
     output: &mut [i8],
     workers: &dyn Workers,
-    most: usize,
-    run: &(dyn Fn(usize, &mut OutputChunk<'_>) + Sync),
+    run: &(dyn Fn(Range<usize>, &mut [i8]) + Sync),
 ) {
     tensor.fill_halo(output);
-    let parts = match workers.count() {
-        1 => 1,
-        n => tensor.pixels().div_ceil(GRAIN).min(n * PARTS_PER_WORKER).min(most),
-    };
+    let parts = parts(tensor.pixels().div_ceil(GRAIN), workers.count());
     let shared = Shared::new(output);
     workers.run(parts, &|part| {
         let pixels = split(tensor.pixels(), parts, GRAIN, part);
         if pixels.is_empty() {
             return;
         }
-        let base = tensor.pixel_offset(pixels.start);
+        let start = tensor.pixel_offset(pixels.start);
         let end = tensor.pixel_offset(pixels.end - 1) + tensor.channels;
         // SAFETY: `split` gives disjoint runs of pixels and offsets grow with the pixel, so no two parts'
         // ranges overlap; each part runs once, by the contract of `Workers`.
-        let data = unsafe { shared.slice(base, end) };
-        run(part, &mut OutputChunk { pixels, data, base });
+        run(pixels, unsafe { shared.slice(start, end) });
     });
 }
 
@@ -50,6 +114,11 @@ unsafe impl<T: Send> Sync for Shared<'_, T> {}
 impl<'a, T> Shared<'a, T> {
     pub(super) fn new(slice: &'a mut [T]) -> Self {
         Self { start: slice.as_mut_ptr(), len: slice.len(), borrow: PhantomData }
+    }
+
+    /// All elements, for parts that divide them among themselves.
+    pub(super) fn whole(&self) -> *mut [T] {
+        core::ptr::slice_from_raw_parts_mut(self.start, self.len)
     }
 
     /// The elements `start..end`.

@@ -1,5 +1,5 @@
-//! Pooling, in safe Rust that vectorises by itself: a few per mille of the time. The average pools of a deep network
-//! take the longest, four times the max pool, and are split over the workers.
+//! Pooling, in safe Rust that vectorises by itself: a few per mille of the time. Those over windows are split over the
+//! workers.
 
 use super::parts::in_parts;
 use crate::model::{AvgPool, GlobalAvgPool, MaxPool};
@@ -11,14 +11,21 @@ use crate::workers::Workers;
 const STRIP: usize = 64;
 
 /// Maximum over a window. The input's border holds −128, so padding never wins.
-pub(crate) fn max_pool(pool: &MaxPool, input: &Tensor, data: &[i8], output: &mut [i8]) {
+pub(crate) fn max_pool(
+    pool: &MaxPool,
+    input: &Tensor,
+    data: &[i8],
+    output: &mut [i8],
+    workers: &dyn Workers,
+) {
     let (window, out) = (pool.window, &pool.output);
-    out.fill_halo(output);
     let channels = out.channels;
     let first = input.halo - window.padding;
-    for y in 0..out.height {
-        for x in 0..out.width {
-            let start = out.offset(y, x);
+    in_parts(out, output, workers, &|pixels, output| {
+        let base = out.pixel_offset(pixels.start);
+        for pixel in pixels {
+            let (y, x) = (pixel / out.width, pixel % out.width);
+            let start = out.pixel_offset(pixel) - base;
             let pixel = &mut output[start..start + channels];
             pixel.fill(i8::MIN);
             for ky in 0..window.kernel {
@@ -31,7 +38,7 @@ pub(crate) fn max_pool(pool: &MaxPool, input: &Tensor, data: &[i8], output: &mut
                 }
             }
         }
-    }
+    });
 }
 
 /// Mean over a window.
@@ -46,15 +53,16 @@ pub(crate) fn avg_pool(
     let channels = out.channels;
     let whole = (window.kernel * window.kernel) as i32;
     let zero = whole * i32::from(input.zero_point);
-    in_parts(out, output, workers, usize::MAX, &|_, chunk| {
-        for pixel in chunk.pixels.clone() {
+    in_parts(out, output, workers, &|pixels, output| {
+        let base = out.pixel_offset(pixels.start);
+        for pixel in pixels {
             let (y, x) = (pixel / out.width, pixel % out.width);
             let (rows, columns) = (window.on_tensor(y, input.height), window.on_tensor(x, input.width));
             // Whole, as loading has checked.
             let parts = whole / (rows * columns) as i32;
             let first = input.offset(y * window.stride, x * window.stride);
-            let start = out.pixel_offset(pixel) - chunk.base;
-            for (strip, output) in chunk.data[start..start + channels].chunks_mut(STRIP).enumerate() {
+            let start = out.pixel_offset(pixel) - base;
+            for (strip, output) in output[start..start + channels].chunks_mut(STRIP).enumerate() {
                 // Of at most 15² values: 28,800.
                 let mut sums = [0i16; STRIP];
                 let sums = &mut sums[..output.len()];

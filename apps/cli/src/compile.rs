@@ -408,7 +408,8 @@ fn report(
             report.logit_sqnr_db
         ),
     );
-    let mut worst: Vec<_> = report.layers.iter().collect();
+    // NaN of a layer that gives zeros only.
+    let mut worst: Vec<_> = report.layers.iter().filter(|layer| !layer.sqnr_db.is_nan()).collect();
     worst.sort_by(|a, b| a.sqnr_db.total_cmp(&b.sqnr_db));
     let worst: Vec<String> =
         worst.iter().take(3).map(|layer| format!("{} {:.1} dB", layer.name, layer.sqnr_db)).collect();

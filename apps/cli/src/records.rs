@@ -55,7 +55,7 @@ impl Log {
 
 #[cfg(target_os = "linux")]
 impl Frames<'_> {
-    /// Waits for what has not been written, as dropping it does.
+    /// Ends the log: what there is to say of the file is said before anything else.
     pub(crate) fn finish(self) {}
 }
 

@@ -6,6 +6,7 @@
 //! 128 · Σ inputs is taken off, a sum per pixel that all blocks share. Elsewhere the inputs are flipped and
 //! 128 · Σ weights is taken off. Everything wraps, so the results are exact.
 
+mod spaced;
 mod ymm;
 mod zmm;
 
@@ -13,7 +14,7 @@ use crate::format::{Block, LANES};
 use crate::isa::{Avx512Vnni, AvxVnni};
 use crate::kernels::tile::{self, Lanes, Requantize, Walk, with_walk};
 use crate::kernels::{ConvTask, LinearTask, OutputChunk};
-use crate::pack::UNIT;
+use crate::pack::{Layout, UNIT};
 use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 use core::ops::Range;
 use ymm::Pair;
@@ -44,8 +45,8 @@ trait Sixteen: Copy {
     /// such lane gets, four in the second.
     unsafe fn split_flipped(bytes: *const i8) -> [Self; 2];
 
-    /// The sum of `len` bytes, less than 2²³ of them.
-    unsafe fn sum(bytes: *const i8, len: usize) -> i32;
+    /// The sum of `len` bytes at each of `segments` from `bytes`, less than 2²³ of them.
+    unsafe fn sum(bytes: *const i8, segments: &[usize], len: usize) -> i32;
 
     /// The sign bits of all bytes flipped.
     unsafe fn flip(self) -> Self;
@@ -58,6 +59,25 @@ trait Sixteen: Copy {
 
     /// `128 · self`, as 16 numbers.
     unsafe fn times_128(self) -> Self;
+
+    /// [`Lanes::spaces`].
+    fn spaces(layout: Layout) -> bool {
+        let _ = layout;
+        false
+    }
+
+    /// What [`Lanes::spaced`] does with one segment; `ahead` as in [`Vnni`].
+    unsafe fn spaced<W: Walk, const MR: usize>(
+        acc: &mut [Self; MR],
+        window: *const i8,
+        pitch: usize,
+        w: *const i8,
+        k_groups: usize,
+        ahead: *const i8,
+    ) {
+        let _ = (acc, window, pitch, w, k_groups, ahead);
+        unreachable!("asked for without being there")
+    }
 
     /// What [`Lanes::neighbours`] does.
     unsafe fn neighbours<W: Walk, const MR: usize>(
@@ -100,14 +120,14 @@ impl<V: Sixteen> Lanes for Vnni<V> {
     const NEIGHBOURS: bool = V::NEIGHBOURS;
     const INPUT_SUMS: bool = true;
 
+    fn spaces(layout: Layout) -> bool {
+        V::spaces(layout)
+    }
+
     #[inline(always)]
     unsafe fn input_sum(self, window: *const i8, segments: &[usize], k_groups: usize) -> i32 {
-        let mut sum = 0i32;
-        for &segment in segments {
-            // SAFETY: 4 · k_groups bytes a segment, by the contract.
-            sum += unsafe { V::sum(window.add(segment), 4 * k_groups) };
-        }
-        sum << 7
+        // SAFETY: 4 · k_groups bytes a segment, by the contract.
+        unsafe { V::sum(window, segments, 4 * k_groups) << 7 }
     }
 
     #[inline(always)]
@@ -198,6 +218,27 @@ impl<V: Sixteen> Lanes for Vnni<V> {
     ) {
         // SAFETY: the contract is the same.
         unsafe { V::neighbours::<W, MR>(acc, window, step, segments, w, k_groups, self.ahead) }
+    }
+
+    #[inline(always)]
+    unsafe fn spaced<W: Walk, const MR: usize>(
+        self,
+        acc: &mut [Self::Acc; MR],
+        window: *const i8,
+        pitch: usize,
+        segments: &[usize],
+        w: *const i8,
+        k_groups: usize,
+    ) {
+        let (mut w, mut ahead) = (w, self.ahead);
+        for &segment in segments {
+            // SAFETY: 4 · k_groups input bytes of each window and k_groups units of weights a segment, by the contract.
+            unsafe {
+                V::spaced::<W, MR>(acc, window.add(segment), pitch, w, k_groups, ahead);
+                w = w.add(k_groups * UNIT);
+            }
+            ahead = ahead.wrapping_add(k_groups * UNIT);
+        }
     }
 
     #[inline(always)]

@@ -42,11 +42,15 @@ impl Sixteen for Pair {
     }
 
     #[inline(always)]
-    unsafe fn sum(bytes: *const i8, len: usize) -> i32 {
-        // SAFETY: as above.
-        let bytes = unsafe { core::slice::from_raw_parts(bytes, len) };
-        // Simple enough for the compiler to vectorise.
-        bytes.iter().map(|&byte| i32::from(byte)).sum()
+    unsafe fn sum(bytes: *const i8, segments: &[usize], len: usize) -> i32 {
+        let mut sum = 0;
+        for &segment in segments {
+            // SAFETY: as above.
+            let bytes = unsafe { core::slice::from_raw_parts(bytes.add(segment), len) };
+            // Simple enough for the compiler to vectorise.
+            sum += bytes.iter().map(|&byte| i32::from(byte)).sum::<i32>();
+        }
+        sum
     }
 
     #[inline(always)]

@@ -1,32 +1,32 @@
 //! AVX-512 VNNI: the 16 lanes are one ZMM.
 
 use super::Sixteen;
+use super::spaced::{self, Operands};
 use crate::format::Block;
 use crate::kernels::tile::{Requantize, Walk, each_row};
 use crate::pack::{Layout, UNIT};
 use core::arch::x86_64::*;
 
-/// Adds one row of 3×3 windows to the accumulators of pixels next to each other: what is read at a column is for three
-/// of them. `$load` makes of a pointer as many operands as a tap has units of weights.
+/// Adds one row of 3×3 windows of `Layout::Paired8` to the accumulators of pixels next to each other: what is read at a
+/// column is for three of them.
 ///
 /// A macro, since a closure would not inherit the instruction set.
 macro_rules! slide {
-    ($acc:ident[$rows:ident], $row:expr, $step:expr, $w:expr, $tap:expr, $ahead:ident, $at:ident => $load:expr) => {{
-        let mut $at = $row;
-        let mut left = $load;
-        $at = $at.add($step);
-        let mut middle = $load;
+    ($acc:ident[$rows:ident], $row:expr, $step:expr, $w:expr, $tap:expr, $ahead:expr) => {{
+        let mut at = $row;
+        let mut left = Self::split_flipped(at);
+        at = at.add($step);
+        let mut middle = Self::split_flipped(at);
         let mut weights = [left; 3];
-        _mm_prefetch::<_MM_HINT_T1>($ahead);
-        $ahead = $ahead.wrapping_add(3 * left.len() * UNIT);
         for (x, weights) in weights.iter_mut().enumerate() {
             for (k, weights) in weights.iter_mut().enumerate() {
+                _mm_prefetch::<_MM_HINT_T1>($ahead.wrapping_add($tap * x + UNIT * k));
                 *weights = Self::load($w.add($tap * x + UNIT * k));
             }
         }
         each_row!($rows, r => {
-            $at = $at.add($step);
-            let right = $load;
+            at = at.add($step);
+            let right = Self::split_flipped(at);
             for k in 0..right.len() {
                 $acc[r] = $acc[r].dot(left[k], weights[0][k]);
                 $acc[r] = $acc[r].dot(middle[k], weights[1][k]);
@@ -41,11 +41,16 @@ macro_rules! slide {
 
 /// 16 lanes.
 #[derive(Clone, Copy)]
+#[repr(transparent)]
 pub(super) struct Zmm(__m512i);
 
 impl Sixteen for Zmm {
     const ROWS: usize = 14;
     const NEIGHBOURS: bool = true;
+
+    fn spaces(layout: Layout) -> bool {
+        matches!(layout, Layout::Dense | Layout::PerGroup)
+    }
 
     #[inline(always)]
     unsafe fn load(bytes: *const i8) -> Self {
@@ -79,19 +84,22 @@ impl Sixteen for Zmm {
     }
 
     #[inline(always)]
-    unsafe fn sum(bytes: *const i8, len: usize) -> i32 {
+    unsafe fn sum(bytes: *const i8, segments: &[usize], len: usize) -> i32 {
         // SAFETY: as above.
         unsafe {
             let ones = _mm512_set1_epi8(1);
             let mut sums = _mm512_setzero_si512();
-            let mut at = 0;
-            while at + 64 <= len {
-                sums = _mm512_dpbusd_epi32(sums, ones, _mm512_loadu_si512(bytes.add(at).cast()));
-                at += 64;
-            }
-            if at < len {
-                let rest = _mm512_maskz_loadu_epi8((1 << (len - at)) - 1, bytes.add(at));
-                sums = _mm512_dpbusd_epi32(sums, ones, rest);
+            for &segment in segments {
+                let bytes = bytes.add(segment);
+                let mut at = 0;
+                while at + 64 <= len {
+                    sums = _mm512_dpbusd_epi32(sums, ones, _mm512_loadu_si512(bytes.add(at).cast()));
+                    at += 64;
+                }
+                if at < len {
+                    let rest = _mm512_maskz_loadu_epi8((1 << (len - at)) - 1, bytes.add(at));
+                    sums = _mm512_dpbusd_epi32(sums, ones, rest);
+                }
             }
             _mm512_reduce_add_epi32(sums)
         }
@@ -122,6 +130,26 @@ impl Sixteen for Zmm {
     }
 
     #[inline(always)]
+    unsafe fn spaced<W: Walk, const MR: usize>(
+        acc: &mut [Self; MR],
+        window: *const i8,
+        pitch: usize,
+        w: *const i8,
+        k_groups: usize,
+        ahead: *const i8,
+    ) {
+        let operands = Operands { acc: acc.as_mut_ptr().cast(), window, pitch, w, tap: 0, k_groups, ahead };
+        // SAFETY: the contract is the same. A `Zmm` is the register that it holds.
+        unsafe {
+            if W::SHARES_INPUT {
+                spaced::tap::<MR, true>(operands);
+            } else {
+                spaced::tap::<MR, false>(operands);
+            }
+        }
+    }
+
+    #[inline(always)]
     unsafe fn neighbours<W: Walk, const MR: usize>(
         acc: &mut [Self; MR],
         window: *const i8,
@@ -138,22 +166,21 @@ impl Sixteen for Zmm {
             let mut ahead = ahead;
             for y in 0..3 {
                 let (row, w) = (window.add(segments[3 * y]), w.add(3 * y * tap));
+                let operands = Operands {
+                    acc: acc.as_mut_ptr().cast(),
+                    window: row,
+                    pitch: step,
+                    w,
+                    tap,
+                    k_groups,
+                    ahead,
+                };
                 match W::LAYOUT {
-                    Layout::Quad4 => {
-                        slide!(acc[MR], row, step, w, tap, ahead, at => [Self::repeat(at).flip()])
-                    }
-                    Layout::Paired8 => {
-                        slide!(acc[MR], row, step, w, tap, ahead, at => Self::split_flipped(at))
-                    }
-                    Layout::Dense | Layout::PerGroup => {
-                        for k in 0..k_groups {
-                            let (row, w) = (row.add(4 * k), w.add(k * UNIT));
-                            slide!(acc[MR], row, step, w, tap, ahead, at => {
-                                [Self::splat(at.cast::<i32>().read_unaligned()).flip()]
-                            });
-                        }
-                    }
+                    Layout::Quad4 => spaced::three_taps::<MR, true>(operands),
+                    Layout::Paired8 => slide!(acc[MR], row, step, w, tap, ahead),
+                    Layout::Dense | Layout::PerGroup => spaced::three_taps::<MR, false>(operands),
                 }
+                ahead = ahead.wrapping_add(3 * tap);
             }
         }
     }
