@@ -16,6 +16,8 @@ let events = null;
 let latencies = [];
 let lastNews = 0;
 let paused = false;
+// The picture's stream ends without a word where a connection does.
+let lost = false;
 
 function show(id, text) {
   const element = byId(id);
@@ -93,12 +95,25 @@ function showReading(reading) {
 function connect() {
   events = new EventSource("/events");
   events.onmessage = (message) => showReading(JSON.parse(message.data));
-  events.onerror = () => setState("lost", "Connection lost; trying again");
+  events.onopen = () => {
+    if (lost) showStream();
+    lost = false;
+  };
+  events.onerror = () => {
+    lost = true;
+    setState("lost", "Connection lost; trying again");
+    // Refused, as after a restart with another token: what there is to say about that, the server says.
+    if (events.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
+  };
+}
+
+function showStream() {
+  // Another address each time: browsers do not start the same stream twice.
+  picture.src = `/stream?${Date.now()}`;
 }
 
 function resume() {
-  // Another address each time: browsers do not start the same stream twice.
-  picture.src = `/stream?${Date.now()}`;
+  showStream();
   connect();
 }
 
@@ -125,7 +140,7 @@ picture.addEventListener("load", () => {
 });
 
 picture.addEventListener("error", () => {
-  if (!paused) setTimeout(() => { if (!paused) picture.src = `/stream?${Date.now()}`; }, 2000);
+  if (!paused) setTimeout(() => { if (!paused) showStream(); }, 2000);
 });
 
 setInterval(() => {
