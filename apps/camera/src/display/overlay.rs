@@ -16,7 +16,7 @@ use heapless::{String, Vec};
 pub enum Ground {
     /// The overlay does, in one colour. For targets that cannot be read.
     Opaque,
-    /// The caller has, on [`panels()`], with [`PANEL`] over most of the picture, as [`Canvas`](super::Canvas) does.
+    /// The caller has, on [`panels()`], with one dark colour over most of the picture, as [`Canvas`](super::Canvas) does.
     Shaded,
 }
 

@@ -3,8 +3,8 @@
 //! `/` is a page, `/stream` the picture with its overlay as MJPEG, `/picture.jpg` one frame of it, `/events` the readings as
 //! Server-Sent Events. The server is small on purpose, and its own: it answers GET with seven fixed answers, and what makes
 //! a preview different from other servers is how it treats those who do not keep up. Pictures and readings are one
-//! [slot](latest) each, from which every client takes the newest when it has sent the last, so that none slows down another
-//! or the pipeline. Clients, their requests and their time are limited: see [`server`].
+//! slot each (`latest.rs`), from which every client takes the newest when it has sent the last, so that none slows down another
+//! or the pipeline. Clients, their requests and their time are limited: see `server.rs`.
 
 mod access;
 mod latest;
