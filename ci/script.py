@@ -1,11 +1,13 @@
 """What the Python scripts of this repository share: telling the user, running programs, an environment of their own."""
 
 import argparse
+import json
 import subprocess
 import sys
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 
 class Failure(Exception):
@@ -53,6 +55,29 @@ def install(cache: Path, what: str, wanted: str, fill: Callable[[Callable[..., s
     fill(lambda *arguments: output_of("installing with pip", *quiet, *arguments))
     stamp.write_text(wanted)
     return python
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> str:
+    """Rows as Markdown; those `numbers` among the titles are set to the right."""
+    rule = ["---:" if title in numbers else "---" for title in titles]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (titles, rule, *rows))
+
+
+def write_json(path: Path | None, measured: Any) -> None:
+    """Writes everything measured, if there is a place for it."""
+    if path:
+        path.write_text(json.dumps(measured, indent=1) + "\n")
+
+
+def main(program: str, work: Callable[[], bool]) -> int:
+    """Runs a program; its exit status: 0 if all is as it should be, 1 if not, 130 if it was interrupted."""
+    try:
+        return 0 if work() else 1
+    except (Failure, OSError) as error:
+        say(f"{program}: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 def count(text: str) -> int:

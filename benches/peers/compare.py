@@ -320,7 +320,7 @@ def table(found: list[dict[str, Any]]) -> str:
     """Markdown; each maker's best int8 in bold."""
     head = ["network", "threads", "runtime", "median ms", "min ms", "ratio of medians"]
     head += ["ratio by round", "int8 conv.", "SQNR dB"]
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    rows = []
     for row in found:
         bold = "**" if row["best_int8_of_its_maker"] else ""
         ratio = row["ratio_by_round"]
@@ -336,8 +336,8 @@ def table(found: list[dict[str, Any]]) -> str:
             row["int8_convolutions"],
             f"{row['sqnr_db']:.1f}" if "int8" in row["title"] else "",
         )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return script.table(head, rows)
 
 
 def cpu() -> dict[str, Any]:
@@ -429,17 +429,11 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
-    """Exit status: 0 done, 1 failed, 2 wrong usage."""
-    try:
-        run(arguments())
-    except (Failure, OSError) as error:
-        say(f"compare.py: {error}")
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+def compare() -> bool:
+    """Times and prints everything."""
+    run(arguments())
+    return True
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(script.main("compare.py", compare))

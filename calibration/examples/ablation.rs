@@ -1,133 +1,118 @@
-//! What each part of calibration brings, measured on labelled images.
+//! What each part of calibration brings, measured on labelled images, as a table in Markdown.
 use indicatif::ProgressBar;
-use resnext::{Model, Runner};
+use resnext::Model;
 use resnext_calibration::compile::{Options, Techniques, compile};
-use resnext_calibration::fidelity::{Noise, argmax};
+use resnext_calibration::evaluate::Judge;
 use resnext_calibration::fold::fold_batch_norm;
-use resnext_calibration::fp32::Fp32Model;
 use resnext_calibration::import::{ImportOptions, load_with};
 use resnext_calibration::observe::Method;
 use resnext_calibration::preprocessing::Preprocessing;
-use resnext_calibration::{bundled, samples::Samples};
-use resnext_evaluation::statistics::kl_divergence;
+use resnext_calibration::{bundled, data_free, samples::Samples};
+use resnext_evaluation::truth::{ClassIndex, Labelled};
+use std::error::Error;
 use std::path::PathBuf;
 use std::time::Instant;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+const USAGE: &str = "MODEL SIZE DATA CACHE NUM ROW...: DATA has folders calib and val, CACHE keeps fp32 logits, a row is a \
+                     method or percentage, then +bias, +gptq, +free, +drawn";
+
+fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
-    let model = PathBuf::from(args.next().ok_or("MODEL")?);
-    let data = PathBuf::from(args.next().ok_or("DATA")?);
-    let cache = PathBuf::from(args.next().ok_or("CACHE")?);
-    let num: usize = args.next().ok_or("NUM")?.parse()?;
+    let mut next = || args.next().ok_or(USAGE);
+    let (model, size, data, cache) =
+        (PathBuf::from(next()?), next()?.parse::<u32>()?, PathBuf::from(next()?), PathBuf::from(next()?));
+    let num: usize = next()?.parse()?;
     let rows: Vec<String> = args.collect();
-    let mut network = load_with(&model, ImportOptions { input_size: Some(160) })?;
+    let mut network = load_with(&model, ImportOptions { input_size: Some(size as usize) })?;
     fold_batch_norm(&mut network);
-    let preprocessing = Preprocessing::imagenet(160, 182);
-    let val = Samples::open(&data.join("val"))?;
+    // timm's rule for the usual crop of 0.875.
+    let preprocessing = Preprocessing::imagenet(size, size * 8 / 7);
     let calib = Samples::open(&data.join("calib"))?.take_spread(num);
+    let val = Samples::open(&data.join("val"))?;
     std::fs::create_dir_all(&cache)?;
-    // Pixels, truth, fp32 logits.
-    let pixels_at = cache.join("pixels.u8");
-    let size = 160 * 160 * 3;
-    if !pixels_at.exists() {
-        let mut all = Vec::new();
-        for s in &val {
-            all.extend(preprocessing.crop(&s.decode()?)?);
-        }
-        std::fs::write(&pixels_at, &all)?;
-    }
-    let pixels = std::fs::read(&pixels_at)?;
-    let logits_at = cache.join(format!("{}.f32", network.name));
-    if !logits_at.exists() {
-        let fp32 = Fp32Model::new(&network, &[])?;
-        let mut all = vec![Vec::new(); 2];
-        let half = pixels.len() / size / 2 * size;
-        std::thread::scope(|scope| {
-            for (part, out) in [&pixels[..half], &pixels[half..]].into_iter().zip(&mut all) {
-                let (mut fp32, preprocessing) = (fp32.clone(), &preprocessing);
-                scope.spawn(move || {
-                    for image in part.chunks_exact(size) {
-                        let r = fp32.run(&preprocessing.normalize(image)).unwrap();
-                        out.extend(r.result().iter().flat_map(|v| v.to_le_bytes()));
-                    }
-                });
-            }
-        });
-        std::fs::write(&logits_at, all.concat())?;
-    }
-    let fp32: Vec<f32> = std::fs::read(&logits_at)?
-        .chunks_exact(4)
-        .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
-        .collect();
-    let classes = bundled::reference_classes();
-    let truths: Vec<usize> =
-        val.iter().map(|s| classes.iter().position(|c| Some(c.id.as_str()) == s.class()).unwrap()).collect();
+    let kept = cache.join(format!("{}-{size}.safetensors", network.name));
+    let progress = ProgressBar::hidden();
+    let mut images = None;
+    let mut record = std::fs::read(&kept).ok();
+    println!(
+        "| row | drop, points | lost, gained | agreement % | logits dB | logits dB, calibration photos | KL, nats | s |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
     for row in rows {
-        let (method, techniques) = parse(&row)?;
+        let (method, techniques, source) = parse(&row)?;
         let options = Options {
             method,
             techniques,
             sensitivity: false,
             keep_quantized: false,
             preprocessing,
-            classes: classes.clone(),
-            source: "x".into(),
+            classes: bundled::reference_classes(),
+            source: String::new(),
             threads: 2,
         };
         let start = Instant::now();
-        let compiled = compile(&network, &calib, &options, &ProgressBar::hidden())?;
+        let compiled = match source {
+            Source::Photos => compile(&network, &calib, &options, &progress)?,
+            Source::BatchNorms => data_free::compile(&network, &options, &progress)?,
+            Source::Drawings => compile(&network, &data_free::drawings(), &options, &progress)?,
+        };
         let seconds = start.elapsed().as_secs_f64();
         let model = Model::from_bytes(&compiled.artifact)?;
-        let mut arena = vec![0; model.arena_len()];
-        let mut runner = Runner::new(&model, &mut arena)?;
-        let (mut noise, mut agree, mut right8, mut right32, mut lost, mut gained) =
-            (Noise::default(), 0, 0, 0, 0, 0);
-        let mut kl = 0.0f64;
-        for ((image, fp32), &truth) in pixels.chunks_exact(size).zip(fp32.chunks_exact(10)).zip(&truths) {
-            let mut logits = vec![0.0; 10];
-            runner.load_pixels(image)?;
-            runner.infer(&mut logits, &mut ())?;
-            noise += Noise::of_slices(&logits, fp32);
-            let (a, b) = (argmax(&logits), argmax(fp32));
-            agree += usize::from(a == b);
-            right8 += usize::from(a == truth);
-            right32 += usize::from(b == truth);
-            lost += usize::from(b == truth && a != truth);
-            gained += usize::from(a == truth && b != truth);
-            kl += kl_divergence(fp32, &logits);
+        let images = match &mut images {
+            Some(images) => images,
+            none => none.insert(Labelled::by_folder(&val, &ClassIndex::new(&model))?),
+        };
+        let mut judge = Judge::new(&network, images, 2, &progress);
+        if let Some(record) = record.take() {
+            judge = judge.recorded(record);
         }
-        let n = truths.len() as f64;
+        let evaluation = judge.judge(&model)?;
+        if !kept.exists() {
+            std::fs::write(&kept, judge.record().unwrap_or_default())?;
+        }
+        record = judge.record().map(<[u8]>::to_vec);
+        let comparison = evaluation.comparison.ok_or("no fp32 logits")?;
         println!(
-            "{row:40} fp32 {:.2} int8 {:.2} drop {:+.2} lost {lost} gained {gained} agree {:.2} % val {:.2} dB kl {:.2e} calib {:.2} dB {seconds:.1} s",
-            100.0 * right32 as f64 / n,
-            100.0 * right8 as f64 / n,
-            100.0 * (right32 as f64 - right8 as f64) / n,
-            100.0 * agree as f64 / n,
-            noise.sqnr_db(),
-            kl / n,
-            compiled.report.logit_sqnr_db
+            "| {row} | {:+.2} | {}, {} | {:.2} | {:.1} | {:.1} | {:.1e} | {seconds:.0} |",
+            comparison.drop_top1_pp().0,
+            comparison.top1.lost,
+            comparison.top1.gained,
+            100.0 * comparison.agreement.share(),
+            comparison.logit_sqnr_db,
+            compiled.report.logit_sqnr_db,
+            comparison.kl_mean,
         );
-        println!("   signal {:.3e} noise {:.3e} per image", noise.signal / n, noise.noise / n);
     }
     Ok(())
 }
 
-fn parse(row: &str) -> Result<(Method, Techniques), Box<dyn std::error::Error>> {
+/// What a row is calibrated on.
+enum Source {
+    Photos,
+    /// Nothing: `--data-free`.
+    BatchNorms,
+    /// Drawings as if they were photos.
+    Drawings,
+}
+
+fn parse(row: &str) -> Result<(Method, Techniques, Source), Box<dyn Error>> {
     let mut parts = row.split('+');
-    let method = match parts.next().unwrap() {
+    let method = match parts.next().unwrap_or_default() {
         "max" => Method::Max,
         "mse" => Method::Mse,
         "entropy" => Method::Entropy,
         "auto" => Method::Auto,
-        p => Method::Percentile(p.parse()?),
+        percentage => Method::Percentile(percentage.parse()?),
     };
-    let mut t = Techniques::default();
+    let (mut techniques, mut source) = (Techniques::default(), Source::Photos);
     for part in parts {
         match part {
-            "bias" => t.correct_bias = true,
-            "gptq" => t.round_together = true,
-            other => return Err(other.into()),
+            "bias" => techniques.correct_bias = true,
+            "gptq" => techniques.round_together = true,
+            "free" => source = Source::BatchNorms,
+            "drawn" => source = Source::Drawings,
+            other => return Err(format!("{other}: not a technique; {USAGE}").into()),
         }
     }
-    Ok((method, t))
+    Ok((method, techniques, source))
 }

@@ -4,12 +4,12 @@ use crate::emit::{ClassName, Parts, emit, set_metadata};
 use crate::fidelity::{Noise, argmax};
 use crate::fp32::Fp32Error;
 use crate::gains::Gains;
-use crate::moments::Gather;
+use crate::moments::{AT_ONCE, Gather, Moments, batches};
 use crate::network::{Network, Op};
 use crate::observe::{ChannelHistogram, Histogram, Method, Range, least_harm};
 use crate::plan::plan;
 use crate::preprocessing::Preprocessing;
-use crate::quantize::{QuantizeError, Quantized, quantize, requantize_node};
+use crate::quantize::{Layer, QuantizeError, Quantized, quantize, requantize_node};
 use crate::samples::{Sample, SampleError, Samples};
 use crate::sensitivity::{Sensitivity, sensitivity};
 use crate::shortcut;
@@ -44,6 +44,15 @@ impl Techniques {
     pub const NORMAL: Self = Self { correct_bias: true, ..Self::FAST };
     /// All of them.
     pub const HIGH: Self = Self { correct_bias: true, round_together: true };
+
+    /// The effort of that name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self { round_together: true, .. } => "high",
+            Self { correct_bias: true, .. } => "normal",
+            Self { .. } => "fast",
+        }
+    }
 }
 
 /// How to compile.
@@ -141,7 +150,9 @@ pub enum CompileError {
         first: SampleError,
     },
     /// An activation is NaN or infinite.
-    #[error("layer {layer} gives NaN or infinity on sample {sample}; the weights are broken")]
+    #[error(
+        "layer {layer} gives NaN or infinity on sample {sample}; the weights are broken: take a sound checkpoint"
+    )]
     NotFinite {
         /// Name of the layer.
         layer: String,
@@ -157,6 +168,15 @@ pub enum CompileError {
         logits: usize,
         /// Labels given.
         labels: usize,
+    },
+    /// Nothing is known of a convolution's output.
+    #[error(
+        "layer {layer} has no batch norm, from which --data-free learns what it gives: exporting has folded it into the \
+         weights; give the checkpoint, an ONNX file exported in training mode, or --samples DIR"
+    )]
+    NoStatistics {
+        /// Name of the layer.
+        layer: String,
     },
     /// A quantized file leaves an activation open.
     #[error(
@@ -191,25 +211,48 @@ pub fn compile(
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<Compiled, CompileError> {
-    expect_labels(network, options)?;
-    let Calibration { histograms, channels, calibrated, distinct, skipped } =
-        calibrate(network, samples, options, progress)?;
-    let ranges = if options.method == Method::Auto {
-        let gains = Gains::new(network, &channels);
-        let harm = |(channels, gains): (&Vec<ChannelHistogram>, &Vec<f64>)| least_harm(channels, gains);
-        let mut ranges: Vec<Range> = channels.iter().zip(&gains.values).map(harm).collect();
-        let images = images(samples, &options.preprocessing);
-        shortcut::fit(network, &mut ranges, &gains, &images, options.threads)?;
-        ranges
-    } else {
-        histograms.iter().map(|histogram| options.method.range(histogram)).collect()
-    };
-    let mut quantized = quantize(network, &ranges, &options.preprocessing)?;
+    let seen = Seen { network, likeness: network, samples };
+    compile_seen(seen, options, progress)
+}
+
+/// What a network is calibrated on.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    /// What is quantized.
+    pub(crate) network: &'a Network,
+    /// What the samples go through: the same network, or one like it, [`data_free`](crate::data_free).
+    pub(crate) likeness: &'a Network,
+    pub(crate) samples: &'a Samples,
+}
+
+/// [`compile()`], but for [`Seen::likeness`].
+pub(crate) fn compile_seen(
+    seen: Seen<'_>,
+    options: &Options,
+    progress: &ProgressBar,
+) -> Result<Compiled, CompileError> {
+    expect_labels(seen.network, options)?;
+    let calibration = calibrate(seen, options.method == Method::Auto, options, progress)?;
+    let ranges = calibration.ranges(seen, options)?;
+    compile_to(seen, &calibration, &ranges, options, &[], progress)
+}
+
+/// Compiles to `ranges` that follow from `calibration`, for `layers` by another method than that of the options.
+pub(crate) fn compile_to(
+    seen: Seen<'_>,
+    calibration: &Calibration,
+    ranges: &[Range],
+    options: &Options,
+    layers: &[(String, Method)],
+    progress: &ProgressBar,
+) -> Result<Compiled, CompileError> {
+    let Seen { network, samples, .. } = seen;
+    let mut quantized = quantize(network, ranges, &options.preprocessing)?;
     if options.techniques.correct_bias || options.techniques.round_together {
-        refine(network, &mut quantized, samples, options, progress)?;
+        refine(seen, &mut quantized, options, progress)?;
     }
     let sensitivity = if options.sensitivity {
-        let images = images(samples, &options.preprocessing);
+        let images = images(samples, FITTED_SAMPLES, &options.preprocessing);
         sensitivity(network, &quantized, &options.preprocessing, &images, options.threads)?
     } else {
         Vec::new()
@@ -218,18 +261,18 @@ pub fn compile(
         Method::Percentile(percentage) => Some(percentage),
         _ => None,
     };
-    let seen = histograms.iter().map(Histogram::range).collect();
-    let constant = histograms.iter().map(Histogram::constant).collect();
-    let techniques = options.techniques;
+    let data_free = !std::ptr::eq(network, seen.likeness);
     let basis = Basis {
         method: options.method.name(),
         percentile,
-        techniques,
-        calibrated,
-        distinct,
-        skipped,
-        seen,
-        constant,
+        techniques: options.techniques,
+        data_free,
+        layers: layers.to_vec(),
+        calibrated: if data_free { 0 } else { calibration.calibrated },
+        distinct: if data_free { 0 } else { calibration.distinct },
+        skipped: calibration.skipped.clone(),
+        seen: calibration.histograms.iter().map(Histogram::range).collect(),
+        constant: calibration.histograms.iter().map(Histogram::constant).collect(),
         sensitivity,
     };
     finish(network, quantized, basis, Some(samples), options, progress)
@@ -252,6 +295,10 @@ pub(crate) struct Basis {
     pub(crate) percentile: Option<f64>,
     /// What was done beyond choosing ranges.
     pub(crate) techniques: Techniques,
+    /// Whether no image was seen.
+    pub(crate) data_free: bool,
+    /// Layers whose output has its range by another method.
+    pub(crate) layers: Vec<(String, Method)>,
     /// See [`Report::calibrated`].
     pub(crate) calibrated: usize,
     /// See [`Report::distinct`].
@@ -300,7 +347,10 @@ pub(crate) fn finish(
             }),
             seen: basis.seen.get(index + 1).copied(),
             constant: basis.constant.get(index + 1).copied().flatten(),
-            method: (!matches!(node.op, Op::MaxPool(_) | Op::Linear(_))).then_some(basis.method),
+            method: (!matches!(node.op, Op::MaxPool(_) | Op::Linear(_))).then(|| {
+                let own = basis.layers.iter().find(|(name, _)| *name == node.name);
+                own.map_or(basis.method, |(_, method)| method.name())
+            }),
         })
         .collect();
     let report = Report {
@@ -313,8 +363,17 @@ pub(crate) fn finish(
         layers,
         sensitivity: basis.sensitivity,
     };
-    let metadata = metadata(network, options, (basis.method, basis.percentile, basis.techniques), &report);
-    set_metadata(&mut artifact, &metadata);
+    let mut metadata =
+        metadata(network, options, (basis.method, basis.percentile, basis.techniques), &report);
+    if basis.data_free {
+        metadata["calibration"]["data_free"] = true.into();
+    }
+    if !basis.layers.is_empty() {
+        let layer = |(name, method): &(String, Method)| (name.clone(), method.to_string().into());
+        let layers: serde_json::Map<String, serde_json::Value> = basis.layers.iter().map(layer).collect();
+        metadata["calibration"]["layers"] = layers.into();
+    }
+    set_metadata(&mut artifact, &metadata.to_string());
     Ok(Compiled { artifact, report, quantized: kept })
 }
 
@@ -324,7 +383,7 @@ fn metadata(
     options: &Options,
     (method, percentile, techniques): (&str, Option<f64>, Techniques),
     report: &Report,
-) -> String {
+) -> serde_json::Value {
     let round = |x: f64| (x * 1e4).round() / 1e4;
     let mut metadata = json!({
         "tool": concat!("resnext ", env!("CARGO_PKG_VERSION")),
@@ -354,7 +413,7 @@ fn metadata(
     if report.checked > 0 {
         metadata["layers"] = report.layers.iter().map(|layer| measured(layer, &report.sensitivity)).collect();
     }
-    metadata.to_string()
+    metadata
 }
 
 /// What is known of a layer, for whoever evaluates the artifact without fp32 at hand.
@@ -371,9 +430,10 @@ fn measured(layer: &LayerReport, sensitivity: &[Sensitivity]) -> Value {
     entry
 }
 
-struct Calibration {
+/// What the samples tell of the activations.
+pub(crate) struct Calibration {
     /// Per value.
-    histograms: Vec<Histogram>,
+    pub(crate) histograms: Vec<Histogram>,
     /// Per value and channel, for the method that reads them; else empty.
     channels: Vec<Vec<ChannelHistogram>>,
     calibrated: usize,
@@ -381,16 +441,33 @@ struct Calibration {
     skipped: Vec<SampleError>,
 }
 
-fn calibrate(
-    network: &Network,
-    samples: &Samples,
+impl Calibration {
+    /// The ranges that the method of `options` chooses, per value.
+    pub(crate) fn ranges(&self, seen: Seen<'_>, options: &Options) -> Result<Vec<Range>, CompileError> {
+        if options.method != Method::Auto {
+            return Ok(self.histograms.iter().map(|histogram| options.method.range(histogram)).collect());
+        }
+        let gains = Gains::new(seen.network, &self.channels);
+        let harm = |(channels, gains): (&Vec<ChannelHistogram>, &Vec<f64>)| least_harm(channels, gains);
+        let mut ranges: Vec<Range> = self.channels.iter().zip(&gains.values).map(harm).collect();
+        let images = images(seen.samples, FITTED_SAMPLES, &options.preprocessing);
+        shortcut::fit(seen.likeness, &mut ranges, &gains, &images, options.threads)?;
+        Ok(ranges)
+    }
+}
+
+/// Observes the activations, those of single `channels` too if asked.
+pub(crate) fn calibrate(
+    seen: Seen<'_>,
+    channels: bool,
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<Calibration, CompileError> {
+    let Seen { likeness, samples, .. } = seen;
     progress.set_message("calibrating");
     let names = samples.iter().map(|sample| sample.name()).collect();
-    let pass = Observe { network, names, channels: options.method == Method::Auto };
-    let streamed = stream(&pass, Some(network), options.input(samples, progress))?;
+    let pass = Observe { network: likeness, names, channels };
+    let streamed = stream(&pass, Some(likeness), options.input(samples, progress))?;
     let (mut histograms, mut channels) = pass.worker();
     for (more_histograms, more_channels) in &streamed.workers {
         histograms.iter_mut().zip(more_histograms).for_each(|(sum, histogram)| sum.merge(histogram));
@@ -479,18 +556,32 @@ impl Pass for Observe<'_> {
 
 /// Quantizes the weights again, with what the samples tell of their inputs.
 fn refine(
-    network: &Network,
+    seen: Seen<'_>,
     quantized: &mut Quantized,
-    samples: &Samples,
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<(), CompileError> {
+    let Seen { network, likeness, samples } = seen;
     progress.set_message("rounding");
+    // What a layer reads does not depend on the weights of others, so it does not matter when they are fitted.
     let products = options.techniques.round_together;
-    let gather =
-        Gather::new(network, &quantized.activations, &options.preprocessing, samples.len(), products);
-    stream(&gather, Some(network), options.input(samples, progress))?;
-    let moments = gather.finish();
+    for nodes in batches(network, if products { AT_ONCE } else { usize::MAX }) {
+        let (activations, preprocessing) = (&quantized.activations, &options.preprocessing);
+        let gather = Gather::new(likeness, nodes, activations, preprocessing, samples.len(), products);
+        stream(&gather, Some(likeness), options.input(samples, progress))?;
+        let refined = refine_nodes(network, quantized, gather.finish(), options)?;
+        refined.into_iter().for_each(|(index, layer)| quantized.layers[index] = layer);
+    }
+    Ok(())
+}
+
+/// Layers of the nodes that have `moments`.
+fn refine_nodes(
+    network: &Network,
+    quantized: &Quantized,
+    moments: Vec<Option<Moments>>,
+    options: &Options,
+) -> Result<Vec<(usize, Layer)>, QuantizeError> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
@@ -510,14 +601,13 @@ fn refine(
             .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect::<Result<Vec<_>, QuantizeError>>()
     })?;
-    done.into_iter().flatten().for_each(|(index, layer)| quantized.layers[index] = layer);
-    Ok(())
+    Ok(done.into_iter().flatten().collect())
 }
 
 /// A few samples, normalised, for experiments; those that cannot be decoded are left out.
-fn images(samples: &Samples, preprocessing: &Preprocessing) -> Vec<Vec<f32>> {
+pub(crate) fn images(samples: &Samples, count: usize, preprocessing: &Preprocessing) -> Vec<Vec<f32>> {
     let pixels = |sample: &Sample| preprocessing.crop(&sample.decode().ok()?).ok();
-    let few = samples.take_spread(FITTED_SAMPLES);
+    let few = samples.take_spread(count);
     few.iter().filter_map(pixels).map(|pixels| preprocessing.normalize(&pixels)).collect()
 }
 

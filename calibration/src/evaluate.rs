@@ -5,10 +5,14 @@ use crate::fp32::Fp32Error;
 use crate::network::Network;
 use crate::preprocessing::Preprocessing;
 use crate::stream::{Budget, Input, Pass, stream};
+use indicatif::ProgressBar;
 use resnext::{Model, RunError, Runner};
-use resnext_evaluation::journal::JournalError;
+use resnext_evaluation::journal::{Journal, JournalError};
 use resnext_evaluation::outcome::{Outcome, pixel_checksum};
-use resnext_evaluation::{Outcomes, Run};
+use resnext_evaluation::record::{self, LogitType, Provenance, Record, RecordError};
+use resnext_evaluation::truth::Labelled;
+use resnext_evaluation::{Evaluation, Outcomes, Run, RunFailed};
+use std::io;
 
 /// Why an evaluation failed. Displays as one line.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +30,18 @@ pub enum EvaluateError {
     /// The baseline gives NaN or infinity.
     #[error("the baseline's logits are not finite on {0}; the weights are broken")]
     NotFinite(String),
+    /// An artifact does not run on what was recorded before.
+    #[error(transparent)]
+    Again(#[from] RunFailed),
+    /// What was recorded of the baseline is of no use to an artifact.
+    #[error("recorded logits: {0}")]
+    Record(#[from] RecordError),
+    /// The baseline's logits cannot be kept.
+    #[error("fp32 logits cannot be kept ({0}); free some space for temporary files")]
+    Keep(#[from] io::Error),
+    /// No image can be decoded.
+    #[error("none of the {0} labelled images can be decoded; give JPEG or PNG photos")]
+    NoImages(usize),
     /// The baseline is another network.
     #[error(
         "the baseline has {baseline} classes and reads {baseline_size} pixels, the model {model} and {model_size}; give the fp32 network that the model was compiled from"
@@ -75,6 +91,63 @@ pub fn evaluate(run: &Run<'_>, baseline: &Network) -> Result<Outcomes, EvaluateE
         }
     }
     Ok(run.complete(done, failed))
+}
+
+/// Judges one artifact after the other on the same images. fp32 runs once, for the first of them; what it answers is kept,
+/// four bytes for each class of each image.
+#[derive(Debug)]
+pub struct Judge<'a> {
+    baseline: &'a Network,
+    images: &'a Labelled,
+    threads: usize,
+    progress: &'a ProgressBar,
+    record: Option<Vec<u8>>,
+}
+
+impl<'a> Judge<'a> {
+    /// Judges by the folded fp32 network `baseline` on `images`.
+    pub fn new(
+        baseline: &'a Network,
+        images: &'a Labelled,
+        threads: usize,
+        progress: &'a ProgressBar,
+    ) -> Self {
+        Self { baseline, images, threads, progress, record: None }
+    }
+
+    /// Takes the baseline's logits from an earlier [`record`](Self::record) of the same images.
+    #[must_use]
+    pub fn recorded(self, record: Vec<u8>) -> Self {
+        Self { record: Some(record), ..self }
+    }
+
+    /// The baseline's logits, a [record](resnext_evaluation::record); `None` before anything was judged.
+    pub fn record(&self) -> Option<&[u8]> {
+        self.record.as_deref()
+    }
+
+    /// Evaluates `model`.
+    ///
+    /// # Errors
+    ///
+    /// [`EvaluateError`].
+    pub fn judge(&mut self, model: &Model<'_>) -> Result<Evaluation, EvaluateError> {
+        let Self { images, threads, progress, .. } = *self;
+        progress.set_message("evaluating");
+        let run = Run { model, images, journal: None, threads, progress };
+        let outcomes = match &self.record {
+            Some(bytes) => resnext_evaluation::run(&run, Some(&Record::from_bytes(bytes, model)?))?,
+            None => {
+                let journal = Journal::anonymous(tempfile::tempfile()?, model.class_count())?;
+                let outcomes = evaluate(&Run { journal: Some(&journal), ..run }, self.baseline)?;
+                let (mut bytes, provenance) = (Vec::new(), Provenance::default());
+                record::write(&mut bytes, &journal, images.samples(), model, &provenance, LogitType::F32)?;
+                self.record = Some(bytes);
+                outcomes
+            }
+        };
+        Evaluation::new(images, outcomes).ok_or(EvaluateError::NoImages(images.len()))
+    }
 }
 
 /// Lets both networks answer.

@@ -1,6 +1,6 @@
 //! Folds batch norm into the convolution that it follows.
 
-use crate::network::{BatchNorm, Conv, Network, Op};
+use crate::network::{BatchNorm, Conv, Network, Op, Statistics};
 
 /// Removes every batch norm of `network` by scaling the weights of its convolution and moving the rest into
 /// the bias. The function that the network computes stays the same up to f32 rounding.
@@ -22,6 +22,13 @@ pub fn fold_batch_norm(network: &mut Network) {
 fn fold(conv: &mut Conv, norm: &BatchNorm) {
     let at = |values: &[f32], channel: usize| f64::from(values[channel]);
     let root = |channel| (at(&norm.variance, channel) + f64::from(norm.epsilon)).sqrt();
+    // ε counts: a channel whose variance it outweighs deviates by less than γ.
+    let deviation =
+        |c: usize| (at(&norm.scale, c).abs() * (at(&norm.variance, c).max(0.0).sqrt() / root(c))) as f32;
+    conv.statistics = Some(Statistics {
+        mean: norm.shift.clone(),
+        deviation: (0..conv.out_channels).map(deviation).collect(),
+    });
     let factors: Vec<f64> = (0..conv.out_channels).map(|c| at(&norm.scale, c) / root(c)).collect();
     conv.weight.scale(&factors);
     conv.bias.resize(conv.out_channels, 0.0);
@@ -57,6 +64,7 @@ mod tests {
             weight: take(channels * 2).into(),
             bias: if with_bias { take(channels) } else { Vec::new() },
             batch_norm: Some(norm),
+            statistics: None,
             residual: None,
             relu: false,
         }

@@ -18,6 +18,8 @@
 //! | [`plan`] | lifetimes → arena offsets |
 //! | [`emit`] | all of it → the bytes of a `.rnx` |
 //! | [`compile`] | the whole path, and a check of the result against fp32 |
+//! | [`escalate`] | ever more of it, until the drop is small enough |
+//! | [`data_free`], [`drawing`] | calibration without images |
 //! | [`layers`] | noise and distribution of every layer of a compiled model |
 //! | [`export`] | the network as ONNX, fp32 or quantized, for other tools |
 //! | [`evaluate`] | the fp32 half of an evaluation; the rest is `resnext-evaluation` |
@@ -25,8 +27,11 @@
 
 pub mod bundled;
 pub mod compile;
+pub mod data_free;
+pub mod drawing;
 pub mod emit;
 pub mod emulate;
+pub mod escalate;
 pub mod evaluate;
 pub mod export;
 pub mod fold;
@@ -38,6 +43,7 @@ pub mod layers;
 pub mod moments;
 pub mod network;
 pub mod observe;
+mod parallel;
 pub mod plan;
 pub mod preprocessing;
 pub mod quantize;

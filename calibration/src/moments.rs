@@ -4,6 +4,7 @@
 //! their order and however many threads there are. Memory depends on the layers alone: of each image only some pixels
 //! are looked at, and layers that would need too much go without.
 
+use std::ops::Range;
 use std::sync::Mutex;
 
 use ndarray::linalg::general_mat_mul;
@@ -23,6 +24,9 @@ const PIXELS: usize = 32_768;
 
 /// Elements of all covariances of a layer, at most.
 const MOST_ELEMENTS: usize = 1 << 25;
+
+/// Elements of all covariances that are gathered in one pass, at most: 384 MB, which no ResNeXt-50 needs.
+pub(crate) const AT_ONCE: usize = 3 << 24;
 
 /// A step has this many parts in sums of real values.
 const PARTS: f64 = 256.0;
@@ -84,6 +88,35 @@ impl Moments {
     }
 }
 
+/// Groups of a node that has weights, and inputs of an output channel.
+fn inputs(op: &Op) -> Option<(usize, usize)> {
+    match op {
+        Op::Conv(conv) => {
+            let taps = conv.window.kernel * conv.window.kernel;
+            Some((conv.groups, conv.in_channels / conv.groups * taps))
+        }
+        Op::Linear(linear) => Some((1, linear.in_features)),
+        _ => None,
+    }
+}
+
+/// Cuts the nodes of `network` into as few runs as have `most` elements of covariances, one pass over the samples each. A
+/// single layer may have more.
+pub(crate) fn batches(network: &Network, most: usize) -> Vec<Range<usize>> {
+    let (mut batches, mut start, mut sum) = (Vec::new(), 0, 0);
+    for (index, node) in network.nodes.iter().enumerate() {
+        let elements = inputs(&node.op).map_or(0, |(groups, inputs)| groups * inputs * inputs);
+        let elements = if elements <= MOST_ELEMENTS { elements } else { 0 };
+        if sum + elements > most && sum > 0 {
+            batches.push(start..index);
+            (start, sum) = (index, 0);
+        }
+        sum += elements;
+    }
+    batches.push(start..network.nodes.len());
+    batches
+}
+
 /// The pass that gathers.
 pub(crate) struct Gather<'a> {
     network: &'a Network,
@@ -97,9 +130,11 @@ pub(crate) struct Gather<'a> {
 }
 
 impl<'a> Gather<'a> {
-    /// For a network whose values have these `activations`, over so many `samples`. Without `products` only means.
+    /// For the weighted ones among `nodes` of a network whose values have these `activations`, over so many `samples`.
+    /// Without `products` only means.
     pub(crate) fn new(
         network: &'a Network,
+        gathered: Range<usize>,
         activations: &'a [Activation],
         preprocessing: &Preprocessing,
         samples: usize,
@@ -109,14 +144,8 @@ impl<'a> Gather<'a> {
         let mut readers = vec![Vec::new(); network.nodes.len() + 1];
         let mut nodes = Vec::new();
         for (index, node) in network.nodes.iter().enumerate() {
-            let moments = match &node.op {
-                Op::Conv(conv) => {
-                    let taps = conv.window.kernel * conv.window.kernel;
-                    Some(Moments::new(conv.groups, conv.in_channels / conv.groups * taps, products))
-                }
-                Op::Linear(linear) => Some(Moments::new(1, linear.in_features, products)),
-                _ => None,
-            };
+            let inputs = inputs(&node.op).filter(|_| gathered.contains(&index));
+            let moments = inputs.map(|(groups, inputs)| Moments::new(groups, inputs, products));
             if moments.is_some() {
                 readers[node.input.0].push(index);
             }
@@ -219,7 +248,7 @@ fn patches(
     planes: &[f32],
     shape: Shape,
     window: Window,
-    channels: std::ops::Range<usize>,
+    channels: Range<usize>,
     positions: &[usize],
     width: usize,
     outside: &[f32],
@@ -275,4 +304,54 @@ impl Pass for Gather<'_> {
     }
 
     fn end(&self, _: usize) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::CompileError;
+    use crate::fold::fold_batch_norm;
+    use crate::import::tests::tiny_network;
+    use crate::observe::Range as Values;
+    use crate::quantize::quantize;
+    use crate::stream::{Budget, Input, stream};
+    use indicatif::ProgressBar;
+
+    /// Whether the layers are gathered together or a few at a time, each has the same moments, and no batch is too large.
+    #[test]
+    fn batches_change_nothing() {
+        let mut network = tiny_network(64);
+        fold_batch_norm(&mut network);
+        let preprocessing = Preprocessing::imagenet(64, 64);
+        let ranges = vec![Values { low: -2.0, high: 4.0 }; network.nodes.len() + 1];
+        let activations = quantize(&network, &ranges, &preprocessing).expect("quantizes").activations;
+        let samples = crate::bundled::photos().take_spread(3);
+        let gather = |nodes: Range<usize>| {
+            let progress = ProgressBar::hidden();
+            let gather = Gather::new(&network, nodes, &activations, &preprocessing, samples.len(), true);
+            let (preprocessing, budget) = (&preprocessing, Budget::USUAL);
+            let input = Input { samples: &samples, preprocessing, threads: 2, budget, progress: &progress };
+            stream(&gather, Some(&network), input).map_err(|error: CompileError| error).expect("runs");
+            gather.finish()
+        };
+        let count = network.nodes.len();
+        assert_eq!(batches(&network, usize::MAX), [0..count]);
+        let whole = gather(0..count);
+        let elements = |node: usize| whole[node].as_ref().map_or(0, |moments| moments.products.len());
+        let most = (0..count).map(elements).max().expect("layers");
+        let parts = batches(&network, most);
+        assert!(parts.len() > 2 && parts.iter().cloned().flatten().eq(0..count), "{parts:?}");
+        for nodes in parts {
+            assert!(nodes.clone().map(elements).sum::<usize>() <= most, "{nodes:?}");
+            let part = gather(nodes.clone());
+            for (index, (part, whole)) in part.iter().zip(&whole).enumerate() {
+                let expected = whole.as_ref().filter(|_| nodes.contains(&index));
+                assert_eq!(part.is_some(), expected.is_some(), "node {index}");
+                let (Some(part), Some(whole)) = (part, expected) else { continue };
+                assert!(
+                    part.products == whole.products && part.sums == whole.sums && part.errors == whole.errors
+                );
+            }
+        }
+    }
 }

@@ -170,6 +170,8 @@ pub struct Conv {
     pub bias: Vec<f32>,
     /// Not yet folded batch norm.
     pub batch_norm: Option<BatchNorm>,
+    /// What a batch norm that has been folded tells of the output.
+    pub statistics: Option<Statistics>,
     /// Value added before the ReLU; same shape as the output.
     pub residual: Option<ValueId>,
     /// Whether a ReLU follows.
@@ -189,6 +191,15 @@ pub struct BatchNorm {
     pub variance: Vec<f32>,
     /// ε.
     pub epsilon: f32,
+}
+
+/// What a convolution gave on the images that its network was trained on, before the residual and the ReLU.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statistics {
+    /// Mean of each channel: β.
+    pub mean: Vec<f32>,
+    /// Standard deviation of each channel: |γ|.
+    pub deviation: Vec<f32>,
 }
 
 /// `y = W x + b`.

@@ -262,6 +262,7 @@ fn fold_normalization(conv: &Conv, preprocessing: &Preprocessing) -> Conv {
         weight: weight.into(),
         bias: bias.into_iter().map(|b| b as f32).collect(),
         batch_norm: conv.batch_norm.clone(),
+        statistics: None,
         ..*conv
     }
 }
@@ -455,6 +456,7 @@ mod tests {
             weight: weight.into(),
             bias,
             batch_norm: None,
+            statistics: None,
             residual: None,
             relu,
         }

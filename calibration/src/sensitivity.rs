@@ -4,9 +4,9 @@ use crate::emulate::with_rounded_weights;
 use crate::fidelity::Noise;
 use crate::fp32::{Fp32Error, Fp32Model};
 use crate::network::{Network, Op};
+use crate::parallel::parallel;
 use crate::preprocessing::Preprocessing;
 use crate::quantize::{Activation, Quantized};
-use crate::shortcut::parallel;
 
 /// What one layer costs, as signal to quantization noise ratio of the logits in dB.
 #[derive(Clone, Debug, PartialEq)]

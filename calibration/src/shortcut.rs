@@ -5,12 +5,12 @@
 //! chosen by experiment: the block is run with this one tensor rounded, and the error is taken behind the ReLU.
 
 use std::ops::Range as Nodes;
-use std::thread;
 
 use crate::fp32::{Fp32Error, Fp32Model};
 use crate::gains::Gains;
 use crate::network::{Network, Op, ValueId};
 use crate::observe::Range;
+use crate::parallel::parallel;
 use crate::quantize::Activation;
 
 /// Shares of either end of the range that are tried.
@@ -123,31 +123,4 @@ fn oldest_input(node: &crate::network::Node) -> usize {
         _ => None,
     };
     residual.map_or(node.input.0, |residual| residual.0.min(node.input.0))
-}
-
-/// Runs `each` on all `items`, in their order, on some threads.
-pub(crate) fn parallel<T: Sync, S: Send, R: Send>(
-    items: &[T],
-    threads: usize,
-    state: impl Fn() -> S,
-    each: impl Fn(&mut S, &T) -> Result<R, Fp32Error> + Sync,
-) -> Result<Vec<R>, Fp32Error> {
-    let part = items.len().div_ceil(threads.max(1)).max(1);
-    let each = &each;
-    thread::scope(|scope| {
-        let threads: Vec<_> = items
-            .chunks(part)
-            .map(|items| {
-                let mut state = state();
-                scope.spawn(move || {
-                    items.iter().map(|item| each(&mut state, item)).collect::<Result<Vec<_>, _>>()
-                })
-            })
-            .collect();
-        let mut results = Vec::with_capacity(items.len());
-        for thread in threads {
-            results.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-        }
-        Ok(results)
-    })
 }

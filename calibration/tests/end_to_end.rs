@@ -6,11 +6,13 @@ use indicatif::ProgressBar;
 use resnext::{Model, Runner};
 use resnext_calibration::bundled;
 use resnext_calibration::compile::{CompileError, Compiled, Options, Techniques, compile};
+use resnext_calibration::data_free;
 use resnext_calibration::evaluate::{EvaluateError, evaluate};
 use resnext_calibration::fidelity::Noise;
 use resnext_calibration::fold::fold_batch_norm;
 use resnext_calibration::fp32::Fp32Model;
 use resnext_calibration::import::{ImportOptions, load_with};
+use resnext_calibration::layers::examine;
 use resnext_calibration::network::Op;
 use resnext_calibration::observe::Method;
 use resnext_calibration::preprocessing::Preprocessing;
@@ -110,6 +112,26 @@ fn effort_takes_noise_away() {
     for layer in sensitivity {
         assert!(layer.alone_db > after, "{} alone costs more than all together: {layer:?}", layer.name);
         assert!(layer.without_db > 20.0, "{layer:?}");
+    }
+}
+
+/// Without images int8 stays as close to fp32 as photos are to tell: nearly as with a few of them.
+#[test]
+fn batch_norms_are_nearly_as_good_as_photos() {
+    let network = reference_network();
+    let options = Options { techniques: Techniques::NORMAL, ..reference_options(Method::Mse, 2) };
+    let free = data_free::compile(&network, &options, &quiet()).expect("compiles");
+    assert_eq!(free.report.calibrated, 0);
+    let model = Model::from_bytes(&free.artifact).expect("loads");
+    let metadata: serde_json::Value = serde_json::from_str(model.metadata()).expect("JSON");
+    assert_eq!(metadata["calibration"]["data_free"], true);
+    let (layers, images) = examine(&model, &network, &bundled::photos(), 2, &quiet()).expect("runs");
+    let db = layers.last().expect("logits").noise.sqnr_db();
+    assert!(images == 12 && db > 28.0, "{db:.1} dB on {images} photos");
+    // Not one value of the photos is far outside what was expected of it.
+    for layer in &layers {
+        let (Some(covered), seen) = (layer.covered, layer.histogram.quantile(0.999)) else { continue };
+        assert!(seen < 1.3 * covered.high, "{}: {seen} beyond {covered:?}", layer.name);
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Sample {
 enum Source {
     File(PathBuf),
     Memory(&'static [u8]),
+    /// No bytes: it is drawn each time, from a seed.
+    Drawn(fn(u64) -> Rgb8Image, u64),
 }
 
 impl Sample {
@@ -72,6 +74,12 @@ impl Sample {
         let path = path.into();
         let name = path.display().to_string();
         Self { key: name.clone(), name, class: None, source: Source::File(path) }
+    }
+
+    /// An image that `draw` makes of `seed` whenever it is looked at.
+    pub fn drawn(name: impl Into<String>, draw: fn(u64) -> Rgb8Image, seed: u64) -> Self {
+        let name = name.into();
+        Self { key: name.clone(), name, class: None, source: Source::Drawn(draw, seed) }
     }
 
     /// The path as it was listed, or the name it was embedded under.
@@ -94,11 +102,12 @@ impl Sample {
     ///
     /// # Errors
     ///
-    /// The file cannot be read.
+    /// The file cannot be read, or there is none.
     pub fn bytes(&self) -> Result<Cow<'static, [u8]>, SampleError> {
         match &self.source {
             Source::Memory(bytes) => Ok(Cow::Borrowed(bytes)),
             Source::File(path) => fs::read(path).map(Cow::Owned).map_err(|e| self.error(e)),
+            Source::Drawn(..) => Err(self.error("is drawn and has no file")),
         }
     }
 
@@ -109,7 +118,10 @@ impl Sample {
     /// The file cannot be read, or is refused. The error names the sample, so that a caller can report it,
     /// count it and go on.
     pub fn decode(&self) -> Result<Rgb8Image, SampleError> {
-        Rgb8Image::decode(&self.bytes()?).map_err(|e| self.error(e))
+        match &self.source {
+            Source::Drawn(draw, seed) => Ok(draw(*seed)),
+            _ => Rgb8Image::decode(&self.bytes()?).map_err(|e| self.error(e)),
+        }
     }
 
     /// Decodes, resizes and crops the image: the pixels that both networks read, `height × width × 3` bytes.

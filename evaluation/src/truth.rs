@@ -30,18 +30,23 @@ pub struct ClassIndex {
 impl ClassIndex {
     /// The classes of `model`.
     pub fn new(model: &Model<'_>) -> Self {
-        let mut index = Self { count: model.class_count(), ..Self::default() };
-        for class in 0..model.class_count() {
-            let Some(names) = model.class(class) else { continue };
-            if !names.id.is_empty() {
-                index.by_id.insert(names.id.to_owned(), class);
+        let names = (0..model.class_count()).map(|class| model.class(class));
+        Self::of(names.map(|names| names.map_or(("", ""), |names| (names.id, names.label))))
+    }
+
+    /// The classes of these identifiers and labels, in their order.
+    pub fn of<'a>(names: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut index = Self::default();
+        for (class, (id, label)) in names.into_iter().enumerate() {
+            if !id.is_empty() {
+                index.by_id.insert(id.to_owned(), class);
             }
-            let label = spelling(names.label);
-            index.by_label.entry(label).and_modify(|known| *known = None).or_insert(Some(class));
+            if class == 0 {
+                index.example = if id.is_empty() { label } else { id }.to_owned();
+            }
+            index.by_label.entry(spelling(label)).and_modify(|known| *known = None).or_insert(Some(class));
+            index.count += 1;
         }
-        let first = model.class(0);
-        let name = first.map_or("", |class| if class.id.is_empty() { class.label } else { class.id });
-        index.example = name.to_owned();
         index
     }
 
@@ -361,6 +366,12 @@ impl Labelled {
     /// Images that were left out because their logits have not been recorded.
     pub fn unrecorded(&self) -> usize {
         self.unrecorded
+    }
+
+    /// Every other image, and the others: where classes follow one another, each half has its share of each.
+    #[must_use]
+    pub fn halves(&self) -> (Self, Self) {
+        (self.pick((0..self.len()).step_by(2)), self.pick((1..self.len()).step_by(2)))
     }
 
     fn pick(&self, picked: impl Iterator<Item = usize> + Clone) -> Self {

@@ -22,7 +22,10 @@ pub(crate) fn subtitle(report: &Report<'_>) -> String {
     parts.extend(text("/source").map(str::to_owned));
     let method = text("/calibration/method");
     let samples = metadata.pointer("/calibration/samples").and_then(Value::as_u64);
-    if let (Some(method), Some(samples)) = (method, samples) {
+    let data_free = metadata.pointer("/calibration/data_free") == Some(&Value::Bool(true));
+    if let (Some(method), true) = (method, data_free) {
+        parts.push(format!("calibrated data-free, from batch norms, method {method}"));
+    } else if let (Some(method), Some(samples)) = (method, samples) {
         parts.push(format!("calibrated on {} images, method {method}", count(samples as usize)));
     }
     parts.push(format!("{:.2} GMAC", report.model.macs() as f64 / 1e9));
@@ -33,7 +36,7 @@ pub(crate) fn section(report: &Report<'_>) -> Section {
     let facts = facts(report);
     let content = html! {
         p.note { "What the model file says of itself." }
-        dl { @for (name, value) in facts { dt { (name) } dd { (value) } } }
+        dl.card { @for (name, value) in facts { dt { (name) } dd { (value) } } }
     };
     Section { id: "card", title: "Model card", content }
 }
@@ -44,6 +47,9 @@ pub(crate) fn facts(report: &Report<'_>) -> Vec<(String, String)> {
     let metadata = metadata(report);
     let mut facts = Vec::new();
     let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
+    if let Some(source) = metadata.get("source").and_then(Value::as_str) {
+        fact("source", source.to_owned());
+    }
     let licence =
         ["/licence", "/license"].iter().find_map(|key| metadata.pointer(key)).and_then(Value::as_str);
     fact("licence of the weights", licence.unwrap_or("not stated; ask their source").to_owned());
@@ -53,7 +59,9 @@ pub(crate) fn facts(report: &Report<'_>) -> Vec<(String, String)> {
     fact("classes", count(model.class_count()));
     fact("preprocessing", resnext_evaluation::record::preprocessing(model));
     if let Value::Object(entries) = &metadata {
-        for (key, value) in entries.iter().filter(|(key, _)| !matches!(key.as_str(), "licence" | "license")) {
+        // What is said above, or elsewhere on the page.
+        let told = |key: &str| matches!(key, "source" | "licence" | "license" | "layers");
+        for (key, value) in entries.iter().filter(|(key, _)| !told(key)) {
             flatten(key, value, 1, &mut facts);
         }
     }
@@ -82,5 +90,10 @@ fn flatten(name: &str, value: &Value, depth: usize, facts: &mut Vec<(String, Str
 }
 
 fn scalar(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        value => value.to_string(),
+    }
 }

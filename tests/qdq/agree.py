@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT / "ci"))
 
-from script import Failure, count, install, output_of, say  # noqa: E402
+from script import Failure, count, install, main, output_of, say, table, write_json  # noqa: E402
 
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PHOTOS = Path(os.environ.get("RESNEXT_DATA", ROOT.parent / "shared/data")) / "imagenette"
@@ -155,16 +155,16 @@ def compare(python: Path, resnext: Resnext, args: argparse.Namespace) -> tuple[l
     return rows, wrong
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def markdown(rows: list[dict[str, Any]]) -> str:
     """Rows as Markdown; what must reach 99.5 % in bold."""
-    lines = ["| quantized by | run by | int8 conv. | top-1 % | same class as resnext % | ms |", "|---|---|---|---|---|---|"]
+    lines = []
     for row in rows:
         bold = "**" if row.get("held") else ""
         agreement = f"{bold}{100 * row['agreement']:.2f}{bold}" if "agreement" in row else ""
         milliseconds = f"{row['ms']:.1f}" if "ms" in row else ""
-        cells = row["file"], row["runtime"], row.get("int8", ""), f"{100 * row['top1']:.2f}", agreement, milliseconds
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        top1 = f"{100 * row['top1']:.2f}"
+        lines.append((row["file"], row["runtime"], row.get("int8", ""), top1, agreement, milliseconds))
+    return table(["quantized by", "run by", "int8 conv.", "top-1 %", "same class as resnext %", "ms"], lines)
 
 
 def arguments() -> argparse.Namespace:
@@ -190,26 +190,18 @@ def arguments() -> argparse.Namespace:
     return args
 
 
-def main() -> int:
-    """Exit status: 0 all as it should be, 1 not, 2 wrong usage."""
+def agree() -> bool:
+    """Whether everything is as it should be."""
     args = arguments()
-    try:
-        args.work.mkdir(parents=True, exist_ok=True)
-        python = args.python or environment(args.work)
-        rows, wrong = compare(python, Resnext(args.resnext), args)
-        date = datetime.date.today().isoformat()
-        print(f"{table(rows)}\n\n{date}, {cpu()}; {versions(python)}.")
-        if args.json:
-            args.json.write_text(json.dumps({"rows": rows, "wrong": wrong}, indent=1) + "\n")
-        for problem in wrong:
-            say(f"agree.py: {problem}")
-        return 1 if wrong else 0
-    except (Failure, OSError) as error:
-        say(f"agree.py: {error}")
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    args.work.mkdir(parents=True, exist_ok=True)
+    python = args.python or environment(args.work)
+    rows, wrong = compare(python, Resnext(args.resnext), args)
+    print(f"{markdown(rows)}\n\n{datetime.date.today().isoformat()}, {cpu()}; {versions(python)}.")
+    write_json(args.json, {"rows": rows, "wrong": wrong})
+    for problem in wrong:
+        say(f"agree.py: {problem}")
+    return not wrong
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("agree.py", agree))

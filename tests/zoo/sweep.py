@@ -30,7 +30,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT / "ci"))
 
-from script import Failure, count, install, last_words, output_of, say  # noqa: E402
+from script import Failure, count, install, last_words, main, output_of, say, table, write_json  # noqa: E402
 
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 REQUIREMENTS = "requirements.txt", "requirements-no-deps.txt"
@@ -276,11 +276,11 @@ def check(python: Path, binaries: Binaries, model: Model, args: argparse.Namespa
 # Reporting
 
 
-def table(rows: list[Row], compiled: bool) -> str:
+def markdown(rows: list[Row], compiled: bool) -> str:
     """Rows as Markdown."""
     measured = ["of allowed GB", "classify s"] if compiled else ["max difference"]
-    titles = ["variant", "library", "format", "keys", "params M", "file MB", *measured, "s", "peak GB", ""]
-    lines = [titles, ["---"] * 3 + ["---:"] * (len(titles) - 4) + ["---"]]
+    numbers = ["keys", "params M", "file MB", *measured, "s", "peak GB"]
+    lines = []
     for row in rows:
         if compiled:
             figures = [f"{row.peak_limit / 1e9:.2f}", "" if row.classify_s is None else f"{row.classify_s:.1f}"]
@@ -300,7 +300,7 @@ def table(rows: list[Row], compiled: bool) -> str:
                 row.wrong.replace("|", "¦") or "ok",
             ]
         )
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return table(["variant", "library", "format", *numbers, ""], lines, numbers)
 
 
 def arguments() -> argparse.Namespace:
@@ -337,8 +337,9 @@ def chosen(everything: list[Model], patterns: list[str]) -> list[Model]:
     return matching
 
 
-def sweep(args: argparse.Namespace) -> bool:
+def sweep() -> bool:
     """Whether everything is as it should be."""
+    args = arguments()
     args.work.mkdir(parents=True, exist_ok=True)
     python = args.python or install_libraries(args.work)
     binaries = Binaries(*args.binaries) if args.binaries else Binaries.build()
@@ -363,25 +364,12 @@ def sweep(args: argparse.Namespace) -> bool:
     finally:
         # Whoever interrupts does not want the rest.
         pool.shutdown(cancel_futures=True)
-    print(table(found, args.compile))
-    if args.json:
-        report = {"tolerance": TOLERANCE, "rows": [asdict(row) for row in found], "broken": broken}
-        args.json.write_text(json.dumps(report, indent=1) + "\n")
+    print(markdown(found, args.compile))
+    write_json(args.json, {"tolerance": TOLERANCE, "rows": [asdict(row) for row in found], "broken": broken})
     wrong = sum(bool(row.wrong) for row in found)
     say(f"{len(found) - wrong} files as they should be, {wrong} not; {len(broken)} of {len(wanted)} models broke off")
     return bool(found) and not wrong and not broken
 
 
-def main() -> int:
-    """Exit status: 0 all as it should be, 1 not, 2 wrong usage."""
-    try:
-        return 0 if sweep(arguments()) else 1
-    except (Failure, OSError) as error:
-        say(f"sweep.py: {error}")
-        return 1
-    except KeyboardInterrupt:
-        return 130
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("sweep.py", sweep))

@@ -24,5 +24,5 @@ mod stop;
 pub use captured::{Captured, MOST_BYTES, PixelFormat, RawFormat};
 pub use latency::Percentiles;
 pub use pipeline::{Options, PipelineError, Summary, run};
-pub use reading::{Guess, Picture, Reading, Show, ShowError};
+pub use reading::{Guess, Health, Picture, Reading, Show, ShowError};
 pub use stop::Stop;

@@ -3,7 +3,7 @@
 use crate::captured::Captured;
 use crate::handoff::{Handoff, Staleness};
 use crate::latency::{Latencies, Percentiles};
-use crate::reading::{Guess, Picture, Reading, Show, ShowError};
+use crate::reading::{Guess, Health, Picture, Reading, Show, ShowError};
 use crate::smooth::{MOST_GUESSES, Smoother, Smoothing};
 use crate::source::{Delivery, Source, SourceError};
 use crate::stop::Stop;
@@ -26,8 +26,8 @@ pub struct Options<'a> {
     pub frames: Option<u64>,
     /// Looks at every frame of a live source too, however late.
     pub every_frame: bool,
-    /// The temperature of the processor in °C, if it is known; asked once a second.
-    pub temperature: &'a dyn Fn() -> Option<f32>,
+    /// What the machine says of itself; asked once a second.
+    pub health: &'a dyn Fn() -> Health,
     /// What there is to say of the source meanwhile, from the thread that captures.
     pub note: &'a (dyn Fn(&str) + Sync),
     /// Ends soon after it is set.
@@ -204,7 +204,7 @@ fn classify(
     let mut smoother = Smoother::new(options.smoothing, model.class_count());
     let (mut latencies, mut inferences) = (Latencies::new(), Latencies::new());
     let (mut rate, mut spare, mut view) = (Rate::default(), Spare::default(), View::default());
-    let mut temperature = Temperature::default();
+    let mut pulse = Pulse::default();
     let mut frame = Captured::default();
     let (mut frames, mut first, mut last) = (0, None, None);
     while !options.stop.is_set()
@@ -237,7 +237,7 @@ fn classify(
             inference_ms: 1000.0 * inference.as_secs_f32(),
             fps: rate.after(end),
             dropped: handoff.dropped(),
-            temperature_c: temperature.at(end, options.temperature),
+            health: pulse.at(end, options.health),
         };
         let wanted = shows.iter().any(|show| show.wants_picture());
         let picture = if wanted { Some(view.of(&picture)?) } else { None };
@@ -277,19 +277,19 @@ impl Rate {
     }
 }
 
-/// A temperature that is a second old at most: it changes slowly, and some sensors take long to read.
+/// Health that is a second old at most: it changes slowly, and some sensors take long to read.
 #[derive(Default)]
-struct Temperature {
+struct Pulse {
     read: Option<Instant>,
-    celsius: Option<f32>,
+    health: Health,
 }
 
-impl Temperature {
-    fn at(&mut self, now: Instant, read: &dyn Fn() -> Option<f32>) -> Option<f32> {
+impl Pulse {
+    fn at(&mut self, now: Instant, read: &dyn Fn() -> Health) -> Health {
         if self.read.is_none_or(|last| now - last >= Duration::from_secs(1)) {
-            (self.read, self.celsius) = (Some(now), read());
+            (self.read, self.health) = (Some(now), read());
         }
-        self.celsius
+        self.health
     }
 }
 

@@ -30,8 +30,17 @@ pub struct Reading<'a> {
     pub fps: f32,
     /// Frames so far that nobody looked at, because a newer one was there already.
     pub dropped: u64,
+    /// What the machine says of itself, a second ago at most.
+    pub health: Health,
+}
+
+/// What a machine says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Health {
     /// Of the processor, where the system says.
     pub temperature_c: Option<f32>,
+    /// Why the processor is slower than it could be, in a word or two, such as `throttled`.
+    pub slowed: Option<&'static str>,
 }
 
 /// The picture beside a reading, as RGB8 rows without gaps; converted only when somebody wants to look.

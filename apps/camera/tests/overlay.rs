@@ -8,7 +8,7 @@ use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 use proptest::prelude::*;
 use resnext_camera::display::{Canvas, Ground, overlay, panels};
-use resnext_camera::{Guess, Picture, Reading};
+use resnext_camera::{Guess, Health, Picture, Reading};
 use std::convert::Infallible;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -75,7 +75,7 @@ fn heat_odd_names_and_no_picture() {
     let reading = Reading {
         top: &top,
         model: "../models/\u{1b}[2Ja model with a name that is much too long for a panel.rnx",
-        temperature_c: Some(84.6),
+        health: Health { temperature_c: Some(84.6), slowed: Some("throttled") },
         latency_ms: f32::INFINITY,
         fps: f32::NAN,
         dropped: u64::MAX,
@@ -159,7 +159,7 @@ proptest! {
             .map(|(i, label)| Guess { class: i as u32, label, probability: numbers[i % 5] }).collect();
         let reading = Reading {
             frame: dropped, model: &model, top: &top, latency_ms: numbers[0], inference_ms: numbers[1], fps: numbers[2],
-            dropped, temperature_c: Some(numbers[3]),
+            dropped, health: Health { temperature_c: Some(numbers[3]), slowed: (dropped % 2 == 0).then_some("under-voltage") },
         };
         let area = Rectangle::new(Point::new(x, y), Size::new(width, height));
         let mut target = Strict::<Rgb565> { area, pixels: 0, last: None };

@@ -10,7 +10,7 @@ use resnext_camera::show::{JsonLines, Style, Terminal};
 use resnext_camera::smooth::Smoothing;
 use resnext_camera::source::{Colours, Kind, Raw, Source, Stream, Y4m};
 use resnext_camera::{
-    Options, Picture, PixelFormat, RawFormat, Reading, Show, ShowError, Stop, Summary, run,
+    Health, Options, Picture, PixelFormat, RawFormat, Reading, Show, ShowError, Stop, Summary, run,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{self, Read};
@@ -118,7 +118,7 @@ fn play(
         smoothing,
         frames: None,
         every_frame,
-        temperature: &|| Some(50.0),
+        health: &|| Health { temperature_c: Some(50.0), slowed: None },
         note: &|note| panic!("{note}"),
         stop: Stop::default(),
     };

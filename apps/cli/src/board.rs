@@ -75,6 +75,15 @@ impl Board {
     }
 }
 
+impl Sample {
+    /// Why the CPU is slower than it could be at this moment, in a word or two.
+    pub(crate) fn slowed(&self) -> Option<&'static str> {
+        let flags = self.firmware.map_or(0, |flags| flags.now().0);
+        let flag = FLAG_NAMES.into_iter().enumerate().find(|(bit, _)| flags & 1 << bit != 0);
+        flag.map(|(_, name)| name).or(self.limit_mhz.map(|_| "clock limited"))
+    }
+}
+
 /// Steps between clocks are wider than a hundredth; less is rounding.
 pub(crate) fn is_limited(allowed: i64, fastest: i64) -> bool {
     allowed < fastest - fastest / 100
@@ -265,6 +274,9 @@ mod tests {
             firmware: Some(Throttled(0x80008)),
         };
         assert_eq!(board.sample(), hot);
+        assert_eq!((cool.slowed(), hot.slowed()), (None, Some("soft temperature limit")));
+        let limited = Sample { firmware: Some(Throttled(0x50000)), ..hot };
+        assert_eq!(limited.slowed(), Some("clock limited"), "what the firmware remembers is over");
         assert_eq!(board.temperature_c(), Some(85.0));
     }
 

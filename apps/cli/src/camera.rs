@@ -15,7 +15,7 @@ use resnext_camera::show::{JsonLines, Style, Terminal};
 use resnext_camera::smooth::{MOST_GUESSES, Smoothing};
 use resnext_camera::source::v4l2::{self, Listed};
 use resnext_camera::source::{Colours, Container, Wanted, open};
-use resnext_camera::{Options, PipelineError, PixelFormat, Show, ShowError, Stop, Summary};
+use resnext_camera::{Health, Options, PipelineError, PixelFormat, Show, ShowError, Stop, Summary};
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -190,7 +190,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         smoothing: args.smooth.unwrap_or(usual),
         frames: args.frames,
         every_frame: args.every_frame,
-        temperature: &|| board.temperature_c(),
+        health: &|| health(&board),
         note: &remark,
         stop,
     };
@@ -204,7 +204,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     drop(text);
     let summary =
         summary.map_err(|error| failed(error, &name, artifact.path())).inspect_err(records::failure)?;
-    drop(log);
+    log.finish();
     if args.json {
         // What cannot be told to stderr cannot be complained about either.
         let _ = serde_json::to_writer(io::stderr(), &summary).map(|()| io::stderr().write_all(b"\n"));
@@ -213,6 +213,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     }
     // A picture that could not be read is a failure, as it is of `classify`; a camera's frame is not, if others could.
     if summary.damaged > 0 && (!live || summary.frames == 0) { Err(Error::Reported) } else { Ok(()) }
+}
+
+/// What the board says of itself, without allocating.
+fn health(board: &Board) -> Health {
+    let sample = board.sample();
+    Health { temperature_c: sample.temperature_c, slowed: sample.slowed() }
 }
 
 /// How stdout is written to.

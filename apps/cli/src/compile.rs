@@ -7,6 +7,7 @@ use crate::cpus::CpuList;
 use crate::error::Error;
 use crate::latency::{self, Runs};
 use crate::layers;
+use crate::max_drop::{Limit, Met};
 use crate::onnx;
 use crate::output::{self, Column, Facts, Table, size, terminal_width};
 use crate::source;
@@ -18,6 +19,7 @@ use resnext::pack::{Packing, repack};
 use resnext::preprocess::Filter;
 use resnext::{LoadError, Model};
 use resnext_calibration::compile::{Compiled, LayerReport, Options, Techniques, compile};
+use resnext_calibration::data_free;
 use resnext_calibration::emit::set_metadata;
 use resnext_calibration::export::OnnxFile;
 use resnext_calibration::given::{self, Kept};
@@ -35,6 +37,9 @@ or an ONNX file (opset 11 or later). A few hundred photos like those the model w
 not needed. The preprocessing goes into the model: of the variant named by --arch (`resnext zoo` lists them), or
 else torchvision's for the model's input size.
 
+Without images, --data-free goes by the network's batch norms. That costs little accuracy, but checkpoints have them
+and most ONNX files do not.
+
 An ONNX file that is quantized already, in the QDQ format (onnxruntime's quantize_static), needs no samples: its
 scales are kept. With --qdq the result is written in that format as well, for onnxruntime, OpenVINO and others.
 
@@ -46,11 +51,14 @@ Examples:
   resnext compile resnext50.pth --arch torchvision/resnext50_32x4d --samples photos -o model.rnx
   resnext compile custom.onnx --samples photos --labels names.txt -o custom.rnx
   resnext compile resnext50.onnx --samples photos -o resnext50.rnx --qdq resnext50-int8.onnx
+  resnext compile resnext50.pth --data-free -o model.rnx
+  resnext compile resnext50.onnx --samples photos --max-drop 0.1 --data imagenet/val -o resnext50.rnx
   resnext compile quantized.onnx -o quantized.rnx
 
-JSON: {output, bytes, qdq, samples, skipped, method, kept, agreement, logit_sqnr_db, layers: [{name, sqnr_db, method,
-range: {int8, seen}}], sensitivity: [{name, alone_db, without_db}], latency: [{network, threads, runs, ms: {p50, p90,
-p99, min}}], warnings: [TEXT]}; of a quantized file, kept is {activations, of_activations, weights,
+JSON: {output, bytes, qdq, samples, skipped, method, data_free, kept, agreement, logit_sqnr_db, layers: [{name, sqnr_db,
+method, range: {int8, seen}}], sensitivity: [{name, alone_db, without_db}], max_drop: {limit_pp, attempts: [{method,
+effort, layers, images, drop_top1_pp, drop_top1_pp_ci95, agreement}], held_out}, latency: [{network, threads, runs, ms:
+{p50, p90, p99, min}}], warnings: [TEXT]}; of a quantized file, kept is {activations, of_activations, weights,
 of_weights, changed: [{layer, why}]}.")]
 pub(crate) struct Args {
     /// Network: fp32 checkpoint or ONNX file, or ONNX file quantized in the QDQ format
@@ -61,6 +69,10 @@ pub(crate) struct Args {
     /// them
     #[arg(long, value_name = "DIR")]
     samples: Option<PathBuf>,
+
+    /// Calibrate without images, from what the network's batch norms tell of those that it was trained on
+    #[arg(long, conflicts_with_all = ["samples", "num", "report"])]
+    data_free: bool,
 
     /// Model to write
     #[arg(short, long, value_name = "OUT.rnx")]
@@ -86,6 +98,9 @@ pub(crate) struct Args {
     /// How much is done so that int8 costs nothing; more takes longer, for the same speed on the board
     #[arg(long, value_name = "EFFORT", default_value = "high")]
     effort: Effort,
+
+    #[command(flatten)]
+    limit: Limit,
 
     /// Find out what each layer costs, quantized alone and kept in fp32 alone
     #[arg(long)]
@@ -224,7 +239,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let (network, variant) = arch::network(&args.model, arch, args.size)?;
     let all = match &args.samples {
         Some(directory) => Some(source::samples(directory, args.num.map(|n| n as usize))?),
-        None if network.given.is_some() => None,
+        None if args.data_free && network.given.is_some() => return Err(Error::at(&args.model, GIVEN)),
+        None if network.given.is_some() || args.data_free => None,
         None => return Err(Error::at(&args.model, NEEDS_SAMPLES)),
     };
     let (classes, named_after) = source::classes(&network, args.labels.as_deref(), variant, all.as_ref())?;
@@ -265,11 +281,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         keep_quantized: args.qdq.is_some(),
     };
     let progress = source::progress();
-    let compiled = match &samples {
-        Some(samples) if network.given.is_none() => {
+    let limited = args.limit.compile((&args.model, &network), samples.as_ref(), &options, &progress);
+    let (limited, met) = limited.transpose().inspect_err(|_| progress.finish_and_clear())?.unzip();
+    let compiled = match (&samples, limited) {
+        (_, Some(compiled)) => Ok((compiled, None)),
+        (Some(samples), None) if network.given.is_none() => {
             compile(&network, samples, &options, &progress).map(|compiled| (compiled, None))
         }
-        samples => given::compile(&network, samples.as_ref(), &options, &progress)
+        (None, None) if args.data_free => {
+            data_free::compile(&network, &options, &progress).map(|compiled| (compiled, None))
+        }
+        (samples, None) => given::compile(&network, samples.as_ref(), &options, &progress)
             .map(|(compiled, kept)| (compiled, Some(kept))),
     };
     progress.finish_and_clear();
@@ -307,7 +329,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     if args.markdown {
         return output::print(&resnext_report::markdown(&page));
     }
-    report(args, &options, &compiled, kept.as_ref(), named_after, (&page.latency, &page.warnings))
+    let found = (kept.as_ref(), met.as_ref());
+    report(args, &options, &compiled, found, named_after, (&page.latency, &page.warnings))
 }
 
 /// The artifact with its weights in the order that this CPU is fastest with.
@@ -322,7 +345,11 @@ fn packed_for_here(artifact: &[u8]) -> Result<Cow<'_, [u8]>, LoadError> {
 }
 
 /// What is wrong with an fp32 network alone.
-const NEEDS_SAMPLES: &str = "is not quantized yet; give --samples DIR, a few hundred photos to calibrate on";
+const NEEDS_SAMPLES: &str =
+    "is not quantized yet; give --samples DIR, a few hundred photos to calibrate on, or --data-free";
+
+/// What is wrong with --data-free for a quantized network.
+const GIVEN: &str = "is quantized already, its scales are kept; leave out --data-free";
 
 /// Adds the licence to what the model says of itself.
 fn state_licence(artifact: &mut Vec<u8>, licence: &str) -> Result<(), LoadError> {
@@ -337,12 +364,13 @@ fn report(
     args: &Args,
     options: &Options,
     compiled: &Compiled,
-    kept: Option<&Kept>,
+    (kept, met): (Option<&Kept>, Option<&Met>),
     named_after: &str,
     (latency, warnings): (&[Latency], &[String]),
 ) -> Result<(), Error> {
     let report = &compiled.report;
-    let method = if kept.is_some() { "given" } else { options.method.name() };
+    let method = met.map_or(options.method.name(), Met::method);
+    let method = if kept.is_some() { "given" } else { method };
     if args.json {
         let ends = |range: Range| [range.low, range.high];
         let layer = |layer: &LayerReport| {
@@ -364,6 +392,7 @@ fn report(
             "samples": report.calibrated,
             "skipped": report.skipped.len(),
             "method": method,
+            "data_free": args.data_free,
             "kept": kept.map(|kept| json!({
                 "activations": kept.activations.0,
                 "of_activations": kept.activations.1,
@@ -375,6 +404,7 @@ fn report(
             "logit_sqnr_db": report.logit_sqnr_db,
             "layers": layers,
             "sensitivity": sensitivity,
+            "max_drop": met.map(Met::json),
             "latency": resnext_report::latency_json(latency),
             "warnings": warnings,
         }));
@@ -386,8 +416,18 @@ fn report(
         facts.add("QDQ", path.display().to_string());
     }
     match kept {
+        None if args.data_free => {
+            facts.add("calibrated", format!("data-free, from batch norms, method {method}"));
+        }
+        None if met.is_some() => {
+            let setting = met.map(Met::setting).unwrap_or_default();
+            facts.add("calibrated", format!("on {} images, {setting}", report.calibrated));
+        }
         None => facts.add("calibrated", format!("on {} images, method {method}", report.calibrated)),
         Some(kept) => add_kept(&mut facts, kept),
+    }
+    if let Some(met) = met {
+        met.add_to(&mut facts);
     }
     if !report.skipped.is_empty() {
         facts.add("skipped", format!("{} images", report.skipped.len()));
@@ -402,13 +442,15 @@ fn report(
     facts.add(
         "int8 vs fp32",
         format!(
-            "same class on {:.1} % of {} samples, logits {:.1} dB SQNR",
+            "same class on {:.1} % of {} {}, logits {:.1} dB SQNR",
             100.0 * report.agreement,
             report.checked,
+            if args.data_free { "drawings" } else { "samples" },
             report.logit_sqnr_db
         ),
     );
-    let mut worst: Vec<_> = report.layers.iter().collect();
+    // NaN of a layer that gives zeros only.
+    let mut worst: Vec<_> = report.layers.iter().filter(|layer| !layer.sqnr_db.is_nan()).collect();
     worst.sort_by(|a, b| a.sqnr_db.total_cmp(&b.sqnr_db));
     let worst: Vec<String> =
         worst.iter().take(3).map(|layer| format!("{} {:.1} dB", layer.name, layer.sqnr_db)).collect();

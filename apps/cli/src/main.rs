@@ -31,6 +31,8 @@ mod latency;
 mod layers;
 #[cfg(feature = "manual")]
 mod manual;
+#[cfg(feature = "compile")]
+mod max_drop;
 mod memory;
 #[cfg(feature = "compile")]
 mod onnx;

@@ -54,6 +54,12 @@ impl Log {
 }
 
 #[cfg(target_os = "linux")]
+impl Frames<'_> {
+    /// Ends the log: what there is to say of the file is said before anything else.
+    pub(crate) fn finish(self) {}
+}
+
+#[cfg(target_os = "linux")]
 impl Show for Frames<'_> {
     fn wants_picture(&self) -> bool {
         false
@@ -185,7 +191,7 @@ pub(crate) fn failure(_: &Error) {}
 mod tests {
     use super::*;
     use crate::allocations;
-    use resnext_camera::Guess;
+    use resnext_camera::{Guess, Health};
     use resnext_models::reference;
 
     #[test]
@@ -204,7 +210,7 @@ mod tests {
                 inference_ms: 30.25,
                 fps: 24.0,
                 dropped: frame / 2,
-                temperature_c: None,
+                health: Health::default(),
             };
             frames.show(&reading, None).unwrap();
         };

@@ -38,8 +38,8 @@ struct Camera {
 }
 
 impl Camera {
-    fn start(model: &Path) -> Self {
-        let mut command = command(&["camera", model.to_str().unwrap(), "-", "--serve", "127.0.0.1:0"]);
+    fn start(model: &Path, address: &str) -> Self {
+        let mut command = command(&["camera", model.to_str().unwrap(), "-", "--serve", address]);
         command.args(["--smooth", "none", "--top-k", "5"]);
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -140,7 +140,7 @@ fn the_preview_is_live_in_a_browser() {
         eprintln!("skipped: Chromium is not here; install it (apt-get install chromium)");
         return;
     };
-    let mut camera = Camera::start(&model);
+    let mut camera = Camera::start(&model, "127.0.0.1:0");
     let screenshots = std::env::var_os("RESNEXT_SCREENSHOTS").map(PathBuf::from);
     let shoot = |browser: &mut Browser, name: &str| {
         if let Some(folder) = &screenshots {
@@ -212,4 +212,14 @@ fn the_preview_is_live_in_a_browser() {
     assert_eq!(camera.end(), Some(0));
     wait(&mut browser, "document.getElementById('state').dataset.state === 'lost'");
     shoot(&mut browser, "lost");
+
+    // The program is started again: the page goes on by itself, picture included.
+    let address = camera.url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let _again = Camera::start(&model, &address);
+    wait(&mut browser, "document.getElementById('state').dataset.state === 'live'");
+    thread::sleep(Duration::from_secs(1));
+    let before = seen(&mut browser);
+    wait(&mut browser, &format!("document.querySelector('#classes .label').textContent !== {}", before[0]));
+    thread::sleep(Duration::from_millis(300));
+    assert_ne!(seen(&mut browser)[2], before[2], "the picture goes on too");
 }

@@ -135,6 +135,7 @@ fn bench_has_the_keys_that_tools_rely_on() {
     let expected = [
         "arena_bytes",
         "cpus",
+        "fidelity",
         "fps",
         "gmac",
         "gmac_per_s",

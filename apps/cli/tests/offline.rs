@@ -80,6 +80,73 @@ fn qdq_goes_out_and_comes_back() {
     assert!(compared["logit_sqnr_db"].as_f64().unwrap() > 15.0, "{compared}");
 }
 
+/// Batch norms are enough; where they are folded one line says what to do.
+#[test]
+fn data_free_needs_batch_norms_and_no_images() {
+    let folder = Folder::new();
+    let with_norms = repository("tests/fixtures/pytorch/tiny-opset11-bn.onnx");
+    let compile = ["compile", text(&with_norms), "--data-free", "--method", "max", "-o", "tiny.rnx"];
+    let report = folder.resnext(&[&compile[..], &["--json"]].concat()).json();
+    assert_eq!(
+        (report["data_free"].as_bool(), report["samples"].as_u64()),
+        (Some(true), Some(0)),
+        "{report}"
+    );
+    // Its batch norms have seen nothing, so there is nothing to expect of the noise.
+    assert!(report["logit_sqnr_db"].is_number(), "{report}");
+    let inspected = folder.resnext(&["inspect", "tiny.rnx", "--json"]).json();
+    assert_eq!(inspected["metadata"]["calibration"]["data_free"], true, "{inspected}");
+    std::fs::remove_file(folder.path("tiny.rnx")).unwrap();
+    let before = files(&folder);
+    let folded = tiny().0;
+    let line = folder.resnext(&["compile", text(&folded), "--data-free", "-o", "tiny.rnx"]).failure();
+    assert!(line.contains("has no batch norm") && line.contains("give the checkpoint"), "{line}");
+    assert_eq!(files(&folder), before);
+    let both = folder.resnext(&[&compile[..], &["--samples", "."]].concat());
+    assert_eq!(both.status, 2, "{}", both.stderr);
+}
+
+/// As much effort as it takes, judged by labelled images, half of which chose nothing.
+#[test]
+fn max_drop_raises_the_effort() {
+    let folder = Folder::new();
+    let weights = repository("models/reference/resnext26_16x4d_half-imagenette.safetensors");
+    let photos = repository("calibration/samples");
+    for (photo, class) in [("pagoda", "church"), ("grass", "golf ball")] {
+        std::fs::create_dir_all(folder.path("data").join(class)).unwrap();
+        for copy in ["a.jpg", "b.jpg"] {
+            let from = photos.join(photo).with_extension("jpg");
+            std::fs::copy(from, folder.path("data").join(class).join(copy)).unwrap();
+        }
+    }
+    let arch = "bundled/resnext26_16x4d_half-imagenette";
+    let compile = ["compile", text(&weights), "--arch", arch, "--samples", text(&photos), "-o", "out.rnx"];
+    let limited = [&compile[..], &["--num", "4", "--max-drop", "0"]].concat();
+    let ran = folder.resnext(&[&limited[..], &["--data", "data", "--json"]].concat());
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    for part in
+        ["2 of 4 images choose", "method mse, effort fast: +0.00 points (", "agreement 100.00 %, on 2 images"]
+    {
+        assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
+    }
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let found = &report["max_drop"];
+    assert_eq!(
+        (&found["attempts"][0]["effort"], &found["held_out"]["images"]),
+        (&"fast".into(), &2.into()),
+        "{found}"
+    );
+    assert!(folder.path("out.rnx").exists());
+    for wrong in [
+        &limited[..],
+        &[&limited[..], &["--data", "data", "--effort", "high"]].concat(),
+        &[&compile[..], &["--data", "data"]].concat(),
+        &[&compile[..], &["--max-drop", "-1", "--data", "data"]].concat(),
+    ] {
+        assert_eq!(folder.resnext(wrong).status, 2, "{wrong:?}");
+    }
+}
+
 #[test]
 fn auto_goes_by_the_shapes() {
     let folder = Folder::new();

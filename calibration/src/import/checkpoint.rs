@@ -161,6 +161,7 @@ impl Walk<'_> {
             weight: weight.into(),
             bias: Vec::new(),
             batch_norm: Some(batch_norm),
+            statistics: None,
             residual: None,
             relu: false,
         };

@@ -56,6 +56,17 @@ impl Method {
     }
 }
 
+/// As people say it: the name, and the percentage if it has one.
+impl std::fmt::Display for Method {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Self::Percentile(percentage) => write!(f, " {percentage}"),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Sums over the bins, so that the error of any range is a few subtractions.
 struct Moments {
     /// Middle of each bin, ascending.

@@ -124,3 +124,19 @@ fn malformed_files_name_the_line() {
     let error = Labelled::by_truth(&samples(&["a.jpg"]), &classes(), &truth, None).expect_err("other images");
     assert_eq!(error, TruthError::NoImage { images: 1, first: "a.jpg".into() });
 }
+
+/// Halves share nothing, and each has its part of every class.
+#[test]
+fn halves_are_alike() {
+    let classes = ClassIndex::of([("n1", "cat"), ("", "dog")]);
+    assert_eq!((classes.find("n1"), classes.find("Dog"), classes.find("")), (Some(0), Some(1), None));
+    let names = ["cat/1", "cat/2", "cat/3", "cat/4", "dog/1", "dog/2", "dog/3"];
+    let (one, other) = Labelled::by_folder(&samples(&names), &classes).expect("classes").halves();
+    let names =
+        |half: &Labelled| half.samples().iter().map(|sample| sample.name().to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(&one), ["cat/1", "cat/3", "dog/1", "dog/3"]);
+    assert_eq!(
+        (names(&other), other.truths()),
+        (vec!["cat/2".into(), "cat/4".into(), "dog/2".into()], &[0, 0, 1][..])
+    );
+}

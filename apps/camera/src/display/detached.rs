@@ -1,7 +1,7 @@
 //! A display on a thread of its own, always at the latest frame.
 
 use super::overlay::ROWS;
-use crate::reading::{Guess, Picture, Reading, Show, ShowError};
+use crate::reading::{Guess, Health, Picture, Reading, Show, ShowError};
 use heapless::Vec as FixedVec;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -137,7 +137,7 @@ struct Still {
     inference_ms: f32,
     fps: f32,
     dropped: u64,
-    temperature_c: Option<f32>,
+    health: Health,
     size: Option<(u32, u32)>,
     rgb: Vec<u8>,
     /// Labels, one after the other.
@@ -154,10 +154,10 @@ struct Class {
 
 impl Still {
     fn copy(&mut self, reading: &Reading<'_>, picture: Option<&Picture<'_>>) {
-        let Reading { frame, model, top, latency_ms, inference_ms, fps, dropped, temperature_c } = *reading;
+        let Reading { frame, model, top, latency_ms, inference_ms, fps, dropped, health } = *reading;
         self.frame = frame;
         (self.latency_ms, self.inference_ms, self.fps) = (latency_ms, inference_ms, fps);
-        (self.dropped, self.temperature_c) = (dropped, temperature_c);
+        (self.dropped, self.health) = (dropped, health);
         self.model.clear();
         self.model.push_str(model);
         self.labels.clear();
@@ -189,7 +189,7 @@ impl Still {
             inference_ms: self.inference_ms,
             fps: self.fps,
             dropped: self.dropped,
-            temperature_c: self.temperature_c,
+            health: self.health,
         };
         let picture = self.size.map(|(width, height)| Picture { width, height, rgb: &self.rgb });
         show.show(&reading, picture.as_ref())

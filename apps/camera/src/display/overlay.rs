@@ -234,7 +234,7 @@ const fn row_pitch(face: Face) -> u32 {
 }
 
 /// What the status bar says, most important first, and in which colour.
-struct Facts(Vec<(String<24>, Rgb888), 4>);
+struct Facts(Vec<(String<24>, Rgb888), 5>);
 
 impl Facts {
     fn new(reading: &Reading<'_>) -> Self {
@@ -245,10 +245,13 @@ impl Facts {
         let fps = number(reading.fps);
         let digits = usize::from(fps < 10.0);
         let _ = facts.push((text(format_args!("{fps:.digits$} fps")), TEXT));
-        if let Some(temperature) = reading.temperature_c.filter(|t| t.is_finite()) {
+        if let Some(temperature) = reading.health.temperature_c.filter(|t| t.is_finite()) {
             let color = if temperature >= HOT { WARNING } else { TEXT };
             let temperature = temperature.clamp(-99.0, 999.0);
             let _ = facts.push((text(format_args!("{temperature:.0} °C")), color));
+        }
+        if let Some(why) = reading.health.slowed {
+            let _ = facts.push((text(format_args!("{why}")), WARNING));
         }
         let _ = facts.push((text(format_args!("{} dropped", reading.dropped)), MUTED));
         Self(facts)

@@ -88,8 +88,11 @@ impl<W: Write> Show for Terminal<W> {
             Style::Updating { width } => {
                 let dropped = reading.dropped;
                 let _ = write!(line, "{:5.1} fps  {:5.0} ms", reading.fps, reading.latency_ms);
-                if let Some(celsius) = reading.temperature_c {
+                if let Some(celsius) = reading.health.temperature_c {
                     let _ = write!(line, "  {celsius:.0} °C");
+                }
+                if let Some(why) = reading.health.slowed {
+                    let _ = write!(line, "  {why}");
                 }
                 if dropped > 0 {
                     let _ = write!(line, "  {dropped} dropped");
@@ -122,6 +125,30 @@ impl<W: Write> Drop for Terminal<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reading::{Guess, Health};
+
+    #[test]
+    fn a_line_is_written_over_and_over() {
+        let guess = |class, label| Guess { class, label, probability: 0.5 };
+        let health = Health { temperature_c: Some(82.4), slowed: Some("throttled") };
+        let top = [guess(0, "tench\x1b[2J"), guess(1, "a label that does not fit")];
+        let reading = Reading {
+            frame: 9,
+            model: "m",
+            top: &top,
+            latency_ms: 41.3,
+            inference_ms: 30.0,
+            fps: 24.0,
+            dropped: 3,
+            health,
+        };
+        let mut out = Vec::new();
+        let mut terminal = Terminal::new(&mut out, Style::Updating { width: 80 });
+        terminal.show(&reading, None).unwrap();
+        drop(terminal);
+        let line = " 24.0 fps     41 ms  82 °C  throttled  3 dropped   50 % tench\\u{1b}[2J   50 % …";
+        assert_eq!(String::from_utf8(out).unwrap(), format!("\r{line}\x1b[K\n"));
+    }
 
     #[test]
     fn lines_fit_their_terminal() {

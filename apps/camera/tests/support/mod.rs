@@ -1,7 +1,7 @@
 //! Synthetic pictures and readings.
 #![allow(dead_code, reason = "each test uses some of it")]
 
-use resnext_camera::{Guess, Picture, Reading};
+use resnext_camera::{Guess, Health, Picture, Reading};
 
 pub(crate) struct Image {
     pub(crate) width: u32,
@@ -56,6 +56,6 @@ pub(crate) fn reading() -> Reading<'static> {
         inference_ms: 33.1,
         fps: 24.2,
         dropped: 3,
-        temperature_c: Some(61.2),
+        health: Health { temperature_c: Some(61.2), slowed: None },
     }
 }

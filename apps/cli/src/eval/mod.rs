@@ -137,7 +137,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let threads = samples::threads(args.threads, args.cpus.as_ref())?;
     let artifact = Artifact::open(&args.model)?.packed(Kernels::detect().packing())?;
     let model = artifact.model()?;
-    let images = images(args, &model)?;
+    let truth = (args.truth.as_deref(), args.synsets.as_deref());
+    let images = labelled(&args.data, truth, args.num, &ClassIndex::new(&model))?;
     let mapped = args.baseline.as_deref().map(baseline::map).transpose()?;
     let baseline = args.baseline.as_deref().zip(mapped.as_deref());
     let baseline = baseline.map(|(path, bytes)| Baseline::open(path, bytes, &model)).transpose()?;
@@ -203,25 +204,27 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     Ok(())
 }
 
-/// The images, each with its class.
-fn images(args: &Args, model: &Model<'_>) -> Result<Labelled, Error> {
-    let all = samples::open(&args.data)?;
-    let classes = ClassIndex::new(model);
-    let labelled = match &args.truth {
-        None => Labelled::by_folder(&all, &classes).map_err(|error| Error::at(&args.data, error))?,
+/// The images in `data`, each with its class, `num` of them; their truth and its order may be in files.
+pub(crate) fn labelled(
+    data: &Path,
+    (truth, synsets): (Option<&Path>, Option<&Path>),
+    num: Option<u32>,
+    classes: &ClassIndex,
+) -> Result<Labelled, Error> {
+    let all = samples::open(data)?;
+    let labelled = match truth {
+        None => Labelled::by_folder(&all, classes).map_err(|error| Error::at(data, error))?,
         Some(path) => {
-            let synsets = args
-                .synsets
-                .as_deref()
-                .map(|path| parse_synsets(&read(path)?).map_err(|error| Error::at(path, error)));
+            let synsets =
+                synsets.map(|path| parse_synsets(&read(path)?).map_err(|error| Error::at(path, error)));
             let (truth, synsets) = (Truth::parse(&read(path)?), synsets.transpose()?);
             truth
-                .and_then(|truth| Labelled::by_truth(&all, &classes, &truth, synsets.as_deref()))
+                .and_then(|truth| Labelled::by_truth(&all, classes, &truth, synsets.as_deref()))
                 .map_err(|error| Error::at(path, error))?
         }
     };
-    let Some(most) = args.num.map(|n| n as usize) else { return Ok(labelled) };
-    samples::note_fewer(&args.data, labelled.len(), most);
+    let Some(most) = num.map(|n| n as usize) else { return Ok(labelled) };
+    samples::note_fewer(data, labelled.len(), most);
     Ok(labelled.take_spread(most))
 }
 
@@ -287,7 +290,7 @@ fn file_name(path: &Path) -> String {
 }
 
 /// Says which images were left out: those of unknown class by folder, those that are damaged by name.
-fn note_left_out(evaluation: &Evaluation) {
+pub(crate) fn note_left_out(evaluation: &Evaluation) {
     const NAMED: usize = 5;
     for unmatched in evaluation.unmatched.iter().take(NAMED) {
         let (name, images) = (&unmatched.name, unmatched.images);

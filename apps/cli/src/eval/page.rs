@@ -26,7 +26,7 @@ pub(super) fn fill(
     if let Some(Baseline::Network { path, network }) = baseline {
         crate::layers::fill(report, path, network, images.samples(), threads)?;
     }
-    let _ = threads;
+    let _ = (baseline, threads);
     Ok(())
 }
 

@@ -47,6 +47,7 @@ pub(super) fn conv<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Conv, I
         },
         bias,
         batch_norm: None,
+        statistics: None,
         residual: None,
         relu: false,
     })

@@ -13,7 +13,7 @@ mod server;
 
 use super::canvas::Canvas;
 use super::jpeg;
-use crate::reading::{Picture, Reading, Show, ShowError};
+use crate::reading::{Health, Picture, Reading, Show, ShowError};
 use access::Access;
 use serde::Serialize;
 use server::{Server, Shared};
@@ -169,6 +169,7 @@ struct Event<'a> {
     fps: f32,
     dropped: u64,
     temperature_c: Option<f32>,
+    slowed: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -180,13 +181,14 @@ struct Class<'a> {
 
 impl<'a> From<&Reading<'a>> for Event<'a> {
     fn from(reading: &Reading<'a>) -> Self {
-        let Reading { frame, model, top, latency_ms, inference_ms, fps, dropped, temperature_c } = *reading;
+        let Reading { frame, model, top, latency_ms, inference_ms, fps, dropped, health } = *reading;
+        let Health { temperature_c, slowed } = health;
         let class = |guess: &crate::Guess<'a>| Class {
             class: guess.class,
             label: guess.label,
             probability: guess.probability,
         };
         let top = top.iter().take(super::overlay::ROWS).map(class).collect();
-        Self { frame, model, top, latency_ms, inference_ms, fps, dropped, temperature_c }
+        Self { frame, model, top, latency_ms, inference_ms, fps, dropped, temperature_c, slowed }
     }
 }

@@ -16,6 +16,8 @@ let events = null;
 let latencies = [];
 let lastNews = 0;
 let paused = false;
+// The picture's stream ends without a word where a connection does.
+let lost = false;
 
 function show(id, text) {
   const element = byId(id);
@@ -84,19 +86,34 @@ function showReading(reading) {
   show("frame", String(reading.frame));
   show("dropped", String(reading.dropped));
   const temperature = reading.temperature_c;
-  show("temperature", Number.isFinite(temperature) ? `${temperature.toFixed(0)} °C` : "unknown");
-  byId("temperature").classList.toggle("hot", temperature >= HOT);
+  const health = [Number.isFinite(temperature) ? `${temperature.toFixed(0)} °C` : "unknown"];
+  if (reading.slowed) health.push(reading.slowed);
+  show("temperature", health.join(", "));
+  byId("temperature").classList.toggle("hot", temperature >= HOT || Boolean(reading.slowed));
 }
 
 function connect() {
   events = new EventSource("/events");
   events.onmessage = (message) => showReading(JSON.parse(message.data));
-  events.onerror = () => setState("lost", "Connection lost; trying again");
+  events.onopen = () => {
+    if (lost) showStream();
+    lost = false;
+  };
+  events.onerror = () => {
+    lost = true;
+    setState("lost", "Connection lost; trying again");
+    // Refused, as after a restart with another token: what there is to say about that, the server says.
+    if (events.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
+  };
+}
+
+function showStream() {
+  // Another address each time: browsers do not start the same stream twice.
+  picture.src = `/stream?${Date.now()}`;
 }
 
 function resume() {
-  // Another address each time: browsers do not start the same stream twice.
-  picture.src = `/stream?${Date.now()}`;
+  showStream();
   connect();
 }
 
@@ -123,7 +140,7 @@ picture.addEventListener("load", () => {
 });
 
 picture.addEventListener("error", () => {
-  if (!paused) setTimeout(() => { if (!paused) picture.src = `/stream?${Date.now()}`; }, 2000);
+  if (!paused) setTimeout(() => { if (!paused) showStream(); }, 2000);
 });
 
 setInterval(() => {
