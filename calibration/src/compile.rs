@@ -25,8 +25,11 @@ use std::thread;
 /// Samples on which the artifact is compared with fp32 before it is written.
 const CHECKED_SAMPLES: usize = 64;
 
-/// Samples for experiments: ranges of shortcuts, sensitivity.
-const FITTED_SAMPLES: usize = 16;
+/// Samples that the ranges of shortcuts are fitted to. With 16 they fit those more than others: 1.3 dB less in the logits.
+const FITTED_SAMPLES: usize = 64;
+
+/// Samples on which the layers' sensitivity is measured.
+const SENSITIVITY_SAMPLES: usize = 16;
 
 /// What is done beyond choosing ranges. `calibration/README.md` says what each brings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -252,7 +255,7 @@ pub(crate) fn compile_to(
         refine(seen, &mut quantized, options, progress)?;
     }
     let sensitivity = if options.sensitivity {
-        let images = images(samples, FITTED_SAMPLES, &options.preprocessing);
+        let images = images(samples, SENSITIVITY_SAMPLES, &options.preprocessing);
         sensitivity(network, &quantized, &options.preprocessing, &images, options.threads)?
     } else {
         Vec::new()

@@ -19,6 +19,9 @@ const SHARES: [f64; 9] = [1.0, 0.85, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1];
 /// As many of them are tried above: nothing hides what is clipped there.
 const FEW: usize = 5;
 
+/// What the blocks' inputs of all images may take; of a large network fewer images are looked at.
+const MOST_BYTES: usize = 256 << 20;
+
 /// A tensor of both signs, and the nodes from the input of its block to the addition.
 struct Shortcut {
     value: usize,
@@ -35,9 +38,13 @@ pub(crate) fn fit(
 ) -> Result<(), Fp32Error> {
     let shortcuts = shortcuts(network, ranges);
     let taps: Vec<ValueId> = shortcuts.iter().map(|shortcut| ValueId(shortcut.nodes.start)).collect();
+    let bytes: usize = taps.iter().map(|&tap| size_of::<f32>() * network.shape(tap).len()).sum();
+    let most = (MOST_BYTES / bytes.max(1)).max(1);
+    let images: Vec<&[f32]> =
+        images.iter().step_by(images.len().div_ceil(most).max(1)).map(Vec::as_slice).collect();
     let model = Fp32Model::new(network, &taps)?;
     let inputs: Vec<Vec<Vec<f32>>> = parallel(
-        images,
+        &images,
         threads,
         || model.clone(),
         |model, image| {
