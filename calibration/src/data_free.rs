@@ -75,7 +75,7 @@ fn likeness(
         if let (Op::Conv(conv), Op::Conv(adjusted)) = (&node.op, &mut likeness.nodes[index].op) {
             let wanted = conv
                 .statistics
-                .as_ref()
+                .as_deref()
                 .ok_or_else(|| CompileError::NoStatistics { layer: node.name.clone() })?;
             let adjustments = adjustments(&outputs, node.output, wanted);
             adjust(adjusted, &adjustments);

@@ -32,8 +32,7 @@ pub fn draw(seed: u64) -> Rgb8Image {
             let own = 0.7 * bright + 0.3 * random.unit();
             255.0 * (base[c] * (1.0 - spread) + own * spread)
         });
-        let slope =
-            [random.unit() - 0.5, random.unit() - 0.5].map(|x| 100.0 * x / radius.max(16.0).min(128.0));
+        let slope = [random.unit() - 0.5, random.unit() - 0.5].map(|x| 100.0 * x / radius.clamp(16.0, 128.0));
         let grain = 30.0 * random.unit() * random.unit();
         let rows = (centre[0] - radius).max(0.0) as u32..((centre[0] + radius).max(0.0) as u32 + 1).min(SIDE);
         for y in rows {

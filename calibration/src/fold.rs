@@ -25,10 +25,10 @@ fn fold(conv: &mut Conv, norm: &BatchNorm) {
     // ε counts: a channel whose variance it outweighs deviates by less than γ.
     let deviation =
         |c: usize| (at(&norm.scale, c).abs() * (at(&norm.variance, c).max(0.0).sqrt() / root(c))) as f32;
-    conv.statistics = Some(Statistics {
+    conv.statistics = Some(Box::new(Statistics {
         mean: norm.shift.clone(),
         deviation: (0..conv.out_channels).map(deviation).collect(),
-    });
+    }));
     let factors: Vec<f64> = (0..conv.out_channels).map(|c| at(&norm.scale, c) / root(c)).collect();
     conv.weight.scale(&factors);
     conv.bias.resize(conv.out_channels, 0.0);

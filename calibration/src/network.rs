@@ -171,7 +171,7 @@ pub struct Conv {
     /// Not yet folded batch norm.
     pub batch_norm: Option<BatchNorm>,
     /// What a batch norm that has been folded tells of the output.
-    pub statistics: Option<Statistics>,
+    pub statistics: Option<Box<Statistics>>,
     /// Value added before the ReLU; same shape as the output.
     pub residual: Option<ValueId>,
     /// Whether a ReLU follows.
