@@ -31,7 +31,7 @@ fn compiled(method: Method, samples: &Samples, threads: usize) -> Compiled {
 
 /// As `resnext compile` does it unless told otherwise.
 fn usual(samples: &Samples) -> Compiled {
-    let options = Options { techniques: Techniques::HIGH, ..reference_options(Method::Mse, 2) };
+    let options = Options { techniques: Techniques::HIGH, ..reference_options(Method::Auto, 2) };
     compile(&reference_network(), samples, &options, &quiet()).expect("compiles")
 }
 
@@ -119,7 +119,7 @@ fn effort_takes_noise_away() {
 #[test]
 fn batch_norms_are_nearly_as_good_as_photos() {
     let network = reference_network();
-    let options = Options { techniques: Techniques::NORMAL, ..reference_options(Method::Mse, 2) };
+    let options = Options { techniques: Techniques::NORMAL, ..reference_options(Method::Auto, 2) };
     let free = data_free::compile(&network, &options, &quiet()).expect("compiles");
     assert_eq!(free.report.calibrated, 0);
     let model = Model::from_bytes(&free.artifact).expect("loads");
@@ -262,7 +262,7 @@ fn layers_that_never_change_are_named() {
     let Op::Conv(conv) = &mut network.nodes[3].op else { panic!("a convolution") };
     conv.weight.scale(&vec![0.0; conv.bias.len()]);
     conv.bias.fill(1.5);
-    let options = reference_options(Method::Mse, 2);
+    let options = reference_options(Method::Auto, 2);
     let samples = bundled::photos().take_spread(3);
     let report = compile(&network, &samples, &options, &quiet()).expect("compiles").report;
     let constant: Vec<_> =

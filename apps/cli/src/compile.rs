@@ -92,7 +92,7 @@ pub(crate) struct Args {
     num: Option<u32>,
 
     /// How the ranges of activations are chosen
-    #[arg(long, value_name = "METHOD", default_value = "mse")]
+    #[arg(long, value_name = "METHOD", default_value = "auto")]
     method: MethodChoice,
 
     /// How much is done so that int8 costs nothing; more takes longer, for the same speed on the board

@@ -125,7 +125,7 @@ fn max_drop_raises_the_effort() {
     let ran = folder.resnext(&[&limited[..], &["--data", "data", "--json"]].concat());
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     for part in
-        ["2 of 4 images choose", "method mse, effort fast: +0.00 points (", "agreement 100.00 %, on 2 images"]
+        ["2 of 4 images choose", "method auto, effort fast: +0.00 points (", "agreement 100.00 %, on 2 images"]
     {
         assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
     }
@@ -375,7 +375,7 @@ fn compile_reports_as_a_page() {
     let report = ["--report", "page.html", "--licence", "<CC0>", "--sensitivity", "--json"];
     let report = folder.resnext(&[&compile[..], &report].concat()).json_and_notes();
     let (layer, sensitive) = (&report["layers"][0], &report["sensitivity"][0]);
-    assert_eq!((&layer["name"], &layer["method"]), (&sensitive["name"], &Value::from("mse")), "{report}");
+    assert_eq!((&layer["name"], &layer["method"]), (&sensitive["name"], &Value::from("auto")), "{report}");
     assert!(layer["range"]["int8"][1].as_f64() > Some(0.0) && layer["range"]["seen"].is_array(), "{layer}");
     assert_eq!(report["latency"][1]["runs"], 50, "{report}");
     let inspected = folder.resnext(&["inspect", "tiny.rnx", "--json"]).json();
@@ -389,7 +389,7 @@ fn compile_reports_as_a_page() {
         "accuracy has not been measured",
         "&lt;CC0&gt;",
         "They suffer most from ",
-        "mse: ",
+        "auto: ",
         "fp32 (tract), 1 thread",
     ] {
         assert!(page.contains(part), "{part}");
@@ -410,7 +410,7 @@ fn compile_reports_as_a_page() {
     let eval = ["eval", "tiny.rnx", "--data", "data", "--runs", "1", "--html", "eval.html", "--json"];
     let evaluated = folder.resnext(&eval).json_and_notes();
     assert_eq!(evaluated["layers"][0]["sensitivity_db"], layers[0]["alone_db"], "{evaluated}");
-    assert_eq!(evaluated["layers"][0]["method"], "mse", "{evaluated}");
+    assert_eq!(evaluated["layers"][0]["method"], "auto", "{evaluated}");
     let page = std::fs::read_to_string(folder.path("eval.html")).unwrap();
     assert!(page.contains("They suffer most from ") && page.contains("int8 alone"), "{page}");
     let text =
