@@ -124,9 +124,11 @@ fn max_drop_raises_the_effort() {
     let limited = [&compile[..], &["--num", "4", "--max-drop", "0"]].concat();
     let ran = folder.resnext(&[&limited[..], &["--data", "data", "--json"]].concat());
     assert_eq!(ran.status, 0, "{}", ran.stderr);
-    for part in
-        ["2 of 4 images choose", "method auto, effort fast: +0.00 points (", "agreement 100.00 %, on 2 images"]
-    {
+    for part in [
+        "2 of 4 images choose",
+        "method auto, effort fast: +0.00 points (",
+        "agreement 100.00 %, on 2 images",
+    ] {
         assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
     }
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
