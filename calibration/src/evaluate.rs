@@ -121,7 +121,7 @@ impl<'a> Judge<'a> {
         Self { record: Some(record), ..self }
     }
 
-    /// The baseline's logits, a [record](resnext_evaluation::record); `None` before anything was judged.
+    /// The baseline's logits, a [record]; `None` before anything was judged.
     pub fn record(&self) -> Option<&[u8]> {
         self.record.as_deref()
     }
