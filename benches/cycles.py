@@ -84,8 +84,10 @@ def cycles(assembly, core):
     )
     options = ["-mattr=+all", f"-iterations={ITERATIONS}", "-skip-unsupported-instructions=any"]
     command = [tool("llvm-mca"), "-mtriple=aarch64", f"-mcpu={core}", *options]
-    output = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
-    regions = re.findall(r"Code Region - (\d+)\s.*?Total Cycles:\s+(\d+)", output, re.S)
+    ran = subprocess.run(command, input=text, capture_output=True, text=True)
+    if ran.returncode:
+        sys.exit(f"{command[0]} cannot model this: {ran.stderr.splitlines()[0]}; install LLVM 19")
+    regions = re.findall(r"Code Region - (\d+)\s.*?Total Cycles:\s+(\d+)", ran.stdout, re.S)
     total = {int(region): int(count) / ITERATIONS for region, count in regions}
     return [total.get(i, 0.0) for i in range(len(assembly))]
 
