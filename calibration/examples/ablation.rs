@@ -32,8 +32,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(&cache)?;
     let kept = cache.join(format!("{}-{size}.safetensors", network.name));
     let progress = ProgressBar::hidden();
-    let mut images = None;
-    let mut record = std::fs::read(&kept).ok();
+    let classes = bundled::reference_classes();
+    let names = classes.iter().map(|class| (class.id.as_str(), class.label.as_str()));
+    let images = Labelled::by_folder(&val, &ClassIndex::of(names))?;
+    let mut judge = Judge::new(&network, &images, 2, &progress);
+    if let Ok(record) = std::fs::read(&kept) {
+        judge = judge.recorded(record);
+    }
     println!(
         "| row | drop, points | lost, gained | agreement % | logits dB | logits dB, calibration photos | KL, nats | s |"
     );
@@ -46,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             sensitivity: false,
             keep_quantized: false,
             preprocessing,
-            classes: bundled::reference_classes(),
+            classes: classes.clone(),
             source: String::new(),
             threads: 2,
         };
@@ -58,19 +63,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         let seconds = start.elapsed().as_secs_f64();
         let model = Model::from_bytes(&compiled.artifact)?;
-        let images = match &mut images {
-            Some(images) => images,
-            none => none.insert(Labelled::by_folder(&val, &ClassIndex::new(&model))?),
-        };
-        let mut judge = Judge::new(&network, images, 2, &progress);
-        if let Some(record) = record.take() {
-            judge = judge.recorded(record);
-        }
         let evaluation = judge.judge(&model)?;
         if !kept.exists() {
             std::fs::write(&kept, judge.record().unwrap_or_default())?;
         }
-        record = judge.record().map(<[u8]>::to_vec);
         let comparison = evaluation.comparison.ok_or("no fp32 logits")?;
         println!(
             "| {row} | {:+.2} | {}, {} | {:.2} | {:.1} | {:.1} | {:.1e} | {seconds:.0} |",

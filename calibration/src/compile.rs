@@ -17,7 +17,7 @@ use crate::stream::{Budget, Input, Pass, stream};
 use indicatif::ProgressBar;
 use resnext::{LoadError, Model, Probe, RunError, Runner, Step, Tensor};
 use resnext_evaluation::outcome::pixel_checksum;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -320,7 +320,7 @@ pub(crate) struct Basis {
 pub(crate) fn finish(
     network: &Network,
     quantized: Quantized,
-    basis: Basis,
+    mut basis: Basis,
     samples: Option<&Samples>,
     options: &Options,
     progress: &ProgressBar,
@@ -359,35 +359,21 @@ pub(crate) fn finish(
     let report = Report {
         calibrated: basis.calibrated,
         distinct: basis.distinct,
-        skipped: basis.skipped,
+        skipped: std::mem::take(&mut basis.skipped),
         checked: fidelity.samples,
         agreement: fidelity.agreeing as f64 / fidelity.samples as f64,
         logit_sqnr_db: fidelity.layers.last().copied().unwrap_or_default().sqnr_db(),
         layers,
-        sensitivity: basis.sensitivity,
+        sensitivity: std::mem::take(&mut basis.sensitivity),
     };
-    let mut metadata =
-        metadata(network, options, (basis.method, basis.percentile, basis.techniques), &report);
-    if basis.data_free {
-        metadata["calibration"]["data_free"] = true.into();
-    }
-    if !basis.layers.is_empty() {
-        let layer = |(name, method): &(String, Method)| (name.clone(), method.to_string().into());
-        let layers: serde_json::Map<String, serde_json::Value> = basis.layers.iter().map(layer).collect();
-        metadata["calibration"]["layers"] = layers.into();
-    }
-    set_metadata(&mut artifact, &metadata.to_string());
+    set_metadata(&mut artifact, &metadata(network, options, &basis, &report));
     Ok(Compiled { artifact, report, quantized: kept })
 }
 
 /// What goes into the artifact for people to read. Nothing here depends on when or where it was made.
-fn metadata(
-    network: &Network,
-    options: &Options,
-    (method, percentile, techniques): (&str, Option<f64>, Techniques),
-    report: &Report,
-) -> serde_json::Value {
+fn metadata(network: &Network, options: &Options, basis: &Basis, report: &Report) -> String {
     let round = |x: f64| (x * 1e4).round() / 1e4;
+    let Basis { method, percentile, techniques, data_free, layers, .. } = basis;
     let mut metadata = json!({
         "tool": concat!("resnext ", env!("CARGO_PKG_VERSION")),
         "source": options.source,
@@ -413,10 +399,18 @@ fn metadata(
             "logit_sqnr_db": round(report.logit_sqnr_db),
         },
     });
+    if *data_free {
+        metadata["calibration"]["data_free"] = true.into();
+    }
+    if !layers.is_empty() {
+        let layer = |(name, method): &(String, Method)| (name.clone(), method.to_string().into());
+        let layers: Map<String, Value> = layers.iter().map(layer).collect();
+        metadata["calibration"]["layers"] = layers.into();
+    }
     if report.checked > 0 {
         metadata["layers"] = report.layers.iter().map(|layer| measured(layer, &report.sensitivity)).collect();
     }
-    metadata
+    metadata.to_string()
 }
 
 /// What is known of a layer, for whoever evaluates the artifact without fp32 at hand.

@@ -15,7 +15,6 @@ use crate::compile::{CompileError, Compiled, Options, Seen, compile_seen, images
 use crate::drawing::draw;
 use crate::fp32::{Fp32Error, Fp32Model};
 use crate::network::{Conv, Network, Node, Op, Shape, Statistics, ValueId};
-use crate::parallel::parallel;
 use crate::samples::{Sample, Samples};
 
 /// Drawings that the likeness is calibrated on.
@@ -121,8 +120,7 @@ fn alone(
         given: None,
         ..network.clone()
     };
-    let model = Fp32Model::new(&only, &[])?;
-    parallel(inputs, threads, || model.clone(), |model, input| Ok(model.run(input)?.result().to_vec()))
+    Fp32Model::new(&only, &[])?.run_all(inputs, threads)
 }
 
 /// `y = factor · x + offset` for each channel.

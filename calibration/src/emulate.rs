@@ -3,9 +3,34 @@
 //! The emulation rounds where int8 rounds and clips where it clips. It differs from the runtime in the last bit of a
 //! sum only, which no statistic notices.
 
+use crate::fidelity::Noise;
+use crate::fp32::{Fp32Error, Fp32Model};
 use crate::network::{Network, Op, ValueId};
 use crate::preprocessing::Preprocessing;
 use crate::quantize::{Activation, Layer, Quantized};
+
+/// `network` with the weights and outputs of those nodes as int8 has them where `rounded` says so. Max pools round nothing of
+/// their own, and logits are not quantized.
+pub(crate) fn rounded_network(
+    network: &Network,
+    quantized: &Quantized,
+    preprocessing: &Preprocessing,
+    rounded: impl Fn(usize) -> bool,
+) -> Result<Fp32Model, Fp32Error> {
+    let logits = network.nodes.len() - 1;
+    let rounded = |node: usize| !matches!(network.nodes[node].op, Op::MaxPool(_)) && rounded(node);
+    let weights = with_rounded_weights(network, quantized, preprocessing, rounded);
+    let value = |node: usize| (node != logits && rounded(node)).then(|| quantized.activations[node + 1]);
+    let values: Vec<Option<Activation>> = std::iter::once(None).chain((0..=logits).map(value)).collect();
+    Fp32Model::rounded(&weights, &values, &[])
+}
+
+/// Signal to quantization noise ratio of all `outputs` together, dB.
+pub(crate) fn sqnr_db(outputs: &[Vec<f32>], original: &[Vec<f32>]) -> f64 {
+    let mut noise = Noise::default();
+    outputs.iter().zip(original).for_each(|(output, fp32)| noise += Noise::of_slices(output, fp32));
+    noise.sqnr_db()
+}
 
 /// `network` with the weights and biases that `layers` stand for in the nodes where `rounded` says so. The other nodes
 /// keep theirs.

@@ -16,14 +16,12 @@ use crate::compile::{
     Calibration, CompileError, Compiled, Options, Seen, Techniques, calibrate, compile_to, expect_labels,
     images,
 };
-use crate::emulate::with_rounded_weights;
+use crate::emulate::{rounded_network, sqnr_db};
 use crate::evaluate::EvaluateError;
-use crate::fidelity::Noise;
 use crate::fp32::{Fp32Error, Fp32Model};
-use crate::network::{Network, Op};
+use crate::network::Network;
 use crate::observe::{Method, Range};
-use crate::parallel::parallel;
-use crate::quantize::{Activation, quantize};
+use crate::quantize::quantize;
 use crate::samples::Samples;
 use crate::sensitivity::sensitivity;
 
@@ -133,39 +131,41 @@ pub fn escalate(
         Ok::<bool, EscalateError>(best.consider(attempt, compiled))
     };
 
-    let mut ladder: Vec<(Method, Techniques)> = [Techniques::FAST, Techniques::NORMAL, Techniques::HIGH]
-        .map(|techniques| (options.method, techniques))
-        .to_vec();
+    let efforts = [Techniques::FAST, Techniques::NORMAL, Techniques::HIGH];
+    let mut ladder = vec![(options.method, &efforts[..])];
     if options.method != Method::Auto {
-        ladder.push((Method::Auto, Techniques::HIGH));
+        ladder.push((Method::Auto, &efforts[2..]));
     }
-    let mut ranges = Vec::new();
-    for (method, techniques) in ladder {
-        let options = Options { method, techniques, ..options.clone() };
-        let chosen = calibration.ranges(seen, &options)?;
-        if attempt(&options, &chosen, &[], &mut best)? {
-            return best.done();
+    let mut tried = Vec::new();
+    for (method, efforts) in ladder {
+        let mut options = Options { method, ..options.clone() };
+        let ranges = calibration.ranges(seen, &options)?;
+        for &techniques in efforts {
+            options.techniques = techniques;
+            if attempt(&options, &ranges, &[], &mut best)? {
+                return best.done();
+            }
         }
-        if method == options.method && techniques == Techniques::HIGH {
-            ranges.push((options, chosen));
-        }
+        tried.push((options, ranges));
     }
 
     // On from the better of those with all techniques.
-    let best_method = best.attempts.get(best.best.as_ref().map_or(0, |(index, _)| *index)).map(|a| a.method);
-    let from = ranges.iter().position(|(options, _)| Some(options.method) == best_method).unwrap_or(0);
-    let (options, mut chosen) = ranges.swap_remove(from);
+    let better = best.attempt().map(|attempt| attempt.method);
+    let from = tried.iter().position(|(options, _)| Some(options.method) == better).unwrap_or(0);
+    let (options, mut ranges) = tried.swap_remove(from);
     let photos = images(samples, COMPARED_ON, &options.preprocessing);
-    let compare = Compare { network, options: &options, images: &photos };
+    let original = Fp32Model::new(network, &[])?.run_all(&photos, options.threads)?;
+    let compare = Compare { network, options: &options, images: &photos, original };
+    let mut db = compare.db(&ranges)?;
     let mut layers = Vec::new();
-    for node in compare.most_sensitive(&chosen)? {
+    for node in compare.most_sensitive(&ranges)? {
         if layers.len() == MOST_LAYERS {
             break;
         }
-        let Some((method, range)) = compare.better(&calibration, &chosen, node)? else { continue };
-        chosen[node + 1] = range;
+        let Some((method, range, found)) = compare.better(&calibration, &ranges, db, node)? else { continue };
+        (ranges[node + 1], db) = (range, found);
         layers.push((network.nodes[node].name.clone(), method));
-        if attempt(&options, &chosen, &layers, &mut best)? {
+        if attempt(&options, &ranges, &layers, &mut best)? {
             break;
         }
     }
@@ -181,6 +181,11 @@ struct Best {
 }
 
 impl Best {
+    /// The best so far.
+    fn attempt(&self) -> Option<&Attempt> {
+        self.best.as_ref().and_then(|(index, _)| self.attempts.get(*index))
+    }
+
     /// Notes an attempt; whether it is within the limit.
     fn consider(&mut self, attempt: Attempt, compiled: Compiled) -> bool {
         let better = |other: &Attempt| {
@@ -188,7 +193,7 @@ impl Best {
             drops.then(other.agreement.total_cmp(&attempt.agreement)).is_lt()
         };
         let met = attempt.drop_pp <= self.limit_pp;
-        if met || self.best.as_ref().is_none_or(|(index, _)| better(&self.attempts[*index])) {
+        if met || self.attempt().is_none_or(better) {
             self.best = Some((self.attempts.len(), compiled));
         }
         self.attempts.push(attempt);
@@ -208,6 +213,8 @@ struct Compare<'a> {
     options: &'a Options,
     /// Normalised.
     images: &'a [Vec<f32>],
+    /// What fp32 makes of them.
+    original: Vec<Vec<f32>>,
 }
 
 impl Compare<'_> {
@@ -222,14 +229,15 @@ impl Compare<'_> {
         Ok(costs.iter().filter_map(|cost| node(&cost.name)).filter(|&node| node != logits).collect())
     }
 
-    /// The method whose range for the output of `node` leaves the least noise in the logits, if that is less than the
-    /// range there is leaves.
+    /// The method whose range for the output of `node` leaves the least noise in the logits, the range, and the ratio of
+    /// signal to that noise; `None` unless it is better than `before`, that of `ranges`.
     fn better(
         &self,
         calibration: &Calibration,
         ranges: &[Range],
+        before: f64,
         node: usize,
-    ) -> Result<Option<(Method, Range)>, EscalateError> {
+    ) -> Result<Option<(Method, Range, f64)>, EscalateError> {
         let methods = [
             Method::Max,
             Method::Percentile(99.999),
@@ -237,51 +245,28 @@ impl Compare<'_> {
             Method::Mse,
             Method::Entropy,
         ];
-        let original = self.logits(None)?;
-        let db = |range: Range| -> Result<f64, EscalateError> {
-            let mut ranges = ranges.to_vec();
-            ranges[node + 1] = range;
-            let mut noise = Noise::default();
-            let outputs = self.logits(Some(&ranges))?;
-            outputs.iter().zip(&original).for_each(|(output, fp32)| noise += Noise::of_slices(output, fp32));
-            Ok(noise.sqnr_db())
-        };
-        let before = ranges[node + 1];
-        let least = db(before)? + WORTH_DB;
         let mut best = None;
         for method in methods {
             let range = method.range(&calibration.histograms[node + 1]);
-            if range == before {
+            if range == ranges[node + 1] {
                 continue;
             }
-            let found = db(range)?;
-            if found > best.map_or(least, |(_, _, db)| db) {
+            let mut ranges = ranges.to_vec();
+            ranges[node + 1] = range;
+            let found = self.db(&ranges)?;
+            if found > best.map_or(before + WORTH_DB, |(_, _, db)| db) {
                 best = Some((method, range, found));
             }
         }
-        Ok(best.map(|(method, range, _)| (method, range)))
+        Ok(best)
     }
 
-    /// Logits of fp32, or of int8 with `ranges`, emulated.
-    fn logits(&self, ranges: Option<&[Range]>) -> Result<Vec<Vec<f32>>, EscalateError> {
+    /// Signal to noise of int8's logits with these ranges, emulated, dB.
+    fn db(&self, ranges: &[Range]) -> Result<f64, EscalateError> {
         let Options { preprocessing, threads, .. } = self.options;
-        let model = match ranges {
-            None => Fp32Model::new(self.network, &[])?,
-            Some(ranges) => {
-                let quantized = quantize(self.network, ranges, preprocessing).map_err(CompileError::from)?;
-                let weights = with_rounded_weights(self.network, &quantized, preprocessing, |_| true);
-                let value = |(index, activation): (usize, &Activation)| {
-                    let pool = |node: &crate::network::Node| matches!(node.op, Op::MaxPool(_));
-                    let own = index.checked_sub(1).is_some_and(|node| !pool(&self.network.nodes[node]));
-                    (own && index < self.network.nodes.len()).then_some(*activation)
-                };
-                let values: Vec<Option<Activation>> =
-                    quantized.activations.iter().enumerate().map(value).collect();
-                Fp32Model::rounded(&weights, &values, &[])?
-            }
-        };
-        let run = |model: &mut Fp32Model, image: &Vec<f32>| Ok(model.run(image)?.result().to_vec());
-        Ok(parallel(self.images, *threads, || model.clone(), run)?)
+        let quantized = quantize(self.network, ranges, preprocessing).map_err(CompileError::from)?;
+        let model = rounded_network(self.network, &quantized, preprocessing, |_| true)?;
+        Ok(sqnr_db(&model.run_all(self.images, *threads)?, &self.original))
     }
 }
 

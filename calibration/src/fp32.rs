@@ -15,6 +15,7 @@ use tract_core::ops::nn::{DataFormat, Reduce, Reducer};
 use tract_onnx::prelude::{InferenceModelExt, TractError};
 
 use crate::network::{Conv, Linear, Network, Node as NetworkNode, Op as NetworkOp, Shape, ValueId, Window};
+use crate::parallel::parallel;
 use crate::quantize::Activation;
 
 /// The fp32 oracle could not be built or run. Displays as one line.
@@ -177,6 +178,16 @@ impl Fp32Model {
             }
         }
         Ok(Outputs { input, outputs, values: &self.values })
+    }
+
+    /// The results of all `inputs`, in their order, on some threads.
+    pub(crate) fn run_all<I: AsRef<[f32]> + Sync>(
+        &self,
+        inputs: &[I],
+        threads: usize,
+    ) -> Result<Vec<Vec<f32>>, Fp32Error> {
+        let run = |model: &mut Self, input: &I| Ok(model.run(input.as_ref())?.result().to_vec());
+        parallel(inputs, threads, || self.clone(), run)
     }
 }
 

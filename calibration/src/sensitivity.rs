@@ -1,12 +1,10 @@
 //! What each layer costs: quantized alone, and kept in fp32 while the rest is quantized.
 
-use crate::emulate::with_rounded_weights;
-use crate::fidelity::Noise;
+use crate::emulate::{rounded_network, sqnr_db};
 use crate::fp32::{Fp32Error, Fp32Model};
 use crate::network::{Network, Op};
-use crate::parallel::parallel;
 use crate::preprocessing::Preprocessing;
-use crate::quantize::{Activation, Quantized};
+use crate::quantize::Quantized;
 
 /// What one layer costs, as signal to quantization noise ratio of the logits in dB.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,28 +29,18 @@ pub fn sensitivity(
     images: &[Vec<f32>],
     threads: usize,
 ) -> Result<Vec<Sensitivity>, Fp32Error> {
-    let logits = network.nodes.len() - 1;
-    let run = |rounded: &dyn Fn(usize) -> bool| {
-        let rounded = |node: usize| !matches!(network.nodes[node].op, Op::MaxPool(_)) && rounded(node);
-        let weights = with_rounded_weights(network, quantized, preprocessing, rounded);
-        let value = |node: usize| (node != logits && rounded(node)).then(|| quantized.activations[node + 1]);
-        let values: Vec<Option<Activation>> = std::iter::once(None).chain((0..=logits).map(value)).collect();
-        let model = Fp32Model::rounded(&weights, &values, &[])?;
-        parallel(images, threads, || model.clone(), |model, image| Ok(model.run(image)?.result().to_vec()))
-    };
-    let original = run(&|_| false)?;
-    let db = |outputs: Vec<Vec<f32>>| {
-        let mut noise = Noise::default();
-        outputs.iter().zip(&original).for_each(|(output, fp32)| noise += Noise::of_slices(output, fp32));
-        noise.sqnr_db()
+    let original = Fp32Model::new(network, &[])?.run_all(images, threads)?;
+    let db = |rounded: &dyn Fn(usize) -> bool| {
+        let model = rounded_network(network, quantized, preprocessing, rounded)?;
+        Ok::<f64, Fp32Error>(sqnr_db(&model.run_all(images, threads)?, &original))
     };
     let weighted = network.nodes.iter().enumerate().filter(|(_, node)| !matches!(node.op, Op::MaxPool(_)));
     weighted
         .map(|(index, node)| {
             Ok(Sensitivity {
                 name: node.name.clone(),
-                alone_db: db(run(&|node| node == index)?),
-                without_db: db(run(&|node| node != index)?),
+                alone_db: db(&|node| node == index)?,
+                without_db: db(&|node| node != index)?,
             })
         })
         .collect()

@@ -57,13 +57,7 @@ pub(crate) fn fit(
         let run = |range: Option<Range>| {
             let mut rounded = vec![None; network.nodes.len() + 1];
             rounded[value] = range.map(Activation::covering);
-            let model = Fp32Model::rounded_segment(network, nodes.clone(), &rounded)?;
-            parallel(
-                &inputs,
-                threads,
-                || model.clone(),
-                |model, input| Ok(model.run(input)?.result().to_vec()),
-            )
+            Fp32Model::rounded_segment(network, nodes.clone(), &rounded)?.run_all(&inputs, threads)
         };
         let original = run(None)?;
         let gains = &gains.values[nodes.end];
