@@ -8,11 +8,6 @@ use maud::html;
 
 const BINS: usize = 80;
 
-/// Median of the times, ms.
-pub(crate) fn median(latency: &Latency) -> f64 {
-    percentile(&sorted(latency), 50)
-}
-
 pub(crate) fn sorted(latency: &Latency) -> Vec<f64> {
     let mut sorted = latency.ms.clone();
     sorted.sort_by(f64::total_cmp);

@@ -92,6 +92,13 @@ pub struct Latency {
     pub ms: Vec<f64>,
 }
 
+impl Latency {
+    /// Milliseconds that half of the inferences did not exceed; `None` if there was none.
+    pub fn median(&self) -> Option<f64> {
+        (!self.ms.is_empty()).then(|| text::percentile(&latency::sorted(self), 50))
+    }
+}
+
 /// What is known of a layer.
 #[derive(Clone, Debug, Default)]
 pub struct Layer {

@@ -155,11 +155,11 @@ fn tiles(report: &Report<'_>) -> Vec<Tile> {
         tile(count(evaluation.images), "", "images evaluated".into());
     }
     if let Some(int8) = report.latency.iter().find(|latency| latency.int8) {
-        let median = latency::median(int8);
+        let median = int8.median().unwrap_or(0.0);
         let fp32 = report.latency.iter().find(|latency| !latency.int8 && latency.threads == int8.threads);
         let than = fp32.map_or_else(
             || format!("median, {}", plural(int8.threads, "thread")),
-            |fp32| format!("median; fp32 takes {:.1} times as long", latency::median(fp32) / median),
+            |fp32| format!("median; fp32 takes {:.1} times as long", fp32.median().unwrap_or(0.0) / median),
         );
         tile(format!("{median:.2}"), "ms", than);
     }

@@ -10,7 +10,7 @@ use crate::cpus::{CpuList, Placement};
 use crate::error::Error;
 use crate::latency::{Call, FP32, fixed_pixels, slower};
 use crate::memory;
-use crate::output::{self, Column, Facts, Table, shorten, size, terminal_width};
+use crate::output::{self, Column, Facts, Table, plural, shorten, size, terminal_width};
 use crate::records::{self, Log, Records};
 use crate::statistics::{Times, milliseconds};
 use crate::workspace::{Workspace, packing};
@@ -451,7 +451,6 @@ fn layers(runner: &Runner<'_>, totals: &[Duration], runs: u64) -> Vec<Layer> {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = terminal_width();
-        let plural = |n: usize| if n == 1 { "" } else { "s" };
         let Milliseconds { p50, p90, p99, min } = self.ms;
         let mut facts = Facts::default();
         facts.add("model", output::clean(&self.model));

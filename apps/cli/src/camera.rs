@@ -292,7 +292,7 @@ struct Told<'a>(&'a Summary);
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Summary { frames, dropped, damaged, seconds, fps, latency_ms, inference_ms } = self.0;
-        let plural = if *frames == 1 { "" } else { "s" };
+        let plural = output::plural(*frames as usize);
         write!(f, "{frames} frame{plural} in {seconds:.1} s ({fps:.1} a second), {dropped} dropped")?;
         if *damaged > 0 {
             write!(f, ", {damaged} damaged")?;

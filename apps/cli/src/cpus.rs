@@ -5,6 +5,7 @@
 //! its last thread does, so one that had to wait where it is would hold up all the others.
 
 use crate::error::Error;
+use crate::output::plural;
 use crate::sysfs::Sysfs;
 use serde::Serialize;
 use std::cmp::Reverse;
@@ -46,7 +47,7 @@ impl CpuList {
 
     /// `CPU 0` or `CPUs 0-3`.
     pub(crate) fn named(&self) -> String {
-        format!("CPU{} {self}", if self.len() == 1 { "" } else { "s" })
+        format!("CPU{} {self}", plural(self.len()))
     }
 }
 
@@ -179,8 +180,7 @@ impl Placement {
 
 impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = if self.threads == 1 { "" } else { "s" };
-        write!(f, "{} thread{plural}{}", self.threads, self.on_cpus())
+        write!(f, "{} thread{}{}", self.threads, plural(self.threads), self.on_cpus())
     }
 }
 

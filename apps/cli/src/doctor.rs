@@ -9,7 +9,7 @@ mod machine;
 mod tests;
 
 use crate::error::Error;
-use crate::output::{self, FACT_INDENT, clean};
+use crate::output::{self, FACT_INDENT, clean, plural};
 use machine::Machine;
 use resnext::Kernels;
 use serde::Serialize;
@@ -169,7 +169,6 @@ impl Report {
             previous = check;
         }
         let (notes, broken) = (self.count(Status::Note), self.broken());
-        let plural = |n: usize| if n == 1 { "" } else { "s" };
         match (notes, broken) {
             (0, 0) => writeln!(f, "\nAll is well."),
             (_, 0) => writeln!(f, "\nNothing is broken; {notes} note{}.", plural(notes)),

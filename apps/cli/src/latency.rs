@@ -1,7 +1,8 @@
 //! Timing several networks side by side.
 
 use crate::error::Error;
-use crate::statistics::{Times, milliseconds};
+use crate::output::plural;
+use crate::statistics::milliseconds;
 use resnext::{Kernels, Model, RunError, Runner};
 use resnext_report::Latency;
 use std::time::{Duration, Instant};
@@ -110,30 +111,23 @@ pub(crate) fn compare(
 /// What fp32 is called.
 pub(crate) const FP32: &str = "fp32 (tract)";
 
-/// Median of a network's times, if there are any.
-fn median(latency: &Latency) -> Option<f64> {
-    let times = latency.ms.iter().map(|ms| Duration::from_secs_f64(ms / 1e3)).collect();
-    Times::new(times).map(|times| milliseconds(times.percentile(50)))
-}
-
 /// What [`compare`] measured, in a line.
 pub(crate) fn in_words(measured: &[Latency]) -> Option<String> {
     let int8 = measured.iter().find(|latency| latency.int8)?;
     let runs = int8.ms.len();
-    let plural = if runs == 1 { "" } else { "s" };
-    let ms = median(int8)?;
-    let fp32 = measured.iter().find(|latency| !latency.int8).and_then(|fp32| Some((fp32, median(fp32)?)));
+    let ms = int8.median()?;
+    let fp32 = measured.iter().find(|latency| !latency.int8).and_then(|fp32| Some((fp32, fp32.median()?)));
     let beside = fp32.map_or_else(String::new, |(fp32, slow)| {
         format!(", {} {slow:.2} ms: {:.2} times as long", fp32.network, slow / ms)
     });
-    Some(format!("{} {ms:.2} ms{beside} (1 thread, median of {runs} run{plural})", int8.network))
+    Some(format!("{} {ms:.2} ms{beside} (1 thread, median of {runs} run{})", int8.network, plural(runs)))
 }
 
 /// A warning if int8 took longer than fp32: then it is not worth its errors here.
 pub(crate) fn slower_than_fp32(measured: &[Latency]) -> Option<String> {
     let of = |int8: bool| measured.iter().find(|latency| latency.int8 == int8);
     let (int8, fp32) = (of(true)?, of(false)?);
-    slower((&int8.network, median(int8)?), (&fp32.network, median(fp32)?))
+    slower((&int8.network, int8.median()?), (&fp32.network, fp32.median()?))
 }
 
 /// The same of two medians, ms.

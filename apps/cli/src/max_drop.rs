@@ -11,8 +11,10 @@ use resnext_calibration::evaluate::Judge;
 use resnext_calibration::network::Network;
 use resnext_calibration::samples::Samples;
 use resnext_evaluation::Evaluation;
+use resnext_evaluation::statistics::Interval;
 use resnext_evaluation::truth::ClassIndex;
 use serde_json::{Value, json};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The options.
@@ -106,7 +108,7 @@ impl Limit {
             );
             return Err(Error::at(path, what));
         }
-        let failed = |error: &dyn std::fmt::Display| Error::at(path, error);
+        let failed = |error: &dyn fmt::Display| Error::at(path, error);
         let model = Model::from_bytes(&escalated.compiled.artifact).map_err(|error| failed(&error))?;
         let held_out = Judge::new(network, &held_out, options.threads, progress)
             .judge(&model)
@@ -116,17 +118,58 @@ impl Limit {
     }
 }
 
+/// What int8 costs on some images.
+struct Cost {
+    /// Percentage points.
+    drop: f64,
+    interval: Interval,
+    agreement: f64,
+    images: usize,
+}
+
+impl Cost {
+    fn of(attempt: &Attempt) -> Self {
+        let Attempt { drop_pp: drop, interval, agreement, images, .. } = *attempt;
+        Self { drop, interval, agreement, images }
+    }
+
+    /// `None` if there is no fp32 beside int8.
+    fn measured(evaluation: &Evaluation) -> Option<Self> {
+        let comparison = evaluation.comparison.as_ref()?;
+        let (drop, interval) = comparison.drop_top1_pp();
+        Some(Self { drop, interval, agreement: comparison.agreement.share(), images: evaluation.images })
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "images": self.images,
+            "drop_top1_pp": self.drop,
+            "drop_top1_pp_ci95": [self.interval.low, self.interval.high],
+            "agreement": self.agreement,
+        })
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { drop, interval: Interval { low, high }, agreement, images } = self;
+        let agreement = 100.0 * agreement;
+        write!(
+            f,
+            "{drop:+.2} points ({low:+.2} to {high:+.2}), agreement {agreement:.2} %, on {images} images"
+        )
+    }
+}
+
 /// In one line.
 fn describe(attempt: &Attempt) -> String {
-    let Attempt { method, techniques, layers, images, drop_pp, interval, agreement } = attempt;
+    format!("{}: {}", setting(attempt), Cost::of(attempt))
+}
+
+/// What was tried.
+fn setting(Attempt { method, techniques, layers, .. }: &Attempt) -> String {
     let layers: String = layers.iter().map(|(layer, method)| format!(", {layer} by {method}")).collect();
-    format!(
-        "method {method}, effort {}{layers}: {drop_pp:+.2} points ({:+.2} to {:+.2}), agreement {:.2} %, on {images} images",
-        techniques.name(),
-        interval.low,
-        interval.high,
-        100.0 * agreement,
-    )
+    format!("method {method}, effort {}{layers}", techniques.name())
 }
 
 impl Met {
@@ -137,26 +180,15 @@ impl Met {
 
     /// All of the setting.
     pub(crate) fn setting(&self) -> String {
-        let found = self.attempts.last().map(describe).unwrap_or_default();
-        found.split(": ").next().unwrap_or_default().to_owned()
+        self.attempts.last().map(setting).unwrap_or_default()
     }
 
     /// Adds what there is to say in words.
     pub(crate) fn add_to(&self, facts: &mut Facts) {
         let attempts = self.attempts.len();
         facts.add("effort", format!("attempt {attempts} met --max-drop {}", self.limit));
-        if let Some(comparison) = &self.held_out.comparison {
-            let (drop, interval) = comparison.drop_top1_pp();
-            facts.add(
-                "drop",
-                format!(
-                    "{drop:+.2} points ({:+.2} to {:+.2}), agreement {:.2} %, on {} images that chose nothing",
-                    interval.low,
-                    interval.high,
-                    100.0 * comparison.agreement.share(),
-                    self.held_out.images
-                ),
-            );
+        if let Some(cost) = Cost::measured(&self.held_out) {
+            facts.add("drop", format!("{cost} that chose nothing"));
         }
     }
 
@@ -164,29 +196,16 @@ impl Met {
         let attempt = |attempt: &Attempt| {
             let layer =
                 |(layer, method): &(String, _)| json!({ "layer": layer, "method": format!("{method}") });
-            json!({
-                "method": attempt.method.to_string(),
-                "effort": attempt.techniques.name(),
-                "layers": attempt.layers.iter().map(layer).collect::<Vec<_>>(),
-                "images": attempt.images,
-                "drop_top1_pp": attempt.drop_pp,
-                "drop_top1_pp_ci95": [attempt.interval.low, attempt.interval.high],
-                "agreement": attempt.agreement,
-            })
+            let mut entry = Cost::of(attempt).json();
+            entry["method"] = attempt.method.to_string().into();
+            entry["effort"] = attempt.techniques.name().into();
+            entry["layers"] = attempt.layers.iter().map(layer).collect();
+            entry
         };
-        let held_out = self.held_out.comparison.as_ref().map(|comparison| {
-            let (drop, interval) = comparison.drop_top1_pp();
-            json!({
-                "images": self.held_out.images,
-                "drop_top1_pp": drop,
-                "drop_top1_pp_ci95": [interval.low, interval.high],
-                "agreement": comparison.agreement.share(),
-            })
-        });
         json!({
             "limit_pp": self.limit,
             "attempts": self.attempts.iter().map(attempt).collect::<Vec<_>>(),
-            "held_out": held_out,
+            "held_out": Cost::measured(&self.held_out).map(|cost| cost.json()),
         })
     }
 }

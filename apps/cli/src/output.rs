@@ -82,6 +82,11 @@ pub(crate) fn shorten(text: &str, width: usize) -> String {
     short + "…"
 }
 
+/// The ending of what there are `count` of.
+pub(crate) fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
 /// A length in bytes for people.
 pub(crate) fn size(bytes: u64) -> String {
     let mut size = bytes as f64;

@@ -76,7 +76,7 @@ fn compared(model: &Model<'_>, evaluation: &Evaluation, comparison: &Comparison,
         format!(
             "{} right answer{} lost, {} gained (McNemar p = {p:.2})",
             top1.lost,
-            if top1.lost == 1 { "" } else { "s" },
+            output::plural(top1.lost),
             top1.gained
         ),
     );
