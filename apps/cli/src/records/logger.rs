@@ -15,7 +15,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Barrier, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -116,7 +116,14 @@ impl Writer {
             (ring.state, ring.failure) = (State::Open, None);
             DROPPED.store(0, Ordering::Relaxed);
         }
-        thread::Builder::new().name("defmt".into()).stack_size(1 << 16).spawn(move || drain(device))?;
+        let started = Arc::new(Barrier::new(2));
+        let starts = started.clone();
+        thread::Builder::new().name("defmt".into()).stack_size(1 << 16).spawn(move || {
+            starts.wait();
+            drain(device);
+        })?;
+        // Starting a thread allocates, some of that in the thread itself; an inference must not meet that.
+        started.wait();
         Ok(Self(()))
     }
 }
