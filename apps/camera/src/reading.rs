@@ -66,7 +66,8 @@ pub trait Show {
     /// # Errors
     ///
     /// [`ShowError::Closed`] if nobody looks any more, which ends the pipeline without a complaint, and
-    /// [`ShowError::Failed`] for all else.
+    /// [`ShowError::Failed`] for all else, which ends it too: what others can do without is wrapped in
+    /// [`Retrying`](crate::display::Retrying).
     fn show(&mut self, reading: &Reading<'_>, picture: Option<&Picture<'_>>) -> Result<(), ShowError>;
 }
 

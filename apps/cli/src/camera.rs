@@ -3,9 +3,9 @@
 use crate::args::Execution;
 use crate::artifact::Artifact;
 use crate::board::Board;
-use crate::camera_display::Display;
+use crate::camera_display::{Display, Remarks};
 use crate::error::Error;
-use crate::output::{self, note, terminal_width};
+use crate::output::{self, terminal_width};
 use crate::records::{self, Records};
 use crate::workspace::{Workspace, packing};
 use clap::ValueEnum;
@@ -166,21 +166,19 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let mut runner = workspace.runner(&model)?;
     let mut log = args.records.start(artifact.path(), &model)?.frames(&model);
     let stop = stop_on_signals()?;
-    let mut source = match open(source, &args.wanted(&stop)) {
+    let opened = match open(source, &args.wanted(&stop)) {
         // Told to end before anything came.
         Err(_) if stop.is_set() => return Ok(()),
-        Err(error) if source == Path::new("-") => return Err(Error::new("standard input", error)),
-        opened => opened.map_err(|error| Error::at(source, error))?,
+        Err(error) if source == Path::new("-") => Err(Error::new("standard input", error)),
+        opened => opened.map_err(|error| Error::at(source, error)),
     };
+    let mut source = opened.inspect_err(records::failure)?;
     let name = source.name().to_owned();
     let style = style();
     // On a terminal a remark takes the place of the line that is written over and over.
-    let over = !args.json && style != Style::Changes && io::stderr().is_terminal();
-    let remark = |what: &str| {
-        if over {
-            let _ = io::stderr().write_all(b"\r\x1b[K");
-        }
-        note(format_args!("{name}: {what}"));
+    let remarks = Remarks { over: !args.json && style != Style::Changes && io::stderr().is_terminal() };
+    let note = |what: &str| {
+        remarks.say(format_args!("{name}: {what}"));
         records::warning(what);
     };
     let usual = if source.live() { Smoothing::Exponential { frames: 5 } } else { Smoothing::None };
@@ -191,17 +189,18 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         frames: args.frames,
         every_frame: args.every_frame,
         health: &|| health(&board),
-        note: &remark,
+        note: &note,
         stop,
     };
     let live = source.live();
-    let mut displays = args.display.open()?;
+    let mut displays = args.display.open(remarks).inspect_err(records::failure)?;
     let mut text = text(args.json, style, &model);
     let mut shows: Vec<&mut dyn Show> = vec![&mut *text, &mut log];
-    shows.extend(displays.iter_mut().map(|show| &mut **show as &mut dyn Show));
+    shows.extend(displays.shows());
     let summary = resnext_camera::run(&mut *source, &mut runner, options, &mut shows);
     // A terminal's line ends before anything else is said.
     drop(text);
+    let shown = displays.finish();
     let summary =
         summary.map_err(|error| failed(error, &name, artifact.path())).inspect_err(records::failure)?;
     log.finish();
@@ -209,10 +208,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         // What cannot be told to stderr cannot be complained about either.
         let _ = serde_json::to_writer(io::stderr(), &summary).map(|()| io::stderr().write_all(b"\n"));
     } else {
-        note(Told(&summary));
+        output::note(Told(&summary));
     }
-    // A picture that could not be read is a failure, as it is of `classify`; a camera's frame is not, if others could.
-    if summary.damaged > 0 && (!live || summary.frames == 0) { Err(Error::Reported) } else { Ok(()) }
+    // A picture that could not be read or shown is a failure, as it is of `classify`; a camera's frame is not, if others could.
+    let failed = summary.damaged > 0 || !shown;
+    if failed && !live || summary.damaged > 0 && summary.frames == 0 { Err(Error::Reported) } else { Ok(()) }
 }
 
 /// What the board says of itself, without allocating.
@@ -309,7 +309,7 @@ fn list(json: bool) -> Result<(), Error> {
         return output::print_json(&cameras);
     }
     if cameras.is_empty() {
-        note("no cameras here; plug one in, or pipe frames in (rpicam-vid on a Raspberry Pi)");
+        output::note("no cameras here; plug one in, or pipe frames in (rpicam-vid on a Raspberry Pi)");
     }
     cameras.iter().try_for_each(|camera| output::print(&Described(camera)))
 }

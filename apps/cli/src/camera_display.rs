@@ -2,12 +2,16 @@
 
 use crate::error::Error;
 use crate::output;
+use crate::records;
 use crate::write::{check_writable, write_atomically};
 use resnext_camera::display::web::{self, Preview};
-use resnext_camera::display::{Detached, Framebuffer, Snapshots};
+use resnext_camera::display::{Detached, Framebuffer, Retrying, Snapshots, Trouble};
 use resnext_camera::{Show, ShowError};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Screens, files and pages.
@@ -57,38 +61,87 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 impl Display {
-    /// Opens all that was asked for. Each works on a thread of its own and holds up nobody.
-    pub(crate) fn open(&self) -> Result<Vec<Box<dyn Show>>, Error> {
-        let mut shows: Vec<Box<dyn Show>> = Vec::new();
+    /// Opens all that was asked for. Each works on a thread of its own and holds up nobody; one that fails later is told of by
+    /// `remarks` and tried again.
+    pub(crate) fn open(&self, remarks: Remarks) -> Result<Displays, Error> {
+        let mut displays = Displays::default();
         if let Some(path) = &self.fb {
             let screen = Framebuffer::open(path).map_err(|error| Error::at(path, error))?;
-            shows.push(detached("framebuffer", screen)?);
+            displays.add("framebuffer", screen, remarks)?;
         }
         #[cfg(feature = "spi")]
         if let Some(settings) = &self.spi {
             let panel =
                 resnext_camera::display::spi::open(settings).map_err(|error| Error::new("", error))?;
-            shows.push(detached("panel", panel)?);
+            displays.add("panel", panel, remarks)?;
         }
         if let Some(path) = self.snapshot.clone() {
             check_writable(&path)?;
             let save = move |png: &[u8]| write_atomically(&path, png).map_err(failed);
             let every = Duration::from_secs(self.snapshot_every.into());
-            shows.push(detached("snapshots", Snapshots::new(every, save))?);
+            displays.add("snapshots", Snapshots::new(every, save), remarks)?;
         }
         if let Some(address) = self.serve {
             let options = web::Options { address, token: self.token.clone(), names: self.serve_name.clone() };
             let preview = Preview::serve(options).map_err(|error| Error::new("--serve", error))?;
             output::note(format_args!("preview at {}", preview.url()));
-            shows.push(detached("preview", preview)?);
+            displays.add("preview", preview, remarks)?;
         }
-        Ok(shows)
+        Ok(displays)
     }
 }
 
-fn detached(name: &str, show: impl Show + Send + 'static) -> Result<Box<dyn Show>, Error> {
-    let failed = |error| Error::new(name, format_args!("no thread for it: {error}; stop other programs"));
-    Ok(Box::new(Detached::new(name, show).map_err(failed)?))
+/// Displays at work.
+#[derive(Default)]
+pub(crate) struct Displays {
+    shows: Vec<Detached>,
+    /// Of each, whether it fails at the moment.
+    failing: Vec<Arc<AtomicBool>>,
+}
+
+impl Displays {
+    fn add(&mut self, name: &str, show: impl Show + Send + 'static, remarks: Remarks) -> Result<(), Error> {
+        let failing = Arc::new(AtomicBool::new(false));
+        let state = Arc::clone(&failing);
+        let show = Retrying::new(show, move |trouble| {
+            state.store(matches!(trouble, Trouble::Begins(_)), Ordering::Relaxed);
+            remarks.say(&trouble);
+            records::warning(&trouble.to_string());
+        });
+        let no_thread =
+            |error| Error::new(name, format_args!("no thread for it: {error}; stop other programs"));
+        self.shows.push(Detached::new(name, show).map_err(no_thread)?);
+        self.failing.push(failing);
+        Ok(())
+    }
+
+    /// All of them.
+    pub(crate) fn shows(&mut self) -> impl Iterator<Item = &mut dyn Show> {
+        self.shows.iter_mut().map(|show| show as &mut dyn Show)
+    }
+
+    /// Waits until each has shown its last frame. Whether all could.
+    pub(crate) fn finish(self) -> bool {
+        drop(self.shows);
+        !self.failing.iter().any(|failing| failing.load(Ordering::Relaxed))
+    }
+}
+
+/// Lines on stderr about what goes on, from any thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remarks {
+    /// Whether a remark takes the place of a line on the terminal that is written over and over.
+    pub(crate) over: bool,
+}
+
+impl Remarks {
+    /// Says it.
+    pub(crate) fn say(self, what: impl std::fmt::Display) {
+        if self.over {
+            let _ = io::stderr().write_all(b"\r\x1b[K");
+        }
+        output::note(what);
+    }
 }
 
 fn failed(error: Error) -> ShowError {

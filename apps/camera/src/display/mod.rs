@@ -3,7 +3,7 @@
 //! [`overlay()`] draws on anything that is a [`DrawTarget`](embedded_graphics::draw_target::DrawTarget). [`Canvas`] puts it over
 //! the picture, in memory. Each output is a [`Show`](crate::Show) that owns a canvas: [`Framebuffer`], [`Panel`],
 //! [`Snapshots`] and the web [`Preview`](web::Preview). [`Detached`] runs any of them on a thread of its own, with the latest
-//! frame, so that none holds up the pipeline.
+//! frame, so that none holds up the pipeline, and [`Retrying`] lets it fail for a while.
 
 mod canvas;
 mod detached;
@@ -12,6 +12,7 @@ pub mod framebuffer;
 mod jpeg;
 mod overlay;
 mod panel;
+mod retrying;
 mod snapshots;
 #[cfg(feature = "spi")]
 pub mod spi;
@@ -22,6 +23,7 @@ pub use detached::Detached;
 pub use framebuffer::Framebuffer;
 pub use overlay::{Ground, overlay, panels};
 pub use panel::Panel;
+pub use retrying::{Retrying, Trouble};
 pub use snapshots::Snapshots;
 
 impl<S: crate::Show + ?Sized> crate::Show for Box<S> {

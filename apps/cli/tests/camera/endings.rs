@@ -258,6 +258,86 @@ fn full_outputs_are_told_or_borne() {
     assert_eq!((ran.status, ran.stdout.lines().count()), (0, 2), "the summary is lost, and no more");
 }
 
+/// Waits until it is so.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(60), "{what} for a minute");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The snapshots' folder vanishes and comes back while a camera runs.
+#[test]
+fn a_display_that_fails_is_told_once_and_tried_again() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("shots")).unwrap();
+    let display = ["--snapshot", "shots/seen.png", "--snapshot-every", "1"];
+    let args = [&["camera", "model.rnx", "-", "--json", "--every-frame"], &RAW[..], &display].concat();
+    let mut child = start(&folder, &args);
+    let mut stdin = child.stdin.take().unwrap();
+    let feeder = std::thread::spawn(move || {
+        let frame = coloured(1);
+        while stdin.write_all(&frame).is_ok() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let (mut stdout, stderr) = (BufReader::new(child.stdout.take().unwrap()), child.stderr.take().unwrap());
+    let reader = std::thread::spawn(move || {
+        let mut line = String::new();
+        while stdout.read_line(&mut line).is_ok_and(|len| len > 0) {
+            assert!(line.contains("green"), "{line}");
+            line.clear();
+        }
+    });
+    let (say, said) = std::sync::mpsc::channel();
+    let listener = std::thread::spawn(move || {
+        BufReader::new(stderr).lines().map_while(Result::ok).for_each(|line| say.send(line).unwrap())
+    });
+    let next = || said.recv_timeout(Duration::from_secs(60)).unwrap();
+    until("no snapshot", || folder.path("shots/seen.png").exists());
+    std::fs::rename(folder.path("shots"), folder.path("away")).unwrap();
+    let line = next();
+    let gone = "resnext: shots/seen.png: cannot be written: no such directory; create it first (mkdir -p); trying again";
+    assert_eq!(line, gone);
+    // Several tries later it is still the only line.
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(said.try_recv().is_err());
+    std::fs::create_dir(folder.path("shots")).unwrap();
+    assert_eq!(next(), "resnext: shots/seen.png: works again");
+    assert!(folder.path("shots/seen.png").exists());
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    assert_eq!(within(&mut child, Duration::from_secs(10)), Some(0));
+    let summary: Value = serde_json::from_str(&next()).unwrap();
+    assert!(summary["frames"].as_u64().unwrap() > 100, "it went on meanwhile: {summary}");
+    assert_eq!(std::fs::read_dir(folder.path("shots")).unwrap().count(), 1, "nothing half-written is left");
+    for thread in [feeder, reader, listener] {
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_snapshot_of_a_file_that_is_missing_at_the_end_is_a_failure() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("shots")).unwrap();
+    // So long that it is still read when the folder is gone; no disk has as much.
+    std::fs::File::create(folder.path("film.raw")).unwrap().set_len(3600 << 30).unwrap();
+    let display = ["--snapshot", "shots/seen.png", "--snapshot-every", "1"];
+    let mut child = start(&folder, &[&["camera", "model.rnx", "film.raw"], &RAW[..], &display].concat());
+    until("no snapshot", || folder.path("shots/seen.png").exists());
+    std::fs::remove_dir_all(folder.path("shots")).unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    stderr.read_line(&mut said).unwrap();
+    assert!(said.starts_with("resnext: shots/seen.png: cannot be written: "), "{said}");
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(within(&mut child, Duration::from_secs(10)), Some(1));
+    said.clear();
+    stderr.read_to_string(&mut said).unwrap();
+    assert!(said.contains(" frames in ") && said.lines().count() == 1, "{said}");
+}
+
 #[test]
 fn displays_that_cannot_be_had_are_named() {
     let folder = Folder::new();
