@@ -1,7 +1,7 @@
 //! Runs a binary with `--defmt`, decodes, and compares with what it prints.
 //!
 //! RESNEXT_BINARY is the binary, an x86-64 or aarch64 build with feature `defmt`; RESNEXT_RUNNER, if set, runs it
-//! (`ci/qemu-runner`).
+//! (`ci/qemu-runner`). Where `defmt-print` is installed, which CI must have, it has to say the same of every file of records.
 
 use resnext_defmt_round_trip::{Record, decode};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -40,7 +40,37 @@ fn fed(input: impl Into<Stdio>, args: &[&str]) -> Output {
 fn records(bytes: &[u8]) -> Vec<Record> {
     let records = decode(&fs::read(binary()).expect("the binary"), bytes).expect("records");
     assert!(records.is_sorted_by(|a, b| a.seconds <= b.seconds), "time goes on: {records:?}");
+    if let Some(printed) = printed(bytes) {
+        assert_eq!(printed.len(), records.len(), "{printed:?}");
+        for (line, record) in printed.iter().zip(&records) {
+            let (seconds, rest) = line.split_once(' ').expect("a time");
+            assert_eq!(seconds.parse(), Ok(record.seconds), "{line}");
+            let message = rest.strip_prefix(&record.level).map(str::trim_start);
+            assert_eq!(message, Some(&*record.message), "{line}");
+        }
+    }
     records
+}
+
+/// What users are told to type: `defmt-print -e resnext < records`.
+fn printed(bytes: &[u8]) -> Option<Vec<String>> {
+    let mut command = Command::new("defmt-print");
+    let started = command.arg("-e").arg(binary()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut child = match started {
+        Ok(child) => child,
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "defmt-print: {error}, and CI must have it");
+            eprintln!("skipped: defmt-print is not here (cargo install defmt-print)");
+            return None;
+        }
+    };
+    let mut stdin = child.stdin.take().expect("its input");
+    let bytes = bytes.to_owned();
+    let writer = thread::spawn(move || stdin.write_all(&bytes));
+    let output = child.wait_with_output().expect("its end");
+    writer.join().expect("the writer").expect("it reads everything");
+    assert!(output.status.success(), "{output:?}");
+    Some(String::from_utf8(output.stdout).expect("text").lines().map(str::to_owned).collect())
 }
 
 fn json(output: &Output) -> Value {
@@ -238,6 +268,30 @@ fn a_camera_s_records_say_what_its_json_says() {
     assert!(error.message.contains("no data for 2 s; "), "{error:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains(&error.message), "{error:?} {output:?}");
     assert_eq!(assert_seen(&seen, &output), 10);
+}
+
+#[test]
+fn a_camera_that_cannot_be_opened_or_shown_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("records");
+    let file = file.to_str().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let cases: [&[&str]; 4] = [
+        &["/dev/video99"],
+        &["ci/qemu-runner"],
+        &["-"],
+        &["calibration/samples", "--serve", &address],
+    ];
+    for case in cases {
+        let output = resnext(&[&["camera", MODEL, "--defmt", file], case].concat());
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let records = records(&fs::read(file).unwrap());
+        let [error] = started(&records) else { panic!("{records:?}") };
+        assert_eq!(error.level, "ERROR");
+        let said = format!("resnext: {}\n", error.message);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), said, "a line on stderr, and the same as a record");
+    }
 }
 
 /// As many frames in YUV4MPEG2, each another one.

@@ -88,7 +88,14 @@ pub(super) fn cpu(machine: &Machine) -> Vec<Finding> {
         };
         format!("{} × {name}{clock}{which}", cpus.len())
     };
-    let mut findings = vec![Finding::ok(kinds.iter().map(kind).collect::<Vec<_>>().join(", "))];
+    let found = kinds.iter().map(kind).collect::<Vec<_>>().join(", ");
+    let mut findings = vec![match machine.emulated() {
+        false => Finding::ok(found),
+        true => Finding::note(
+            format!("emulated by {found}: right answers, but latencies of no board"),
+            "measure where the program is to run: resnext bench MODEL.rnx",
+        ),
+    }];
     if let Some(present) = machine.cpu_list("present") {
         let offline = present.without(&cpus);
         if let Some(first) = offline.iter().next() {

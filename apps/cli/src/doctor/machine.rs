@@ -73,6 +73,17 @@ impl Machine {
         values.filter(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned()).collect()
     }
 
+    /// Whether `/proc/cpuinfo` is of a CPU that cannot run this program: user-mode emulators (qemu-aarch64) show the machine
+    /// that they run on. Kernels for Arm name a CPU's implementer, those for x86 its vendor.
+    pub(super) fn emulated(&self) -> bool {
+        let says = |name| !self.cpuinfo(name).is_empty();
+        match self.arch {
+            "aarch64" | "arm" => says("vendor_id") && !says("CPU implementer"),
+            "x86_64" | "x86" => says("CPU implementer") && !says("vendor_id"),
+            _ => false,
+        }
+    }
+
     /// Bytes of memory under a name of `/proc/meminfo`.
     pub(super) fn meminfo(&self, name: &str) -> Option<u64> {
         let text = self.files.text("proc/meminfo")?;

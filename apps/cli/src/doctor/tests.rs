@@ -309,7 +309,9 @@ fn x86(flags: &str) -> Fake {
     fake.write("sys/class/dmi/id/sys_vendor", "LENOVO");
     fake.write("sys/class/dmi/id/product_name", "21CB");
     let cpu = |number| {
-        format!("processor\t: {number}\nmodel name\t: Intel(R) Core(TM) i5\nflags\t\t: fpu {flags}\n\n")
+        format!(
+            "processor\t: {number}\nvendor_id\t: GenuineIntel\nmodel name\t: Intel(R) Core(TM) i5\nflags\t\t: fpu {flags}\n\n"
+        )
     };
     fake.write("proc/cpuinfo", (0..2).map(cpu).collect::<String>());
     fake.write("sys/class/hwmon/hwmon0/name", "coretemp");
@@ -334,7 +336,6 @@ fn an_x86_machine() {
         (status, &*kernels),
         (Status::Note, "avx2; the CPU has AVX2, AVX-VNNI, but AVX-VNNI cannot be used")
     );
-    assert_eq!(one(&ARM.report(&fake), "kernels"), ok("dotprod"), "emulated");
     let (status, _, remedy) = one(&Program { isa: "scalar", ..pc }.report(&x86("sse2")), "kernels");
     assert_eq!(
         (status, &*remedy),
@@ -343,6 +344,29 @@ fn an_x86_machine() {
     let (status, kernels, _) =
         one(&Program { isa: "scalar", arch: "arm", ..pc }.report(&Fake::new()), "kernels");
     assert_eq!((status, &*kernels), (Status::Note, "scalar: portable Rust, since this is a build for arm"));
+}
+
+/// `qemu-aarch64` shows programs the machine that it runs on; box64, the other way round.
+#[test]
+fn an_emulated_cpu_is_not_taken_for_the_machine_below() {
+    let fake = x86("sse2 avx2");
+    let report = ARM.report(&fake);
+    let (status, cpu, remedy) = one(&report, "cpu");
+    let emulated = "emulated by 2 × Intel(R) Core(TM) i5: right answers, but latencies of no board";
+    assert_eq!((status, &*cpu), (Status::Note, emulated));
+    assert!(remedy.contains("resnext bench"), "{remedy}");
+    assert_eq!(one(&report, "kernels"), ok("dotprod"), "of the emulated CPU, without features of the other");
+    let pi = raspberry_pi_5();
+    let box64 = Program { isa: "avx2", arch: "x86_64", ..ARM }.report(&pi);
+    assert!(one(&box64, "cpu").1.starts_with("emulated by 4 × Cortex-A76 at up to 2.40 GHz: "));
+    // Some kernels for Arm give a model name too: of a compatible 32-bit mode.
+    let named = "processor\t: 0\nmodel name\t: ARMv8 Processor rev 4 (v8l)\nCPU implementer\t: 0x41\nCPU part\t: 0xd03\n";
+    pi.write("proc/cpuinfo", named);
+    for arch in ["aarch64", "arm"] {
+        let (status, cpu, _) = one(&Program { arch, ..ARM }.report(&pi), "cpu");
+        assert_eq!(status, Status::Ok, "{arch}: {cpu}");
+        assert!(cpu.contains("Cortex-A53") && !cpu.contains("ARMv8"), "{cpu}");
+    }
 }
 
 #[test]
