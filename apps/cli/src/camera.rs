@@ -34,9 +34,10 @@ and folders every one is classified.
 
 Examples:
   resnext camera model.rnx /dev/video0
-  rpicam-vid -n -t 0 --codec yuv420 --width 1280 --height 720 -o - | \
-resnext camera model.rnx - --format yuv420 --size 1280x720
-  ffmpeg -i film.mp4 -pix_fmt yuv420p -f yuv4mpegpipe - | resnext camera model.rnx - --every-frame
+  rpicam-vid -n -t 0 --codec yuv420 --width 1280 --height 720 -o - |
+    resnext camera model.rnx - --format yuv420 --size 1280x720
+  ffmpeg -i film.mp4 -pix_fmt yuv420p -f yuv4mpegpipe - |
+    resnext camera model.rnx - --every-frame
   resnext camera model.rnx photos/ --smooth none --json | jq -r '.top[0].label'
 
 JSON, one line a frame: {frame, t_ms, top: [{class, label, probability}], latency_ms, dropped}. t_ms is when the frame was \

@@ -101,7 +101,7 @@ pub fn open(path: &Path, wanted: &Wanted) -> Result<Box<dyn Source>, SourceError
     let failed = |error: io::Error| SourceError::reading(&error, None);
     let kind = fs::metadata(path).map_err(failed)?.file_type();
     if kind.is_dir() {
-        return Ok(paced(Pictures::folder(path)?, wanted));
+        return Ok(paced(Pictures::folder(path, &wanted.stop)?, wanted));
     }
     if kind.is_char_device() {
         return Ok(Box::new(Camera::open(path, wanted)?));
