@@ -105,7 +105,7 @@ impl Displays {
         let state = Arc::clone(&failing);
         let show = Retrying::new(show, move |trouble| {
             state.store(matches!(trouble, Trouble::Begins(_)), Ordering::Relaxed);
-            remarks.say(&trouble);
+            remarks.say(trouble);
             records::warning(&trouble.to_string());
         });
         let no_thread =

@@ -277,12 +277,8 @@ fn a_camera_that_cannot_be_opened_or_shown_is_recorded() {
     let file = file.to_str().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let cases: [&[&str]; 4] = [
-        &["/dev/video99"],
-        &["ci/qemu-runner"],
-        &["-"],
-        &["calibration/samples", "--serve", &address],
-    ];
+    let cases: [&[&str]; 4] =
+        [&["/dev/video99"], &["ci/qemu-runner"], &["-"], &["calibration/samples", "--serve", &address]];
     for case in cases {
         let output = resnext(&[&["camera", MODEL, "--defmt", file], case].concat());
         assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -290,7 +286,11 @@ fn a_camera_that_cannot_be_opened_or_shown_is_recorded() {
         let [error] = started(&records) else { panic!("{records:?}") };
         assert_eq!(error.level, "ERROR");
         let said = format!("resnext: {}\n", error.message);
-        assert_eq!(String::from_utf8_lossy(&output.stderr), said, "a line on stderr, and the same as a record");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stderr),
+            said,
+            "a line on stderr, and the same as a record"
+        );
     }
 }
 
