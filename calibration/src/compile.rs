@@ -214,8 +214,7 @@ pub fn compile(
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<Compiled, CompileError> {
-    let seen = Seen { network, likeness: network, samples };
-    compile_seen(seen, options, progress)
+    compile_seen(Seen { network, likeness: None, samples }, options, progress)
 }
 
 /// What a network is calibrated on.
@@ -223,12 +222,25 @@ pub fn compile(
 pub(crate) struct Seen<'a> {
     /// What is quantized.
     pub(crate) network: &'a Network,
-    /// What the samples go through: the same network, or one like it, [`data_free`](crate::data_free).
-    pub(crate) likeness: &'a Network,
+    /// What drawings go through in its place, [`data_free`](crate::data_free); `None` of photos, which go through the
+    /// network itself.
+    pub(crate) likeness: Option<&'a Network>,
     pub(crate) samples: &'a Samples,
 }
 
-/// [`compile()`], but for [`Seen::likeness`].
+impl<'a> Seen<'a> {
+    /// What the samples go through.
+    fn observed(self) -> &'a Network {
+        self.likeness.unwrap_or(self.network)
+    }
+
+    /// Whether no photo is among the samples.
+    fn data_free(self) -> bool {
+        self.likeness.is_some()
+    }
+}
+
+/// [`compile()`], of whatever was [`Seen`].
 pub(crate) fn compile_seen(
     seen: Seen<'_>,
     options: &Options,
@@ -236,7 +248,9 @@ pub(crate) fn compile_seen(
 ) -> Result<Compiled, CompileError> {
     expect_labels(seen.network, options)?;
     let calibration = calibrate(seen, options.method == Method::Auto, options, progress)?;
-    let ranges = calibration.ranges(seen, options)?;
+    let ranges = calibration.ranges(seen, options, progress)?;
+    // Of the largest networks they take as much memory as a fifth of the artifact, and nobody reads them any more.
+    let calibration = Calibration { channels: Vec::new(), ..calibration };
     compile_to(seen, &calibration, &ranges, options, &[], progress)
 }
 
@@ -264,7 +278,7 @@ pub(crate) fn compile_to(
         Method::Percentile(percentage) => Some(percentage),
         _ => None,
     };
-    let data_free = !std::ptr::eq(network, seen.likeness);
+    let data_free = seen.data_free();
     let basis = Basis {
         method: options.method.name(),
         percentile,
@@ -440,15 +454,21 @@ pub(crate) struct Calibration {
 
 impl Calibration {
     /// The ranges that the method of `options` chooses, per value.
-    pub(crate) fn ranges(&self, seen: Seen<'_>, options: &Options) -> Result<Vec<Range>, CompileError> {
+    pub(crate) fn ranges(
+        &self,
+        seen: Seen<'_>,
+        options: &Options,
+        progress: &ProgressBar,
+    ) -> Result<Vec<Range>, CompileError> {
         if options.method != Method::Auto {
             return Ok(self.histograms.iter().map(|histogram| options.method.range(histogram)).collect());
         }
         let gains = Gains::new(seen.network, &self.channels);
         let harm = |(channels, gains): (&Vec<ChannelHistogram>, &Vec<f64>)| least_harm(channels, gains);
         let mut ranges: Vec<Range> = self.channels.iter().zip(&gains.values).map(harm).collect();
-        let images = images(seen.samples, FITTED_SAMPLES, &options.preprocessing);
-        shortcut::fit(seen.likeness, &mut ranges, &gains, &images, options.threads)?;
+        progress.set_message("fitting");
+        let samples = seen.samples.take_spread(FITTED_SAMPLES);
+        shortcut::fit(seen.observed(), &mut ranges, &gains, options.input(&samples, progress))?;
         Ok(ranges)
     }
 }
@@ -460,14 +480,15 @@ pub(crate) fn calibrate(
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<Calibration, CompileError> {
-    let Seen { likeness, samples, .. } = seen;
+    let (network, samples) = (seen.observed(), seen.samples);
     progress.set_message("calibrating");
     let names = samples.iter().map(|sample| sample.name()).collect();
-    let pass = Observe { network: likeness, names, channels };
-    let streamed = stream(&pass, Some(likeness), options.input(samples, progress))?;
-    let (mut histograms, mut channels) = pass.worker();
-    for (more_histograms, more_channels) in &streamed.workers {
-        histograms.iter_mut().zip(more_histograms).for_each(|(sum, histogram)| sum.merge(histogram));
+    let pass = Observe { network, names, channels };
+    let streamed = stream(&pass, Some(network), options.input(samples, progress))?;
+    let mut workers = streamed.workers.into_iter();
+    let (mut histograms, mut channels) = workers.next().unwrap_or_else(|| pass.worker());
+    for (more_histograms, more_channels) in workers {
+        histograms.iter_mut().zip(&more_histograms).for_each(|(sum, histogram)| sum.merge(histogram));
         let more = more_channels.iter().flatten();
         channels.iter_mut().flatten().zip(more).for_each(|(sum, histogram)| sum.merge(histogram));
     }
@@ -558,14 +579,15 @@ fn refine(
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<(), CompileError> {
-    let Seen { network, likeness, samples } = seen;
+    let Seen { network, samples, .. } = seen;
+    let observed = seen.observed();
     progress.set_message("rounding");
     // What a layer reads does not depend on the weights of others, so it does not matter when they are fitted.
     let products = options.techniques.round_together;
     for nodes in batches(network, if products { AT_ONCE } else { usize::MAX }) {
         let (activations, preprocessing) = (&quantized.activations, &options.preprocessing);
-        let gather = Gather::new(likeness, nodes, activations, preprocessing, samples.len(), products);
-        stream(&gather, Some(likeness), options.input(samples, progress))?;
+        let gather = Gather::new(observed, nodes, activations, preprocessing, samples.len(), products);
+        stream(&gather, Some(observed), options.input(samples, progress))?;
         let refined = refine_nodes(network, quantized, gather.finish(), options)?;
         refined.into_iter().for_each(|(index, layer)| quantized.layers[index] = layer);
     }

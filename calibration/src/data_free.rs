@@ -41,7 +41,7 @@ pub fn compile(
     progress.set_message("adjusting");
     let images = images(&samples, ADJUSTED_ON, &options.preprocessing);
     let likeness = likeness(network, images, options.threads, progress)?;
-    compile_seen(Seen { network, likeness: &likeness, samples: &samples }, options, progress)
+    compile_seen(Seen { network, likeness: Some(&likeness), samples: &samples }, options, progress)
 }
 
 /// What stands in for photos.

@@ -110,7 +110,7 @@ pub fn escalate(
     progress: &ProgressBar,
 ) -> Result<Escalated, EscalateError> {
     expect_labels(network, options)?;
-    let seen = Seen { network, likeness: network, samples };
+    let seen = Seen { network, likeness: None, samples };
     let calibration = calibrate(seen, true, options, progress)?;
     let mut best = Best { limit_pp, attempts: Vec::new(), best: None };
     let mut attempt = |options: &Options, ranges: &[Range], layers: &[(String, Method)], best: &mut Best| {
@@ -139,7 +139,7 @@ pub fn escalate(
     let mut tried = Vec::new();
     for (method, efforts) in ladder {
         let mut options = Options { method, ..options.clone() };
-        let ranges = calibration.ranges(seen, &options)?;
+        let ranges = calibration.ranges(seen, &options, progress)?;
         for &techniques in efforts {
             options.techniques = techniques;
             if attempt(&options, &ranges, &[], &mut best)? {

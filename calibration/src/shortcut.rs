@@ -12,6 +12,7 @@ use crate::network::{Network, Op, ValueId};
 use crate::observe::Range;
 use crate::parallel::parallel;
 use crate::quantize::Activation;
+use crate::stream::{Input, Pass, stream};
 
 /// Shares of either end of the range that are tried.
 const SHARES: [f64; 9] = [1.0, 0.85, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1];
@@ -28,46 +29,38 @@ struct Shortcut {
     nodes: Nodes<usize>,
 }
 
-/// Fits the `ranges` of the shortcuts of `network` to a few normalised `images`.
+/// Fits the `ranges` of the shortcuts of `network` to a few samples.
 pub(crate) fn fit(
     network: &Network,
     ranges: &mut [Range],
     gains: &Gains,
-    images: &[Vec<f32>],
-    threads: usize,
+    input: Input<'_>,
 ) -> Result<(), Fp32Error> {
     let shortcuts = shortcuts(network, ranges);
-    let taps: Vec<ValueId> = shortcuts.iter().map(|shortcut| ValueId(shortcut.nodes.start)).collect();
-    let bytes: usize = taps.iter().map(|&tap| size_of::<f32>() * network.shape(tap).len()).sum();
-    let most = (MOST_BYTES / bytes.max(1)).max(1);
-    let images: Vec<&[f32]> =
-        images.iter().step_by(images.len().div_ceil(most).max(1)).map(Vec::as_slice).collect();
-    let model = Fp32Model::new(network, &taps)?;
-    let inputs: Vec<Vec<Vec<f32>>> = parallel(
-        &images,
-        threads,
-        || model.clone(),
-        |model, image| {
-            let outputs = model.run(image)?;
-            Ok((0..outputs.taps()).map(|tap| outputs.tap(tap).0.to_vec()).collect())
-        },
-    )?;
+    let kept: Vec<usize> = shortcuts.iter().map(|shortcut| shortcut.nodes.start).collect();
+    let pass = Keep { network, values: &kept };
+    let most = (MOST_BYTES / pass.photo_bytes().max(1)).max(1);
+    let every = input.samples.len().div_ceil(most).max(1);
+    let samples = input.samples.iter().step_by(every).cloned().collect();
+    let streamed = stream(&pass, Some(network), Input { samples: &samples, ..input })?;
+    let photos: Vec<Vec<Vec<f32>>> = streamed.results.into_iter().flatten().collect();
     for (index, Shortcut { value, nodes }) in shortcuts.into_iter().enumerate() {
-        let inputs: Vec<&[f32]> = inputs.iter().map(|taps| taps[index].as_slice()).collect();
-        let run = |range: Option<Range>| {
+        let inputs: Vec<&[f32]> = photos.iter().map(|values| values[index].as_slice()).collect();
+        let block = |range: Option<Range>| {
             let mut rounded = vec![None; network.nodes.len() + 1];
             rounded[value] = range.map(Activation::covering);
-            Fp32Model::rounded_segment(network, nodes.clone(), &rounded)?.run_all(&inputs, threads)
+            Fp32Model::rounded_segment(network, nodes.clone(), &rounded)
         };
-        let original = run(None)?;
+        let original = block(None)?.run_all(&inputs, input.threads)?;
+        let photos: Vec<(&[f32], &[f32])> =
+            inputs.into_iter().zip(original.iter().map(Vec::as_slice)).collect();
         let gains = &gains.values[nodes.end];
         let error = |range: Range| -> Result<f64, Fp32Error> {
-            let outputs = run(Some(range))?;
-            Ok(outputs
-                .iter()
-                .zip(&original)
-                .map(|(output, original)| weighted(output, original, gains))
-                .sum())
+            let block = block(Some(range))?;
+            let error = |block: &mut Fp32Model, &(input, original): &(&[f32], &[f32])| {
+                Ok(weighted(block.run(input)?.result(), original, gains))
+            };
+            Ok(parallel(&photos, input.threads, || block.clone(), error)?.iter().sum())
         };
         let seen = ranges[value];
         let mut best = (error(seen)?, seen);
@@ -83,6 +76,50 @@ pub(crate) fn fit(
         ranges[value] = best.1;
     }
     Ok(())
+}
+
+/// Keeps some values of each photo.
+struct Keep<'a> {
+    network: &'a Network,
+    /// One may be asked for twice.
+    values: &'a [usize],
+}
+
+impl Pass for Keep<'_> {
+    type Worker = ();
+    /// In the order asked for.
+    type Photo = Vec<Vec<f32>>;
+    type Output = Vec<Vec<f32>>;
+    type Error = Fp32Error;
+
+    const EVERY_VALUE: bool = true;
+
+    fn photo_bytes(&self) -> usize {
+        self.values.iter().map(|&value| size_of::<f32>() * self.network.shape(ValueId(value)).len()).sum()
+    }
+
+    fn worker(&self) {}
+
+    fn begin(&self, _: usize, _: &[u8]) -> Result<Vec<Vec<f32>>, Fp32Error> {
+        Ok(vec![Vec::new(); self.values.len()])
+    }
+
+    fn value(
+        &self,
+        (): &mut (),
+        photo: &mut Vec<Vec<f32>>,
+        node: usize,
+        values: &[f32],
+    ) -> Result<(), Fp32Error> {
+        for (kept, _) in photo.iter_mut().zip(self.values).filter(|&(_, &value)| value == node + 1) {
+            *kept = values.to_vec();
+        }
+        Ok(())
+    }
+
+    fn end(&self, photo: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
+        photo
+    }
 }
 
 fn min(a: (f64, Range), b: (f64, Range)) -> (f64, Range) {
