@@ -26,7 +26,8 @@ pub(crate) struct Limit {
         conflicts_with_all = ["effort", "sensitivity", "data_free"])]
     pub(crate) max_drop: Option<f64>,
 
-    /// Labelled images for --max-drop, as for `resnext eval`; one half chooses, the other measures what was chosen
+    /// Labelled images for --max-drop, as for `resnext eval`; one half chooses, the other measures what was chosen. fp32's
+    /// answers are kept in memory: 4 bytes for each class of each image, 200 MB for 50,000 images of 1000 classes
     #[arg(long, value_name = "DIR", requires = "max_drop")]
     data: Option<PathBuf>,
 
