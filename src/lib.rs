@@ -51,7 +51,7 @@ pub use error::{LoadError, RunError};
 pub use kernels::Kernels;
 #[cfg(feature = "tract")]
 pub use kernels::tract::TractGemm;
-pub use model::{AvgPool, Class, Conv, GlobalAvgPool, Linear, MaxPool, Model, Op, Step, Window};
+pub use model::{AvgPool, Class, Conv, GlobalAvgPool, Linear, MaxPool, Model, Op, Shortcut, Step, Window};
 pub use postprocess::{Hit, softmax, top_k};
 pub use preprocess::Frame;
 pub use runner::{Probe, Runner};

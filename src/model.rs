@@ -3,10 +3,11 @@
 use crate::error::LoadError;
 use crate::format::{
     ARENA_ALIGN, Block, CHECKSUM_FROM, ClassRecord, Header, LANES, LinearBlock, MAGIC, MAX_ACCUMULATOR,
-    NO_TENSOR, PoolParams, SECTION_ALIGN, SectionId, StepKind, StepRecord, TensorRecord, VERSION, checksum,
+    MAX_DIGITS, NO_TENSOR, PoolParams, SECTION_ALIGN, SectionId, StepKind, StepRecord, TensorRecord, VERSION, checksum,
 };
 use crate::pack::{ConvShape, Packing};
 use crate::preprocess::{CropRounding, Filter, Recipe, SideRounding};
+use crate::requantize::scale;
 use crate::tensor::Tensor;
 use zerocopy::FromBytes;
 
@@ -98,6 +99,8 @@ pub struct Conv<'a> {
     pub output: Tensor,
     /// Tensor added to the accumulators; may be the same memory as `output`.
     pub residual: Option<Tensor>,
+    /// Projection shortcut that is added to the accumulators; never beside a residual.
+    pub shortcut: Option<Shortcut>,
     /// Window.
     pub window: Window,
     /// Channels, cardinality and packing.
@@ -111,6 +114,24 @@ pub struct Conv<'a> {
     /// Order of their bytes: [`Packing::K8`] if the model has it and the shape
     /// [interleaves](ConvShape::interleaves).
     pub packing: Packing,
+}
+
+/// A 1×1 convolution whose products go to the accumulators of another: the projection shortcut of a block, joined with the
+/// convolution that it is added to. Its weights and bias are among that one's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Shortcut {
+    /// Tensor read.
+    pub input: Tensor,
+    /// Step in both directions.
+    pub stride: usize,
+}
+
+impl Shortcut {
+    /// Offset in the tensor of the pixel read for output pixel (`y`, `x`).
+    pub(crate) fn offset(&self, y: usize, x: usize) -> usize {
+        self.input.offset(y * self.stride, x * self.stride)
+    }
 }
 
 /// Parameters of a max pool.
@@ -139,13 +160,13 @@ pub struct AvgPool {
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct GlobalAvgPool {
-    /// Tensor written, 1×1.
+    /// Tensor written, 1×2: the high digits, base 256, of the means of all channels and then the low ones.
     pub output: Tensor,
     /// Q31 multiplier.
     pub multiplier: i32,
 }
 
-/// Parameters of the classifier.
+/// Parameters of the classifier, whose input is what a global average pool gives: two digits a feature.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear<'a> {
     /// Features and classes, as a 1×1 convolution.
@@ -175,7 +196,8 @@ impl Step<'_> {
             Op::Linear(linear) => (1, linear.shape),
             Op::MaxPool(_) | Op::AvgPool(_) | Op::GlobalAvgPool(_) => return 0,
         };
-        let per_pixel = shape.out_channels * shape.kernel * shape.kernel * shape.group_in();
+        let inputs = shape.kernel * shape.kernel * shape.group_in() + shape.shortcut_channels;
+        let per_pixel = shape.out_channels * inputs;
         pixels as u64 * per_pixel as u64
     }
 }
@@ -436,7 +458,12 @@ impl<'a> Model<'a> {
             .ok_or(invalid("weights outside their section", index))
     }
 
-    fn shape(record: &StepRecord, input: &Tensor, index: usize) -> Result<ConvShape, LoadError> {
+    fn shape(
+        record: &StepRecord,
+        input: &Tensor,
+        shortcut: Option<&Shortcut>,
+        index: usize,
+    ) -> Result<ConvShape, LoadError> {
         let (groups, out) = (record.groups.get(), record.out_channels.get());
         if groups == 0 || groups > MAX_CHANNELS || out == 0 || out > MAX_CHANNELS {
             return Err(invalid("groups or output channels out of range", index));
@@ -446,6 +473,7 @@ impl<'a> Model<'a> {
             out_channels: out as usize,
             kernel: usize::from(record.kernel),
             groups: groups as usize,
+            shortcut_channels: shortcut.map_or(0, |shortcut| shortcut.input.channels),
         };
         if !shape.in_channels.is_multiple_of(shape.groups) || !shape.out_channels.is_multiple_of(shape.groups)
         {
@@ -461,7 +489,8 @@ impl<'a> Model<'a> {
     fn conv(&self, record: &StepRecord, input: &Tensor, index: usize) -> Result<Conv<'a>, LoadError> {
         let output = self.tensor(record.output.get(), index)?;
         let window = Self::inner_window(record, input, &output, index)?;
-        let shape = Self::shape(record, input, index)?;
+        let shortcut = self.shortcut(record, &output, index)?;
+        let shape = Self::shape(record, input, shortcut.as_ref(), index)?;
         if output.channels != shape.out_channels {
             return Err(invalid("output channels do not match", index));
         }
@@ -484,6 +513,14 @@ impl<'a> Model<'a> {
                 Some(residual)
             }
         };
+        if let Some(shortcut) = &shortcut {
+            if shape.kernel != 1 || shape.groups != 1 || residual.is_some() {
+                return Err(invalid("shortcut of a step that is not 1×1, or has groups or a residual", index));
+            }
+            if !Self::disjoint(&shortcut.input, input) {
+                return Err(invalid("shortcut and input share memory", index));
+            }
+        }
         if record.clamp_min > record.clamp_max {
             return Err(invalid("clamp out of range", index));
         }
@@ -492,6 +529,7 @@ impl<'a> Model<'a> {
         Ok(Conv {
             output,
             residual,
+            shortcut,
             window,
             shape,
             clamp: (record.clamp_min, record.clamp_max),
@@ -499,6 +537,30 @@ impl<'a> Model<'a> {
             weights,
             packing: if shape.interleaves() { self.packing } else { Packing::K4 },
         })
+    }
+
+    fn shortcut(
+        &self,
+        record: &StepRecord,
+        output: &Tensor,
+        index: usize,
+    ) -> Result<Option<Shortcut>, LoadError> {
+        let (id, stride) = (record.shortcut.get(), usize::from(record.shortcut_stride));
+        if id == NO_TENSOR {
+            return Ok(None);
+        }
+        let input = self.tensor(id, index)?;
+        let starts_inside = |side: usize, out: usize| (out - 1) * stride < side;
+        if stride == 0
+            || !starts_inside(input.height, output.height)
+            || !starts_inside(input.width, output.width)
+        {
+            return Err(invalid("output is larger than the shortcut's input allows", index));
+        }
+        if !Self::disjoint(&input, output) {
+            return Err(invalid("shortcut and output share memory", index));
+        }
+        Ok(Some(Shortcut { input, stride }))
     }
 
     fn max_pool(&self, record: &StepRecord, input: &Tensor, index: usize) -> Result<MaxPool, LoadError> {
@@ -535,27 +597,29 @@ impl<'a> Model<'a> {
         index: usize,
     ) -> Result<GlobalAvgPool, LoadError> {
         let output = self.tensor(record.output.get(), index)?;
-        let flat = output.pixels() == 1 && output.halo == 0 && input.halo == 0;
-        if !flat || input.channels != output.channels || !Self::disjoint(input, &output) {
-            return Err(invalid("global average pool does not give 1×1", index));
+        if !is_digits(&output) || input.halo != 0 || input.channels != output.channels {
+            return Err(invalid("global average pool does not give two digits a channel", index));
+        }
+        if !Self::disjoint(input, &output) {
+            return Err(invalid("input and output share memory", index));
         }
         let multiplier = self.params::<PoolParams>(record.params_offset.get(), 1, index)?[0].multiplier.get();
         // Σ (q − z) of the largest tensor allowed, 4096², stays below 2³³; hold it to the accumulator's
-        // bound.
-        if multiplier < 0 || input.pixels() as i64 * 255 > MAX_ACCUMULATOR {
+        // bound, and what becomes of it to two digits.
+        let most = input.pixels() as i64 * 255;
+        if multiplier < 0 || most > MAX_ACCUMULATOR || scale(most as i32, multiplier) > MAX_DIGITS {
             return Err(invalid("global average pool out of range", index));
         }
         Ok(GlobalAvgPool { output, multiplier })
     }
 
     fn linear(&self, record: &StepRecord, input: &Tensor, index: usize) -> Result<Linear<'a>, LoadError> {
-        let flat = input.pixels() == 1 && input.halo == 0 && record.kernel == 1;
         let mismatch = invalid("classifier does not match the classes or is not the last step", index);
         // Before anything is computed from the kernel.
-        if !flat {
+        if !is_digits(input) || record.kernel != 1 {
             return Err(mismatch);
         }
-        let shape = Self::shape(record, input, index)?;
+        let shape = Self::shape(record, input, None, index)?;
         if shape.groups != 1 || shape.out_channels != self.classes.len() || index + 1 != self.steps.len() {
             return Err(mismatch);
         }
@@ -612,6 +676,11 @@ impl<'a> Model<'a> {
     }
 }
 
+/// Whether `tensor` has two digits a channel.
+fn is_digits(tensor: &Tensor) -> bool {
+    (tensor.height, tensor.width, tensor.halo) == (1, 2, 0)
+}
+
 fn recipe(header: &Header) -> Result<Recipe, LoadError> {
     let p = &header.preprocess;
     let filter = Filter::from_code(p.filter).ok_or_else(|| invalid("unknown resize filter", 0))?;
@@ -661,7 +730,7 @@ fn validate_tensor(t: &TensorRecord, arena_len: u64) -> Result<(), &'static str>
 
 /// Largest |accumulator| that the weights of one block can reach, without the initial value.
 fn reach(shape: &ConvShape) -> i64 {
-    (shape.segments() * shape.k_groups() * crate::format::K_GROUP) as i64 * 127 * 128
+    (shape.block_len() / LANES) as i64 * 127 * 128
 }
 
 fn validate_conv(conv: &Conv<'_>) -> Result<(), &'static str> {

@@ -10,7 +10,8 @@
 //!
 //! A *segment* is a run of consecutive bytes of the NHWC input: a whole kernel row of an ungrouped
 //! convolution, or one tap of a grouped one. Its length is padded to a multiple of 4 with zero weights.
-//! [`Layout`] says which output channels and which input channels the lanes of a block stand for.
+//! [`Layout`] says which output channels and which input channels the lanes of a block stand for. The units of a
+//! [joined shortcut](ConvShape::shortcut_channels) follow those of the window.
 //!
 //! SMMLA multiplies 8 input channels of 2 output channels at a time. [`Packing::K8`] interleaves units two by
 //! two for it: 16 lanes × 8 input channels in 128 bytes. It is a permutation that [`repack`] makes and
@@ -133,6 +134,9 @@ pub struct ConvShape {
     pub kernel: usize,
     /// Cardinality, at least 1.
     pub groups: usize,
+    /// Channels of a second input, whose 1×1 convolution, the projection shortcut of a block, is added to the same
+    /// accumulators; 0 without. With one the convolution is itself 1×1 and has one group.
+    pub shortcut_channels: usize,
 }
 
 impl ConvShape {
@@ -191,15 +195,22 @@ impl ConvShape {
         self.segment_len().div_ceil(K_GROUP)
     }
 
+    /// 4-channel groups of the joined shortcut.
+    pub fn shortcut_k_groups(&self) -> usize {
+        self.shortcut_channels.div_ceil(K_GROUP)
+    }
+
     /// Whether [`Packing::K8`] interleaves these weights: where lanes share their input, 16 channels at a
     /// time.
     pub fn interleaves(&self) -> bool {
-        matches!(self.layout(), Layout::Dense | Layout::PerGroup) && self.k_groups().is_multiple_of(4)
+        matches!(self.layout(), Layout::Dense | Layout::PerGroup)
+            && self.k_groups().is_multiple_of(4)
+            && self.shortcut_k_groups().is_multiple_of(4)
     }
 
     /// Bytes of one block of packed weights.
     pub fn block_len(&self) -> usize {
-        self.segments() * self.k_groups() * UNIT
+        (self.segments() * self.k_groups() + self.shortcut_k_groups()) * UNIT
     }
 
     /// Bytes of the packed weights.
@@ -223,31 +234,39 @@ impl ConvShape {
         }
     }
 
-    /// Packs `weights`, `[out][kernel][kernel][in / groups]`, into `packed` of [`Self::packed_len`] bytes.
+    /// Packs `weights`, `[out][kernel][kernel][in / groups]`, and those of the joined shortcut,
+    /// `[out][shortcut_channels]`, into `packed` of [`Self::packed_len`] bytes.
     ///
     /// # Panics
     ///
     /// If a slice has another length.
-    pub fn pack(&self, weights: &[i8], packed: &mut [i8]) {
-        let taps = self.kernel * self.kernel;
-        let per_channel = taps * self.group_in();
-        assert_eq!(weights.len(), self.out_channels * per_channel);
+    pub fn pack(&self, weights: &[i8], shortcut: &[i8], packed: &mut [i8]) {
+        assert_eq!(weights.len(), self.out_channels * self.kernel * self.kernel * self.group_in());
+        assert_eq!(shortcut.len(), self.out_channels * self.shortcut_channels);
         assert_eq!(packed.len(), self.packed_len());
-        let (segments, k_groups, segment_len) = (self.segments(), self.k_groups(), self.segment_len());
+        let window = self.segments() * self.k_groups() * UNIT;
         for (block, packed) in packed.chunks_exact_mut(self.block_len()).enumerate() {
-            for (unit, packed) in packed.chunks_exact_mut(UNIT).enumerate() {
-                let (segment, k_group) = (unit / k_groups, unit % k_groups);
-                debug_assert!(segment < segments);
-                for (lane, packed) in packed.chunks_exact_mut(K_GROUP).enumerate() {
-                    for (k, packed) in packed.iter_mut().enumerate() {
-                        let in_segment = k_group * K_GROUP + k;
-                        *packed = match self.channel(block, lane) {
-                            Some(channel) if in_segment < segment_len => {
-                                weights[channel * per_channel + segment * segment_len + in_segment]
-                            }
-                            _ => 0,
-                        };
-                    }
+            let (packed, shortcut_packed) = packed.split_at_mut(window);
+            for (segment, packed) in packed.chunks_exact_mut(self.k_groups() * UNIT).enumerate() {
+                self.pack_segment(weights, segment * self.segment_len(), self.segment_len(), block, packed);
+            }
+            self.pack_segment(shortcut, 0, self.shortcut_channels, block, shortcut_packed);
+        }
+    }
+
+    /// Packs `len` weights of each channel of `block`, from the one at `start`.
+    fn pack_segment(&self, weights: &[i8], start: usize, len: usize, block: usize, packed: &mut [i8]) {
+        let per_channel = weights.len() / self.out_channels;
+        for (k_group, packed) in packed.chunks_exact_mut(UNIT).enumerate() {
+            for (lane, packed) in packed.chunks_exact_mut(K_GROUP).enumerate() {
+                for (k, packed) in packed.iter_mut().enumerate() {
+                    let in_segment = k_group * K_GROUP + k;
+                    *packed = match self.channel(block, lane) {
+                        Some(channel) if in_segment < len => {
+                            weights[channel * per_channel + start + in_segment]
+                        }
+                        _ => 0,
+                    };
                 }
             }
         }
@@ -258,9 +277,10 @@ impl ConvShape {
 mod tests {
     use super::*;
     use std::vec;
+    use std::vec::Vec;
 
     fn shape(in_channels: usize, out_channels: usize, kernel: usize, groups: usize) -> ConvShape {
-        ConvShape { in_channels, out_channels, kernel, groups }
+        ConvShape { in_channels, out_channels, kernel, groups, shortcut_channels: 0 }
     }
 
     #[test]
@@ -304,7 +324,21 @@ mod tests {
         assert_eq!((s.segments(), s.segment_len(), s.k_groups()), (7, 21, 6));
         let weights = vec![1; 16 * 147];
         let mut packed = vec![9; s.packed_len()];
-        s.pack(&weights, &mut packed);
+        s.pack(&weights, &[], &mut packed);
         assert_eq!(packed.iter().map(|&w| i32::from(w)).sum::<i32>(), 16 * 147, "padding is zero");
+    }
+
+    #[test]
+    fn a_joined_shortcut_follows_the_window() {
+        let s = ConvShape { shortcut_channels: 5, ..shape(4, 16, 1, 1) };
+        let (weights, shortcut): (Vec<i8>, Vec<i8>) = ((0..64).collect(), (0..80).collect());
+        let mut packed = vec![9; s.packed_len()];
+        s.pack(&weights, &shortcut, &mut packed);
+        assert_eq!(packed.len(), 3 * UNIT);
+        assert_eq!(packed[..UNIT], weights);
+        // Lane 2: its first four channels, then the fifth and padding.
+        assert_eq!(packed[UNIT + 8..][..4], [10, 11, 12, 13]);
+        assert_eq!(packed[2 * UNIT + 8..][..4], [14, 0, 0, 0]);
+        assert!(!s.interleaves() && ConvShape { shortcut_channels: 32, ..shape(16, 16, 1, 1) }.interleaves());
     }
 }

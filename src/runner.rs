@@ -205,16 +205,23 @@ impl<'a> Runner<'a> {
         match step.op {
             Op::Conv(conv) => {
                 let separate = conv.residual.filter(|r| r.arena_offset != conv.output.arena_offset);
-                // Without a separate residual, an empty range stands in for it.
+                // Where there is no such tensor, an empty range stands in for it.
                 let residual_range = separate.map_or(0..0, |r| r.arena_range());
-                let ranges = [input_range, residual_range, conv.output.arena_range()];
-                let [input, residual, output] = split(self.arena, ranges)?;
+                let shortcut_range = conv.shortcut.map_or(0..0, |shortcut| shortcut.input.arena_range());
+                let ranges = [input_range, residual_range, shortcut_range, conv.output.arena_range()];
+                let [input, residual, shortcut, output] = split(self.arena, ranges)?;
                 let residual = match (&conv.residual, &separate) {
                     (None, _) => Residual::None,
                     (Some(_), None) => Residual::InPlace,
                     (Some(_), Some(tensor)) => Residual::From(tensor, residual),
                 };
-                let task = ConvTask { conv: &conv, input: &step.input, input_data: input, residual };
+                let task = ConvTask {
+                    conv: &conv,
+                    input: &step.input,
+                    input_data: input,
+                    residual,
+                    shortcut_data: shortcut,
+                };
                 #[cfg(feature = "tract")]
                 if let Some(gemm) = self.tract
                     && ops::conv_on_tract(gemm, index, &task, output, self.workers)

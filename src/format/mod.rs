@@ -25,7 +25,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 pub const MAGIC: [u8; 8] = *b"\x89RNX\r\n\x1a\n";
 
 /// Version of the format this crate reads and writes.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Sections start at multiples of this many bytes.
 pub const SECTION_ALIGN: usize = 64;
@@ -43,11 +43,14 @@ pub const LANES: usize = 16;
 /// Input channels of one group of packed weights (what one SDOT lane consumes).
 pub const K_GROUP: usize = 4;
 
-/// `residual` of a step that adds none.
+/// `residual` or `shortcut` of a step that adds none.
 pub const NO_TENSOR: u16 = u16::MAX;
 
 /// Upper bound of |accumulator|, guaranteed by validation, so that no kernel can overflow.
 pub const MAX_ACCUMULATOR: i64 = 1 << 30;
+
+/// Largest |number| of two digits, base 256, each an int8: the high one times 256 plus the low one.
+pub const MAX_DIGITS: i32 = 127 * 256 + 127;
 
 /// Number of entries of [`Header::sections`].
 pub const SECTIONS: usize = 7;
@@ -177,9 +180,10 @@ pub enum StepKind {
     Conv = 0,
     /// Maximum over a window.
     MaxPool = 1,
-    /// Mean over all pixels.
+    /// Mean over all pixels, with more bits than a tensor's elements have: for each channel two digits, base 256, in a
+    /// tensor of two pixels, the high ones and then the low ones, `real = scale · (256 · high + low)`.
     GlobalAvgPool = 2,
-    /// Fully connected classifier with fp32 logits.
+    /// Fully connected classifier of such digits, with fp32 logits.
     Linear = 3,
     /// Mean over a window. There is no padding; where the window reaches beyond the last row or column, as those of
     /// "ceil mode" may, what lies on the tensor is averaged alone.
@@ -219,8 +223,11 @@ pub struct StepRecord {
     pub output: U16,
     /// Tensor added to the accumulators, or [`NO_TENSOR`].
     pub residual: U16,
-    /// Zero.
-    pub reserved: [u8; 3],
+    /// Second tensor read, whose 1×1 convolution is added to the accumulators of one, the projection shortcut of a block;
+    /// or [`NO_TENSOR`]. Its weights follow in each block.
+    pub shortcut: U16,
+    /// Step in both directions on the tensor `shortcut`; 0 without one.
+    pub shortcut_stride: u8,
     /// Cardinality.
     pub groups: U32,
     /// Output channels, or classes.
@@ -253,22 +260,22 @@ pub struct ClassRecord {
 #[derive(Clone, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct Block {
-    /// Initial accumulator: bias and output zero point in accumulator units, − input zero point × Σ weights
-    /// − residual zero point × `residual`.
+    /// Initial accumulator: bias and output zero point in accumulator units, − input zero point × Σ weights (those of a
+    /// joined shortcut with the zero point of its input) − residual zero point × `residual`.
     pub bias: [I32; LANES],
     /// Q31 multiplier, see [`crate::requantize`]; non-negative.
     pub multiplier: [I32; LANES],
-    /// Σ weights, for kernels that read activations as unsigned.
+    /// Σ weights, those of a joined shortcut too, for kernels that read activations as unsigned.
     pub weight_sum: [I32; LANES],
     /// Accumulator units of one step of the residual tensor, non-negative; 0 without residual.
     pub residual: [I16; LANES],
 }
 
-/// Dequantization of 16 logits.
+/// Dequantization of 16 logits: `scale · (bias + Σ weight · (256 · high + low))`.
 #[derive(Clone, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct LinearBlock {
-    /// Initial accumulator: quantized bias − input zero point × Σ weights.
+    /// Initial accumulator: quantized bias.
     pub bias: [I32; LANES],
     /// Logit of one accumulator unit.
     pub scale: [F32; LANES],
@@ -277,6 +284,9 @@ pub struct LinearBlock {
 }
 
 /// Requantization of a mean over pixels: the accumulator is Σ (q − zero point).
+///
+/// That of [`StepKind::GlobalAvgPool`] keeps the sum as it is where it fits into two digits: the multiplier is then 2³¹ − 1,
+/// which changes no number below 2³⁰.
 ///
 /// The multiplier is that of a whole window. A window of [`StepKind::AvgPool`] of which only the n-th part lies on the
 /// tensor has n times the accumulator, which is the same mean exactly; n is whole.

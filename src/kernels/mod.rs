@@ -27,7 +27,7 @@ mod x86_64;
 
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 use crate::isa;
-use crate::model::{Conv, Linear};
+use crate::model::{Conv, Linear, Shortcut};
 use crate::pack::{Layout, Packing};
 use crate::tensor::Tensor;
 use core::marker::PhantomData;
@@ -211,6 +211,8 @@ pub(crate) struct ConvTask<'a> {
     /// The input with its border and slack, [`Tensor::arena_range`].
     pub(crate) input_data: &'a [i8],
     pub(crate) residual: Residual<'a>,
+    /// What the shortcut reads, with its border and slack; empty without one.
+    pub(crate) shortcut_data: &'a [i8],
 }
 
 /// Where the residual is.
@@ -279,6 +281,13 @@ impl ConvTask<'_> {
         assert!(out.pixels.start < out.pixels.end && out.pixels.end <= output.pixels());
         assert!(out.blocks.start < out.blocks.end && out.blocks.end <= conv.blocks.len());
         assert!(out.tensor.len() >= output.extent());
+        let shortcut_channels = conv.shortcut.map_or(0, |shortcut| shortcut.input.channels);
+        assert!(shortcut_channels == conv.shape.shortcut_channels);
+        if let Some(Shortcut { input, stride }) = conv.shortcut {
+            assert!(conv.shape.layout() == Layout::Dense && window.kernel == 1);
+            assert!(self.shortcut_data.len() >= input.extent() + crate::format::TENSOR_SLACK);
+            assert!((output.height - 1) * stride < input.height && (output.width - 1) * stride < input.width);
+        }
         if let Residual::From(tensor, data) = self.residual {
             assert!(data.len() >= tensor.extent());
             assert!(
@@ -341,26 +350,29 @@ const MAX_KERNEL: usize = 15;
 #[derive(Clone, Copy)]
 pub(crate) struct LinearTask<'a> {
     pub(crate) linear: &'a Linear<'a>,
-    /// The features, followed by at least `TENSOR_SLACK` readable bytes.
+    /// The high digits of the features, the low ones, then at least `TENSOR_SLACK` readable bytes.
     pub(crate) input_data: &'a [i8],
 }
 
 impl LinearTask<'_> {
     fn check(&self) {
         let linear = self.linear;
-        assert!(self.input_data.len() >= linear.shape.in_channels + crate::format::TENSOR_SLACK);
+        assert!(self.input_data.len() >= 2 * linear.shape.in_channels + crate::format::TENSOR_SLACK);
         assert!(linear.weights.len() == linear.shape.packed_len());
         assert!(linear.blocks.len() == linear.shape.blocks() && linear.shape.kernel == 1);
     }
 }
 
-/// Dequantizes one block of accumulators. In one place, so that every kernel rounds alike.
+/// Dequantizes one block of accumulators, those of the high digits and those of the low ones, each with the bias in it. In one
+/// place, so that every kernel rounds alike.
 fn dequantize(
-    accumulators: &[i32; crate::format::LANES],
+    [high, low]: &[[i32; crate::format::LANES]; 2],
     block: &crate::format::LinearBlock,
     logits: &mut [f32],
 ) {
-    for ((logit, &acc), scale) in logits.iter_mut().zip(accumulators).zip(&block.scale) {
-        *logit = acc as f32 * scale.get();
+    let parameters = block.bias.iter().zip(&block.scale);
+    for (((logit, &high), &low), (bias, scale)) in logits.iter_mut().zip(high).zip(low).zip(parameters) {
+        let sum = 256 * (i64::from(high) - i64::from(bias.get())) + i64::from(low);
+        *logit = sum as f32 * scale.get();
     }
 }

@@ -1,6 +1,6 @@
 //! The definition of a convolution step, over unpacked weights. Only for tests.
 
-use crate::model::Conv;
+use crate::model::{Conv, Shortcut};
 use crate::requantize::{narrow, scale};
 use crate::tensor::Tensor;
 use std::vec::Vec;
@@ -9,6 +9,8 @@ use std::vec::Vec;
 pub(super) struct Parameters {
     /// `[out][kernel][kernel][in / groups]`.
     pub(super) weights: Vec<i8>,
+    /// `[out][channels]` of the joined shortcut.
+    pub(super) shortcut: Vec<i8>,
     pub(super) bias: Vec<i32>,
     pub(super) multiplier: Vec<i32>,
     pub(super) residual: Vec<i16>,
@@ -19,6 +21,7 @@ pub(super) fn element(
     conv: &Conv<'_>,
     parameters: &Parameters,
     (input, data): (&Tensor, &[i8]),
+    shortcut_data: &[i8],
     residual: Option<i8>,
     (y, x, channel): (usize, usize, usize),
 ) -> i8 {
@@ -35,6 +38,12 @@ pub(super) fn element(
                 let weight = parameters.weights[tap * shape.group_in() + k];
                 acc += i64::from(weight) * i64::from(data[pixel + group * shape.group_in() + k]);
             }
+        }
+    }
+    if let Some(Shortcut { input, stride }) = conv.shortcut {
+        for k in 0..input.channels {
+            let weight = parameters.shortcut[channel * input.channels + k];
+            acc += i64::from(weight) * i64::from(shortcut_data[input.offset(y * stride, x * stride) + k]);
         }
     }
     acc += i64::from(parameters.residual[channel]) * i64::from(residual.unwrap_or(0));

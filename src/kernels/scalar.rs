@@ -17,9 +17,14 @@ pub(super) fn conv(task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
         for (index, (block, weights)) in blocks.skip(out.blocks.start).take(out.blocks.len()) {
             let channels = task.block_channels(index);
             let mut acc = block.bias.map(|bias| bias.get());
+            let (weights, shortcut_weights) = weights.split_at(conv.shape.segments() * segment_bytes);
             for (segment, weights) in weights.chunks_exact(segment_bytes).enumerate() {
                 let start = window + task.segment_offset(segment) + channels.input;
                 accumulate(&mut acc, (layout, conv.packing), &task.input_data[start..], weights);
+            }
+            if let Some(shortcut) = conv.shortcut {
+                let input = &task.shortcut_data[shortcut.offset(y, x)..];
+                accumulate(&mut acc, (layout, conv.packing), input, shortcut_weights);
             }
             let data = out.channels(task, pixel, index);
             for (lane, &acc) in acc.iter().enumerate().take(channels.count) {
@@ -45,8 +50,11 @@ pub(super) fn linear(task: &LinearTask<'_>, blocks: Range<usize>, logits: &mut [
     let weights = linear.weights.chunks_exact(linear.shape.block_len());
     let all = linear.blocks.iter().zip(weights).skip(blocks.start).take(blocks.len());
     for ((block, weights), logits) in all.zip(logits.chunks_mut(LANES)) {
-        let mut acc = block.bias.map(|bias| bias.get());
-        accumulate(&mut acc, (Layout::Dense, Packing::K4), task.input_data, weights);
+        let acc = [0, linear.shape.in_channels].map(|digits| {
+            let mut acc = block.bias.map(|bias| bias.get());
+            accumulate(&mut acc, (Layout::Dense, Packing::K4), &task.input_data[digits..], weights);
+            acc
+        });
         dequantize(&acc, block, logits);
     }
 }

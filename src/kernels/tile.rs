@@ -144,6 +144,9 @@ pub(super) trait Walk {
     /// Every block reads the whole window, and [`Lanes::start`] wants the sum of its inputs.
     const SHARES_INPUT: bool = matches!(Self::LAYOUT, Layout::Dense);
 
+    /// The products of a second input follow.
+    const JOINED: bool = false;
+
     /// Adds all products of the window to the accumulators of `MR` pixels.
     ///
     /// # Safety
@@ -161,13 +164,14 @@ pub(super) trait Walk {
 
 /// `Layout::Dense` and `Layout::PerGroup`: every lane meets the same bytes. `WHOLE` where every segment is a
 /// number of whole iterations of the hot loop; `SHARED` where every block meets them too and [`Lanes::start`]
-/// wants their sum.
-pub(super) struct Broadcast<const WHOLE: bool, const SHARED: bool>;
+/// wants their sum; `JOINED` with a shortcut.
+pub(super) struct Broadcast<const WHOLE: bool, const SHARED: bool = false, const JOINED: bool = false>;
 /// Small groups, tap by tap: `Layout::Quad4`, or else `Layout::Paired8`.
 pub(super) struct Grouped<const QUAD: bool>;
 
-impl<const WHOLE: bool, const SHARED: bool> Walk for Broadcast<WHOLE, SHARED> {
+impl<const WHOLE: bool, const SHARED: bool, const JOINED: bool> Walk for Broadcast<WHOLE, SHARED, JOINED> {
     const LAYOUT: Layout = if SHARED { Layout::Dense } else { Layout::PerGroup };
+    const JOINED: bool = JOINED;
 
     #[inline(always)]
     unsafe fn accumulate<L: Lanes, const MR: usize>(
@@ -211,12 +215,20 @@ macro_rules! with_walk {
     ($lanes:ty, $task:expr, $function:ident $arguments:tt) => {{
         use $crate::kernels::tile::{Broadcast, Grouped};
         use $crate::pack::Layout;
+        const SUMS: bool = <$lanes>::INPUT_SUMS;
         let shape = &$task.conv.shape;
-        match (shape.layout(), shape.k_groups().is_multiple_of(<$lanes>::STEP)) {
-            (Layout::Dense, true) if <$lanes>::INPUT_SUMS => $function::<Broadcast<true, true>> $arguments,
-            (Layout::Dense, false) if <$lanes>::INPUT_SUMS => $function::<Broadcast<false, true>> $arguments,
-            (Layout::Dense | Layout::PerGroup, true) => $function::<Broadcast<true, false>> $arguments,
-            (Layout::Dense | Layout::PerGroup, false) => $function::<Broadcast<false, false>> $arguments,
+        let whole = |k_groups: usize| k_groups.is_multiple_of(<$lanes>::STEP);
+        match (shape.layout(), whole(shape.k_groups()) && whole(shape.shortcut_k_groups())) {
+            (Layout::Dense, true) if shape.shortcut_channels > 0 => {
+                $function::<Broadcast<true, SUMS, true>> $arguments
+            }
+            (Layout::Dense, false) if shape.shortcut_channels > 0 => {
+                $function::<Broadcast<false, SUMS, true>> $arguments
+            }
+            (Layout::Dense, true) => $function::<Broadcast<true, SUMS>> $arguments,
+            (Layout::Dense, false) => $function::<Broadcast<false, SUMS>> $arguments,
+            (Layout::PerGroup, true) => $function::<Broadcast<true>> $arguments,
+            (Layout::PerGroup, false) => $function::<Broadcast<false>> $arguments,
             (Layout::Paired8, _) => $function::<Grouped<false>> $arguments,
             (Layout::Quad4, _) => $function::<Grouped<true>> $arguments,
         }
@@ -255,10 +267,11 @@ macro_rules! each_row {
 }
 pub(crate) use each_row;
 
-/// Offsets of the pixels of a run: window in the input, pixel in the output chunk, pixel in the residual; and
-/// the sums of their inputs, if anybody asked.
+/// Offsets of the pixels of a run: window in the input, pixel in the shortcut's, pixel in the output chunk, pixel in the
+/// residual; and the sums of their inputs, if anybody asked.
 struct Offsets {
     window: [usize; MAX_RUN],
+    shortcut: [usize; MAX_RUN],
     output: [usize; MAX_RUN],
     residual: [usize; MAX_RUN],
     input_sum: [i32; MAX_RUN],
@@ -267,6 +280,7 @@ struct Offsets {
 /// [`Offsets`] of `MR` pixels in a row.
 struct TileOffsets<'a, const MR: usize> {
     window: &'a [usize; MR],
+    shortcut: &'a [usize; MR],
     output: &'a [usize; MR],
     residual: &'a [usize; MR],
     input_sum: &'a [i32; MR],
@@ -281,6 +295,7 @@ impl Offsets {
         }
         TileOffsets {
             window: chunk(&self.window, row),
+            shortcut: chunk(&self.shortcut, row),
             output: chunk(&self.output, row),
             residual: chunk(&self.residual, row),
             input_sum: chunk(&self.input_sum, row),
@@ -302,10 +317,13 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
         segments,
         k_groups: conv.shape.k_groups(),
         pitch: conv.window.stride * task.input.channels,
+        shortcut_k_groups: conv.shape.shortcut_k_groups(),
+        shortcut_pitch: conv.shortcut.map_or(0, |shortcut| shortcut.stride * shortcut.input.channels),
         requantize: Requantize::new(conv),
         walk: PhantomData,
     };
     let (input, weights, data) = (task.input_data.as_ptr(), conv.weights.as_ptr(), out.tensor());
+    let shortcut = task.shortcut_data.as_ptr();
     let (residual, residual_tensor) = match task.residual {
         Residual::None => (core::ptr::null(), output),
         Residual::InPlace => (data.cast_const(), output),
@@ -313,6 +331,7 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
     };
     let mut offsets = Offsets {
         window: [0; MAX_RUN],
+        shortcut: [0; MAX_RUN],
         output: [0; MAX_RUN],
         residual: [0; MAX_RUN],
         input_sum: [0; MAX_RUN],
@@ -341,6 +360,12 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
                 offsets.output[i + column] = to + column * output.channels;
                 offsets.residual[i + column] = from + column * output.channels;
             }
+            if W::JOINED && let Some(shortcut) = conv.shortcut {
+                let from = shortcut.offset(y, x);
+                for column in 0..row {
+                    offsets.shortcut[i + column] = from + column * tile.shortcut_pitch;
+                }
+            }
             if in_rows {
                 tiles.cut(row, L::ROWS);
             }
@@ -354,6 +379,13 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
                 // SAFETY: the windows lie inside the input tensor and its slack, as below.
                 *sum = unsafe { lanes.input_sum(input.add(window), segments, tile.k_groups) };
             }
+            if W::JOINED {
+                for (sum, &from) in offsets.input_sum.iter_mut().zip(&offsets.shortcut[..run]) {
+                    // SAFETY: likewise.
+                    let more = unsafe { lanes.input_sum(shortcut.add(from), &[0], tile.shortcut_k_groups) };
+                    *sum = sum.wrapping_add(more);
+                }
+            }
         }
         let block_len = conv.shape.block_len();
         for index in out.blocks.clone() {
@@ -366,6 +398,7 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
             unsafe {
                 let mut operands = Operands {
                     input: input.add(channels.input),
+                    shortcut,
                     weights: weights.add(index * block_len),
                     ahead: weights.wrapping_add((index + 1) * block_len),
                     block,
@@ -427,6 +460,9 @@ struct Tile<'a, L, W> {
     k_groups: usize,
     /// Bytes between the windows of two pixels in a row of the image.
     pitch: usize,
+    shortcut_k_groups: usize,
+    /// Bytes between what the shortcut reads for two pixels in a row of the image.
+    shortcut_pitch: usize,
     requantize: Requantize,
     walk: PhantomData<W>,
 }
@@ -434,6 +470,7 @@ struct Tile<'a, L, W> {
 /// Pointers of one block, to which pixel offsets are added.
 struct Operands {
     input: *const i8,
+    shortcut: *const i8,
     weights: *const i8,
     /// Weights of a later block. May be beyond the last: the next step's lie there.
     ahead: *const i8,
@@ -489,10 +526,23 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
             let weights = operands.weights;
             if let Some(segments) = self.neighbours(&window) {
                 lanes.neighbours::<W, MR>(&mut acc, window[0], self.pitch, segments, weights, k_groups);
-            } else if L::spaces(W::LAYOUT) && self.spaced(&window) {
+            } else if L::spaces(W::LAYOUT) && spaced(&window, self.pitch) {
                 lanes.spaced::<W, MR>(&mut acc, window[0], self.pitch, segments, weights, k_groups);
             } else {
                 W::accumulate(lanes, &mut acc, &window, segments, weights, k_groups);
+            }
+            if W::JOINED {
+                let window: [*const i8; MR] =
+                    core::array::from_fn(|r| operands.shortcut.add(offsets.shortcut[r]));
+                let before = segments.len() * k_groups * UNIT;
+                let lanes = self.lanes.ahead(operands.ahead.wrapping_add(before));
+                let (weights, k_groups, pitch) =
+                    (weights.add(before), self.shortcut_k_groups, self.shortcut_pitch);
+                if L::spaces(W::LAYOUT) && spaced(&window, pitch) {
+                    lanes.spaced::<W, MR>(&mut acc, window[0], pitch, &[0], weights, k_groups);
+                } else {
+                    W::accumulate(lanes, &mut acc, &window, &[0], weights, k_groups);
+                }
             }
             let out: [*mut i8; MR] = core::array::from_fn(|r| operands.output.add(offsets.output[r]));
             let from: [*const i8; MR] =
@@ -508,14 +558,6 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
         }
     }
 
-    /// Whether the windows begin [`Self::pitch`] bytes apart.
-    #[inline(always)]
-    fn spaced<const MR: usize>(&self, window: &[*const i8; MR]) -> bool {
-        // Pixels are in order, and a window in the next row of the image begins at least as far after one in this row.
-        // So if the last is where it would be, all are.
-        window[MR - 1].addr() - window[0].addr() == (MR - 1) * self.pitch
-    }
-
     /// The segments, if [`Lanes::neighbours`] can do these windows.
     #[inline(always)]
     fn neighbours<const MR: usize>(&self, window: &[*const i8; MR]) -> Option<&[usize; 9]> {
@@ -523,7 +565,7 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
             return None;
         }
         let segments: &[usize; 9] = self.segments.try_into().ok()?;
-        (segments[1] - segments[0] == self.pitch && self.spaced(window)).then_some(segments)
+        (segments[1] - segments[0] == self.pitch && spaced(window, self.pitch)).then_some(segments)
     }
 
     /// A block with padding lanes touches only its real channels: their neighbours may be another thread's.
@@ -549,6 +591,14 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
     }
 }
 
+/// Whether the windows begin `pitch` bytes apart.
+#[inline(always)]
+fn spaced<const MR: usize>(window: &[*const i8; MR], pitch: usize) -> bool {
+    // Pixels are in order, and a window in the next row of the image begins at least as far after one in this row.
+    // So if the last is where it would be, all are.
+    window[MR - 1].addr() - window[0].addr() == (MR - 1) * pitch
+}
+
 /// # Safety
 ///
 /// `task.check()` holds, and the CPU has the instruction set of `lanes`.
@@ -563,18 +613,18 @@ pub(super) unsafe fn linear<L: Lanes>(
     let weights = task.linear.weights.chunks_exact(shape.block_len());
     let all = task.linear.blocks.iter().zip(weights).skip(blocks.start).take(blocks.len());
     for ((block, weights), logits) in all.zip(logits.chunks_mut(LANES)) {
-        // SAFETY: `check` has established the features and their slack; `weights` is one whole block.
+        // SAFETY: `check` has established two digits of each feature and their slack; `weights` is one whole block.
         let acc = unsafe {
-            let mut acc = [lanes.start(block.bias.as_ptr().cast(), block.weight_sum.as_ptr().cast(), None)];
-            let (window, k_groups) = ([task.input_data.as_ptr()], shape.k_groups());
-            lanes.ahead(weights.as_ptr_range().end).broadcast::<Broadcast<false, false>, 1, false>(
+            let start = lanes.start(block.bias.as_ptr().cast(), block.weight_sum.as_ptr().cast(), None);
+            let (mut acc, digits, k_groups) = ([start; 2], task.input_data.as_ptr(), shape.k_groups());
+            lanes.ahead(weights.as_ptr_range().end).broadcast::<Broadcast<false>, 2, false>(
                 &mut acc,
-                &window,
+                &[digits, digits.add(shape.in_channels)],
                 &[0],
                 weights.as_ptr(),
                 k_groups,
             );
-            lanes.accumulators(acc[0])
+            acc.map(|acc| lanes.accumulators(acc))
         };
         dequantize(&acc, block, logits);
     }

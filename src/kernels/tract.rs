@@ -177,13 +177,21 @@ impl TractGemm {
         for column in 0..count {
             let pixel = first + column;
             let window = task.window_offset(pixel / output.width, pixel % output.width);
-            for segment in 0..shape.segments() {
-                let start = window + task.segment_offset(segment);
-                let input = &task.input_data[start..start + shape.k_groups() * K_GROUP];
-                let panel = &mut panel[segment * shape.k_groups() * PANEL_UNIT..];
+            let mut pack = |input: &[i8], from: usize| {
+                let panel = &mut panel[from * PANEL_UNIT..];
                 for (group, unit) in input.chunks_exact(K_GROUP).zip(panel.chunks_exact_mut(PANEL_UNIT)) {
                     self.kernel.pack_group(group, column, unit);
                 }
+            };
+            for segment in 0..shape.segments() {
+                let start = window + task.segment_offset(segment);
+                let input = &task.input_data[start..start + shape.k_groups() * K_GROUP];
+                pack(input, segment * shape.k_groups());
+            }
+            if let Some(shortcut) = task.conv.shortcut {
+                let start = shortcut.offset(pixel / output.width, pixel % output.width);
+                let input = &task.shortcut_data[start..start + shape.shortcut_k_groups() * K_GROUP];
+                pack(input, shape.segments() * shape.k_groups());
             }
         }
     }

@@ -26,7 +26,8 @@ impl Cut {
     /// channels are.
     pub(super) fn new(task: &ConvTask<'_>, workers: usize) -> Self {
         let blocks = task.conv.blocks.len();
-        if workers == 1 || task.conv.weights.len() <= task.input.extent() || blocks < workers {
+        let inputs = task.input.extent() + task.conv.shortcut.map_or(0, |shortcut| shortcut.input.extent());
+        if workers == 1 || task.conv.weights.len() <= inputs || blocks < workers {
             return Self::of_pixels(task, workers, usize::MAX);
         }
         let unit = if blocks >= LINE * workers { LINE } else { 1 };

@@ -82,20 +82,24 @@ pub(crate) fn avg_pool(
     });
 }
 
-/// Mean over all pixels.
+/// Mean over all pixels, in two digits.
 pub(crate) fn global_avg_pool(pool: &GlobalAvgPool, input: &Tensor, data: &[i8], output: &mut [i8]) {
     let zero = -(i32::from(input.zero_point) * input.pixels() as i32);
     let channels = input.channels;
-    for (strip, output) in output[..channels].chunks_mut(STRIP).enumerate() {
+    let (high, low) = output[..2 * channels].split_at_mut(channels);
+    let strips = high.chunks_mut(STRIP).zip(low.chunks_mut(STRIP));
+    for (strip, (high, low)) in strips.enumerate() {
         let mut sums = [zero; STRIP];
-        let sums = &mut sums[..output.len()];
+        let sums = &mut sums[..high.len()];
         for pixel in data[..input.extent()].chunks_exact(channels) {
             let values = &pixel[strip * STRIP..][..sums.len()];
             sums.iter_mut().zip(values).for_each(|(sum, &value)| *sum += i32::from(value));
         }
-        for (output, &sum) in output.iter_mut().zip(&*sums) {
-            let value = scale(sum, pool.multiplier) + i32::from(pool.output.zero_point);
-            *output = narrow(value, i8::MIN, i8::MAX);
+        for ((high, low), &sum) in high.iter_mut().zip(low).zip(&*sums) {
+            let mean = scale(sum, pool.multiplier);
+            *low = mean as i8;
+            // In range, as loading has checked.
+            *high = ((mean - i32::from(*low)) >> 8) as i8;
         }
     }
 }

@@ -19,7 +19,12 @@ pub(in crate::kernels) fn conv(_: MatMul, task: &ConvTask<'_>, out: &mut OutputC
     fn with_i8mm(task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
         // SAFETY: the dispatcher has checked the task, whose weights are interleaved: whole steps of one
         // input for all lanes; the features are enabled on this function.
-        unsafe { tile::conv::<_, Broadcast<true, false>>(Smmla, task, out) }
+        unsafe {
+            match task.conv.shortcut {
+                None => tile::conv::<_, Broadcast<true>>(Smmla, task, out),
+                Some(_) => tile::conv::<_, Broadcast<true, false, true>>(Smmla, task, out),
+            }
+        }
     }
     // SAFETY: the token proves that the CPU has SMMLA.
     unsafe { with_i8mm(task, out) }

@@ -94,6 +94,6 @@ pub(super) unsafe fn requantize(
         let acc = core::array::from_fn(|i| {
             vaddq_s32(vld1q_s32(acc.as_ptr().add(4 * i)), vld1q_s32(bias.add(4 * i)))
         });
-        finish::<super::tile::Broadcast<true, false>, 1>(&[acc], block, Some(&[residual]), rq, &[out]);
+        finish::<super::tile::Broadcast<true>, 1>(&[acc], block, Some(&[residual]), rq, &[out]);
     }
 }

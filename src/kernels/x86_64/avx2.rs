@@ -50,7 +50,7 @@ pub(in crate::kernels) unsafe fn requantize(
     unsafe {
         let (acc, bias) = (load(acc.as_ptr()), load(block.bias.as_ptr().cast()));
         let acc = [_mm256_add_epi32(acc[0], bias[0]), _mm256_add_epi32(acc[1], bias[1])];
-        Ymm.finish::<tile::Broadcast<true, false>, 1>(&[acc], block, Some(&[residual]), rq, &[out]);
+        Ymm.finish::<tile::Broadcast<true>, 1>(&[acc], block, Some(&[residual]), rq, &[out]);
     }
 }
 
