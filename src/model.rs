@@ -3,7 +3,8 @@
 use crate::error::LoadError;
 use crate::format::{
     ARENA_ALIGN, Block, CHECKSUM_FROM, ClassRecord, Header, LANES, LinearBlock, MAGIC, MAX_ACCUMULATOR,
-    MAX_DIGITS, NO_TENSOR, PoolParams, SECTION_ALIGN, SectionId, StepKind, StepRecord, TensorRecord, VERSION, checksum,
+    MAX_DIGITS, NO_TENSOR, PoolParams, SECTION_ALIGN, SectionId, StepKind, StepRecord, TensorRecord, VERSION,
+    checksum,
 };
 use crate::pack::{ConvShape, Packing};
 use crate::preprocess::{CropRounding, Filter, Recipe, SideRounding};
@@ -187,6 +188,15 @@ impl Step<'_> {
             Op::GlobalAvgPool(pool) => Some(pool.output),
             Op::Linear(_) => None,
         }
+    }
+
+    /// The tensors read: the input, then a residual or what a joined shortcut reads.
+    pub fn reads(&self) -> impl Iterator<Item = Tensor> {
+        let more = match self.op {
+            Op::Conv(conv) => conv.residual.or(conv.shortcut.map(|shortcut| shortcut.input)),
+            _ => None,
+        };
+        core::iter::once(self.input).chain(more)
     }
 
     /// Multiply-accumulates of convolutions and the classifier.
@@ -515,7 +525,10 @@ impl<'a> Model<'a> {
         };
         if let Some(shortcut) = &shortcut {
             if shape.kernel != 1 || shape.groups != 1 || residual.is_some() {
-                return Err(invalid("shortcut of a step that is not 1×1, or has groups or a residual", index));
+                return Err(invalid(
+                    "shortcut of a step that is not 1×1, or has groups or a residual",
+                    index,
+                ));
             }
             if !Self::disjoint(&shortcut.input, input) {
                 return Err(invalid("shortcut and input share memory", index));

@@ -22,8 +22,8 @@ impl Format for Conv<'_> {
     fn format(&self, f: Formatter<'_>) {
         write!(
             f,
-            "Conv {{ output: {}, residual: {}, window: {}, shape: {}, clamp: {}, packing: {} }}",
-            self.output, self.residual, self.window, self.shape, self.clamp, self.packing
+            "Conv {{ output: {}, residual: {}, shortcut: {}, window: {}, shape: {}, clamp: {}, packing: {} }}",
+            self.output, self.residual, self.shortcut, self.window, self.shape, self.clamp, self.packing
         );
     }
 }

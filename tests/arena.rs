@@ -2,7 +2,7 @@
 
 mod support;
 
-use resnext::{Model, Op};
+use resnext::Model;
 use std::collections::HashMap;
 use std::ops::Range;
 use support::{reference, small};
@@ -32,18 +32,14 @@ fn values(model: &Model<'_>) -> Vec<Value> {
     // What the latest write to an offset was.
     let mut at = HashMap::from([(input.arena_offset, 0)]);
     for (index, step) in model.steps().enumerate() {
-        let residual = match step.op {
-            Op::Conv(conv) => conv.residual,
-            _ => None,
-        };
-        for read in [Some(step.input), residual].into_iter().flatten() {
+        for read in step.reads() {
             let value: &mut Value = &mut values[at[&read.arena_offset]];
             assert_eq!(value.memory, read.arena_range(), "{} reads what was written", step.name);
             value.to = index;
         }
         if let Some(output) = step.output() {
-            let replaces =
-                residual.filter(|r| r.arena_offset == output.arena_offset).map(|r| at[&r.arena_offset]);
+            let in_place = step.reads().find(|read| read.arena_offset == output.arena_offset);
+            let replaces = in_place.map(|read| at[&read.arena_offset]);
             at.insert(output.arena_offset, values.len());
             values.push(Value { from: index, to: index, memory: output.arena_range(), replaces });
         }

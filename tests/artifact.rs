@@ -326,7 +326,9 @@ fn agree(artifact: &mut [u8], random: &mut Random) {
             _ => continue,
         };
         let group_in = u64::from(input.channels).checked_div(u64::from(step.groups)).unwrap_or(0);
-        let taps = u64::from(step.kernel) * u64::from(step.kernel) * group_in;
+        let shortcut = tensors.get(usize::from(step.shortcut)).filter(|_| step.kind == StepKind::Conv as u8);
+        let shortcut_channels = shortcut.map_or(0, |tensor| u64::from(tensor.channels));
+        let taps = u64::from(step.kernel) * u64::from(step.kernel) * group_in + shortcut_channels;
         macs = macs.saturating_add(pixels.saturating_mul(taps).saturating_mul(u64::from(step.out_channels)));
     }
     let header = header(artifact);
@@ -484,6 +486,38 @@ fn operands_that_share_memory_are_refused() {
         agree(&mut artifact, &mut random);
         fix_checksum(&mut artifact);
         assert!(matches!(Model::from_bytes(&artifact), Err(LoadError::Invalid { .. })), "step {index}");
+    }
+}
+
+/// A joined shortcut that reads what is overwritten or beyond its tensor, or is joined to what has no place for it.
+#[test]
+fn shortcuts_that_do_not_fit_are_refused() {
+    let built = small();
+    let joined = built.layers.iter().position(|layer| layer.shortcut.is_some()).unwrap();
+    let layer = &built.layers[joined];
+    let wide = built.layers.iter().position(|layer| layer.kernel > 1).unwrap();
+    // Step, the tensor its shortcut reads, at what stride, its residual.
+    let own = layer.shortcut.as_ref().unwrap().input;
+    let changes = [
+        (joined, own, 0, NO_TENSOR, "shortcut's input allows"),
+        (joined, own, 4, NO_TENSOR, "shortcut's input allows"),
+        (joined, layer.output, 1, NO_TENSOR, "shortcut and output share memory"),
+        (joined, layer.input, 1, NO_TENSOR, "shortcut and input share memory"),
+        (joined, 1000, 1, NO_TENSOR, "a tensor that does not exist"),
+        (joined, own, 2, layer.output, "or has groups or a residual"),
+        (wide, own, 1, NO_TENSOR, "shortcut's input allows"),
+        (wide, built.layers[wide].input, 1, NO_TENSOR, "a step that is not 1×1"),
+    ];
+    for (step, shortcut, stride, residual, expected) in changes {
+        let mut artifact = built.bytes.clone();
+        let steps = section(&artifact, SectionId::Steps);
+        let record = &mut <[StepRecord]>::mut_from_bytes(&mut artifact[steps]).unwrap()[step];
+        (record.shortcut, record.shortcut_stride) = (shortcut.into(), stride);
+        record.residual = residual.into();
+        agree(&mut artifact, &mut Random(0));
+        fix_checksum(&mut artifact);
+        let error = Model::from_bytes(&artifact).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}, not {expected}");
     }
 }
 

@@ -35,14 +35,11 @@ pub(crate) fn lives(model: &Model<'_>) -> Vec<Life> {
         }
     };
     for (index, step) in model.steps().enumerate() {
-        read(&mut lives, &step.input, index + 1);
         let output = step.output();
-        if let Op::Conv(conv) = &step.op
-            && let Some(residual) = &conv.residual
-        {
+        for tensor in step.reads() {
             // A residual in the output's own memory hands it over.
-            let in_place = residual.arena_offset == conv.output.arena_offset;
-            read(&mut lives, residual, if in_place { index } else { index + 1 });
+            let in_place = output.is_some_and(|output| output.arena_offset == tensor.arena_offset);
+            read(&mut lives, &tensor, if in_place { index } else { index + 1 });
         }
         if let Some(output) = &output {
             lives.push(life(step.name, output, index));

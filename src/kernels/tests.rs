@@ -3,7 +3,7 @@
 use super::reference::{Parameters, element};
 use super::{ConvTask, Kernels, OutputChunk, Residual};
 use crate::format::{Block, LANES, TENSOR_SLACK};
-use crate::model::{Conv, Window};
+use crate::model::{Conv, Shortcut, Window};
 use crate::pack::{ConvShape, Packing, interleave};
 use crate::tensor::Tensor;
 use crate::workers::split;
@@ -47,6 +47,8 @@ enum Add {
     Nothing,
     InPlace,
     Separate,
+    /// A joined shortcut that steps over so many pixels; the shape says how many channels it has.
+    Shortcut(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,21 +78,34 @@ impl Case {
         let output = tensor(height, width, shape.out_channels, self.output_halo, bytes.activation());
         let mut fill = |len: usize| -> Vec<i8> { (0..len).map(|_| bytes.activation()).collect() };
         let input_data = fill(input.extent() + TENSOR_SLACK);
+        let shortcut = match self.add {
+            Add::Shortcut(stride) => {
+                let side = |out: usize| (out - 1) * stride + 2;
+                let halo = self.output_halo;
+                let input = tensor(side(height), side(width), shape.shortcut_channels, halo, 0);
+                Some(Shortcut { input, stride })
+            }
+            _ => None,
+        };
+        let shortcut_data = fill(shortcut.map_or(0, |shortcut| shortcut.input.extent() + TENSOR_SLACK));
         let residual_tensor = tensor(height, width, shape.out_channels, 1, 0);
         let residual_data = fill(residual_tensor.extent());
         let before = fill(output.extent());
 
         let per_channel = window.kernel * window.kernel * shape.group_in();
-        let weights = (0..shape.out_channels * per_channel).map(|_| bytes.weight()).collect();
+        let mut random =
+            |per_channel| (0..shape.out_channels * per_channel).map(|_| bytes.weight()).collect();
+        let (weights, shortcut_weights) = (random(per_channel), random(shape.shortcut_channels));
         let mut channels = |f: &mut dyn FnMut(&mut Bytes) -> i32| -> Vec<i32> {
             (0..shape.out_channels).map(|_| f(&mut bytes)).collect()
         };
         let parameters = Parameters {
             weights,
+            shortcut: shortcut_weights,
             bias: channels(&mut |b| (b.next() as i32) >> 12),
             multiplier: channels(&mut |b| (b.next() as i32 & i32::MAX) >> b.below(14)),
             residual: match self.add {
-                Add::Nothing => vec![0; shape.out_channels],
+                Add::Nothing | Add::Shortcut(_) => vec![0; shape.out_channels],
                 _ => channels(&mut |b| b.below(1 << 15) as i32).iter().map(|&r| r as i16).collect(),
             },
         };
@@ -98,11 +113,12 @@ impl Case {
         let clamp = if self.seed.is_multiple_of(3) { (a.min(b), a.max(b)) } else { (i8::MIN, i8::MAX) };
 
         let mut packed = vec![0; shape.packed_len()];
-        shape.pack(&parameters.weights, &mut packed);
+        shape.pack(&parameters.weights, &parameters.shortcut, &mut packed);
         let blocks: Vec<Block> = (0..shape.blocks()).map(|block| parameters.block(&shape, block)).collect();
         let conv = Conv {
             output,
             residual: None,
+            shortcut,
             window,
             shape,
             clamp,
@@ -116,13 +132,13 @@ impl Case {
             let (y, x) = (pixel / width, pixel % width);
             for channel in 0..shape.out_channels {
                 let residual = match self.add {
-                    Add::Nothing => None,
+                    Add::Nothing | Add::Shortcut(_) => None,
                     Add::InPlace => Some(before[output.offset(y, x) + channel]),
                     Add::Separate => Some(residual_data[residual_tensor.offset(y, x) + channel]),
                 };
                 let at = (y, x, channel);
                 expected[output.offset(y, x) + channel] =
-                    element(&conv, &parameters, (&input, &input_data), residual, at);
+                    element(&conv, &parameters, (&input, &input_data), &shortcut_data, residual, at);
             }
         }
 
@@ -131,10 +147,11 @@ impl Case {
             input: &input,
             input_data: &input_data,
             residual: match self.add {
-                Add::Nothing => Residual::None,
+                Add::Nothing | Add::Shortcut(_) => Residual::None,
                 Add::InPlace => Residual::InPlace,
                 Add::Separate => Residual::From(&residual_tensor, &residual_data),
             },
+            shortcut_data: &shortcut_data,
         };
         self.run_all(&task, &before, &expected);
         if shape.interleaves() {
@@ -173,9 +190,11 @@ impl Parameters {
                 packed.bias[lane].set(self.bias[channel]);
                 packed.multiplier[lane].set(self.multiplier[channel]);
                 packed.residual[lane].set(self.residual[channel]);
-                let len = self.weights.len() / shape.out_channels;
-                let weights = &self.weights[channel * len..][..len];
-                packed.weight_sum[lane].set(weights.iter().map(|&w| i32::from(w)).sum());
+                let sum = |weights: &[i8]| -> i32 {
+                    let len = weights.len() / shape.out_channels;
+                    weights[channel * len..][..len].iter().map(|&w| i32::from(w)).sum()
+                };
+                packed.weight_sum[lane].set(sum(&self.weights) + sum(&self.shortcut));
             }
         }
         packed
@@ -223,8 +242,30 @@ fn kernels_equal_the_reference_exhaustively() {
                         out_channels: group_out * groups,
                         kernel: window.kernel,
                         groups,
+                        shortcut_channels: 0,
                     };
                     Case { shape, window, size, output_halo: seed as usize % 3, add, seed }.check();
+                }
+            }
+        }
+    }
+}
+
+/// Channels of either input with whole and partial k-groups, so that either may fill the steps of a hot loop or not, and
+/// tiles that cross the rows of the image.
+#[test]
+fn joined_shortcuts_equal_the_reference() {
+    let mut seed = 0;
+    for in_channels in [1, 4, 5, 16, 33, 64] {
+        for shortcut_channels in [1, 3, 8, 16, 32, 50] {
+            for out_channels in [1, 16, 37] {
+                for (size, stride) in [((1, 1), 1), ((3, 5), 2), ((4, 7), 1), ((2, 30), 3)] {
+                    seed += 1;
+                    let shape =
+                        ConvShape { in_channels, out_channels, kernel: 1, groups: 1, shortcut_channels };
+                    let window = Window { kernel: 1, stride: 1 + seed as usize % 2, padding: 0 };
+                    let (output_halo, add) = (seed as usize % 3, Add::Shortcut(stride));
+                    Case { shape, window, size, output_halo, add, seed }.check();
                 }
             }
         }
@@ -237,7 +278,13 @@ fn every_tile_height_is_exact() {
     for pixels in 1..=27 {
         for (group, groups) in [(16, 1), (4, 4), (8, 2), (16, 2)] {
             let channels = group * groups;
-            let shape = ConvShape { in_channels: channels, out_channels: channels, kernel: 3, groups };
+            let shape = ConvShape {
+                in_channels: channels,
+                out_channels: channels,
+                kernel: 3,
+                groups,
+                shortcut_channels: 0,
+            };
             let window = Window { kernel: 3, stride: 1, padding: 1 };
             let seed = pixels as u64 * 100 + group as u64;
             Case { shape, window, size: (1, pixels), output_halo: 1, add: Add::Nothing, seed }.check();
@@ -248,32 +295,36 @@ fn every_tile_height_is_exact() {
 /// A run of pixels longer than the tables of one pass.
 #[test]
 fn long_runs_are_exact() {
-    let shape = ConvShape { in_channels: 8, out_channels: 16, kernel: 1, groups: 1 };
+    let shape = ConvShape { in_channels: 8, out_channels: 16, kernel: 1, groups: 1, shortcut_channels: 0 };
     let window = Window { kernel: 1, stride: 1, padding: 0 };
-    Case { shape, window, size: (17, 13), output_halo: 1, add: Add::InPlace, seed: 7 }.check();
+    let case = Case { shape, window, size: (17, 13), output_halo: 1, add: Add::InPlace, seed: 7 };
+    case.check();
+    Case { shape: ConvShape { shortcut_channels: 12, ..shape }, add: Add::Shortcut(2), ..case }.check();
 }
 
 #[test]
 fn extreme_products_do_not_saturate() {
     // The worst pair for 16-bit partial sums: −128 · −127 everywhere.
-    let shape = ConvShape { in_channels: 64, out_channels: 16, kernel: 1, groups: 1 };
+    let shape = ConvShape { in_channels: 64, out_channels: 16, kernel: 1, groups: 1, shortcut_channels: 0 };
     let window = Window { kernel: 1, stride: 1, padding: 0 };
     let (input, output) = (tensor(1, 4, 64, 0, 0), tensor(1, 4, 16, 0, 0));
     for (activation, weight) in [(i8::MIN, -127), (i8::MIN, 127), (127, 127), (127, -127)] {
         let input_data = vec![activation; input.extent() + TENSOR_SLACK];
         let parameters = Parameters {
             weights: vec![weight; 64 * 16],
+            shortcut: Vec::new(),
             bias: vec![0; 16],
             multiplier: vec![1 << 20; 16],
             residual: vec![0; 16],
         };
         let mut packed = vec![0; shape.packed_len()];
-        shape.pack(&parameters.weights, &mut packed);
+        shape.pack(&parameters.weights, &[], &mut packed);
         let blocks = [parameters.block(&shape, 0)];
         let (clamp, weights) = ((i8::MIN, i8::MAX), &packed[..]);
         let conv = Conv {
             output,
             residual: None,
+            shortcut: None,
             window,
             shape,
             clamp,
@@ -281,8 +332,14 @@ fn extreme_products_do_not_saturate() {
             weights,
             packing: Packing::K4,
         };
-        let task = ConvTask { conv: &conv, input: &input, input_data: &input_data, residual: Residual::None };
-        let expected = element(&conv, &parameters, (&input, &input_data), None, (0, 0, 0));
+        let task = ConvTask {
+            conv: &conv,
+            input: &input,
+            input_data: &input_data,
+            residual: Residual::None,
+            shortcut_data: &[],
+        };
+        let expected = element(&conv, &parameters, (&input, &input_data), &[], None, (0, 0, 0));
         for kernels in Kernels::available() {
             let mut data = vec![0; output.extent()];
             // SAFETY: there is no other.
@@ -312,6 +369,7 @@ proptest! {
             out_channels: (group + wider) * groups,
             kernel: window.kernel,
             groups,
+            shortcut_channels: 0,
         };
         Case { shape, window, size, output_halo, add, seed }.check();
     }

@@ -360,7 +360,9 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
                 offsets.output[i + column] = to + column * output.channels;
                 offsets.residual[i + column] = from + column * output.channels;
             }
-            if W::JOINED && let Some(shortcut) = conv.shortcut {
+            if W::JOINED
+                && let Some(shortcut) = conv.shortcut
+            {
                 let from = shortcut.offset(y, x);
                 for column in 0..row {
                     offsets.shortcut[i + column] = from + column * tile.shortcut_pitch;

@@ -2,7 +2,7 @@
 
 use super::{Random, fix_checksum};
 use resnext::format::{
-    ARENA_ALIGN, Block, ClassRecord, Header, LANES, LinearBlock, MAGIC, NO_TENSOR, PoolParams,
+    ARENA_ALIGN, Block, ClassRecord, Header, LANES, LinearBlock, MAGIC, MAX_DIGITS, NO_TENSOR, PoolParams,
     PreprocessRecord, SECTION_ALIGN, SECTIONS, Section, StepKind, StepRecord, TENSOR_SLACK, TensorRecord,
     VERSION,
 };
@@ -39,6 +39,7 @@ pub struct Layer {
     pub input: u16,
     pub output: u16,
     pub residual: u16,
+    pub shortcut: Option<Shortcut>,
     pub clamp: (i8, i8),
     /// `[out][kernel][kernel][in / groups]`.
     pub weights: Vec<i8>,
@@ -46,6 +47,15 @@ pub struct Layer {
     pub multiplier: Vec<i32>,
     pub residual_factor: Vec<i16>,
     pub scale: Vec<f32>,
+}
+
+/// A joined shortcut, before packing.
+#[derive(Clone, Debug)]
+pub struct Shortcut {
+    pub input: u16,
+    pub stride: usize,
+    /// `[out][in]`.
+    pub weights: Vec<i8>,
 }
 
 impl Default for Layer {
@@ -59,6 +69,7 @@ impl Default for Layer {
             input: 0,
             output: 0,
             residual: NO_TENSOR,
+            shortcut: None,
             clamp: (i8::MIN, i8::MAX),
             weights: vec![],
             bias: vec![],
@@ -147,24 +158,48 @@ impl Builder {
         self.params.len() as u64
     }
 
-    fn pack(&mut self, shape: &ConvShape, weights: &[i8]) -> u64 {
+    fn pack(&mut self, shape: &ConvShape, weights: &[i8], shortcut: &[i8]) -> u64 {
         let offset = self.weights.len();
         self.weights.resize(offset + shape.packed_len(), 0);
-        shape.pack(weights, &mut self.weights[offset..]);
+        shape.pack(weights, shortcut, &mut self.weights[offset..]);
         offset as u64
     }
 
     /// A convolution with random parameters; adds `residual` unless it is [`NO_TENSOR`].
     pub fn conv(&mut self, name: &str, window: Window, input: u16, output: u16, residual: u16) {
+        self.conv_and(name, window, [input, output, residual], None);
+    }
+
+    /// A 1×1 convolution with random parameters, joined with a shortcut that reads every `stride`-th pixel of `from`.
+    pub fn joined(&mut self, name: &str, input: u16, output: u16, (from, stride): (u16, u8)) {
+        self.conv_and(name, POINTWISE, [input, output, NO_TENSOR], Some((from, stride)));
+    }
+
+    fn conv_and(
+        &mut self,
+        name: &str,
+        window: Window,
+        [input, output, residual]: [u16; 3],
+        shortcut: Option<(u16, u8)>,
+    ) {
         let ((_, _, in_channels), (height, width, out_channels)) = (self.shape(input), self.shape(output));
         let shape = ConvShape {
             in_channels,
             out_channels,
             kernel: usize::from(window.kernel),
             groups: window.groups as usize,
+            shortcut_channels: shortcut.map_or(0, |(from, _)| self.shape(from).2),
         };
-        let taps = shape.kernel * shape.kernel * shape.group_in();
-        let weights: Vec<i8> = (0..out_channels * taps).map(|_| self.random.weight()).collect();
+        let window_taps = shape.kernel * shape.kernel * shape.group_in();
+        let weights: Vec<i8> = (0..out_channels * window_taps).map(|_| self.random.weight()).collect();
+        let (shortcut_record, shortcut_stride) =
+            shortcut.map_or((NO_TENSOR, 0), |(from, stride)| (from, stride));
+        let shortcut = shortcut.map(|(input, stride)| Shortcut {
+            input,
+            stride: usize::from(stride),
+            weights: (0..out_channels * shape.shortcut_channels).map(|_| self.random.weight()).collect(),
+        });
+        let taps = window_taps + shape.shortcut_channels;
         // Activations and weights spread over about ±74 each, so their products sum to about 74² √taps; a
         // standard deviation of about 50 keeps most outputs inside int8 and clamps some.
         let typical = 50.0 / (74.0 * 74.0 * (taps as f64).sqrt());
@@ -180,6 +215,7 @@ impl Builder {
             input,
             output,
             residual,
+            shortcut,
             // Every other convolution has a fused ReLU.
             clamp: if self.layers.len().is_multiple_of(2) {
                 (self.zero_point(output), i8::MAX)
@@ -198,17 +234,20 @@ impl Builder {
             weights,
             ..Layer::default()
         };
-        let weights_offset = self.pack(&shape, &layer.weights);
+        let shortcut_weights = layer.shortcut.as_ref().map_or(&[][..], |shortcut| &shortcut.weights);
+        let weights_offset = self.pack(&shape, &layer.weights, shortcut_weights);
         let params_offset = self.align_params();
         for block in 0..shape.blocks() {
             let mut record = Block::new_zeroed();
             for lane in 0..LANES {
                 if let Some(channel) = shape.channel(block, lane) {
-                    let sum =
-                        layer.weights[channel * taps..][..taps].iter().map(|&w| i32::from(w)).sum::<i32>();
+                    let sum = |weights: &[i8]| -> i32 {
+                        let taps = weights.len() / out_channels;
+                        weights[channel * taps..][..taps].iter().map(|&w| i32::from(w)).sum()
+                    };
                     record.bias[lane].set(layer.bias[channel]);
                     record.multiplier[lane].set(layer.multiplier[channel]);
-                    record.weight_sum[lane].set(sum);
+                    record.weight_sum[lane].set(sum(&layer.weights) + sum(shortcut_weights));
                     record.residual[lane].set(layer.residual_factor[channel]);
                 }
             }
@@ -227,7 +266,8 @@ impl Builder {
             input: input.into(),
             output: output.into(),
             residual: residual.into(),
-            reserved: [0; 3],
+            shortcut: shortcut_record.into(),
+            shortcut_stride,
             groups: window.groups.into(),
             out_channels: (out_channels as u32).into(),
             name_offset: name_offset.into(),
@@ -279,12 +319,11 @@ impl Builder {
         self.plain_step(name, layer, 0, 0, params_offset);
     }
 
-    /// A mean over all pixels.
+    /// A mean over all pixels, of all the bits that fit.
     pub fn global_avg_pool(&mut self, name: &str, input: u16, output: u16) {
         let (height, width, _) = self.shape(input);
-        // Means spread less than what they are means of.
-        let ratio = (2.0 / (height * width) as f64).min(0.9);
-        let multiplier = multiplier_for(ratio).expect("below one");
+        let ratio = f64::from(MAX_DIGITS) / (255 * height * width) as f64;
+        let multiplier = multiplier_for(ratio).unwrap_or(i32::MAX);
         let params_offset = self.align_params();
         self.params.extend_from_slice(PoolParams { multiplier: multiplier.into() }.as_bytes());
         let layer = Layer {
@@ -300,17 +339,23 @@ impl Builder {
     /// The classifier.
     pub fn linear(&mut self, name: &str, input: u16, classes: usize) {
         let (_, _, features) = self.shape(input);
-        let shape = ConvShape { in_channels: features, out_channels: classes, kernel: 1, groups: 1 };
+        let shape = ConvShape {
+            in_channels: features,
+            out_channels: classes,
+            kernel: 1,
+            groups: 1,
+            shortcut_channels: 0,
+        };
         let layer = Layer {
             kind: StepKind::Linear,
             input,
             output: NO_TENSOR,
             weights: (0..classes * features).map(|_| self.random.weight()).collect(),
             bias: (0..classes).map(|_| self.random.below(20_001) as i32 - 10_000).collect(),
-            scale: (0..classes).map(|_| 1e-5 * (1.0 + self.random.below(1000) as f32 / 1000.0)).collect(),
+            scale: (0..classes).map(|_| 1e-7 * (1.0 + self.random.below(1000) as f32 / 1000.0)).collect(),
             ..Layer::default()
         };
-        let weights_offset = self.pack(&shape, &layer.weights);
+        let weights_offset = self.pack(&shape, &layer.weights, &[]);
         let params_offset = self.align_params();
         for block in 0..shape.blocks() {
             let mut record = LinearBlock::new_zeroed();
@@ -350,7 +395,8 @@ impl Builder {
             input: layer.input.into(),
             output: layer.output.into(),
             residual: NO_TENSOR.into(),
-            reserved: [0; 3],
+            shortcut: NO_TENSOR.into(),
+            shortcut_stride: 0,
             groups: 1.into(),
             out_channels: (out_channels as u32).into(),
             name_offset: name_offset.into(),
@@ -456,14 +502,14 @@ pub fn deep(height: u32, width: u32, pool: Window) -> Built {
     b.avg_pool("avgpool", pool, stem, averaged);
     let last = b.tensor(halved(positions(h)), halved(positions(w)), 21, 0);
     b.conv("conv2", spatial(2), averaged, last, NO_TENSOR);
-    let mean = b.tensor(1, 1, 21, 0);
+    let mean = b.tensor(1, 2, 21, 0);
     b.global_avg_pool("global_pool", last, mean);
     b.linear("fc", mean, 5);
     b.finish()
 }
 
 /// A network with one of everything: the four weight layouts, partial blocks, segments that are not whole
-/// k-groups, strides, both kinds of residual, halos of 0, 1 and 3, windows that reach beyond an odd side.
+/// k-groups, strides, both kinds of residual, a joined shortcut, halos of 0, 1 and 3, windows that reach beyond an odd side.
 pub fn small() -> Built {
     let mut b = Builder::new(26);
     let add = NO_TENSOR;
@@ -502,10 +548,16 @@ pub fn small() -> Built {
     let mixed = b.tensor(4, 4, 40, 2);
     b.conv("layer2.1.conv2", Window { kernel: 3, stride: 1, padding: 1, groups: 1 }, averaged, mixed, sum);
 
+    // A shortcut that is joined with the convolution that it is added to, and reads every other pixel.
+    let grouped = b.tensor(2, 2, 24, 0);
+    b.conv("layer3.0.conv2", Window { kernel: 3, stride: 2, padding: 1, groups: 4 }, mixed, grouped, add);
+    let joined = b.tensor(2, 2, 50, 1);
+    b.joined("layer3.0.conv3", grouped, joined, (mixed, 2));
+
     // Ten channels in and nine out a group: nothing is a multiple of anything.
-    let odd = b.tensor(4, 4, 36, 0);
-    b.conv("layer3.0.conv2", Window { kernel: 3, stride: 1, padding: 1, groups: 4 }, mixed, odd, add);
-    let mean = b.tensor(1, 1, 36, 0);
+    let odd = b.tensor(2, 2, 45, 0);
+    b.conv("layer4.0.conv2", Window { kernel: 3, stride: 1, padding: 1, groups: 5 }, joined, odd, add);
+    let mean = b.tensor(1, 2, 45, 0);
     b.global_avg_pool("avgpool", odd, mean);
     b.linear("fc", mean, 21);
     b.finish()

@@ -1,6 +1,6 @@
 //! The network again, written as its definition says: no packing, no arena, no halo, 64-bit sums.
 
-use super::builder::{Built, Layer};
+use super::builder::{Built, Layer, Shortcut};
 use resnext::format::{NO_TENSOR, StepKind, TensorRecord};
 use resnext::requantize::{narrow, scale};
 
@@ -48,8 +48,10 @@ pub fn logits(built: &Built, pixels: &[u8]) -> Vec<f32> {
         }
         let residual = (layer.residual != NO_TENSOR).then(|| &tensors[usize::from(layer.residual)]);
         let mut output = Activation::new(tensors[usize::from(layer.output)].record);
+        let shortcut =
+            layer.shortcut.as_ref().map(|shortcut| (shortcut, &tensors[usize::from(shortcut.input)]));
         match layer.kind {
-            StepKind::Conv => conv(layer, input, residual, &mut output),
+            StepKind::Conv => conv(layer, input, residual, shortcut, &mut output),
             StepKind::MaxPool => max_pool(layer, input, &mut output),
             StepKind::AvgPool => avg_pool(layer, input, &mut output),
             _ => global_avg_pool(layer, input, &mut output),
@@ -77,8 +79,10 @@ fn conv(
     layer: &Layer,
     input: &Activation<'_>,
     residual: Option<&Activation<'_>>,
+    shortcut: Option<(&Shortcut, &Activation<'_>)>,
     output: &mut Activation<'_>,
 ) {
+    let width = output.size().1;
     let (group_in, group_out) = (input.channels() / layer.groups, output.channels() / layer.groups);
     elements(layer, output, |index, top, left, channel| {
         let first = channel / group_out * group_in;
@@ -94,6 +98,14 @@ fn conv(
         }
         if let Some(residual) = residual {
             acc += i64::from(layer.residual_factor[channel]) * i64::from(residual.data[index]);
+        }
+        if let Some((shortcut, input)) = shortcut {
+            let pixel = index / layer.bias.len();
+            let (y, x) = (pixel / width * shortcut.stride, pixel % width * shortcut.stride);
+            for k in 0..input.channels() {
+                let weight = shortcut.weights[channel * input.channels() + k];
+                acc += i64::from(weight) * i64::from(input.at(y as isize, x as isize, k));
+            }
         }
         let value = scale(i32::try_from(acc).expect("bounded"), layer.multiplier[channel]);
         narrow(value, layer.clamp.0, layer.clamp.1)
@@ -125,21 +137,26 @@ fn avg_pool(layer: &Layer, input: &Activation<'_>, output: &mut Activation<'_>) 
     });
 }
 
+/// The mean of each channel in two digits: the nearest multiple of 256, and what is left.
 fn global_avg_pool(layer: &Layer, input: &Activation<'_>, output: &mut Activation<'_>) {
-    let zero_point = i32::from(output.record.zero_point);
-    elements(layer, output, |_, _, _, channel| {
+    for channel in 0..input.channels() {
         let values = input.data.iter().skip(channel).step_by(input.channels());
         let sum = values.map(|&q| i32::from(q) - i32::from(input.record.zero_point)).sum();
-        narrow(scale(sum, layer.multiplier[0]) + zero_point, i8::MIN, i8::MAX)
-    });
+        let mean = scale(sum, layer.multiplier[0]);
+        let high = (mean + 128).div_euclid(256);
+        output.data[channel] = i8::try_from(high).expect("bounded");
+        output.data[input.channels() + channel] = i8::try_from(mean - 256 * high).expect("a digit");
+    }
 }
 
 fn linear(layer: &Layer, input: &Activation<'_>) -> Vec<f32> {
     let features = input.channels();
+    let (high, low) = input.data.split_at(features);
     let logit = |class: usize| {
         let weights = &layer.weights[class * features..][..features];
-        let dot: i32 = weights.iter().zip(&input.data).map(|(&w, &q)| i32::from(w) * i32::from(q)).sum();
-        (layer.bias[class] + dot) as f32 * layer.scale[class]
+        let feature = |k: usize| 256 * i64::from(high[k]) + i64::from(low[k]);
+        let dot: i64 = weights.iter().enumerate().map(|(k, &w)| i64::from(w) * feature(k)).sum();
+        (i64::from(layer.bias[class]) + dot) as f32 * layer.scale[class]
     };
     (0..layer.bias.len()).map(logit).collect()
 }

@@ -172,7 +172,11 @@ impl<'a> StepRow<'a> {
         let output = step.output();
         let (op, window, shape, weight_bytes) = match step.op {
             Op::Conv(conv) => {
-                let op = if conv.residual.is_some() { "conv+add" } else { "conv" };
+                let op = match (conv.residual, conv.shortcut) {
+                    (Some(_), _) => "conv+add",
+                    (None, Some(_)) => "conv+shortcut",
+                    (None, None) => "conv",
+                };
                 (op, Some(conv.window), Some(conv.shape), conv.weights.len())
             }
             Op::MaxPool(pool) => ("max pool", Some(pool.window), None, 0),

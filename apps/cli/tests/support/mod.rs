@@ -34,20 +34,21 @@ pub(crate) fn colour_model(metadata: &str) -> Vec<u8> {
     let grouped = parts.tensor(SIDE / 4, 16, 0);
     let added = parts.tensor(SIDE / 4, 16, 0);
     let mean = parts.tensor(1, 16, 0);
+    parts.in_digits(mean);
 
-    let shape = ConvShape { in_channels: 3, out_channels: 16, kernel: 3, groups: 1 };
+    let shape = ConvShape { in_channels: 3, out_channels: 16, kernel: 3, groups: 1, shortcut_channels: 0 };
     parts.conv("stem", shape, 2, [input, NO_TENSOR, stem]);
 
     let pool = parts.step("pool", StepKind::MaxPool, [stem, NO_TENSOR, pooled]);
     (pool.kernel, pool.stride, pool.padding) = (3, 2, 1);
 
-    let shape = ConvShape { in_channels: 16, out_channels: 16, kernel: 3, groups: 4 };
+    let shape = ConvShape { in_channels: 16, out_channels: 16, kernel: 3, groups: 4, shortcut_channels: 0 };
     parts.conv("block.conv1", shape, 1, [pooled, NO_TENSOR, grouped]);
-    let shape = ConvShape { in_channels: 16, out_channels: 16, kernel: 1, groups: 1 };
+    let shape = ConvShape { in_channels: 16, out_channels: 16, kernel: 1, groups: 1, shortcut_channels: 0 };
     parts.conv("block.conv2", shape, 1, [grouped, pooled, added]);
 
-    let pixels = f64::from(SIDE / 4).powi(2);
-    let params = PoolParams { multiplier: multiplier_for(1.0 / pixels).unwrap().into() };
+    // Sums as they are.
+    let params = PoolParams { multiplier: i32::MAX.into() };
     let offset = parts.params(params.as_bytes());
     let step = parts.step("mean", StepKind::GlobalAvgPool, [added, NO_TENSOR, mean]);
     step.params_offset = offset.into();
@@ -81,6 +82,16 @@ impl Parts {
         self.tensors.len() as u16 - 1
     }
 
+    /// Gives the last tensor two digits a channel.
+    fn in_digits(&mut self, tensor: u16) {
+        let record = &mut self.tensors[usize::from(tensor)];
+        record.width = 2.into();
+        let pixels = (SIDE / 4).pow(2);
+        (record.scale, record.zero_point, record.fill) = ((1.0 / pixels as f32).into(), 0, [0; 4]);
+        let len = 2 * record.channels.get() as usize + TENSOR_SLACK;
+        self.arena = (record.arena_offset.get() + len as u64).next_multiple_of(ARENA_ALIGN as u64);
+    }
+
     fn text(&mut self, text: &str) -> (u32, u32) {
         let offset = self.strings.len() as u32;
         self.strings.push_str(text);
@@ -100,6 +111,7 @@ impl Parts {
         step.kind = kind as u8;
         (step.name_offset, step.name_len) = (offset.into(), len.into());
         (step.input, step.residual, step.output) = (input.into(), residual.into(), output.into());
+        step.shortcut = NO_TENSOR.into();
         self.steps.push(step);
         self.steps.last_mut().unwrap()
     }
@@ -114,7 +126,7 @@ impl Parts {
         }
         let offset = self.weights.len();
         self.weights.resize(offset + shape.packed_len(), 0);
-        shape.pack(&weights, &mut self.weights[offset..]);
+        shape.pack(&weights, &[], &mut self.weights[offset..]);
         offset as u64
     }
 
@@ -148,13 +160,19 @@ impl Parts {
     }
 
     fn linear(&mut self, name: &str, input: u16) {
-        let shape = ConvShape { in_channels: 16, out_channels: COLOURS.len(), kernel: 1, groups: 1 };
+        let shape = ConvShape {
+            in_channels: 16,
+            out_channels: COLOURS.len(),
+            kernel: 1,
+            groups: 1,
+            shortcut_channels: 0,
+        };
         let weights = self.identity(&shape);
         let weight = i32::from(WEIGHT);
         let mut block = LinearBlock::new_zeroed();
         for lane in 0..COLOURS.len() {
-            block.bias[lane] = (-i32::from(ZERO) * weight).into();
-            block.scale[lane] = (1.0 / 16.0 / f32::from(WEIGHT)).into();
+            // What is summed are 16 pixels, and logits are a 16th of their mean.
+            block.scale[lane] = (1.0 / 256.0 / f32::from(WEIGHT)).into();
             block.weight_sum[lane] = weight.into();
         }
         let params = self.params(block.as_bytes());
