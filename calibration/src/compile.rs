@@ -12,7 +12,6 @@ use crate::preprocessing::Preprocessing;
 use crate::quantize::{Layer, QuantizeError, Quantized, quantize, requantize_node};
 use crate::samples::{Sample, SampleError, Samples};
 use crate::sensitivity::{Sensitivity, sensitivity};
-use crate::shortcut;
 use crate::stream::{Budget, Input, Pass, stream};
 use indicatif::ProgressBar;
 use resnext::{LoadError, Model, Probe, RunError, Runner, Step, Tensor};
@@ -24,9 +23,6 @@ use std::thread;
 
 /// Samples on which the artifact is compared with fp32 before it is written.
 const CHECKED_SAMPLES: usize = 64;
-
-/// Samples that the ranges of shortcuts are fitted to. With 16 they fit those more than others: 1.3 dB less in the logits.
-const FITTED_SAMPLES: usize = 64;
 
 /// Samples on which the layers' sensitivity is measured.
 const SENSITIVITY_SAMPLES: usize = 16;
@@ -112,7 +108,8 @@ pub struct Report {
     pub agreement: f64,
     /// Signal to quantization noise ratio of the logits, dB; NaN if none were compared.
     pub logit_sqnr_db: f64,
-    /// Per layer, in execution order.
+    /// Per step of the int8 network, in execution order: of a projection shortcut that is
+    /// [joined](crate::network::Network::joined) there is nothing to tell apart.
     pub layers: Vec<LayerReport>,
     /// Per layer that is quantized, if that was asked for.
     pub sensitivity: Vec<Sensitivity>,
@@ -125,13 +122,14 @@ pub struct LayerReport {
     pub name: String,
     /// Signal to quantization noise ratio of its output, dB, all errors of earlier layers included.
     pub sqnr_db: f64,
-    /// Range that int8 covers; `None` for the logits.
+    /// Range that int8 covers; `None` for the logits, and for the mean over all pixels, which is finer.
     pub range: Option<Range>,
     /// Range seen in calibration, if there was one.
     pub seen: Option<Range>,
     /// Its value, if calibration saw no other.
     pub constant: Option<f64>,
-    /// How the range was chosen; `None` for the logits, and for a max pool, which has that of its input.
+    /// How the range was chosen; `None` for the mean over all pixels, the logits, and a max pool, which has that of its
+    /// input.
     pub method: Option<&'static str>,
 }
 
@@ -248,7 +246,7 @@ pub(crate) fn compile_seen(
 ) -> Result<Compiled, CompileError> {
     expect_labels(seen.network, options)?;
     let calibration = calibrate(seen, options.method == Method::Auto, options, progress)?;
-    let ranges = calibration.ranges(seen, options, progress)?;
+    let ranges = calibration.ranges(seen.network, options);
     // Of the largest networks they take as much memory as a fifth of the artifact, and nobody reads them any more.
     let calibration = Calibration { channels: Vec::new(), ..calibration };
     compile_to(seen, &calibration, &ranges, options, &[], progress)
@@ -351,20 +349,18 @@ pub(crate) fn finish(
     let mut artifact = emit(&parts, layers);
     let fidelity = check(network, &artifact, samples, options, progress)?;
     let layers = network
-        .nodes
-        .iter()
+        .steps()
         .zip(&fidelity.layers)
-        .enumerate()
-        .map(|(index, (node, noise))| LayerReport {
+        .map(|((index, node), noise)| LayerReport {
             name: node.name.clone(),
             sqnr_db: noise.sqnr_db(),
-            range: (index + 1 < network.nodes.len()).then(|| {
+            range: (network.has_range(index) || matches!(node.op, Op::MaxPool(_))).then(|| {
                 let activation = activations[index + 1];
                 Range { low: activation.dequantize(i8::MIN), high: activation.dequantize(i8::MAX) }
             }),
             seen: basis.seen.get(index + 1).copied(),
             constant: basis.constant.get(index + 1).copied().flatten(),
-            method: (!matches!(node.op, Op::MaxPool(_) | Op::Linear(_))).then(|| {
+            method: network.has_range(index).then(|| {
                 let own = basis.layers.iter().find(|(name, _)| *name == node.name);
                 own.map_or(basis.method, |(_, method)| method.name())
             }),
@@ -453,23 +449,14 @@ pub(crate) struct Calibration {
 }
 
 impl Calibration {
-    /// The ranges that the method of `options` chooses, per value.
-    pub(crate) fn ranges(
-        &self,
-        seen: Seen<'_>,
-        options: &Options,
-        progress: &ProgressBar,
-    ) -> Result<Vec<Range>, CompileError> {
+    /// The ranges that the method of `options` chooses for `network`, per value.
+    pub(crate) fn ranges(&self, network: &Network, options: &Options) -> Vec<Range> {
         if options.method != Method::Auto {
-            return Ok(self.histograms.iter().map(|histogram| options.method.range(histogram)).collect());
+            return self.histograms.iter().map(|histogram| options.method.range(histogram)).collect();
         }
-        let gains = Gains::new(seen.network, &self.channels);
+        let gains = Gains::new(network, &self.channels);
         let harm = |(channels, gains): (&Vec<ChannelHistogram>, &Vec<f64>)| least_harm(channels, gains);
-        let mut ranges: Vec<Range> = self.channels.iter().zip(&gains.values).map(harm).collect();
-        progress.set_message("fitting");
-        let samples = seen.samples.take_spread(FITTED_SAMPLES);
-        shortcut::fit(seen.observed(), &mut ranges, &gains, options.input(&samples, progress))?;
-        Ok(ranges)
+        self.channels.iter().zip(&gains.values).map(harm).collect()
     }
 }
 
@@ -634,7 +621,7 @@ pub(crate) fn images(samples: &Samples, count: usize, preprocessing: &Preprocess
 struct Fidelity {
     samples: usize,
     agreeing: usize,
-    /// Per node.
+    /// Per step.
     layers: Vec<Noise>,
 }
 
@@ -647,11 +634,11 @@ fn check(
 ) -> Result<Fidelity, CompileError> {
     let model = Model::from_bytes(artifact)?;
     let mut fidelity =
-        Fidelity { samples: 0, agreeing: 0, layers: vec![Noise::default(); network.nodes.len()] };
+        Fidelity { samples: 0, agreeing: 0, layers: vec![Noise::default(); model.step_count()] };
     let Some(samples) = samples else { return Ok(fidelity) };
     let samples = samples.take_spread(CHECKED_SAMPLES);
     progress.set_message("comparing");
-    let pass = Compare { model };
+    let pass = Compare::new(model, network);
     let streamed = stream(&pass, Some(network), options.input(&samples, progress))?;
     // In the order of the samples, so that the sums are the same however many threads there were.
     for (agrees, layers) in streamed.results.into_iter().flatten() {
@@ -664,21 +651,32 @@ fn check(
 
 /// Runs int8 beside fp32, step by node, and compares what they compute.
 pub(crate) struct Compare<'a> {
-    pub(crate) model: Model<'a>,
+    model: Model<'a>,
+    /// Per node, its step; `None` if it is joined into a later one.
+    steps: Vec<Option<usize>>,
+}
+
+impl<'a> Compare<'a> {
+    /// For the `network` that `model` was compiled from.
+    pub(crate) fn new(model: Model<'a>, network: &Network) -> Self {
+        let mut steps = vec![None; network.nodes.len()];
+        network.steps().enumerate().for_each(|(step, (node, _))| steps[node] = Some(step));
+        Self { model, steps }
+    }
 }
 
 /// A photo on its way through both networks.
 pub(crate) struct Pair {
     arena: Vec<u8>,
     agrees: bool,
-    /// Per node.
+    /// Per step.
     noise: Vec<Noise>,
 }
 
 impl Pass for Compare<'_> {
     type Worker = ();
     type Photo = Pair;
-    /// Whether the classes agree, and the noise per node.
+    /// Whether the classes agree, and the noise per step.
     type Output = (bool, Vec<Noise>);
     type Error = CompileError;
 
@@ -697,9 +695,10 @@ impl Pass for Compare<'_> {
     }
 
     fn value(&self, (): &mut (), photo: &mut Pair, node: usize, values: &[f32]) -> Result<(), CompileError> {
+        let Some(step) = self.steps[node] else { return Ok(()) };
         let mut logits = vec![0.0; self.model.class_count()];
         let mut noise = Against { original: values, noise: None };
-        Runner::new(&self.model, &mut photo.arena)?.infer_steps(node..node + 1, &mut logits, &mut noise)?;
+        Runner::new(&self.model, &mut photo.arena)?.infer_steps(step..step + 1, &mut logits, &mut noise)?;
         photo.noise.push(noise.noise.unwrap_or_else(|| {
             photo.agrees = argmax(&logits) == argmax(values);
             Noise::of_slices(&logits, values)
@@ -720,7 +719,10 @@ struct Against<'a> {
 }
 
 impl Probe for Against<'_> {
-    fn after(&mut self, _: usize, _: &Step<'_>, output: Option<(&Tensor, &[i8])>) {
-        self.noise = output.map(|(tensor, data)| Noise::of_tensor(tensor, data, self.original));
+    fn after(&mut self, _: usize, step: &Step<'_>, output: Option<(&Tensor, &[i8])>) {
+        self.noise = output.map(|(tensor, data)| match step.op {
+            resnext::Op::GlobalAvgPool(_) => Noise::of_digits(tensor, data, self.original),
+            _ => Noise::of_tensor(tensor, data, self.original),
+        });
     }
 }

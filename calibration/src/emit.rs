@@ -3,7 +3,7 @@
 use crate::network::{Conv, Linear, Network, Node, Op, ValueId};
 use crate::plan::Plan;
 use crate::preprocessing::Preprocessing;
-use crate::quantize::{Activation, Layer, QuantizedConv, QuantizedLinear};
+use crate::quantize::{Activation, Layer, QuantizedConv, QuantizedLinear, QuantizedShortcut};
 use resnext::format::{
     Block, ClassRecord, Header, LANES, LinearBlock, MAGIC, NO_TENSOR, PoolParams, PreprocessRecord,
     SECTION_ALIGN, SECTIONS, Section, SectionId, StepKind, StepRecord, TensorRecord, VERSION, checksum,
@@ -46,16 +46,14 @@ pub struct Parts<'a> {
 pub fn emit(parts: &Parts<'_>, layers: Vec<Layer>) -> Vec<u8> {
     let network = parts.network;
     assert_eq!(layers.len(), network.nodes.len(), "a layer for each node");
-    let weights = network.nodes.iter().filter_map(packed_shape).map(|shape| shape.packed_len()).sum();
-    let mut writer = Writer { weights: Vec::with_capacity(weights), ..Writer::default() };
-    let tensors: Vec<TensorRecord> = (0..network.nodes.len()).map(|value| tensor(parts, value)).collect();
-    let steps: Vec<StepRecord> = network
-        .nodes
-        .iter()
-        .zip(layers)
-        .enumerate()
-        .map(|(index, (node, layer))| writer.step(index, node, layer))
-        .collect();
+    let weights = network.steps().filter_map(|(index, _)| packed_shape(network, index));
+    let weights = weights.map(|shape| shape.packed_len()).sum();
+    let mut writer = Writer { weights: Vec::with_capacity(weights), ..Writer::new(network) };
+    let stored = |&value: &usize| writer.tensors[value] != NO_TENSOR;
+    let tensors: Vec<TensorRecord> =
+        (0..network.nodes.len()).filter(stored).map(|value| tensor(parts, value)).collect();
+    let steps: Vec<StepRecord> =
+        layers.into_iter().enumerate().filter_map(|(index, layer)| writer.step(index, layer)).collect();
     let classes: Vec<ClassRecord> = parts
         .classes
         .iter()
@@ -159,7 +157,7 @@ fn preprocess(p: &Preprocessing) -> PreprocessRecord {
 }
 
 fn tensor(parts: &Parts<'_>, value: usize) -> TensorRecord {
-    let (shape, place) = (parts.network.shape(ValueId(value)), parts.plan.places[value]);
+    let (shape, place) = (parts.network.stored(ValueId(value)), parts.plan.places[value]);
     let Activation { scale, zero_point } = parts.activations[value];
     let fill = if value == ValueId::IMAGE.0 {
         // The pixel nearest to a normalised zero; the fourth entry stands for channels an image lacks.
@@ -184,28 +182,58 @@ fn tensor(parts: &Parts<'_>, value: usize) -> TensorRecord {
 }
 
 /// Sections that grow step by step.
-#[derive(Default)]
-struct Writer {
+struct Writer<'a> {
+    network: &'a Network,
+    /// Per value, its tensor's index; [`NO_TENSOR`] for what is never stored: the logits, and what joined nodes give.
+    tensors: Vec<u16>,
+    /// Per node, a shortcut that waits for the step that it is joined into.
+    shortcuts: Vec<Option<QuantizedShortcut>>,
     params: Vec<u8>,
     weights: Vec<i8>,
     strings: String,
 }
 
-impl Writer {
+impl<'a> Writer<'a> {
+    fn new(network: &'a Network) -> Self {
+        let mut tensors = vec![NO_TENSOR; network.nodes.len() + 1];
+        let outputs = network.steps().map(|(node, _)| node + 1).filter(|&value| value < network.nodes.len());
+        for (tensor, value) in std::iter::once(ValueId::IMAGE.0).chain(outputs).enumerate() {
+            tensors[value] = tensor as u16;
+        }
+        let shortcuts = vec![None; network.nodes.len()];
+        let (params, weights, strings) = (Vec::new(), Vec::new(), String::new());
+        Self { network, tensors, shortcuts, params, weights, strings }
+    }
+
+    fn tensor(&self, value: ValueId) -> zerocopy::little_endian::U16 {
+        self.tensors[value.0].into()
+    }
+
     fn string(&mut self, text: &str) -> (u32, u32) {
         let offset = self.strings.len();
         self.strings.push_str(text);
         (offset as u32, text.len() as u32)
     }
 
-    fn step(&mut self, index: usize, node: &Node, layer: Layer) -> StepRecord {
+    /// The step of node `index`; `None` if it is joined into a later one, which its integers then wait for.
+    fn step(&mut self, index: usize, layer: Layer) -> Option<StepRecord> {
+        let network = self.network;
+        let node = &network.nodes[index];
+        let layer = match layer {
+            Layer::Shortcut(shortcut) => {
+                self.shortcuts[index] = Some(shortcut);
+                return None;
+            }
+            layer => layer,
+        };
         let mut record = StepRecord::new_zeroed();
         let (name_offset, name_len) = self.string(&node.name);
         record.name_offset = name_offset.into();
         record.name_len = name_len.into();
-        record.input = (node.input.0 as u16).into();
-        record.output = ((index + 1) as u16).into();
+        record.input = self.tensor(node.input);
+        record.output = self.tensor(ValueId(index + 1));
         record.residual = NO_TENSOR.into();
+        record.shortcut = NO_TENSOR.into();
         record.clamp_min = i8::MIN;
         record.clamp_max = i8::MAX;
         record.params_offset = (self.params.len() as u64).into();
@@ -215,13 +243,28 @@ impl Writer {
                 window(&mut record, conv.window);
                 record.clamp_min = quantized.clamp_min;
                 record.groups = (conv.groups as u32).into();
-                if let Some(residual) = conv.residual {
-                    record.residual = (residual.0 as u16).into();
-                }
-                let shape = conv_shape(conv);
-                self.packed(&mut record, &shape, &quantized.weights);
+                let joined =
+                    network.shortcut(index).and_then(|node| Some((node, self.shortcuts[node].take()?)));
+                let shortcut = match joined {
+                    Some((joined, shortcut)) => {
+                        record.shortcut = self.tensor(network.nodes[joined].input);
+                        if let Op::Conv(conv) = &network.nodes[joined].op {
+                            record.shortcut_stride = conv.window.stride as u8;
+                        }
+                        Some(shortcut)
+                    }
+                    None => {
+                        record.residual =
+                            conv.residual.map_or(NO_TENSOR.into(), |residual| self.tensor(residual));
+                        None
+                    }
+                };
+                let shape = conv_shape(network, index, conv);
+                let added = shortcut.as_ref().map_or(&[][..], |shortcut| &shortcut.weights);
+                self.packed(&mut record, &shape, &quantized.weights, added);
                 for block in 0..shape.blocks() {
-                    self.params.extend_from_slice(conv_block(&shape, block, &quantized).as_bytes());
+                    let block = conv_block(&shape, block, &quantized, shortcut.as_ref());
+                    self.params.extend_from_slice(block.as_bytes());
                 }
             }
             (Op::MaxPool(pool), Layer::MaxPool) => {
@@ -241,45 +284,48 @@ impl Writer {
                 record.kernel = 1;
                 record.stride = 1;
                 record.groups = 1.into();
-                record.output = NO_TENSOR.into();
                 let shape = linear_shape(linear);
-                self.packed(&mut record, &shape, &quantized.weights);
+                self.packed(&mut record, &shape, &quantized.weights, &[]);
                 for block in 0..shape.blocks() {
                     self.params.extend_from_slice(linear_block(&shape, block, &quantized).as_bytes());
                 }
             }
             (op, layer) => unreachable!("{op:?} was quantized to {layer:?}"),
         }
-        record
+        Some(record)
     }
 
-    fn packed(&mut self, record: &mut StepRecord, shape: &ConvShape, weights: &[i8]) {
+    fn packed(&mut self, record: &mut StepRecord, shape: &ConvShape, weights: &[i8], shortcut: &[i8]) {
         let start = self.weights.len();
         self.weights.resize(start + shape.packed_len(), 0);
-        shape.pack(weights, &mut self.weights[start..]);
+        shape.pack(weights, shortcut, &mut self.weights[start..]);
         record.layout = shape.layout() as u8;
         record.out_channels = (shape.out_channels as u32).into();
         record.weights_offset = (start as u64).into();
     }
 }
 
-fn conv_shape(conv: &Conv) -> ConvShape {
+/// Shape of the convolution of node `index`, with what is joined into it.
+fn conv_shape(network: &Network, index: usize, conv: &Conv) -> ConvShape {
+    let shortcut = network.shortcut(index).map(|shortcut| network.shape(network.nodes[shortcut].input));
     ConvShape {
         in_channels: conv.in_channels,
         out_channels: conv.out_channels,
         kernel: conv.window.kernel,
         groups: conv.groups,
+        shortcut_channels: shortcut.map_or(0, |shape| shape.channels),
     }
 }
 
 fn linear_shape(linear: &Linear) -> ConvShape {
-    ConvShape { in_channels: linear.in_features, out_channels: linear.out_features, kernel: 1, groups: 1 }
+    let (in_channels, out_channels) = (linear.in_features, linear.out_features);
+    ConvShape { in_channels, out_channels, kernel: 1, groups: 1, shortcut_channels: 0 }
 }
 
-/// Shape of the packed weights of `node`, if it has any.
-fn packed_shape(node: &Node) -> Option<ConvShape> {
-    match &node.op {
-        Op::Conv(conv) => Some(conv_shape(conv)),
+/// Shape of the packed weights of step `index`, if it has any.
+fn packed_shape(network: &Network, index: usize) -> Option<ConvShape> {
+    match &network.nodes[index].op {
+        Op::Conv(conv) => Some(conv_shape(network, index, conv)),
         Op::Linear(linear) => Some(linear_shape(linear)),
         _ => None,
     }
@@ -296,13 +342,25 @@ fn weight_sum(weights: &[i8], channels: usize, channel: usize) -> i32 {
     weights[channel * per_channel..][..per_channel].iter().map(|&w| i32::from(w)).sum()
 }
 
-fn conv_block(shape: &ConvShape, block: usize, conv: &QuantizedConv) -> Block {
+fn conv_block(
+    shape: &ConvShape,
+    block: usize,
+    conv: &QuantizedConv,
+    shortcut: Option<&QuantizedShortcut>,
+) -> Block {
     let mut packed = Block::new_zeroed();
     for lane in 0..LANES {
         if let Some(channel) = shape.channel(block, lane) {
-            packed.bias[lane].set(conv.bias[channel]);
+            let (mut bias, mut sum) =
+                (conv.bias[channel], weight_sum(&conv.weights, shape.out_channels, channel));
+            if let Some(shortcut) = shortcut {
+                // A sum as large as that is refused when the artifact is checked.
+                bias = bias.saturating_add(shortcut.bias[channel]);
+                sum += weight_sum(&shortcut.weights, shape.out_channels, channel);
+            }
+            packed.bias[lane].set(bias);
             packed.multiplier[lane].set(conv.multiplier[channel]);
-            packed.weight_sum[lane].set(weight_sum(&conv.weights, shape.out_channels, channel));
+            packed.weight_sum[lane].set(sum);
             packed.residual[lane].set(conv.residual[channel]);
         }
     }

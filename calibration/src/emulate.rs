@@ -9,19 +9,19 @@ use crate::network::{Network, Op, ValueId};
 use crate::preprocessing::Preprocessing;
 use crate::quantize::{Activation, Layer, Quantized};
 
-/// `network` with the weights and outputs of those nodes as int8 has them where `rounded` says so. Max pools round nothing of
-/// their own, and logits are not quantized.
+/// `network` with the weights and outputs of those nodes as int8 has them where `rounded` says so. Only values that
+/// [have a range](Network::has_range) are rounded.
 pub(crate) fn rounded_network(
     network: &Network,
     quantized: &Quantized,
     preprocessing: &Preprocessing,
     rounded: impl Fn(usize) -> bool,
 ) -> Result<Fp32Model, Fp32Error> {
-    let logits = network.nodes.len() - 1;
-    let rounded = |node: usize| !matches!(network.nodes[node].op, Op::MaxPool(_)) && rounded(node);
-    let weights = with_rounded_weights(network, quantized, preprocessing, rounded);
-    let value = |node: usize| (node != logits && rounded(node)).then(|| quantized.activations[node + 1]);
-    let values: Vec<Option<Activation>> = std::iter::once(None).chain((0..=logits).map(value)).collect();
+    let value =
+        |node: usize| (network.has_range(node) && rounded(node)).then(|| quantized.activations[node + 1]);
+    let values: Vec<Option<Activation>> =
+        std::iter::once(None).chain((0..network.nodes.len()).map(value)).collect();
+    let weights = with_rounded_weights(network, quantized, preprocessing, &rounded);
     Fp32Model::rounded(&weights, &values, &[])
 }
 
@@ -52,6 +52,7 @@ pub fn with_rounded_weights(
                     .map(|&m| f64::from(m) / (1u64 << 31) as f64 * output.scale)
                     .collect();
                 let taps = conv.window.kernel * conv.window.kernel;
+                // Of a joined shortcut there are none: its factors are 0.
                 let residual =
                     conv.residual.map_or(0, |value| i64::from(quantized.activations[value.0].zero_point));
                 let zeros: Vec<f64> = layer
@@ -67,6 +68,13 @@ pub fn with_rounded_weights(
                 if node.input == ValueId::IMAGE {
                     unfold_normalization(&mut weight, &mut bias, taps, preprocessing);
                 }
+                conv.weight = weight.into();
+                conv.bias = bias;
+            }
+            (Op::Conv(conv), Layer::Shortcut(layer)) => {
+                let unit: Vec<f64> = layer.scales.iter().map(|scale| scale * input.scale).collect();
+                let zeros = vec![0.0; unit.len()];
+                let (weight, bias) = real(&layer.weights, &layer.bias, &unit, &zeros, input, 1);
                 conv.weight = weight.into();
                 conv.bias = bias;
             }

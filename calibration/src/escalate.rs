@@ -139,7 +139,7 @@ pub fn escalate(
     let mut tried = Vec::new();
     for (method, efforts) in ladder {
         let mut options = Options { method, ..options.clone() };
-        let ranges = calibration.ranges(seen, &options, progress)?;
+        let ranges = calibration.ranges(network, &options);
         for &techniques in efforts {
             options.techniques = techniques;
             if attempt(&options, &ranges, &[], &mut best)? {
@@ -225,8 +225,8 @@ impl Compare<'_> {
         let mut costs = sensitivity(self.network, &quantized, preprocessing, self.images, *threads)?;
         costs.sort_by(|a, b| a.alone_db.total_cmp(&b.alone_db));
         let node = |name: &str| self.network.nodes.iter().position(|node| node.name == name);
-        let logits = self.network.nodes.len() - 1;
-        Ok(costs.iter().filter_map(|cost| node(&cost.name)).filter(|&node| node != logits).collect())
+        let nodes = costs.iter().filter_map(|cost| node(&cost.name));
+        Ok(nodes.filter(|&node| self.network.has_range(node)).collect())
     }
 
     /// The method whose range for the output of `node` leaves the least noise in the logits, the range, and the ratio of

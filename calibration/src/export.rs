@@ -68,12 +68,13 @@ impl<'a> OnnxFile<'a> {
     ///
     /// Image and result are those of [`fp32`](Self::fp32). Scales, zero points and integers are the artifact's:
     /// activations uint8 with a zero point for each tensor (the artifact's int8 plus 128), weights int8 per output
-    /// channel, biases int32 in units of input times weight. Two things look unlike what other quantizers write,
+    /// channel, biases int32 in units of input times weight. Three things look unlike what other quantizers write,
     /// because they lose nothing:
     ///
     /// * The image is padded first, then brought back from `preprocessing`'s normalisation to pixels 0..255, and
     ///   quantized with scale 1. The first convolution has no padding of its own: a padded pixel is the mean colour.
-    /// * What a residual is added to is not quantized before the addition.
+    /// * What a residual is added to is not quantized before the addition, nor is a projection shortcut that is added.
+    /// * The mean over all pixels is not quantized.
     ///
     /// # Panics
     ///

@@ -105,19 +105,6 @@ impl Fp32Model {
         Self::build(network, nodes, &[], taps)
     }
 
-    /// Like [`segment`](Self::segment) with [`rounded`](Self::rounded) values.
-    ///
-    /// # Errors
-    ///
-    /// As for [`segment`](Self::segment).
-    pub fn rounded_segment(
-        network: &Network,
-        nodes: Range<usize>,
-        rounded: &[Option<Activation>],
-    ) -> Result<Self, Fp32Error> {
-        Self::build(network, nodes, rounded, &[])
-    }
-
     fn build(
         network: &Network,
         nodes: Range<usize>,

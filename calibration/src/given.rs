@@ -8,8 +8,12 @@
 //! * What a residual is added to is not rounded before the addition. Its weights' steps are matched to the residual's
 //!   step, as those of any network ([`quantize`](crate::quantize)): by less than half a percent where an accumulator
 //!   unit is a 127th of that step or finer, which leaves every integer as it is.
+//! * A projection shortcut whose output the file does not quantize is [joined](Network::joined) with the convolution that
+//!   adds it. The accumulator units of both are then the coarser of the two; the weights of the other are quantized again,
+//!   unless the file has matched them, as [`export`](crate::export) does.
 //! * Weights with a zero point are quantized again; one of −128 becomes −127.
-//! * A max pooling passes values on, and the logits are floats, whatever the file quantizes either to.
+//! * A max pooling passes values on, the mean over all pixels is exact but for what 15 bits cannot hold, and the logits are
+//!   floats, whatever the file quantizes any of them to.
 
 use crate::compile::{Basis, CompileError, Compiled, Options, expect_labels, finish};
 use crate::network::{Network, Op, ValueId, Weights};
@@ -95,11 +99,11 @@ pub fn compile(
 /// The quantization of every value that a layer has a say in.
 fn outputs(network: &Network, given: &Given) -> Result<Vec<Activation>, CompileError> {
     let output = |(index, activation): (usize, &Option<Activation>)| {
-        let node = index.checked_sub(1).map(|index| &network.nodes[index]);
+        let node = index.checked_sub(1);
         match (activation, node) {
             (Some(activation), _) => Ok(*activation),
-            (None, Some(node)) if !matches!(node.op, Op::MaxPool(_) | Op::Linear(_)) => {
-                Err(CompileError::NotGiven { layer: node.name.clone() })
+            (None, Some(node)) if network.has_range(node) => {
+                Err(CompileError::NotGiven { layer: network.nodes[node].name.clone() })
             }
             _ => Ok(Activation::PIXELS),
         }
@@ -111,9 +115,7 @@ fn kept(network: &Network, given: &Given, quantized: &Quantized, preprocessing: 
     let mut kept = Kept::default();
     for (index, (node, layer)) in network.nodes.iter().zip(&quantized.layers).enumerate() {
         let output = index + 1;
-        if let (Some(activation), true) =
-            (given.activations[output], matches!(layer, Layer::Conv(_) | Layer::Mean { .. }))
-        {
+        if let (Some(activation), true) = (given.activations[output], network.has_range(index)) {
             kept.activations.0 += usize::from(activation == quantized.activations[output]);
             kept.activations.1 += 1;
         }
@@ -124,7 +126,13 @@ fn kept(network: &Network, given: &Given, quantized: &Quantized, preprocessing: 
                     (_, Some(_)) if conv.weight.steps().is_some() => "matched to the residual that is added",
                     _ => REQUANTIZED,
                 };
+                let joined = network.shortcut(index).is_some() && conv.weight.steps().is_some();
+                let reason = if joined { JOINED } else { reason };
                 (&conv.weight, &layer.weights, conv.window.kernel * conv.window.kernel, reason)
+            }
+            (Op::Conv(conv), Layer::Shortcut(layer)) => {
+                let reason = if conv.weight.steps().is_some() { JOINED } else { REQUANTIZED };
+                (&conv.weight, &layer.weights, 1, reason)
             }
             (Op::Linear(linear), Layer::Linear(layer)) => (&linear.weight, &layer.weights, 1, REQUANTIZED),
             _ => continue,
@@ -145,6 +153,9 @@ fn kept(network: &Network, given: &Given, quantized: &Quantized, preprocessing: 
 
 /// Why weights are others where no arithmetic asks for it.
 const REQUANTIZED: &str = "some weights are −128, or have a zero point, or are floats";
+
+/// Why weights of a projection shortcut or of the convolution that adds it are others.
+const JOINED: &str = "a shortcut and what it is added to have the same accumulators";
 
 /// How many of `integers`, `[out][taps][in]`, are those that `weight` is stored as.
 fn same(weight: &Weights, integers: &[i8], taps: usize) -> usize {

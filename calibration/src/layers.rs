@@ -8,7 +8,7 @@ use crate::observe::{Histogram, Range};
 use crate::samples::Samples;
 use crate::stream::{Budget, Input, Pass, stream};
 use indicatif::ProgressBar;
-use resnext::Model;
+use resnext::{Model, Op};
 
 /// What is known of a layer.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct LayerStatistics {
     pub noise: Noise,
     /// The values that fp32 gives.
     pub histogram: Histogram,
-    /// Range that int8 covers; `None` for the logits.
+    /// Range that int8 covers; `None` for the logits, and for the mean over all pixels, which is finer.
     pub covered: Option<Range>,
 }
 
@@ -37,7 +37,7 @@ pub fn examine(
     progress: &ProgressBar,
 ) -> Result<(Vec<LayerStatistics>, usize), CompileError> {
     let preprocessing = preprocessing(model);
-    let pass = Examine { compare: Compare { model: *model }, nodes: network.nodes.len() };
+    let pass = Examine { compare: Compare::new(*model, network), nodes: network.nodes.len() };
     let budget = Budget::USUAL;
     let input = Input { samples, preprocessing: &preprocessing, threads, budget, progress };
     let streamed = stream(&pass, Some(network), input)?;
@@ -45,17 +45,18 @@ pub fn examine(
     for worker in &streamed.workers {
         histograms.iter_mut().zip(worker).for_each(|(sum, histogram)| sum.merge(histogram));
     }
-    let mut noises = vec![Noise::default(); network.nodes.len()];
+    let mut noises = vec![Noise::default(); model.step_count()];
     let mut images = 0;
     for layers in streamed.results.into_iter().flatten() {
         images += 1;
         noises.iter_mut().zip(layers).for_each(|(sum, noise)| *sum += noise);
     }
+    let histograms = network.steps().map(|(node, _)| std::mem::take(&mut histograms[node]));
     let layers = model.steps().zip(noises).zip(histograms).map(|((step, noise), histogram)| {
         let real = |tensor: &resnext::Tensor, q: i8| {
             f64::from(tensor.scale) * f64::from(i32::from(q) - i32::from(tensor.zero_point))
         };
-        let output = step.output();
+        let output = step.output().filter(|_| !matches!(step.op, Op::GlobalAvgPool(_)));
         let covered =
             output.map(|tensor| Range { low: real(&tensor, i8::MIN), high: real(&tensor, i8::MAX) });
         LayerStatistics { name: step.name.to_owned(), noise, histogram, covered }
@@ -73,7 +74,7 @@ impl Pass for Examine<'_> {
     /// Per node.
     type Worker = Vec<Histogram>;
     type Photo = Pair;
-    /// Per node.
+    /// Per step.
     type Output = Vec<Noise>;
     type Error = CompileError;
 

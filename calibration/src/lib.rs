@@ -49,7 +49,6 @@ pub mod preprocessing;
 pub mod quantize;
 pub mod round;
 pub mod sensitivity;
-mod shortcut;
 mod stream;
 
 pub use resnext_checkpoint::stored;

@@ -2,13 +2,15 @@
 //!
 //! A layer's inputs are whole numbers of steps, so that sums of their products are exact in floating point, whatever
 //! their order and however many threads there are. Memory depends on the layers alone: of each image only some pixels
-//! are looked at, and layers that would need too much go without.
+//! are looked at, and layers that would need too much go without. The classifier's inputs have more than 8 bits: they are
+//! gathered in steps of [`COARSER`], one pixel an image, so that their squares, too, are exact.
 
 use std::ops::Range;
 use std::sync::Mutex;
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
+use resnext::format::MAX_DIGITS;
 
 use crate::compile::CompileError;
 use crate::network::{Network, Op, Shape, ValueId, Window};
@@ -28,6 +30,9 @@ const MOST_ELEMENTS: usize = 1 << 25;
 /// Elements of all covariances that are gathered in one pass, at most: 384 MB, which no ResNeXt-50 needs.
 pub(crate) const AT_ONCE: usize = 3 << 24;
 
+/// Steps of a mean over all pixels, of up to 32,639, that count as one here: (32,639 / 8)² still is an exact f32.
+const COARSER: f64 = 8.0;
+
 /// A step has this many parts in sums of real values.
 const PARTS: f64 = 256.0;
 
@@ -40,6 +45,8 @@ pub struct Moments {
     pub groups: usize,
     /// Pixels looked at.
     pub count: f64,
+    /// Steps of the input that are one here.
+    coarser: f64,
     /// Σ q qᵀ of each group, `[groups][inputs][inputs]`; empty if that would be too large.
     products: Vec<f64>,
     /// Σ q of each group, `[groups][inputs]`.
@@ -49,12 +56,13 @@ pub struct Moments {
 }
 
 impl Moments {
-    fn new(groups: usize, inputs: usize, products: bool) -> Self {
+    fn new(groups: usize, inputs: usize, coarser: f64, products: bool) -> Self {
         let elements = groups * inputs * inputs;
         Self {
             inputs,
             groups,
             count: 0.0,
+            coarser,
             products: vec![0.0; if products && elements <= MOST_ELEMENTS { elements } else { 0 }],
             sums: vec![0.0; groups * inputs],
             errors: vec![0.0; groups * inputs],
@@ -69,7 +77,8 @@ impl Moments {
 
     /// Mean of `q` for each input of `group`.
     pub fn means(&self, group: usize) -> impl Iterator<Item = f64> {
-        self.sums[group * self.inputs..][..self.inputs].iter().map(|sum| sum / self.count.max(1.0))
+        let sums = &self.sums[group * self.inputs..][..self.inputs];
+        sums.iter().map(|sum| sum / self.count.max(1.0) * self.coarser)
     }
 
     /// Mean of `q − x` for each input of `group`.
@@ -82,8 +91,10 @@ impl Moments {
         let n = self.inputs;
         let products = self.products.get(group * n * n..(group + 1) * n * n)?;
         let means: Vec<f64> = self.means(group).collect();
-        let at =
-            |(index, sum): (usize, &f64)| sum / self.count.max(1.0) - means[index / n] * means[index % n];
+        let square = self.coarser * self.coarser;
+        let at = |(index, sum): (usize, &f64)| {
+            sum * square / self.count.max(1.0) - means[index / n] * means[index % n]
+        };
         Some(products.iter().enumerate().map(at).collect())
     }
 }
@@ -145,7 +156,8 @@ impl<'a> Gather<'a> {
         let mut nodes = Vec::new();
         for (index, node) in network.nodes.iter().enumerate() {
             let inputs = inputs(&node.op).filter(|_| gathered.contains(&index));
-            let moments = inputs.map(|(groups, inputs)| Moments::new(groups, inputs, products));
+            let coarser = coarser(network, node.input.0);
+            let moments = inputs.map(|(groups, inputs)| Moments::new(groups, inputs, coarser, products));
             if moments.is_some() {
                 readers[node.input.0].push(index);
             }
@@ -162,8 +174,16 @@ impl<'a> Gather<'a> {
         self.nodes.into_iter().map(|node| node.map(into)).collect()
     }
 
-    /// `values` (`[channels][height][width]`) in steps: real, and rounded as int8 rounds them.
+    /// `values` (`[channels][height][width]`) in steps: real, and rounded as int8 rounds them. Of a mean over all pixels, which
+    /// int8 does not round, both are the same, in [coarser](COARSER) steps.
     fn steps(&self, value: usize, values: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let coarser = coarser(self.network, value);
+        if coarser > 1.0 {
+            let most = (f64::from(MAX_DIGITS) / coarser).floor() as f32;
+            let per_step = (1.0 / (self.activations[value].scale * coarser)) as f32;
+            let steps: Vec<f32> = values.iter().map(|x| (x * per_step).round().clamp(-most, most)).collect();
+            return (steps.clone(), steps);
+        }
         let Activation { scale, zero_point } = self.activations[value];
         let (low, high) = (-128.0 - f32::from(zero_point), 127.0 - f32::from(zero_point));
         let per_step = (1.0 / scale) as f32;
@@ -225,6 +245,12 @@ impl<'a> Gather<'a> {
             }
         }
     }
+}
+
+/// Steps of `value` that count as one.
+fn coarser(network: &Network, value: usize) -> f64 {
+    let node = value.checked_sub(1).map(|node| &network.nodes[node].op);
+    if matches!(node, Some(Op::GlobalAvgPool)) { COARSER } else { 1.0 }
 }
 
 /// Whole parts of a step, so that sums are exact.

@@ -107,6 +107,17 @@ pub struct Node {
     pub op: Op,
 }
 
+impl Node {
+    /// Whether it reads `value`.
+    fn reads(&self, value: ValueId) -> bool {
+        let residual = match &self.op {
+            Op::Conv(conv) => conv.residual,
+            _ => None,
+        };
+        self.input == value || residual == Some(value)
+    }
+}
+
 /// The operations of the int8 runtime, in fp32.
 #[derive(Clone, Debug)]
 pub enum Op {
@@ -301,6 +312,56 @@ impl Network {
     /// The value that holds the logits.
     pub fn logits(&self) -> ValueId {
         ValueId(self.nodes.len())
+    }
+
+    /// The node whose accumulators the output of `node` goes into, if it is the projection shortcut of a block and need
+    /// not be rounded to int8 before it is added: a 1×1 convolution without groups, which nobody reads but another such
+    /// convolution, as its residual. In int8 the two are one step, the other's.
+    ///
+    /// One whose output the file quantizes is none: scales that are given are kept.
+    pub fn joined(&self, node: usize) -> Option<usize> {
+        let value = ValueId(node + 1);
+        let plain = |conv: &Conv| conv.window.kernel == 1 && conv.window.padding == 0 && conv.groups == 1;
+        let given = self.given.as_ref().and_then(|given| *given.activations.get(value.0)?);
+        let Node { input, op: Op::Conv(shortcut), .. } = self.nodes.get(node)? else { return None };
+        if !plain(shortcut) || shortcut.relu || shortcut.residual.is_some() || given.is_some() {
+            return None;
+        }
+        let mut readers = self.nodes.iter().enumerate().filter(|(_, node)| node.reads(value));
+        let ((reader, other), None) = (readers.next()?, readers.next()) else { return None };
+        let Op::Conv(conv) = &other.op else { return None };
+        // Its input is there when the shortcut is quantized, and neither is the image, which is in pixels.
+        let apart = other.input != *input && (1..=node).contains(&other.input.0) && *input != ValueId::IMAGE;
+        (plain(conv) && conv.residual == Some(value) && apart).then_some(reader)
+    }
+
+    /// The node that is [joined](Self::joined) into `node`.
+    pub fn shortcut(&self, node: usize) -> Option<usize> {
+        let Op::Conv(Conv { residual: Some(residual), .. }) = self.nodes.get(node)?.op else { return None };
+        let shortcut = residual.0.checked_sub(1)?;
+        (self.joined(shortcut) == Some(node)).then_some(shortcut)
+    }
+
+    /// The nodes that are steps of the int8 network, in their order: all that are not [joined](Self::joined).
+    pub fn steps(&self) -> impl Iterator<Item = (usize, &Node)> {
+        self.nodes.iter().enumerate().filter(|&(index, _)| self.joined(index).is_none())
+    }
+
+    /// Whether int8 chooses a range for what `node` gives. A max pool passes on that of its input, the mean over all pixels
+    /// is exact, the output of a [joined](Self::joined) node is never rounded, and logits are floats.
+    pub fn has_range(&self, node: usize) -> bool {
+        match self.nodes[node].op {
+            Op::Conv(_) => self.joined(node).is_none(),
+            Op::AvgPool(_) => true,
+            Op::MaxPool(_) | Op::GlobalAvgPool | Op::Linear(_) => false,
+        }
+    }
+
+    /// Shape of `value` as the int8 network stores it: the mean over all pixels has two digits, in two pixels.
+    pub fn stored(&self, value: ValueId) -> Shape {
+        let node = value.0.checked_sub(1).map(|node| &self.nodes[node].op);
+        let width = if matches!(node, Some(Op::GlobalAvgPool)) { 2 } else { self.shape(value).width };
+        Shape { width, ..self.shape(value) }
     }
 
     /// Shape of `value`.

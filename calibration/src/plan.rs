@@ -3,7 +3,8 @@
 //! Buffers are placed greedily, largest first, each at the lowest offset free during its whole life: the
 //! "greedy by size" of Pisarchyk and Lee, *Efficient Memory Management for Deep Neural Net Inference* (2020),
 //! improved by a few rounds of trying other orders.
-//! A residual that dies in the convolution that adds it hands its memory to that convolution's output.
+//! A projection shortcut that is [joined](Network::joined) with the convolution that adds it has no place; what it reads
+//! lives until then. A residual that dies in the convolution that adds it hands its memory to that convolution's output.
 
 use crate::network::{Network, Op, ValueId};
 use resnext::format::{ARENA_ALIGN, TENSOR_SLACK};
@@ -11,7 +12,7 @@ use resnext::format::{ARENA_ALIGN, TENSOR_SLACK};
 /// Placement of every value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Per value.
+    /// Per value. Those that are never stored have none worth reading.
     pub places: Vec<Place>,
     /// Bytes of the whole arena.
     pub arena_len: usize,
@@ -41,14 +42,15 @@ pub fn plan(network: &Network) -> Plan {
     let values = network.nodes.len();
     let mut places = vec![Place::default(); values + 1];
     let mut last_use = vec![0; values + 1];
-    for (step, node) in network.nodes.iter().enumerate() {
+    for (step, node) in network.steps() {
         let place = &mut places[node.input.0];
         last_use[node.input.0] = step;
         match &node.op {
             Op::Conv(conv) => {
                 place.halo = place.halo.max(conv.window.padding);
-                if let Some(residual) = conv.residual {
-                    last_use[residual.0] = step;
+                let shortcut = network.shortcut(step).map(|shortcut| network.nodes[shortcut].input);
+                if let Some(added) = shortcut.or(conv.residual) {
+                    last_use[added.0] = step;
                 }
             }
             Op::MaxPool(window) => {
@@ -60,15 +62,16 @@ pub fn plan(network: &Network) -> Plan {
     }
 
     let len = |value: usize| {
-        let (shape, border) = (network.shape(ValueId(value)), 2 * places[value].halo);
+        let (shape, border) = (network.stored(ValueId(value)), 2 * places[value].halo);
         (shape.height + border) * (shape.width + border) * shape.channels + TENSOR_SLACK
     };
     let mut buffers: Vec<Buffer> = Vec::new();
     let mut buffer_of = vec![0; values];
-    for value in 0..values {
+    let has_place = |value: &usize| value.checked_sub(1).is_none_or(|node| network.joined(node).is_none());
+    for value in (0..values).filter(has_place) {
         let first = value.saturating_sub(1);
         let inherits = value.checked_sub(1).and_then(|step| match &network.nodes[step].op {
-            Op::Conv(conv) => conv.residual.filter(|residual| {
+            Op::Conv(conv) if network.shortcut(step).is_none() => conv.residual.filter(|residual| {
                 last_use[residual.0] == step && places[residual.0].halo == places[value].halo
             }),
             _ => None,

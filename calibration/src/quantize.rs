@@ -1,18 +1,23 @@
 //! From fp32 layers and calibrated ranges to integers.
 //!
 //! Weights are symmetric int8 per output channel (no −128), activations asymmetric int8 per tensor over all
-//! 256 levels, zero points folded into int32 biases. Two choices are this project's own:
+//! 256 levels, zero points folded into int32 biases. Four choices are this project's own:
 //!
 //! * Normalisation is folded into the first convolution. Its input is then the pixel itself, `q = p − 128`,
 //!   which loses nothing, and the runtime does not normalise.
 //! * Where a residual is added, each output channel's weight scale is widened until one step of the residual
 //!   is a whole number of accumulator units. The addition then happens in int32 without any rounding.
+//! * A projection shortcut is [joined](Network::joined) with the convolution that adds it: the products of both go into the
+//!   same accumulators, so that what it gives is never rounded. An accumulator unit of a channel is the coarser of the
+//!   two that the largest weight of each asks for, and the scales of both follow from it.
+//! * The mean over all pixels is the sum, in two digits, and needs no range.
 
 use crate::moments::Moments;
 use crate::network::{Conv, Linear, Network, Op, ValueId};
 use crate::observe::Range;
 use crate::preprocessing::Preprocessing;
 use crate::round::Factored;
+use resnext::format::MAX_DIGITS;
 use resnext::requantize;
 
 /// Largest |bias|, output zero point included, in accumulator units; leaves the rest of ±2³⁰ to the products.
@@ -63,7 +68,7 @@ impl Activation {
 /// A network in integers.
 #[derive(Clone, Debug)]
 pub struct Quantized {
-    /// Per value; the logits' entry is unused.
+    /// Per value; the entries of the logits and of what [joined](Network::joined) nodes give are unused.
     pub activations: Vec<Activation>,
     /// Per node.
     pub layers: Vec<Layer>,
@@ -74,6 +79,8 @@ pub struct Quantized {
 pub enum Layer {
     /// Convolution.
     Conv(QuantizedConv),
+    /// Convolution whose products go to the accumulators of the one it is [joined](Network::joined) into.
+    Shortcut(QuantizedShortcut),
     /// Passes values through unchanged.
     MaxPool,
     /// Requantization of a mean.
@@ -100,6 +107,17 @@ pub struct QuantizedConv {
     pub residual: Vec<i16>,
     /// Least output: the zero point after a ReLU.
     pub clamp_min: i8,
+}
+
+/// Integers of a joined projection shortcut, in channel order.
+#[derive(Clone, Debug)]
+pub struct QuantizedShortcut {
+    /// `[out][in]`, −127..=127.
+    pub weights: Vec<i8>,
+    /// Real value of one step of the weights, per output channel.
+    pub scales: Vec<f64>,
+    /// What is added to the initial accumulators, the zero point of its input folded in.
+    pub bias: Vec<i32>,
 }
 
 /// Integers of the classifier, in class order.
@@ -129,7 +147,7 @@ pub struct QuantizeError {
 
 /// Quantizes a folded `network` whose activation `i` covers `ranges[i]`.
 ///
-/// `ranges` has an entry for every value; those of the image, of max pools and of the logits are ignored.
+/// `ranges` has an entry for every value; those of the image and of nodes that [have none](Network::has_range) are ignored.
 ///
 /// # Errors
 ///
@@ -165,8 +183,8 @@ pub fn quantize_to(
 ) -> Result<Quantized, QuantizeError> {
     let mut activations = vec![Activation::PIXELS];
     let mut layers = Vec::new();
-    for (index, &wanted) in outputs[1..].iter().enumerate().take(network.nodes.len()) {
-        let (layer, output) = quantize_node(network, index, &activations, wanted, preprocessing, None)?;
+    for index in 0..network.nodes.len() {
+        let (layer, output) = quantize_node(network, index, &activations, outputs, preprocessing, None)?;
         activations.push(output);
         layers.push(layer);
     }
@@ -186,24 +204,38 @@ pub fn requantize_node(
     preprocessing: &Preprocessing,
     known: &Moments,
 ) -> Result<Layer, QuantizeError> {
-    let output = activations[index + 1];
-    quantize_node(network, index, activations, output, preprocessing, Some(known)).map(|(layer, _)| layer)
+    quantize_node(network, index, activations, activations, preprocessing, Some(known))
+        .map(|(layer, _)| layer)
 }
+
+/// `activations` are those of earlier nodes at least, `wanted` what all are to be.
 
 fn quantize_node(
     network: &Network,
     index: usize,
     activations: &[Activation],
-    wanted: Activation,
+    wanted: &[Activation],
     preprocessing: &Preprocessing,
     known: Option<&Moments>,
 ) -> Result<(Layer, Activation), QuantizeError> {
     let node = &network.nodes[index];
     let error = |what| QuantizeError { layer: node.name.clone(), what };
-    let input = activations[node.input.0];
+    let (input, output) = (activations[node.input.0], wanted[index + 1]);
+    if let Some(joined) = network.joined(index) {
+        let quantized = Pair::new(network, index, joined, activations, wanted[joined + 1])
+            .and_then(|pair| quantize_shortcut(&pair, known));
+        // Nothing has this quantization.
+        return Ok((Layer::Shortcut(quantized.map_err(error)?), Activation::PIXELS));
+    }
     Ok(match &node.op {
         Op::Conv(conv) => {
-            let residual = conv.residual.map(|value| activations[value.0]);
+            let added = match (network.shortcut(index), conv.residual) {
+                (Some(shortcut), _) => Added::Joined(
+                    Pair::new(network, shortcut, index, activations, output).map_err(error)?.scales().0,
+                ),
+                (None, Some(value)) => Added::Residual(activations[value.0]),
+                (None, None) => Added::Nothing,
+            };
             let folded;
             let (conv, steps) = if node.input == ValueId::IMAGE {
                 folded = fold_normalization(conv, preprocessing);
@@ -211,15 +243,14 @@ fn quantize_node(
             } else {
                 (conv, conv.weight.steps())
             };
-            let (layer, output) =
-                quantize_conv(conv, steps, input, residual, wanted, known).map_err(error)?;
+            let (layer, output) = quantize_conv(conv, steps, input, added, output, known).map_err(error)?;
             (Layer::Conv(layer), output)
         }
         Op::MaxPool(_) => (Layer::MaxPool, input),
-        Op::AvgPool(window) => quantize_mean(window.kernel * window.kernel, input, wanted).map_err(error)?,
+        Op::AvgPool(window) => quantize_mean(window.kernel * window.kernel, input, output).map_err(error)?,
         Op::GlobalAvgPool => {
             let shape = network.shape(node.input);
-            quantize_mean(shape.height * shape.width, input, wanted).map_err(error)?
+            mean_in_digits(shape.height * shape.width, input)
         }
         Op::Linear(linear) => {
             (Layer::Linear(quantize_linear(linear, input, known).map_err(error)?), Activation::PIXELS)
@@ -239,6 +270,20 @@ fn quantize_mean(
     let multiplier =
         requantize::multiplier_for(unit / output.scale).ok_or("the mean's scale is out of range")?;
     Ok((Layer::Mean { multiplier }, output))
+}
+
+/// The mean of all `pixels` in two digits: their sum where it fits, and else as much of it as does.
+fn mean_in_digits(pixels: usize, input: Activation) -> (Layer, Activation) {
+    let most = 255 * pixels as u64;
+    let (multiplier, ratio) = match MAX_DIGITS as u64 {
+        digits if most <= digits => (i32::MAX, 1.0),
+        digits => {
+            let multiplier = (digits << 31) / most;
+            (multiplier as i32, multiplier as f64 / (1u64 << 31) as f64)
+        }
+    };
+    let scale = f64::from((input.scale / pixels as f64 / ratio) as f32);
+    (Layer::Mean { multiplier }, Activation { scale, zero_point: 0 })
 }
 
 /// The least output scale that an accumulator unit of `unit` allows: ratios stay below 1.
@@ -267,12 +312,81 @@ fn fold_normalization(conv: &Conv, preprocessing: &Preprocessing) -> Conv {
     }
 }
 
+/// A projection shortcut and the convolution that it is joined into.
+struct Pair<'a> {
+    conv: &'a Conv,
+    input: Activation,
+    shortcut: &'a Conv,
+    shortcut_input: Activation,
+    output: Activation,
+}
+
+/// By how much the unit that a shortcut asks for must exceed that of its convolution to be heeded. What is less is the
+/// rounding of scales to f32, in which files keep them.
+const SAME_UNIT: f64 = 1.0 + 1e-6;
+
+impl<'a> Pair<'a> {
+    /// Of the node `shortcut` that is joined into `index`, which gives `output`.
+    fn new(
+        network: &'a Network,
+        shortcut: usize,
+        index: usize,
+        activations: &[Activation],
+        output: Activation,
+    ) -> Result<Self, &'static str> {
+        let (node, shortcut) = (&network.nodes[index], &network.nodes[shortcut]);
+        let (Op::Conv(conv), Op::Conv(projection)) = (&node.op, &shortcut.op) else {
+            return Err("it is not a convolution");
+        };
+        let (input, shortcut_input) = (activations[node.input.0], activations[shortcut.input.0]);
+        Ok(Self { conv, input, shortcut: projection, shortcut_input, output })
+    }
+
+    /// Weight scales of the convolution, exactly representable in f32, and of the shortcut, for the same accumulator units.
+    fn scales(&self) -> (Vec<f64>, Vec<f64>) {
+        let of = |conv: &Conv, o: usize| f64::from(conv.bias.get(o).copied().unwrap_or(0.0)).abs();
+        let bias = |o: usize| of(self.conv, o) + of(self.shortcut, o) + 128.0 * self.output.scale;
+        let wanted = |conv: &Conv, input: Activation| {
+            let real = conv.weight.read();
+            weight_scales(&real, conv.weight.steps(), real.len() / conv.out_channels, input.scale, bias)
+        };
+        let mut scales = wanted(self.conv, self.input);
+        let mut shortcut_scales = wanted(self.shortcut, self.shortcut_input);
+        for (scale, shortcut_scale) in scales.iter_mut().zip(&mut shortcut_scales) {
+            let coarser = self.shortcut_input.scale * *shortcut_scale;
+            if coarser > self.input.scale * *scale * SAME_UNIT {
+                *scale = f64::from((coarser / self.input.scale) as f32);
+            }
+            *shortcut_scale = self.input.scale * *scale / self.shortcut_input.scale;
+        }
+        (scales, shortcut_scales)
+    }
+}
+
+fn quantize_shortcut(pair: &Pair<'_>, known: Option<&Moments>) -> Result<QuantizedShortcut, &'static str> {
+    let conv = pair.shortcut;
+    assert!(conv.batch_norm.is_none(), "fold batch norms before quantizing");
+    let scales = pair.scales().1;
+    let bias = |o: usize| f64::from(conv.bias.get(o).copied().unwrap_or(0.0));
+    let (weights, bias) = integers(&conv.weight.read(), 1, &scales, pair.shortcut_input, bias, |_| 0, known)?;
+    Ok(QuantizedShortcut { weights, scales, bias })
+}
+
+/// What is added to a convolution before its ReLU.
+enum Added {
+    Nothing,
+    /// An int8 tensor.
+    Residual(Activation),
+    /// A joined shortcut, for which the convolution has these weight scales.
+    Joined(Vec<f64>),
+}
+
 /// `steps` are those that the weights come with.
 fn quantize_conv(
     conv: &Conv,
     steps: Option<&[f64]>,
     input: Activation,
-    residual: Option<Activation>,
+    added: Added,
     mut output: Activation,
     known: Option<&Moments>,
 ) -> Result<(QuantizedConv, Activation), &'static str> {
@@ -282,7 +396,12 @@ fn quantize_conv(
     let bias = |o: usize| f64::from(conv.bias.get(o).copied().unwrap_or(0.0));
     // Of any output zero point; it may still move below.
     let zero_point = 128.0 * output.scale;
-    let mut scales = weight_scales(&real, steps, per_channel, input.scale, |o| bias(o).abs() + zero_point);
+    let own = || weight_scales(&real, steps, per_channel, input.scale, |o| bias(o).abs() + zero_point);
+    let (mut scales, residual) = match added {
+        Added::Nothing => (own(), None),
+        Added::Residual(residual) => (own(), Some(residual)),
+        Added::Joined(scales) => (scales, None),
+    };
     let mut factors = vec![0; conv.out_channels];
     if let Some(residual) = residual {
         for (scale, factor) in scales.iter_mut().zip(&mut factors) {
@@ -487,7 +606,7 @@ mod tests {
             let input = Activation { scale: input_scale, zero_point: -128 };
             let residual = Activation { scale: residual_scale, zero_point: 3 };
             let output = Activation { scale: 0.1, zero_point: -128 };
-            let (q, out) = quantize_conv(&conv, None, input, Some(residual), output, None).unwrap();
+            let (q, out) = quantize_conv(&conv, None, input, Added::Residual(residual), output, None).unwrap();
             for o in 0..2 {
                 let ratio = f64::from(q.multiplier[o]) / (1u64 << 31) as f64;
                 let step = f64::from(q.residual[o]) * ratio * out.scale;
@@ -503,7 +622,7 @@ mod tests {
         let conv = pointwise(vec![0.5, -0.25, 1.0, 0.125], vec![0.3, -4.0], true);
         let input = Activation::covering(Range { low: 0.0, high: 2.0 });
         let output = Activation::covering(Range { low: 0.0, high: 3.0 });
-        let (q, output) = quantize_conv(&conv, None, input, None, output, None).unwrap();
+        let (q, output) = quantize_conv(&conv, None, input, Added::Nothing, output, None).unwrap();
         let weight = conv.weight.read();
         for (a, b) in [(-128i8, -128i8), (127, -128), (-128, 127), (100, 30)] {
             let real = [input.dequantize(a), input.dequantize(b)];
@@ -526,7 +645,7 @@ mod tests {
         let conv = pointwise(vec![1.0, 0.0], vec![0.0, 1.5], false);
         let output = Activation::covering(Range { low: -2.0, high: 2.0 });
         let input = Activation { scale: 0.01, zero_point: 0 };
-        let (q, output) = quantize_conv(&conv, None, input, None, output, None).unwrap();
+        let (q, output) = quantize_conv(&conv, None, input, Added::Nothing, output, None).unwrap();
         let y = requantize::narrow(requantize::scale(q.bias[1], q.multiplier[1]), -128, 127);
         assert!((output.dequantize(y) - 1.5).abs() <= 0.51 * output.scale);
     }
@@ -536,7 +655,7 @@ mod tests {
         let conv = pointwise(vec![1e-30, 1e-30], vec![1e6, -1e6], false);
         let input = Activation { scale: 1e-3, zero_point: -128 };
         let output = Activation::covering(Range { low: -1e6, high: 1e6 });
-        let (q, _) = quantize_conv(&conv, None, input, None, output, None).unwrap();
+        let (q, _) = quantize_conv(&conv, None, input, Added::Nothing, output, None).unwrap();
         assert!(q.bias.iter().all(|b| b.abs() <= 1 << 29));
     }
 

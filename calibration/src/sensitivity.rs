@@ -2,7 +2,7 @@
 
 use crate::emulate::{rounded_network, sqnr_db};
 use crate::fp32::{Fp32Error, Fp32Model};
-use crate::network::{Network, Op};
+use crate::network::{Network, Node, Op};
 use crate::preprocessing::Preprocessing;
 use crate::quantize::Quantized;
 
@@ -17,7 +17,8 @@ pub struct Sensitivity {
     pub without_db: f64,
 }
 
-/// Runs `network` on normalised `images` with parts of it quantized, per layer but for max pools.
+/// Runs `network` on normalised `images` with parts of it quantized, per layer but for those that int8 rounds nothing of: max
+/// pools, and the mean over all pixels.
 ///
 /// # Errors
 ///
@@ -34,8 +35,9 @@ pub fn sensitivity(
         let model = rounded_network(network, quantized, preprocessing, rounded)?;
         Ok::<f64, Fp32Error>(sqnr_db(&model.run_all(images, threads)?, &original))
     };
-    let weighted = network.nodes.iter().enumerate().filter(|(_, node)| !matches!(node.op, Op::MaxPool(_)));
-    weighted
+    let exact = |node: &Node| matches!(node.op, Op::MaxPool(_) | Op::GlobalAvgPool);
+    let rounded = network.nodes.iter().enumerate().filter(|(_, node)| !exact(node));
+    rounded
         .map(|(index, node)| {
             Ok(Sensitivity {
                 name: node.name.clone(),

@@ -25,6 +25,18 @@ impl Noise {
         sum
     }
 
+    /// Compares a tensor of two digits a channel, base 256, what a global average pool gives, with its fp32 original, one
+    /// number a channel.
+    pub fn of_digits(tensor: &Tensor, quantized: &[i8], original: &[f32]) -> Self {
+        let mut sum = Self::default();
+        let (high, low) = quantized.split_at(tensor.channels);
+        for ((&high, &low), &x) in high.iter().zip(low).zip(original) {
+            let digits = 256 * i32::from(high) + i32::from(low);
+            sum.add(f64::from(tensor.scale) * f64::from(digits), x.into());
+        }
+        sum
+    }
+
     /// Compares two vectors.
     pub fn of_slices(quantized: &[f32], original: &[f32]) -> Self {
         let mut sum = Self::default();

@@ -26,10 +26,12 @@ pub(super) fn graph<'a>(
     for (index, (node, layer)) in network.nodes.iter().zip(&quantized.layers).enumerate() {
         let (name, from) = (node.name.as_str(), names[node.input.0]);
         let (input, output) = (quantized.activations[node.input.0], quantized.activations[index + 1]);
-        // What is quantized, before it is.
-        let real = format!("{name}.real");
+        // What is quantized, before it is; the mean over all pixels and joined shortcuts are not.
+        let exact = matches!(node.op, Op::GlobalAvgPool) || matches!(layer, Layer::Shortcut(_));
+        let real = if exact { name.to_owned() } else { format!("{name}.real") };
         match (&node.op, layer) {
             (Op::Conv(conv), Layer::Conv(integers)) => {
+                // That of a joined shortcut has a factor of 0.
                 let residual = conv.residual.map(|value| quantized.activations[value.0]);
                 let bias = conv_bias(integers, input, residual, output);
                 let kernel = conv.window.kernel;
@@ -49,6 +51,14 @@ pub(super) fn graph<'a>(
                     &real,
                 );
             }
+            (Op::Conv(conv), Layer::Shortcut(integers)) => {
+                let bias: Vec<i32> =
+                    without_input_zero(&integers.weights, &integers.bias, input).map(saturate).collect();
+                let shape = [conv.out_channels, conv.in_channels, 1, 1];
+                let tensors =
+                    tensors(&mut graph, name, &shape, &integers.weights, &integers.scales, input, &bias);
+                graph.conv(name, conv, from, tensors.each_ref().map(|name| Some(name.as_str())), None, &real);
+            }
             (Op::MaxPool(window), Layer::MaxPool) => {
                 graph.node("MaxPool", name, &[from], &real, window_attributes(*window));
             }
@@ -59,19 +69,20 @@ pub(super) fn graph<'a>(
                 graph.node("GlobalAveragePool", name, &[from], &real, Vec::new());
             }
             (Op::Linear(linear), Layer::Linear(integers)) => {
-                let [flat, output] = ["flat.real", "flat"].map(|suffix| format!("{name}.{suffix}"));
+                let flat = format!("{name}.flat");
                 graph.node("Flatten", &flat, &[from], &flat, vec![int("axis", 1)]);
-                quantize(&mut graph, &output, &flat, input, &output);
                 let bias = linear_bias(integers, input);
                 let shape = [linear.out_features, linear.in_features];
                 let [weight, bias] =
                     tensors(&mut graph, name, &shape, &integers.weights, &integers.scales, input, &bias);
-                graph.node("Gemm", name, &[&output, &weight, &bias], LOGITS, vec![int("transB", 1)]);
+                graph.node("Gemm", name, &[&flat, &weight, &bias], LOGITS, vec![int("transB", 1)]);
                 continue;
             }
             (op, layer) => unreachable!("{op:?} was quantized to {layer:?}"),
         }
-        quantize(&mut graph, name, &real, output, name);
+        if !exact {
+            quantize(&mut graph, name, &real, output, name);
+        }
     }
     graph
 }
