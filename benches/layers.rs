@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The shapes come from `resnext-models`. Their names are `kernel[stride][groups]-in-out-side[-add]`: `3x3s2g32-256-256-56`
-//! is a 3×3 convolution with stride 2 and 32 groups, from 256 channels to 256, of 56×56 pixels; `-add` adds a residual.
+//! is a 3×3 convolution with stride 2 and 32 groups, from 256 channels to 256, of 56×56 pixels; `-add` adds a residual, and
+//! `-add[stride]-in-side` a projection shortcut, which is joined with it.
 //!
 //! The tables at the end hold the fastest run of each against the most that the instruction set can do: for VPDPBUSD
 //! what this core does of it with nothing else to do ([`vpdpbusd`]), for others an estimate from [`macs_per_cycle`] and
@@ -20,7 +21,7 @@ mod support;
 use criterion::{Criterion, Throughput};
 use resnext::format::{NO_TENSOR, SECTION_ALIGN};
 use resnext::{Kernels, Model, Runner, pack};
-use resnext_models::topology::{Op, Place, Role};
+use resnext_models::topology::{Conv, Op, Place, Role};
 use std::fmt;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -42,11 +43,19 @@ fn main() {
     tables.iter().for_each(|table| print!("{table}"));
 }
 
+/// What a convolution adds to its products.
+#[derive(Clone, Copy, PartialEq)]
+enum Adds {
+    Nothing,
+    Residual,
+    /// The products of this one.
+    Shortcut(Conv),
+}
+
 /// Layers of one shape.
 struct Shape {
     op: Op,
-    /// Adds a residual.
-    adds: bool,
+    adds: Adds,
     /// How many of them each of [`NETWORKS`] has.
     count: [u32; NETWORKS.len()],
 }
@@ -56,8 +65,19 @@ fn shapes() -> Vec<Shape> {
     let mut shapes: Vec<Shape> = vec![];
     for (network, id) in NETWORKS.into_iter().enumerate() {
         let variant = resnext_models::find(id).expect("a published variant");
+        let mut shortcut = None;
         for layer in variant.architecture.layers(variant.preprocess.size.into()) {
-            let adds = matches!(layer.place, Place::Block { role: Role::Expand, .. });
+            let adds = match (layer.place, layer.op) {
+                // It comes before what it is added to.
+                (Place::Block { role: Role::Shortcut, .. }, Op::Conv(conv)) => {
+                    shortcut = Some(conv);
+                    continue;
+                }
+                (Place::Block { role: Role::Expand, .. }, _) => {
+                    shortcut.take().map_or(Adds::Residual, Adds::Shortcut)
+                }
+                _ => Adds::Nothing,
+            };
             let known = shapes.iter().position(|shape| (shape.op, shape.adds) == (layer.op, adds));
             let index = known.unwrap_or_else(|| {
                 shapes.push(Shape { op: layer.op, adds, count: [0; NETWORKS.len()] });
@@ -81,7 +101,14 @@ impl fmt::Display for Shape {
                     write!(f, "g{}", c.groups)?;
                 }
                 write!(f, "-{}-{}-{}", c.in_channels, c.out_channels, c.input_size)?;
-                f.write_str(if self.adds { "-add" } else { "" })
+                match self.adds {
+                    Adds::Nothing => Ok(()),
+                    Adds::Residual => f.write_str("-add"),
+                    Adds::Shortcut(c) if c.stride > 1 => {
+                        write!(f, "-adds{}-{}-{}", c.stride, c.in_channels, c.input_size)
+                    }
+                    Adds::Shortcut(c) => write!(f, "-add-{}-{}", c.in_channels, c.input_size),
+                }
             }
             Op::Linear(l) => write!(f, "linear-{}-{}", l.in_features, l.out_features),
         }
@@ -89,6 +116,14 @@ impl fmt::Display for Shape {
 }
 
 impl Shape {
+    fn macs(&self) -> u64 {
+        let shortcut = match self.adds {
+            Adds::Shortcut(conv) => Op::Conv(conv).macs(),
+            Adds::Nothing | Adds::Residual => 0,
+        };
+        self.op.macs() + shortcut
+    }
+
     /// A model that consists of this layer. It reads what it finds in the arena, not the frame that every model must
     /// have; a convolution is followed by a classifier, which they must have too, but the smallest. The output has no
     /// border: that is written in no time.
@@ -106,17 +141,23 @@ impl Shape {
                 let [from, to] = [c.input_size, c.output_size].map(|side| side as u32);
                 let input = b.tensor(from, from, c.in_channels as u32, window.padding);
                 let output = b.tensor(to, to, c.out_channels as u32, 0);
-                if self.adds {
-                    let sum = b.alias(output);
-                    b.conv("layer", window, input, sum, output);
-                } else {
-                    b.conv("layer", window, input, output, NO_TENSOR);
+                match self.adds {
+                    Adds::Nothing => b.conv("layer", window, input, output, NO_TENSOR),
+                    Adds::Residual => {
+                        let sum = b.alias(output);
+                        b.conv("layer", window, input, sum, output);
+                    }
+                    Adds::Shortcut(c) => {
+                        let side = c.input_size as u32;
+                        let from = b.tensor(side, side, c.in_channels as u32, 0);
+                        b.joined("layer", input, output, (from, c.stride as u8));
+                    }
                 }
                 (4, 1)
             }
             Op::Linear(l) => (l.in_features, l.out_features),
         };
-        let input = b.tensor(1, 1, features as u32, 0);
+        let input = b.tensor(1, 2, features as u32, 0);
         b.linear("classifier", input, classes);
         b.finish().bytes
     }
@@ -139,7 +180,7 @@ fn measure(criterion: &mut Criterion, kernels: Kernels, shapes: &[Shape]) -> Tab
         let mut runner = Runner::new(&model, &mut arena).expect("a whole arena").with_kernels(kernels);
         // None if the command line leaves it out.
         let mut fastest: Option<Duration> = None;
-        group.throughput(Throughput::Elements(shape.op.macs()));
+        group.throughput(Throughput::Elements(shape.macs()));
         group.bench_function(shape.to_string(), |b| {
             b.iter_custom(|runs| {
                 let run = |_| {
@@ -154,7 +195,7 @@ fn measure(criterion: &mut Criterion, kernels: Kernels, shapes: &[Shape]) -> Tab
         rows.extend(fastest.map(|time| Row {
             name: shape.to_string(),
             count: shape.count,
-            macs: shape.op.macs(),
+            macs: shape.macs(),
             seconds: time.as_secs_f64(),
         }));
     }
