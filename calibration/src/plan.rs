@@ -144,3 +144,41 @@ fn place_in_order(buffers: &[Buffer], order: &[usize]) -> (Vec<usize>, usize) {
     }
     (offsets, arena_len)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::tests::{tiny_deep_network, tiny_network};
+
+    /// What a joined shortcut reads is there until the convolution that adds it is done, and nothing else in its place:
+    /// neither what is computed meanwhile nor that convolution's output.
+    #[test]
+    fn a_joined_shortcuts_input_outlives_what_is_computed_meanwhile() {
+        for network in [tiny_network(64), tiny_deep_network(64)] {
+            let Plan { places, .. } = plan(&network);
+            let range = |value: usize| {
+                let (shape, border) = (network.stored(ValueId(value)), 2 * places[value].halo);
+                let len = (shape.height + border) * (shape.width + border) * shape.channels + TENSOR_SLACK;
+                places[value].offset..places[value].offset + len
+            };
+            let mut joined = 0;
+            for (node, into) in
+                (0..network.nodes.len()).filter_map(|node| Some((node, network.joined(node)?)))
+            {
+                let input = network.nodes[node].input.0;
+                let read = range(input);
+                let written = (input..=into).filter(|&step| step != node).map(|step| step + 1);
+                for value in written.filter(|&value| value != input) {
+                    let other = range(value);
+                    assert!(
+                        read.end <= other.start || other.end <= read.start,
+                        "{}: {read:?}, {value}: {other:?}",
+                        network.nodes[node].name
+                    );
+                }
+                joined += 1;
+            }
+            assert_eq!(joined, network.topology.blocks.len());
+        }
+    }
+}

@@ -640,6 +640,79 @@ mod tests {
         }
     }
 
+    /// A joined shortcut adds its products in the same units: the sum is real to within half an output step and what rounding
+    /// the weights costs, whichever of the two has the coarser unit.
+    #[test]
+    fn joined_layers_compute_their_sum() {
+        let conv = pointwise(vec![0.5, -0.25, 1.0, 0.125], vec![0.3, -0.5], true);
+        let shortcut = pointwise(vec![-0.5, 0.75, 0.02, 0.01], vec![0.1, 0.2], false);
+        let output = Activation::covering(Range { low: 0.0, high: 3.0 });
+        for (high, shortcut_high) in [(2.0, 0.1), (0.1, 2.0), (1.0, 1.5)] {
+            let input = Activation::covering(Range { low: 0.0, high });
+            let shortcut_input = Activation::covering(Range { low: -1.0, high: shortcut_high });
+            let pair = Pair { conv: &conv, input, shortcut: &shortcut, shortcut_input, output };
+            let added = Added::Joined(pair.scales().0);
+            let (q, output) = quantize_conv(&conv, None, input, added, output, None).unwrap();
+            let p = quantize_shortcut(&pair, None).unwrap();
+            for (o, (scale, shortcut_scale)) in q.scales.iter().zip(&p.scales).enumerate() {
+                let ratio = input.scale * scale / (shortcut_input.scale * shortcut_scale);
+                assert!((ratio - 1.0).abs() < 1e-12 && f64::from(*scale as f32) == *scale, "{ratio}");
+                let largest = q.weights[2 * o..][..2].iter().chain(&p.weights[2 * o..][..2]);
+                assert_eq!(largest.map(|w| w.abs()).max(), Some(127), "one of the two uses all levels");
+            }
+            let (weight, projection) = (conv.weight.read(), shortcut.weight.read());
+            for quantized in [[-128i8, -128, -128, -128], [127, -128, 0, 127], [100, 30, 127, -7]] {
+                let [a, b, c, d] = quantized;
+                let real = [a, b].map(|q| input.dequantize(q));
+                let real_shortcut = [c, d].map(|q| shortcut_input.dequantize(q));
+                for o in 0..2 {
+                    let dot = |weights: &[i8], x: [i8; 2]| {
+                        i32::from(weights[2 * o]) * i32::from(x[0])
+                            + i32::from(weights[2 * o + 1]) * i32::from(x[1])
+                    };
+                    let acc = q.bias[o] + p.bias[o] + dot(&q.weights, [a, b]) + dot(&p.weights, [c, d]);
+                    let y = requantize::narrow(requantize::scale(acc, q.multiplier[o]), q.clamp_min, 127);
+                    let dot = |weights: &[f32], x: [f64; 2]| {
+                        f64::from(weights[2 * o]) * x[0] + f64::from(weights[2 * o + 1]) * x[1]
+                    };
+                    let bias = f64::from(conv.bias[o]) + f64::from(shortcut.bias[o]);
+                    let expected = bias + dot(&weight, real) + dot(&projection, real_shortcut);
+                    // Half a step of each weight, times the inputs.
+                    let weights = 0.5 * q.scales[o] * (real[0] + real[1]).abs()
+                        + 0.5 * p.scales[o] * real_shortcut.iter().map(|x| x.abs()).sum::<f64>();
+                    let error =
+                        output.dequantize(y) - expected.clamp(0.0, output.dequantize(127));
+                    assert!(
+                        error.abs() <= 0.51 * output.scale + weights + 1e-6,
+                        "{quantized:?} {o}: {error}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// The mean is the sum itself where that fits into two digits, and never more than fits.
+    #[test]
+    fn means_are_sums_in_two_digits() {
+        let input = Activation { scale: 0.02, zero_point: -128 };
+        for pixels in [1, 25, 49, 128, 129, 144, 400, 4096 * 4096 / 64] {
+            let (Layer::Mean { multiplier }, output) = mean_in_digits(pixels, input) else {
+                panic!("a mean")
+            };
+            assert_eq!(output.zero_point, 0);
+            for mean in [-255i32, -3, 0, 1, 100, 255] {
+                let sum = mean * pixels as i32;
+                let digits = requantize::scale(sum, multiplier);
+                assert!(digits.abs() <= MAX_DIGITS, "{pixels} {mean}: {digits}");
+                if pixels <= 128 {
+                    assert_eq!(digits, sum, "{pixels} {mean}");
+                }
+                let error = f64::from(digits) * output.scale - f64::from(mean) * input.scale;
+                assert!(error.abs() < 0.51 * output.scale + 1e-6, "{pixels} {mean}: {error}");
+            }
+        }
+    }
+
     #[test]
     fn a_dead_channel_keeps_its_bias() {
         let conv = pointwise(vec![1.0, 0.0], vec![0.0, 1.5], false);

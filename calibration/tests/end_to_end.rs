@@ -13,7 +13,7 @@ use resnext_calibration::fold::fold_batch_norm;
 use resnext_calibration::fp32::Fp32Model;
 use resnext_calibration::import::{ImportOptions, load_with};
 use resnext_calibration::layers::examine;
-use resnext_calibration::network::Op;
+use resnext_calibration::network::{Node, Op};
 use resnext_calibration::observe::Method;
 use resnext_calibration::preprocessing::Preprocessing;
 use resnext_calibration::samples::{Sample, Samples};
@@ -108,7 +108,11 @@ fn effort_takes_noise_away() {
     let (before, after) = (fast.report.logit_sqnr_db, high.report.logit_sqnr_db);
     assert!(after > before + 1.0, "{before:.1} → {after:.1} dB");
     let sensitivity = &high.report.sensitivity;
-    assert_eq!(sensitivity.len(), high.report.layers.len() - 1, "all but the max pool");
+    let network = reference_network();
+    assert_eq!(sensitivity.len(), network.nodes.len() - 2, "all but the max pool and the mean");
+    assert_eq!(high.report.layers.len(), network.nodes.len() - 4, "shortcuts are joined");
+    let unmeasured = high.report.layers.iter().find(|layer| layer.sqnr_db.is_nan());
+    assert!(unmeasured.is_none(), "{unmeasured:?}");
     for layer in sensitivity {
         assert!(layer.alone_db > after, "{} alone costs more than all together: {layer:?}", layer.name);
         assert!(layer.without_db > 20.0, "{layer:?}");
@@ -210,10 +214,12 @@ fn deep_networks_keep_their_signal() {
         options.preprocessing = Preprocessing::imagenet(size as u32, size as u32);
         let report = compile(&network, &bundled::photos(), &options, &quiet()).expect("compiles").report;
         let mut pools = 0;
-        for (node, layer) in network.nodes.iter().zip(&report.layers) {
+        let of = |node: &Node| report.layers.iter().find(|layer| layer.name == node.name).expect("a step");
+        for (_, node) in network.steps() {
+            let layer = of(node);
             assert!(layer.sqnr_db > 20.0, "{} of {size} has {:.1} dB", layer.name, layer.sqnr_db);
             if matches!(node.op, Op::AvgPool(_)) {
-                let input = &report.layers[node.input.0 - 1];
+                let input = of(&network.nodes[node.input.0 - 1]);
                 let gain = layer.sqnr_db - input.sqnr_db;
                 assert!(gain > 1.0, "{} of {size} gains {gain:.1} dB", layer.name);
                 pools += 1;

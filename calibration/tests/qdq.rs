@@ -96,9 +96,9 @@ fn what_is_not_kept_is_told() {
     type Changed = [(&'static str, &'static str)];
     let cases: [(&str, usize, f64, &Changed); 3] = [
         // A unit of that convolution is coarser than a 127th of the residual's step.
-        ("u8s8-channel.onnx", 21, 0.995, &[("conv1", IMAGE), ("layer3.1.conv3", RESIDUAL)]),
-        ("s8s8-tensor.onnx", 21, 0.98, &[("conv1", IMAGE), ("layer3.1.conv3", RESIDUAL)]),
-        ("u8s8-float-bias.onnx", 26, 0.998, &[("conv1.0", IMAGE)]),
+        ("u8s8-channel.onnx", 20, 0.995, &[("conv1", IMAGE), ("layer3.1.conv3", RESIDUAL)]),
+        ("s8s8-tensor.onnx", 20, 0.98, &[("conv1", IMAGE), ("layer3.1.conv3", RESIDUAL)]),
+        ("u8s8-float-bias.onnx", 25, 0.998, &[("conv1.0", IMAGE)]),
     ];
     for (file, activations, share, changed) in cases {
         let (_, kept) = compiled(&network(&folder().join(file)), None);
@@ -108,7 +108,7 @@ fn what_is_not_kept_is_told() {
         assert_eq!(told, changed, "{file}");
     }
     let (_, kept) = compiled(&network(&folder().join("u8u8-tensor.onnx")), None);
-    assert_eq!((kept.activations, kept.weights.0), ((26, 26), 0), "their zero point is 129");
+    assert_eq!((kept.activations, kept.weights.0), ((25, 25), 0), "their zero point is 129");
     assert!(kept.changed.iter().skip(1).all(|(_, why)| why.contains("zero point")), "{kept:?}");
 }
 
@@ -136,4 +136,34 @@ fn an_activation_left_open_is_named() {
     let error = given::compile(&network, None, &options(), &ProgressBar::hidden()).expect_err("open");
     assert!(matches!(error, CompileError::NotGiven { .. }));
     assert!(error.to_string().contains("layer2.0.conv2; quantize all activations"), "{error}");
+}
+
+/// A shortcut whose scale the file gives is a step, with that scale; one that the file leaves open is joined with the
+/// convolution that adds it, whether or not that changes weights, and the same comes out.
+#[test]
+fn shortcuts_are_joined_unless_the_file_quantizes_them() {
+    let mut network = network(&folder().join("u8s8-channel.onnx"));
+    let (given, _) = compiled(&network, None);
+    let steps = |compiled: &Compiled| Model::from_bytes(&compiled.artifact).expect("loads").step_count();
+    assert_eq!(steps(&given), network.nodes.len());
+    let shortcuts: Vec<usize> =
+        (0..network.nodes.len()).filter(|&node| network.nodes[node].name.contains("downsample")).collect();
+    for &node in &shortcuts {
+        assert_eq!(network.joined(node), None);
+        network.given.as_mut().expect("quantized").activations[node + 1] = None;
+        assert_eq!(network.joined(node).and_then(|joined| network.shortcut(joined)), Some(node));
+    }
+    let (open, kept) = compiled(&network, None);
+    assert!(shortcuts.len() == 4 && steps(&open) == network.nodes.len() - 4);
+    assert_eq!(kept.activations, (16, 16), "20 without the shortcuts'");
+    let told = kept.changed.iter().filter(|(_, why)| why.contains("same accumulators"));
+    for (layer, _) in told.clone() {
+        assert!(layer.ends_with(".0.conv3") || layer.contains("downsample"), "{kept:?}");
+    }
+    assert!(told.count() >= 1, "{kept:?}");
+    let mut fp32 = Fp32Model::new(&network, &[]).expect("a model");
+    let image = options().preprocessing.normalize(&synthetic_pixels(SIZE));
+    let real = fp32.run(&image).expect("runs").result().to_vec();
+    let [before, after] = [&given, &open].map(|c| Noise::of_slices(&int8(&c.artifact), &real).sqnr_db());
+    assert!(after > before - 1.0, "{before:.1} → {after:.1} dB");
 }
