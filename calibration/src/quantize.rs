@@ -680,8 +680,7 @@ mod tests {
                     // Half a step of each weight, times the inputs.
                     let weights = 0.5 * q.scales[o] * (real[0] + real[1]).abs()
                         + 0.5 * p.scales[o] * real_shortcut.iter().map(|x| x.abs()).sum::<f64>();
-                    let error =
-                        output.dequantize(y) - expected.clamp(0.0, output.dequantize(127));
+                    let error = output.dequantize(y) - expected.clamp(0.0, output.dequantize(127));
                     assert!(
                         error.abs() <= 0.51 * output.scale + weights + 1e-6,
                         "{quantized:?} {o}: {error}"
