@@ -209,7 +209,6 @@ pub fn requantize_node(
 }
 
 /// `activations` are those of earlier nodes at least, `wanted` what all are to be.
-
 fn quantize_node(
     network: &Network,
     index: usize,
