@@ -95,6 +95,30 @@ fn every_layer_is_close_to_fp32() {
     assert!(report.agreement > 0.9, "{}", report.agreement);
 }
 
+/// Each block that projects its shortcut is a step shorter: its last convolution has the weights of both, and sums of them all.
+#[test]
+fn projection_shortcuts_are_part_of_a_step() {
+    let artifact = compiled(Method::Max, &bundled::photos().take_spread(2), 2).artifact;
+    let model = Model::from_bytes(&artifact).expect("loads");
+    let mut joined = Vec::new();
+    for step in model.steps() {
+        let resnext::Op::Conv(conv) = step.op else { continue };
+        let Some(shortcut) = conv.shortcut else { continue };
+        assert_eq!(conv.shape.shortcut_channels, shortcut.input.channels);
+        assert!(conv.residual.is_none() && shortcut.input.height == conv.output.height * shortcut.stride);
+        for (block, weights) in conv.blocks.iter().zip(conv.weights.chunks_exact(conv.shape.block_len())) {
+            let mut sums = [0; 16];
+            for (at, &weight) in weights.iter().enumerate() {
+                sums[at / 4 % 16] += i32::from(weight);
+            }
+            assert_eq!(block.weight_sum.map(i32::from), sums, "{}", step.name);
+        }
+        joined.push((step.name, shortcut.stride));
+    }
+    let names = ["layer1.0.conv3", "layer2.0.conv3", "layer3.0.conv3", "layer4.0.conv3"];
+    assert_eq!(joined, names.into_iter().zip([1, 2, 2, 2]).collect::<Vec<_>>());
+}
+
 /// What is done beyond ranges takes noise away, is repeatable, and knows what each layer costs.
 #[test]
 fn effort_takes_noise_away() {

@@ -5,7 +5,7 @@ use crate::page::Section;
 use crate::plot::{SIDE, axis, plot, rect};
 use crate::text::{plural, size};
 use maud::{Markup, html};
-use resnext::{Model, Op, Tensor};
+use resnext::{Model, Tensor};
 
 /// A tensor's stay in the arena.
 #[derive(Clone, Debug, PartialEq, Eq)]
