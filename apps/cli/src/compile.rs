@@ -70,7 +70,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     samples: Option<PathBuf>,
 
-    /// Calibrate without images, from what the network's batch norms tell of those that it was trained on
+    /// Calibrate without images, from what the network's batch norms tell of those that it was trained on, and 32
+    /// drawings; fewer, down to 4, where the activations of 32 would take more than 256 MB
     #[arg(long, conflicts_with_all = ["samples", "num", "report"])]
     data_free: bool,
 
@@ -330,7 +331,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         return output::print(&resnext_report::markdown(&page));
     }
     let found = (kept.as_ref(), met.as_ref());
-    report(args, &options, &compiled, found, named_after, (&page.latency, &page.warnings))
+    let drawings = args.data_free.then(|| data_free::adjusted_on(&network));
+    report(args, &options, &compiled, (found, drawings), named_after, (&page.latency, &page.warnings))
 }
 
 /// The artifact with its weights in the order that this CPU is fastest with.
@@ -364,7 +366,7 @@ fn report(
     args: &Args,
     options: &Options,
     compiled: &Compiled,
-    (kept, met): (Option<&Kept>, Option<&Met>),
+    ((kept, met), drawings): ((Option<&Kept>, Option<&Met>), Option<usize>),
     named_after: &str,
     (latency, warnings): (&[Latency], &[String]),
 ) -> Result<(), Error> {
@@ -417,7 +419,14 @@ fn report(
     }
     match kept {
         None if args.data_free => {
-            facts.add("calibrated", format!("data-free, from batch norms, method {method}"));
+            let all = data_free::ADJUSTED_ON;
+            let few = match drawings {
+                Some(drawings) if drawings < all => {
+                    format!(" and {drawings} drawings (more than 256 MB of activations in {all})")
+                }
+                _ => String::new(),
+            };
+            facts.add("calibrated", format!("data-free, from batch norms{few}, method {method}"));
         }
         None if met.is_some() => {
             let setting = met.map(Met::setting).unwrap_or_default();

@@ -77,8 +77,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
 
     let photos = bundled::photos();
     let options = Options {
-        method: Method::Max,
-        techniques: Techniques::FAST,
+        method: Method::Auto,
+        techniques: Techniques::HIGH,
         sensitivity: false,
         preprocessing: source::preprocessing(Some(variant), &network),
         classes: bundled::reference_classes(),
