@@ -251,6 +251,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     });
     let mut preprocessing = source::preprocessing(variant, &network);
     if let Some(resize) = args.resize {
+        let input = network.input.height as u32;
+        if resize < input {
+            let what = format_args!("is less than the input, {input}×{input}; give at least {input}");
+            return Err(Error::new(format_args!("--resize {resize}"), what));
+        }
         preprocessing.recipe.short_side = resize;
     }
     match args.interpolation {

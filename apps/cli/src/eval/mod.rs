@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::latency::{self, Runs};
 use crate::output;
 use crate::samples;
+use crate::text;
 use crate::write::{PendingFile, check_writable, write_atomically};
 use baseline::Baseline;
 use clap::ValueEnum;
@@ -229,10 +230,7 @@ pub(crate) fn labelled(
 }
 
 fn read(path: &Path) -> Result<String, Error> {
-    let remedy = "give a text file of labels";
-    let bytes =
-        fs::read(path).map_err(|error| Error::at(path, crate::artifact::cannot_read(&error, remedy)))?;
-    String::from_utf8(bytes).map_err(|_| Error::at(path, format_args!("is not text; {remedy}")))
+    text::read(path, "give a text file of labels")
 }
 
 fn provenance(
