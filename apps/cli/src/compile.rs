@@ -11,7 +11,7 @@ use crate::max_drop::{Limit, Met};
 use crate::onnx;
 use crate::output::{self, Column, Facts, Table, size, terminal_width};
 use crate::source;
-use crate::write::{check_writable, write_atomically};
+use crate::write::{check_distinct, check_writable, write_atomically};
 use clap::ValueEnum;
 use doubts::doubts;
 use resnext::Kernels;
@@ -235,6 +235,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     check_writable(&args.output)?;
     args.qdq.as_deref().map_or(Ok(()), check_writable)?;
     args.report.as_deref().map_or(Ok(()), check_writable)?;
+    let written = [Some(args.output.as_path()), args.qdq.as_deref(), args.report.as_deref()];
+    check_distinct(&written, &[Some(&args.model), args.labels.as_deref()])?;
     let threads = source::threads(args.threads, args.cpus.as_ref())?;
     let arch = args.arch.as_deref().map(Arch::parse).transpose()?;
     let (network, variant) = arch::network(&args.model, arch, args.size)?;
