@@ -167,13 +167,12 @@ impl Fp32Model {
         Ok(Outputs { input, outputs, values: &self.values })
     }
 
-    /// The results of all `inputs`, in their order, on some threads.
-    pub(crate) fn run_all<I: AsRef<[f32]> + Sync>(
-        &self,
-        inputs: &[I],
-        threads: usize,
-    ) -> Result<Vec<Vec<f32>>, Fp32Error> {
-        let run = |model: &mut Self, input: &I| Ok(model.run(input.as_ref())?.result().to_vec());
+    /// The results of all `inputs`, in their order, on some threads; inputs given by value are dropped one by one.
+    pub(crate) fn run_all<I>(&self, inputs: I, threads: usize) -> Result<Vec<Vec<f32>>, Fp32Error>
+    where
+        I: IntoIterator<Item: AsRef<[f32]> + Send, IntoIter: ExactSizeIterator>,
+    {
+        let run = |model: &mut Self, input: I::Item| Ok(model.run(input.as_ref())?.result().to_vec());
         parallel(inputs, threads, || self.clone(), run)
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -30,8 +30,16 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// The file cannot be opened or mapped.
+    /// The file cannot be opened or mapped, or is none.
     pub fn map(path: &Path) -> io::Result<Self> {
+        // Looked at before it is opened: opening a named pipe would wait for a writer.
+        let kind = fs::metadata(path)?;
+        if kind.is_dir() {
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
+        }
+        if !kind.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        }
         let file = File::open(path)?;
         // SAFETY: the mapping is read-only and private to this struct. What `Mmap` asks of us beyond that,
         // that nobody truncates the file while it is mapped, is what every user of a model file relies on.

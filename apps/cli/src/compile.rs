@@ -11,7 +11,7 @@ use crate::max_drop::{Limit, Met};
 use crate::onnx;
 use crate::output::{self, Column, Facts, Table, size, terminal_width};
 use crate::source;
-use crate::write::{check_writable, write_atomically};
+use crate::write::{check_distinct, check_writable, write_atomically};
 use clap::ValueEnum;
 use doubts::doubts;
 use resnext::Kernels;
@@ -70,7 +70,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     samples: Option<PathBuf>,
 
-    /// Calibrate without images, from what the network's batch norms tell of those that it was trained on
+    /// Calibrate without images, from what the network's batch norms tell of those that it was trained on, and 32
+    /// drawings; fewer, down to 4, where the activations of 32 would take more than 256 MB
     #[arg(long, conflicts_with_all = ["samples", "num", "report"])]
     data_free: bool,
 
@@ -234,6 +235,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     check_writable(&args.output)?;
     args.qdq.as_deref().map_or(Ok(()), check_writable)?;
     args.report.as_deref().map_or(Ok(()), check_writable)?;
+    let written = [Some(args.output.as_path()), args.qdq.as_deref(), args.report.as_deref()];
+    check_distinct(&written, &[Some(&args.model), args.labels.as_deref()])?;
     let threads = source::threads(args.threads, args.cpus.as_ref())?;
     let arch = args.arch.as_deref().map(Arch::parse).transpose()?;
     let (network, variant) = arch::network(&args.model, arch, args.size)?;
@@ -250,6 +253,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     });
     let mut preprocessing = source::preprocessing(variant, &network);
     if let Some(resize) = args.resize {
+        let input = network.input.height as u32;
+        if resize < input {
+            let what = format_args!("is less than the input, {input}×{input}; give at least {input}");
+            return Err(Error::new(format_args!("--resize {resize}"), what));
+        }
         preprocessing.recipe.short_side = resize;
     }
     match args.interpolation {
@@ -330,7 +338,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         return output::print(&resnext_report::markdown(&page));
     }
     let found = (kept.as_ref(), met.as_ref());
-    report(args, &options, &compiled, found, named_after, (&page.latency, &page.warnings))
+    let drawings = args.data_free.then(|| data_free::adjusted_on(&network));
+    report(args, &options, &compiled, (found, drawings), named_after, (&page.latency, &page.warnings))
 }
 
 /// The artifact with its weights in the order that this CPU is fastest with.
@@ -364,7 +373,7 @@ fn report(
     args: &Args,
     options: &Options,
     compiled: &Compiled,
-    (kept, met): (Option<&Kept>, Option<&Met>),
+    ((kept, met), drawings): ((Option<&Kept>, Option<&Met>), Option<usize>),
     named_after: &str,
     (latency, warnings): (&[Latency], &[String]),
 ) -> Result<(), Error> {
@@ -417,7 +426,14 @@ fn report(
     }
     match kept {
         None if args.data_free => {
-            facts.add("calibrated", format!("data-free, from batch norms, method {method}"));
+            let all = data_free::ADJUSTED_ON;
+            let few = match drawings {
+                Some(drawings) if drawings < all => {
+                    format!(" and {drawings} drawings (more than 256 MB of activations in {all})")
+                }
+                _ => String::new(),
+            };
+            facts.add("calibrated", format!("data-free, from batch norms{few}, method {method}"));
         }
         None if met.is_some() => {
             let setting = met.map(Met::setting).unwrap_or_default();

@@ -4,7 +4,7 @@ use crate::arch::{self, Arch};
 use crate::error::Error;
 use crate::onnx;
 use crate::output::{self, Facts, size};
-use crate::write::check_writable;
+use crate::write::{check_distinct, check_writable};
 use resnext_calibration::emit::macs;
 use resnext_calibration::export::OnnxFile;
 use resnext_calibration::import::architecture::Described;
@@ -51,6 +51,7 @@ pub(crate) struct Args {
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     check_writable(&args.output)?;
+    check_distinct(&[Some(&args.output)], &[Some(&args.weights)])?;
     let arch = args.arch.as_deref().map(Arch::parse).transpose()?;
     let (network, variant) = arch::network(&args.weights, arch, args.size)?;
     let properties = variant.map_or_else(Vec::new, |variant| {

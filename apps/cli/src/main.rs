@@ -44,6 +44,7 @@ mod samples;
 mod source;
 mod statistics;
 mod sysfs;
+mod text;
 mod workspace;
 mod write;
 mod zoo;

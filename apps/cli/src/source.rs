@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 pub(crate) use crate::samples::{note_skipped, progress, samples, threads};
+use crate::text;
 use resnext_calibration::bundled;
 use resnext_calibration::emit::ClassName;
 use resnext_calibration::fold::fold_batch_norm;
@@ -69,9 +70,7 @@ pub(crate) fn classes(
 
 /// One class a line: a label, or an identifier and a label with a tab between them.
 fn read_labels(path: &Path) -> Result<Vec<ClassName>, Error> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Error::at(path, format_args!("cannot be read: {error}; give a text file with one label per line"))
-    })?;
+    let text = text::read(path, "give a text file with one label per line")?;
     let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
     Ok(lines
         .map(|line| {

@@ -13,6 +13,30 @@ pub(crate) fn check_writable(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// Fails if one of the files to write is another of them, or one of those to read, by whatever path: what the run was to
+/// keep would be gone after it.
+pub(crate) fn check_distinct(written: &[Option<&Path>], read: &[Option<&Path>]) -> Result<(), Error> {
+    let written: Vec<&Path> = written.iter().copied().flatten().collect();
+    let read: Vec<PathBuf> = read.iter().copied().flatten().map(place).collect();
+    for (index, &path) in written.iter().enumerate() {
+        let own = place(path);
+        if read.contains(&own) {
+            return Err(Error::at(path, "would replace a file that is read; give another path to write"));
+        }
+        if written[..index].iter().any(|&other| place(other) == own) {
+            return Err(Error::at(path, "would be written twice; give each file a path of its own"));
+        }
+    }
+    Ok(())
+}
+
+/// Where the file at `path` is, or would be, without links.
+fn place(path: &Path) -> PathBuf {
+    let parent = || fs::canonicalize(directory_of(path)).ok();
+    let absent = || Some(parent()?.join(path.file_name()?));
+    fs::canonicalize(path).ok().or_else(absent).unwrap_or_else(|| path.to_owned())
+}
+
 /// The parent of a bare file name is the empty path, which means the working directory.
 fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
@@ -186,6 +210,24 @@ mod tests {
         assert!(names(directory.path()).is_empty(), "the check leaves nothing");
         let error = check_writable(&directory.path().join("missing/model.rnx")).unwrap_err().to_string();
         assert!(error.contains("no such directory; "), "{error}");
+    }
+
+    #[test]
+    fn files_are_told_apart_whatever_they_are_called() {
+        let directory = tempfile::tempdir().unwrap();
+        let [model, other] = ["model", "other"].map(|name| directory.path().join(name));
+        let same = directory.path().join(".").join("model");
+        check_distinct(&[Some(&model), None, Some(&other)], &[None]).unwrap();
+        let twice = check_distinct(&[Some(&model), Some(&other), Some(&same)], &[]).unwrap_err().to_string();
+        assert!(twice.contains("would be written twice; "), "{twice}");
+        fs::write(&model, b"").unwrap();
+        let read = check_distinct(&[Some(&same)], &[None, Some(&model)]).unwrap_err().to_string();
+        assert!(read.contains("would replace a file that is read; "), "{read}");
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(&model, &other).unwrap();
+            assert!(check_distinct(&[Some(&other)], &[Some(&model)]).is_err());
+        }
     }
 
     #[cfg(target_os = "linux")]

@@ -433,6 +433,88 @@ fn eval_without_matching_folders_is_an_error() {
     assert!(line.contains("no folder is named after a class"), "{line}");
 }
 
+/// Nothing that is read or written is lost to a path given twice.
+#[test]
+fn no_file_is_written_over_another() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    std::fs::copy(&onnx, folder.path("own.onnx")).unwrap();
+    folder.write("names.txt", b"a\nb\n");
+    let whole = std::fs::read(folder.path("own.onnx")).unwrap();
+    let before = files(&folder);
+    let compile = ["compile", "own.onnx", "--samples", text(&photos), "--num", "1", "-o"];
+    let eval = ["eval", "model.rnx", "--data", "."];
+    let (replaces, twice) = ("would replace a file that is read; ", "would be written twice; ");
+    let refused: [(&[&str], &[&str], &str); 7] = [
+        (&compile, &["own.onnx"], replaces),
+        (&compile, &["a.rnx", "--labels", "names.txt", "--report", "./names.txt"], replaces),
+        (&compile, &["a.rnx", "--report", "./a.rnx"], twice),
+        (&compile, &["a.rnx", "--qdq", "a.rnx"], twice),
+        (&["import", "--weights", "own.onnx", "-o"], &["./own.onnx"], replaces),
+        (&eval, &["--html", "model.rnx"], replaces),
+        (&eval, &["--html", "page.html", "--resume", "page.html"], twice),
+    ];
+    for (verb, paths, why) in refused {
+        let line = folder.resnext(&[verb, paths].concat()).failure();
+        assert!(line.contains(why), "{line}");
+    }
+    assert_eq!(files(&folder), before);
+    assert!(std::fs::read(folder.path("own.onnx")).unwrap() == whole);
+}
+
+/// Labels as editors on Windows save them; what is no text, or has no end, is said in one line.
+#[test]
+fn labels_are_read_whatever_wrote_them() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let compile = |labels: &str| {
+        let compile = ["compile", text(&onnx), "--samples", text(&photos), "--num", "1", "--effort", "fast"];
+        folder.resnext(&[&compile[..], &["-o", "out.rnx", "--labels", labels, "--json"]].concat())
+    };
+    folder.write("names.txt", "\u{feff}a\r\nb\r\nc\r\nd\r\ne\r\nf\r\ng\r\nh\r\ni\r\nj\r\n".as_bytes());
+    compile("names.txt").json_and_notes();
+    let inspected = folder.resnext(&["inspect", "out.rnx", "--json"]).json();
+    let label = |index: usize| inspected["classes"][index]["label"].as_str().unwrap();
+    assert_eq!((label(0), label(9)), ("a", "j"));
+    std::fs::remove_file(folder.path("out.rnx")).unwrap();
+    folder.write("nine.txt", b"1\n2\n3\n4\n5\n6\n7\n8\n9\n");
+    let before = files(&folder);
+    let mut refused = vec![
+        ("nine.txt", "has 10 classes but 9 labels were given; "),
+        (".", ".: is a directory; "),
+        ("model.rnx", "model.rnx: is not text; "),
+        ("missing.txt", "missing.txt: no such file; "),
+    ];
+    if cfg!(target_os = "linux") {
+        refused.push(("/dev/zero", "/dev/zero: has more than 256 MiB; "));
+    }
+    for (labels, why) in refused {
+        let line = compile(labels).failure();
+        assert!(line.contains(why), "{line}");
+    }
+    assert_eq!(files(&folder), before);
+}
+
+/// What cannot hold weights is not waited for, and says what it is.
+#[test]
+fn weights_come_from_files() {
+    let folder = Folder::new();
+    let (_, photos) = tiny();
+    let compile =
+        |model: &str| folder.resnext(&["compile", model, "--samples", text(&photos), "-o", "a.rnx"]);
+    let line = compile(".").failure();
+    assert!(line.contains(".: cannot be read (it is a directory); "), "{line}");
+    if cfg!(target_os = "linux") {
+        let line = compile("/dev/zero").failure();
+        assert!(line.contains("/dev/zero: cannot be read (it is not a regular file); "), "{line}");
+    }
+    let (onnx, _) = tiny();
+    let small = ["compile", text(&onnx), "--samples", text(&photos), "-o", "a.rnx", "--resize", "1"];
+    let line = folder.resnext(&small).failure();
+    assert!(line.starts_with("resnext: --resize 1: is less than the input, 72×72; "), "{line}");
+    assert!(!folder.path("a.rnx").exists());
+}
+
 #[test]
 fn cpus_that_do_not_exist_are_refused() {
     let folder = Folder::new();
@@ -458,6 +540,10 @@ fn demo_shows_the_whole_path() {
     assert_eq!(report["ms"][0]["network"], "fp32 (tract)");
     assert!(report["ms"][1]["p50"].as_f64().unwrap() > 0.0, "{report}");
     folder.resnext(&["classify", "demo.rnx", "red.png"]).results();
+    // As `compile` does without options.
+    let inspected = folder.resnext(&["inspect", "demo.rnx", "--json"]).json();
+    let calibration = &inspected["metadata"]["calibration"];
+    assert!(calibration["method"] == "auto" && calibration["rounded_together"] == true, "{calibration}");
     assert!(report["cpus"].is_null() || report["cpus"].is_array(), "{report}");
     assert!(report["warnings"].is_array(), "{report}");
     let words = folder.resnext(&["demo", "--runs", "1"]).results_and_warnings().0;

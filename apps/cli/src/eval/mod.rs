@@ -10,7 +10,8 @@ use crate::error::Error;
 use crate::latency::{self, Runs};
 use crate::output;
 use crate::samples;
-use crate::write::{PendingFile, check_writable, write_atomically};
+use crate::text;
+use crate::write::{PendingFile, check_distinct, check_writable, write_atomically};
 use baseline::Baseline;
 use clap::ValueEnum;
 use resnext::{Kernels, Model};
@@ -134,6 +135,10 @@ const UNLIKE_DB: f64 = 12.0;
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     args.html.as_deref().map_or(Ok(()), check_writable)?;
     args.record.as_deref().map_or(Ok(()), check_writable)?;
+    check_distinct(
+        &[args.html.as_deref(), args.record.as_deref(), args.resume.as_deref()],
+        &[Some(&args.model), args.baseline.as_deref(), args.truth.as_deref(), args.synsets.as_deref()],
+    )?;
     let threads = samples::threads(args.threads, args.cpus.as_ref())?;
     let artifact = Artifact::open(&args.model)?.packed(Kernels::detect().packing())?;
     let model = artifact.model()?;
@@ -229,10 +234,7 @@ pub(crate) fn labelled(
 }
 
 fn read(path: &Path) -> Result<String, Error> {
-    let remedy = "give a text file of labels";
-    let bytes =
-        fs::read(path).map_err(|error| Error::at(path, crate::artifact::cannot_read(&error, remedy)))?;
-    String::from_utf8(bytes).map_err(|_| Error::at(path, format_args!("is not text; {remedy}")))
+    text::read(path, "give a text file of labels")
 }
 
 fn provenance(
