@@ -5,7 +5,7 @@ use crate::fidelity::{Noise, argmax};
 use crate::fp32::Fp32Error;
 use crate::gains::Gains;
 use crate::moments::{AT_ONCE, Gather, Moments, batches};
-use crate::network::{Network, Op};
+use crate::network::{Network, Node, Op};
 use crate::observe::{ChannelHistogram, Histogram, Method, Range, least_harm};
 use crate::plan::plan;
 use crate::preprocessing::Preprocessing;
@@ -653,15 +653,15 @@ fn check(
 pub(crate) struct Compare<'a> {
     model: Model<'a>,
     /// Per node, its step; `None` if it is joined into a later one.
-    steps: Vec<Option<usize>>,
+    pub(crate) steps: Vec<Option<usize>>,
 }
 
 impl<'a> Compare<'a> {
-    /// For the `network` that `model` was compiled from.
+    /// For the `network` that `model` was compiled from, or that it was before another tool quantized it: which shortcuts are
+    /// joined may differ, so it is the names that tell which step a node is.
     pub(crate) fn new(model: Model<'a>, network: &Network) -> Self {
-        let mut steps = vec![None; network.nodes.len()];
-        network.steps().enumerate().for_each(|(step, (node, _))| steps[node] = Some(step));
-        Self { model, steps }
+        let step = |node: &Node| model.steps().position(|step| step.name == node.name);
+        Self { model, steps: network.nodes.iter().map(step).collect() }
     }
 }
 
@@ -669,6 +669,8 @@ impl<'a> Compare<'a> {
 pub(crate) struct Pair {
     arena: Vec<u8>,
     agrees: bool,
+    /// Steps that have run.
+    done: usize,
     /// Per step.
     noise: Vec<Noise>,
 }
@@ -691,18 +693,22 @@ impl Pass for Compare<'_> {
     fn begin(&self, _: usize, pixels: &[u8]) -> Result<Pair, CompileError> {
         let mut arena = vec![0; self.model.arena_len()];
         Runner::new(&self.model, &mut arena)?.load_pixels(pixels)?;
-        Ok(Pair { arena, agrees: false, noise: Vec::new() })
+        let noise = vec![Noise::default(); self.model.step_count()];
+        Ok(Pair { arena, agrees: false, done: 0, noise })
     }
 
     fn value(&self, (): &mut (), photo: &mut Pair, node: usize, values: &[f32]) -> Result<(), CompileError> {
-        let Some(step) = self.steps[node] else { return Ok(()) };
+        let Some(step) = self.steps[node].filter(|&step| step >= photo.done) else { return Ok(()) };
         let mut logits = vec![0.0; self.model.class_count()];
         let mut noise = Against { original: values, noise: None };
-        Runner::new(&self.model, &mut photo.arena)?.infer_steps(step..step + 1, &mut logits, &mut noise)?;
-        photo.noise.push(noise.noise.unwrap_or_else(|| {
+        // Steps that are no node's are run with the next one that is.
+        let steps = photo.done..step + 1;
+        photo.done = steps.end;
+        Runner::new(&self.model, &mut photo.arena)?.infer_steps(steps, &mut logits, &mut noise)?;
+        photo.noise[step] = noise.noise.unwrap_or_else(|| {
             photo.agrees = argmax(&logits) == argmax(values);
             Noise::of_slices(&logits, values)
-        }));
+        });
         Ok(())
     }
 

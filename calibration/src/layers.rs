@@ -8,7 +8,7 @@ use crate::observe::{Histogram, Range};
 use crate::samples::Samples;
 use crate::stream::{Budget, Input, Pass, stream};
 use indicatif::ProgressBar;
-use resnext::{Model, Op};
+use resnext::{Model, Op, Step};
 
 /// What is known of a layer.
 #[derive(Clone, Debug)]
@@ -51,8 +51,11 @@ pub fn examine(
         images += 1;
         noises.iter_mut().zip(layers).for_each(|(sum, noise)| *sum += noise);
     }
-    let histograms = network.steps().map(|(node, _)| std::mem::take(&mut histograms[node]));
-    let layers = model.steps().zip(noises).zip(histograms).map(|((step, noise), histogram)| {
+    let steps: Vec<Step<'_>> = model.steps().collect();
+    let found =
+        pass.compare.steps.iter().zip(histograms).filter_map(|(step, histogram)| Some(((*step)?, histogram)));
+    let layers = found.map(|(index, histogram)| {
+        let (step, noise) = (&steps[index], noises[index]);
         let real = |tensor: &resnext::Tensor, q: i8| {
             f64::from(tensor.scale) * f64::from(i32::from(q) - i32::from(tensor.zero_point))
         };
