@@ -105,7 +105,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     facts.add("model", size(compiled.artifact.len() as u64));
     facts.add("arena", format!("{}, all the memory an inference needs", size(model.arena_len() as u64)));
     let layers = layer_table(&compiled.report.layers);
-    say(&format_args!("\n2. Calibrate and compile to int8\n\n{facts}\n{layers}\n{SHORTCUTS}"))?;
+    say(&format_args!("\n2. Calibrate and compile to int8\n\n{facts}\n{layers}"))?;
 
     let fp32 = Fp32Model::new(&network, &[]).map_err(failed)?;
     let mut networks = Networks { model: &model, fp32, options: &options };
@@ -151,10 +151,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     }
     Ok(())
 }
-
-const SHORTCUTS: &str = "\
-Of a shortcut (downsample) int8 keeps what the ReLU after the sum lets through: much noise alone, little in the sum.
-";
 
 const ACCURACY: &str = "\
 None of these photos shows one of the model's ten classes, so the answers above are guesses; what counts here

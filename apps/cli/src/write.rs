@@ -14,9 +14,10 @@ pub(crate) fn check_writable(path: &Path) -> Result<(), Error> {
 }
 
 /// Fails if one of the files to write is another of them, or one of those to read, by whatever path: what the run was to
-/// keep would be gone after it.
+/// keep would be gone after it. Devices keep nothing.
 pub(crate) fn check_distinct(written: &[Option<&Path>], read: &[Option<&Path>]) -> Result<(), Error> {
-    let written: Vec<&Path> = written.iter().copied().flatten().collect();
+    let is_file = |path: &&Path| fs::metadata(path).map_or(true, |found| found.is_file());
+    let written: Vec<&Path> = written.iter().copied().flatten().filter(is_file).collect();
     let read: Vec<PathBuf> = read.iter().copied().flatten().map(place).collect();
     for (index, &path) in written.iter().enumerate() {
         let own = place(path);

@@ -2,6 +2,7 @@
 
 mod support;
 
+use resnext::format::VERSION;
 use serde_json::{Value, json};
 use std::io::Read;
 use std::process::Stdio;
@@ -418,9 +419,10 @@ fn models_that_cannot_be_used_say_why() {
     folder.write("words.rnx", b"not a model");
     folder.write("empty.rnx", b"");
     folder.write("cut.rnx", &good[..good.len() - 1]);
-    folder.write("newer.rnx", &patched(8, 3));
+    folder.write("newer.rnx", &patched(8, VERSION as u8 + 1));
     folder.write("damaged.rnx", &patched(good.len() - 1, b'?'));
     std::fs::create_dir(folder.path("models")).unwrap();
+    let newer = format!("artifact format {} is newer than the {VERSION} ", VERSION + 1);
     let cases = [
         ("missing.rnx", "no such file; "),
         ("models", "is a directory; "),
@@ -428,7 +430,7 @@ fn models_that_cannot_be_used_say_why() {
         ("words.rnx", "not a .rnx artifact; "),
         ("empty.rnx", "not a .rnx artifact; "),
         ("cut.rnx", "artifact is "),
-        ("newer.rnx", "artifact format 3 is newer than the 2 "),
+        ("newer.rnx", &newer),
         ("damaged.rnx", "artifact is damaged "),
         #[cfg(unix)]
         ("/dev/null", "is not a regular file; "),
