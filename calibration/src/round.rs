@@ -28,35 +28,34 @@ impl Factored {
         // The loudest first, as long as there are others left to make up for it.
         let mut order: Vec<usize> = (0..n).collect();
         order.sort_by(|&a, &b| covariance[b * n + b].total_cmp(&covariance[a * n + a]).then(a.cmp(&b)));
-        let mut permuted = vec![0.0; n * n];
-        for (row, &i) in permuted.chunks_exact_mut(n.max(1)).zip(&order) {
-            for (value, &j) in row.iter_mut().zip(&order) {
-                *value = covariance[i * n + j] * if i == j { 1.0 } else { 1.0 - shrinkage };
-            }
-        }
-        // Silent inputs get a little power, so that they are rounded to nearest rather than anywhere.
-        (0..n).for_each(|i| permuted[i * n + i] += 1e-4 * mean + f64::MIN_POSITIVE);
-        // H = U D Uᵀ, U unit upper triangular, from the last row up; only Uᵀ is needed, kept as the lower rows.
+        // H = U D Uᵀ, U unit upper triangular, from the last row up. In reverse, that is plain LDLᵀ. In place: such matrices,
+        // some for each thread, are the most that calibration has in memory.
         let mut lower = vec![0.0; n * n];
-        let mut diagonal = vec![0.0; n];
-        // U's columns depend on later ones: in reverse, the factor is plain LDLᵀ.
-        let mut factor = vec![0.0; n * n];
-        for i in 0..n {
-            for j in 0..=i {
-                let (a, b) = (&factor[i * n..i * n + j], &factor[j * n..j * n + j]);
-                let dot: f64 = a.iter().zip(b).zip(&diagonal).map(|((a, b), d)| a * b * d).sum();
-                let value = permuted[(n - 1 - i) * n + (n - 1 - j)] - dot;
-                if i == j {
-                    diagonal[i] = value.max(f64::MIN_POSITIVE);
-                } else {
-                    factor[i * n + j] = value / diagonal[j];
-                }
+        for (i, row) in lower.chunks_exact_mut(n.max(1)).enumerate() {
+            let from = order[n - 1 - i];
+            for (j, value) in row.iter_mut().enumerate() {
+                let to = order[n - 1 - j];
+                *value = covariance[from * n + to] * if i == j { 1.0 } else { 1.0 - shrinkage };
             }
+            // Silent inputs get a little power, so that they are rounded to nearest rather than anywhere.
+            row[i] += 1e-4 * mean + f64::MIN_POSITIVE;
         }
-        // Reversed L is U: U[a][b] = L[n−1−a][n−1−b] for a < b, and (Uᵀδ)_b = δ_b + Σ_{a<b} U[a][b] δ_a.
+        let mut diagonal = vec![0.0; n];
+        for i in 0..n {
+            let (above, row) = lower.split_at_mut(i * n);
+            for j in 0..i {
+                let of_j = &above[j * n..j * n + j];
+                let dot: f64 = row[..j].iter().zip(of_j).zip(&diagonal).map(|((a, b), d)| a * b * d).sum();
+                row[j] = (row[j] - dot) / diagonal[j];
+            }
+            let dot: f64 = row[..i].iter().zip(&row[..i]).zip(&diagonal).map(|((a, b), d)| a * b * d).sum();
+            diagonal[i] = (row[i] - dot).max(f64::MIN_POSITIVE);
+        }
+        // Reversed L is U: U[a][b] = L[n−1−a][n−1−b] for a < b, and (Uᵀδ)_b = δ_b + Σ_{a<b} U[a][b] δ_a. So row b is to have
+        // L[n−1−a][n−1−b] at a: each element changes places with its mirror image.
         for b in 0..n {
-            for a in 0..b {
-                lower[b * n + a] = factor[(n - 1 - a) * n + (n - 1 - b)];
+            for a in 0..b.min(n - 1 - b) {
+                lower.swap(b * n + a, (n - 1 - a) * n + (n - 1 - b));
             }
         }
         Self { order, lower }
