@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
 use resnext::{Model, Runner};
-use resnext_calibration::bundled;
-use resnext_calibration::compile::{CompileError, Compiled, Options};
+use resnext_calibration::bundled::photos;
+use resnext_calibration::compile::{CompileError, Compiled, Options, compile};
 use resnext_calibration::emit::ClassName;
 use resnext_calibration::fidelity::{Noise, argmax};
 use resnext_calibration::fold::fold_batch_norm;
 use resnext_calibration::fp32::Fp32Model;
 use resnext_calibration::given::{self, Kept};
 use resnext_calibration::import::{ImportOptions, load_with};
+use resnext_calibration::layers;
 use resnext_calibration::network::Network;
 use resnext_calibration::observe::Method;
 use resnext_calibration::preprocessing::Preprocessing;
@@ -116,7 +117,7 @@ fn what_is_not_kept_is_told() {
 fn samples_are_compared_on_and_change_nothing() {
     let network = network(&folder().join("u8s8-channel.onnx"));
     let (without, _) = compiled(&network, None);
-    let (with, _) = compiled(&network, Some(&bundled::photos()));
+    let (with, _) = compiled(&network, Some(&photos()));
     assert_eq!(int8(&without.artifact), int8(&with.artifact));
     assert_eq!((without.report.checked, with.report.checked, with.report.calibrated), (0, 12, 0));
     assert!(with.report.logit_sqnr_db > 15.0, "{:.1} dB", with.report.logit_sqnr_db);
@@ -166,4 +167,29 @@ fn shortcuts_are_joined_unless_the_file_quantizes_them() {
     let real = fp32.run(&image).expect("runs").result().to_vec();
     let [before, after] = [&given, &open].map(|c| Noise::of_slices(&int8(&c.artifact), &real).sqnr_db());
     assert!(after > before - 1.0, "{before:.1} → {after:.1} dB");
+}
+
+/// The layers of a model that another tool has quantized are compared with fp32's, whose shortcuts would be joined, and the
+/// other way round: by their names.
+#[test]
+fn layers_are_compared_whichever_shortcuts_are_joined() {
+    let separate = network(&folder().join("u8s8-channel.onnx"));
+    let (given, _) = compiled(&separate, None);
+    let plain = Network { given: None, ..separate.clone() };
+    let joined =
+        compile(&plain, &photos().take_spread(4), &options(), &ProgressBar::hidden()).expect("compiles");
+    let count = separate.nodes.len();
+    for (artifact, network, steps) in
+        [(&given.artifact, &plain, count), (&joined.artifact, &separate, count - 4)]
+    {
+        let model = Model::from_bytes(artifact).expect("loads");
+        let (layers, images) =
+            layers::examine(&model, network, &photos().take_spread(2), 1, &ProgressBar::hidden())
+                .expect("runs");
+        assert_eq!((layers.len(), images), (steps, 2));
+        for (layer, step) in layers.iter().zip(model.steps()) {
+            let db = layer.noise.sqnr_db();
+            assert!(layer.name == step.name && db > 10.0, "{}: {db:.1} dB", layer.name);
+        }
+    }
 }
