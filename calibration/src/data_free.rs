@@ -20,7 +20,7 @@ use crate::samples::{Sample, Samples};
 /// Drawings that the likeness is calibrated on.
 const DRAWINGS: u64 = 256;
 
-/// Drawings that the likeness is adjusted on, if their activations fit [`BUDGET`]: a layer's outputs in all of them are
+/// Drawings that the likeness is adjusted on, if their activations fit 256 MB: a layer's outputs in all of them are
 /// in memory at once.
 pub const ADJUSTED_ON: usize = 32;
 

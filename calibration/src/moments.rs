@@ -3,7 +3,7 @@
 //! A layer's inputs are whole numbers of steps, so that sums of their products are exact in floating point, whatever
 //! their order and however many threads there are. Memory depends on the layers alone: of each image only some pixels
 //! are looked at, and layers that would need too much go without. The classifier's inputs have more than 8 bits: they are
-//! gathered in steps of [`COARSER`], one pixel an image, so that their squares, too, are exact.
+//! gathered in steps of `COARSER`, one pixel an image, so that their squares, too, are exact.
 
 use std::ops::Range;
 use std::sync::Mutex;
