@@ -123,11 +123,11 @@ fn kept(network: &Network, given: &Given, quantized: &Quantized, preprocessing: 
             (Op::Conv(conv), Layer::Conv(layer)) => {
                 let reason = match (node.input, conv.residual) {
                     (ValueId::IMAGE, _) => "the normalisation of the image is folded in",
-                    (_, Some(_)) if conv.weight.steps().is_some() => "matched to the residual that is added",
-                    _ => REQUANTIZED,
+                    (_, None) => REQUANTIZED,
+                    _ if conv.weight.steps().is_none() => REQUANTIZED,
+                    _ if network.shortcut(index).is_some() => JOINED,
+                    _ => "matched to the residual that is added",
                 };
-                let joined = network.shortcut(index).is_some() && conv.weight.steps().is_some();
-                let reason = if joined { JOINED } else { reason };
                 (&conv.weight, &layer.weights, conv.window.kernel * conv.window.kernel, reason)
             }
             (Op::Conv(conv), Layer::Shortcut(layer)) => {

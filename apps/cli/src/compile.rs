@@ -337,9 +337,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     if args.markdown {
         return output::print(&resnext_report::markdown(&page));
     }
-    let found = (kept.as_ref(), met.as_ref());
-    let drawings = args.data_free.then(|| data_free::adjusted_on(&network));
-    report(args, &options, &compiled, (found, drawings), named_after, (&page.latency, &page.warnings))
+    let basis = Basis {
+        kept: kept.as_ref(),
+        met: met.as_ref(),
+        drawings: args.data_free.then(|| data_free::adjusted_on(&network)),
+    };
+    report(args, &options, &compiled, &basis, named_after, (&page.latency, &page.warnings))
 }
 
 /// The artifact with its weights in the order that this CPU is fastest with.
@@ -369,11 +372,21 @@ fn state_licence(artifact: &mut Vec<u8>, licence: &str) -> Result<(), LoadError>
     Ok(())
 }
 
+/// What the scales come from, where it was not samples and the settings of the command line.
+struct Basis<'a> {
+    /// A quantized file.
+    kept: Option<&'a Kept>,
+    /// Attempts.
+    met: Option<&'a Met>,
+    /// Batch norms and so many drawings.
+    drawings: Option<usize>,
+}
+
 fn report(
     args: &Args,
     options: &Options,
     compiled: &Compiled,
-    ((kept, met), drawings): ((Option<&Kept>, Option<&Met>), Option<usize>),
+    &Basis { kept, met, drawings }: &Basis<'_>,
     named_after: &str,
     (latency, warnings): (&[Latency], &[String]),
 ) -> Result<(), Error> {
