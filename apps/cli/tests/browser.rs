@@ -92,17 +92,27 @@ fn wait(browser: &mut Browser, expression: &str) {
     }
 }
 
-/// A click with the mouse, not a call of the page's own.
+/// A click with the mouse, not a call of the page's own. The page is live: what is clicked may have moved by the time the
+/// mouse is where it was, and then, as people do, it is clicked again.
 fn click(browser: &mut Browser, selector: &str) {
-    let middle = format!(
-        "(r => [r.x + r.width / 2, r.y + r.height / 2])(document.querySelector('{selector}').getBoundingClientRect())"
+    let aim = format!(
+        "(e => {{ window.clicked = false; e.addEventListener('click', () => window.clicked = true, {{ once: true }}); \
+         e.scrollIntoView({{ block: 'nearest' }}); const r = e.getBoundingClientRect(); \
+         return [r.x + r.width / 2, r.y + r.height / 2]; }})(document.querySelector('{selector}'))"
     );
-    let middle = browser.evaluate(&middle);
-    for kind in ["mousePressed", "mouseReleased"] {
-        let mouse =
-            json!({ "type": kind, "x": middle[0], "y": middle[1], "button": "left", "clickCount": 1 });
-        browser.call("Input.dispatchMouseEvent", mouse);
+    for _ in 0..10 {
+        let middle = browser.evaluate(&aim);
+        for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
+            let (button, count) = if kind == "mouseMoved" { ("none", 0) } else { ("left", 1) };
+            let mouse = json!({ "type": kind, "x": middle[0], "y": middle[1], "button": button, "clickCount": count });
+            browser.call("Input.dispatchMouseEvent", mouse);
+        }
+        if browser.evaluate("window.clicked") == true {
+            return;
+        }
+        thread::sleep(Duration::from_millis(200));
     }
+    panic!("{selector} cannot be clicked");
 }
 
 /// The first label, the frame's number and the colours of the picture.
