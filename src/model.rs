@@ -564,11 +564,7 @@ impl<'a> Model<'a> {
             return Ok(None);
         }
         let input = self.tensor(id, index)?;
-        let starts_inside = |side: usize, out: usize| (out - 1) * stride < side;
-        if stride == 0
-            || !starts_inside(input.height, output.height)
-            || !starts_inside(input.width, output.width)
-        {
+        if stride == 0 || !starts_inside(&input, output, stride) {
             return Err(invalid("output is larger than the shortcut's input allows", index));
         }
         if !Self::disjoint(&input, output) {
@@ -593,11 +589,7 @@ impl<'a> Model<'a> {
             return Err(invalid("average pool changes the channels or shares memory", index));
         }
         // Every window has a pixel at least, its first.
-        let starts_inside = |side: usize, out: usize| (out - 1) * window.stride < side;
-        if window.padding != 0
-            || !starts_inside(input.height, output.height)
-            || !starts_inside(input.width, output.width)
-        {
+        if window.padding != 0 || !starts_inside(input, &output, window.stride) {
             return Err(invalid("average pool has padding, or a window without pixels", index));
         }
         let multiplier = self.params::<PoolParams>(record.params_offset.get(), 1, index)?[0].multiplier.get();
@@ -688,6 +680,11 @@ impl<'a> Model<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether a pixel of `input` is there for each of `output`, `stride` pixels from one to the next.
+fn starts_inside(input: &Tensor, output: &Tensor, stride: usize) -> bool {
+    (output.height - 1) * stride < input.height && (output.width - 1) * stride < input.width
 }
 
 /// Whether `tensor` has two digits a channel.

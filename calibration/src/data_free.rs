@@ -66,16 +66,13 @@ pub fn adjusted_on(network: &Network) -> usize {
 /// Elements of one image's activations that are needed at once, at most, in [`likeness`].
 fn widest(network: &Network) -> usize {
     let last_uses = last_uses(network);
+    let len = |value: ValueId| network.shape(value).len();
     let mut live = network.input.len();
     let mut widest = live;
     for (index, node) in adjusted(network) {
-        let (mut dying, mut consumed) = (0, 0);
-        for (&value, _) in last_uses.iter().filter(|&(_, &last)| last == index) {
-            dying += network.shape(value).len();
-            if consumes(&last_uses, index, node) == Some(value) {
-                consumed = network.shape(value).len();
-            }
-        }
+        let dying: usize =
+            last_uses.iter().filter(|&(_, &last)| last == index).map(|(&value, _)| len(value)).sum();
+        let consumed = consumes(&last_uses, index, node).map_or(0, len);
         // Of each image either the input or the output is there.
         widest = widest.max(live).max(live - consumed + node.output.len());
         live = live - dying + node.output.len();
@@ -91,12 +88,12 @@ fn adjusted(network: &Network) -> impl Iterator<Item = (usize, &Node)> {
 /// The last node that reads each value.
 fn last_uses(network: &Network) -> HashMap<ValueId, usize> {
     let nodes = network.nodes.iter().enumerate();
-    nodes.flat_map(|(index, node)| read_by(node).map(move |value| (value, index))).collect()
+    nodes.flat_map(|(index, node)| node.reads().map(move |value| (value, index))).collect()
 }
 
 /// The input of node `index`, if nothing reads it once the node has.
 fn consumes(last_uses: &HashMap<ValueId, usize>, index: usize, node: &Node) -> Option<ValueId> {
-    let again = read_by(node).skip(1).any(|value| value == node.input);
+    let again = node.reads().skip(1).any(|value| value == node.input);
     (last_uses.get(&node.input) == Some(&index) && !again).then_some(node.input)
 }
 
@@ -142,15 +139,6 @@ fn likeness(
         progress.inc(1);
     }
     Ok(likeness)
-}
-
-/// The values that a node reads.
-fn read_by(node: &Node) -> impl Iterator<Item = ValueId> {
-    let residual = match &node.op {
-        Op::Conv(conv) => conv.residual,
-        _ => None,
-    };
-    std::iter::once(node.input).chain(residual)
 }
 
 /// A node by itself, a convolution without residual and ReLU.

@@ -49,9 +49,7 @@ pub fn emit(parts: &Parts<'_>, layers: Vec<Layer>) -> Vec<u8> {
     let weights = network.steps().filter_map(|(index, _)| packed_shape(network, index));
     let weights = weights.map(|shape| shape.packed_len()).sum();
     let mut writer = Writer { weights: Vec::with_capacity(weights), ..Writer::new(network) };
-    let stored = |&value: &usize| writer.tensors[value] != NO_TENSOR;
-    let tensors: Vec<TensorRecord> =
-        (0..network.nodes.len()).filter(stored).map(|value| tensor(parts, value)).collect();
+    let tensors: Vec<TensorRecord> = network.tensors().map(|value| tensor(parts, value.0)).collect();
     let steps: Vec<StepRecord> =
         layers.into_iter().enumerate().filter_map(|(index, layer)| writer.step(index, layer)).collect();
     let classes: Vec<ClassRecord> = parts
@@ -196,10 +194,7 @@ struct Writer<'a> {
 impl<'a> Writer<'a> {
     fn new(network: &'a Network) -> Self {
         let mut tensors = vec![NO_TENSOR; network.nodes.len() + 1];
-        let outputs = network.steps().map(|(node, _)| node + 1).filter(|&value| value < network.nodes.len());
-        for (tensor, value) in std::iter::once(ValueId::IMAGE.0).chain(outputs).enumerate() {
-            tensors[value] = tensor as u16;
-        }
+        network.tensors().enumerate().for_each(|(tensor, value)| tensors[value.0] = tensor as u16);
         let shortcuts = vec![None; network.nodes.len()];
         let (params, weights, strings) = (Vec::new(), Vec::new(), String::new());
         Self { network, tensors, shortcuts, params, weights, strings }
@@ -243,22 +238,18 @@ impl<'a> Writer<'a> {
                 window(&mut record, conv.window);
                 record.clamp_min = quantized.clamp_min;
                 record.groups = (conv.groups as u32).into();
-                let joined =
-                    network.shortcut(index).and_then(|node| Some((node, self.shortcuts[node].take()?)));
-                let shortcut = match joined {
-                    Some((joined, shortcut)) => {
-                        record.shortcut = self.tensor(network.nodes[joined].input);
-                        if let Op::Conv(conv) = &network.nodes[joined].op {
-                            record.shortcut_stride = conv.window.stride as u8;
-                        }
-                        Some(shortcut)
-                    }
-                    None => {
-                        record.residual =
-                            conv.residual.map_or(NO_TENSOR.into(), |residual| self.tensor(residual));
-                        None
-                    }
-                };
+                if let Some(residual) = conv.residual {
+                    // None if it is joined: that is no tensor.
+                    record.residual = self.tensor(residual);
+                }
+                let joined = network.shortcut(index);
+                if let Some(Node { input, op: Op::Conv(shortcut), .. }) =
+                    joined.map(|node| &network.nodes[node])
+                {
+                    record.shortcut = self.tensor(*input);
+                    record.shortcut_stride = shortcut.window.stride as u8;
+                }
+                let shortcut = joined.and_then(|node| self.shortcuts[node].take());
                 let shape = conv_shape(network, index, conv);
                 let added = shortcut.as_ref().map_or(&[][..], |shortcut| &shortcut.weights);
                 self.packed(&mut record, &shape, &quantized.weights, added);

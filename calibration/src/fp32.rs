@@ -279,11 +279,7 @@ pub fn segments(network: &Network, bytes: usize, threads: usize) -> Vec<Range<us
     let (mut start, mut oldest, mut sum) = (end, end, 0);
     for (index, node) in nodes.iter().enumerate().rev() {
         sum += cost(node);
-        let residual = match &node.op {
-            NetworkOp::Conv(conv) => conv.residual,
-            _ => None,
-        };
-        oldest = residual.into_iter().fold(oldest.min(node.input.0), |oldest, value| oldest.min(value.0));
+        oldest = node.reads().fold(oldest, |oldest, value| oldest.min(value.0));
         // A cut before this node: nothing after it reads an earlier value.
         if oldest == index {
             if sum > bytes && start < end {

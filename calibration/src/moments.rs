@@ -156,7 +156,7 @@ impl<'a> Gather<'a> {
         let mut nodes = Vec::new();
         for (index, node) in network.nodes.iter().enumerate() {
             let inputs = inputs(&node.op).filter(|_| gathered.contains(&index));
-            let coarser = coarser(network, node.input.0);
+            let coarser = coarser(network, node.input);
             let moments = inputs.map(|(groups, inputs)| Moments::new(groups, inputs, coarser, products));
             if moments.is_some() {
                 readers[node.input.0].push(index);
@@ -177,7 +177,7 @@ impl<'a> Gather<'a> {
     /// `values` (`[channels][height][width]`) in steps: real, and rounded as int8 rounds them. Of a mean over all pixels, which
     /// int8 does not round, both are the same, in [coarser](COARSER) steps.
     fn steps(&self, value: usize, values: &[f32]) -> (Vec<f32>, Vec<f32>) {
-        let coarser = coarser(self.network, value);
+        let coarser = coarser(self.network, ValueId(value));
         if coarser > 1.0 {
             let most = (f64::from(MAX_DIGITS) / coarser).floor() as f32;
             let per_step = (1.0 / (self.activations[value].scale * coarser)) as f32;
@@ -248,9 +248,8 @@ impl<'a> Gather<'a> {
 }
 
 /// Steps of `value` that count as one.
-fn coarser(network: &Network, value: usize) -> f64 {
-    let node = value.checked_sub(1).map(|node| &network.nodes[node].op);
-    if matches!(node, Some(Op::GlobalAvgPool)) { COARSER } else { 1.0 }
+fn coarser(network: &Network, value: ValueId) -> f64 {
+    if network.in_digits(value) { COARSER } else { 1.0 }
 }
 
 /// Whole parts of a step, so that sums are exact.

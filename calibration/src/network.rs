@@ -108,13 +108,13 @@ pub struct Node {
 }
 
 impl Node {
-    /// Whether it reads `value`.
-    fn reads(&self, value: ValueId) -> bool {
+    /// The values that it reads: its input, then a residual.
+    pub fn reads(&self) -> impl Iterator<Item = ValueId> {
         let residual = match &self.op {
             Op::Conv(conv) => conv.residual,
             _ => None,
         };
-        self.input == value || residual == Some(value)
+        std::iter::once(self.input).chain(residual)
     }
 }
 
@@ -327,7 +327,8 @@ impl Network {
         if !plain(shortcut) || shortcut.relu || shortcut.residual.is_some() || given.is_some() {
             return None;
         }
-        let mut readers = self.nodes.iter().enumerate().filter(|(_, node)| node.reads(value));
+        let mut readers =
+            self.nodes.iter().enumerate().filter(|(_, node)| node.reads().any(|read| read == value));
         let ((reader, other), None) = (readers.next()?, readers.next()) else { return None };
         let Op::Conv(conv) = &other.op else { return None };
         // Its input is there when the shortcut is quantized, and neither is the image, which is in pixels.
@@ -357,11 +358,22 @@ impl Network {
         }
     }
 
-    /// Shape of `value` as the int8 network stores it: the mean over all pixels has two digits, in two pixels.
+    /// The values that int8 stores, in the order in which they are made: the image and what [steps](Self::steps) give, but
+    /// for the logits.
+    pub fn tensors(&self) -> impl Iterator<Item = ValueId> {
+        let outputs = self.steps().map(|(node, _)| ValueId(node + 1));
+        std::iter::once(ValueId::IMAGE).chain(outputs.filter(|&value| value != self.logits()))
+    }
+
+    /// Whether int8 has two digits of each element of `value`: of the mean over all pixels.
+    pub fn in_digits(&self, value: ValueId) -> bool {
+        value.0.checked_sub(1).is_some_and(|node| matches!(self.nodes[node].op, Op::GlobalAvgPool))
+    }
+
+    /// Shape of `value` as int8 stores it: of two digits each has a pixel.
     pub fn stored(&self, value: ValueId) -> Shape {
-        let node = value.0.checked_sub(1).map(|node| &self.nodes[node].op);
-        let width = if matches!(node, Some(Op::GlobalAvgPool)) { 2 } else { self.shape(value).width };
-        Shape { width, ..self.shape(value) }
+        let shape = self.shape(value);
+        Shape { width: if self.in_digits(value) { 2 } else { shape.width }, ..shape }
     }
 
     /// Shape of `value`.

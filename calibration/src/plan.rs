@@ -67,8 +67,7 @@ pub fn plan(network: &Network) -> Plan {
     };
     let mut buffers: Vec<Buffer> = Vec::new();
     let mut buffer_of = vec![0; values];
-    let has_place = |value: &usize| value.checked_sub(1).is_none_or(|node| network.joined(node).is_none());
-    for value in (0..values).filter(has_place) {
+    for ValueId(value) in network.tensors() {
         let first = value.saturating_sub(1);
         let inherits = value.checked_sub(1).and_then(|step| match &network.nodes[step].op {
             Op::Conv(conv) if network.shortcut(step).is_none() => conv.residual.filter(|residual| {

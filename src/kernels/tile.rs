@@ -528,23 +528,24 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
             let weights = operands.weights;
             if let Some(segments) = self.neighbours(&window) {
                 lanes.neighbours::<W, MR>(&mut acc, window[0], self.pitch, segments, weights, k_groups);
-            } else if L::spaces(W::LAYOUT) && spaced(&window, self.pitch) {
-                lanes.spaced::<W, MR>(&mut acc, window[0], self.pitch, segments, weights, k_groups);
             } else {
-                W::accumulate(lanes, &mut acc, &window, segments, weights, k_groups);
+                accumulate::<L, W, MR>(lanes, &mut acc, &window, self.pitch, segments, weights, k_groups);
             }
             if W::JOINED {
                 let window: [*const i8; MR] =
                     core::array::from_fn(|r| operands.shortcut.add(offsets.shortcut[r]));
                 let before = segments.len() * k_groups * UNIT;
                 let lanes = self.lanes.ahead(operands.ahead.wrapping_add(before));
-                let (weights, k_groups, pitch) =
-                    (weights.add(before), self.shortcut_k_groups, self.shortcut_pitch);
-                if L::spaces(W::LAYOUT) && spaced(&window, pitch) {
-                    lanes.spaced::<W, MR>(&mut acc, window[0], pitch, &[0], weights, k_groups);
-                } else {
-                    W::accumulate(lanes, &mut acc, &window, &[0], weights, k_groups);
-                }
+                let (weights, k_groups) = (weights.add(before), self.shortcut_k_groups);
+                accumulate::<L, W, MR>(
+                    lanes,
+                    &mut acc,
+                    &window,
+                    self.shortcut_pitch,
+                    &[0],
+                    weights,
+                    k_groups,
+                );
             }
             let out: [*mut i8; MR] = core::array::from_fn(|r| operands.output.add(offsets.output[r]));
             let from: [*const i8; MR] =
@@ -589,6 +590,31 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
             let from = residual.map(|_| &from);
             self.lanes.finish::<W, 1>(&[acc], operands.block, from, &self.requantize, &[result.as_mut_ptr()]);
             core::ptr::copy_nonoverlapping(result.as_ptr(), out, operands.count);
+        }
+    }
+}
+
+/// [`Walk::accumulate`], or [`Lanes::spaced`] where it is there and the windows begin `pitch` bytes apart.
+///
+/// # Safety
+///
+/// That of [`Walk::accumulate`].
+#[inline(always)]
+unsafe fn accumulate<L: Lanes, W: Walk, const MR: usize>(
+    lanes: L,
+    acc: &mut [L::Acc; MR],
+    window: &[*const i8; MR],
+    pitch: usize,
+    segments: &[usize],
+    weights: *const i8,
+    k_groups: usize,
+) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        if L::spaces(W::LAYOUT) && spaced(window, pitch) {
+            lanes.spaced::<W, MR>(acc, window[0], pitch, segments, weights, k_groups);
+        } else {
+            W::accumulate(lanes, acc, window, segments, weights, k_groups);
         }
     }
 }

@@ -80,8 +80,7 @@ fn ctrl_c_ends_it_with_a_summary() {
         stdout.read_line(&mut line).unwrap();
         // A frame is half here, and no more comes.
         stdin.write_all(&coloured(2)[..100]).unwrap();
-        let kill = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
-        assert!(kill.success());
+        send(&child, signal);
         let status = within(&mut child, Duration::from_secs(10));
         let mut said = String::new();
         child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
@@ -197,18 +196,27 @@ fn a_size_that_is_not_the_files_is_noticed() {
     assert!(ran.stderr.starts_with(line), "{}", ran.stderr);
 }
 
+/// Waits until it is so.
+fn until(what: &str, limit: Duration, is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < limit, "{what} for {limit:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Waits until the program would notice a signal.
 fn catches_signals(child: &Child) {
-    let start = Instant::now();
-    let caught = || {
+    until("signals are not caught", Duration::from_secs(20), || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
         let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
         u64::from_str_radix(mask.trim(), 16).unwrap() & 0b10 != 0
-    };
-    while !caught() {
-        assert!(start.elapsed() < Duration::from_secs(20), "signals are not caught");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    });
+}
+
+/// Sends a signal, such as `-INT`, which Ctrl-C is.
+fn send(child: &Child, signal: &str) {
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
 }
 
 #[test]
@@ -218,7 +226,7 @@ fn ctrl_c_before_anything_has_come_is_no_failure() {
     for source in ["-", "pipe"] {
         let mut child = start(&folder, &["camera", "model.rnx", source, "--timeout", "60"]);
         catches_signals(&child);
-        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        send(&child, "-INT");
         let status = within(&mut child, Duration::from_secs(10));
         let mut said = String::new();
         child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
@@ -258,15 +266,6 @@ fn full_outputs_are_told_or_borne() {
     assert_eq!((ran.status, ran.stdout.lines().count()), (0, 2), "the summary is lost, and no more");
 }
 
-/// Waits until it is so.
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(60), "{what} for a minute");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
 /// The snapshots' folder vanishes and comes back while a camera runs.
 #[test]
 fn a_display_that_fails_is_told_once_and_tried_again() {
@@ -295,7 +294,7 @@ fn a_display_that_fails_is_told_once_and_tried_again() {
         BufReader::new(stderr).lines().map_while(Result::ok).for_each(|line| say.send(line).unwrap())
     });
     let next = || said.recv_timeout(Duration::from_secs(60)).unwrap();
-    until("no snapshot", || folder.path("shots/seen.png").exists());
+    until("no snapshot", Duration::from_secs(60), || folder.path("shots/seen.png").exists());
     std::fs::rename(folder.path("shots"), folder.path("away")).unwrap();
     let line = next();
     let gone = "resnext: shots/seen.png: cannot be written: no such directory; create it first (mkdir -p); trying again";
@@ -306,8 +305,7 @@ fn a_display_that_fails_is_told_once_and_tried_again() {
     std::fs::create_dir(folder.path("shots")).unwrap();
     assert_eq!(next(), "resnext: shots/seen.png: works again");
     assert!(folder.path("shots/seen.png").exists());
-    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(kill.success());
+    send(&child, "-INT");
     assert_eq!(within(&mut child, Duration::from_secs(10)), Some(0));
     let summary: Value = serde_json::from_str(&next()).unwrap();
     assert!(summary["frames"].as_u64().unwrap() > 100, "it went on meanwhile: {summary}");
@@ -325,13 +323,13 @@ fn a_snapshot_of_a_file_that_is_missing_at_the_end_is_a_failure() {
     std::fs::File::create(folder.path("film.raw")).unwrap().set_len(3600 << 30).unwrap();
     let display = ["--snapshot", "shots/seen.png", "--snapshot-every", "1"];
     let mut child = start(&folder, &[&["camera", "model.rnx", "film.raw"], &RAW[..], &display].concat());
-    until("no snapshot", || folder.path("shots/seen.png").exists());
+    until("no snapshot", Duration::from_secs(60), || folder.path("shots/seen.png").exists());
     std::fs::remove_dir_all(folder.path("shots")).unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
     stderr.read_line(&mut said).unwrap();
     assert!(said.starts_with("resnext: shots/seen.png: cannot be written: "), "{said}");
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    send(&child, "-INT");
     assert_eq!(within(&mut child, Duration::from_secs(10)), Some(1));
     said.clear();
     stderr.read_to_string(&mut said).unwrap();
