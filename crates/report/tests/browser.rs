@@ -2,7 +2,7 @@
 //!
 //! `RESNEXT_SCREENSHOTS=DIR` keeps what the browser saw.
 
-#[path = "../../tests/support/devtools.rs"]
+#[path = "../../../tests/support/devtools.rs"]
 mod devtools;
 
 use devtools::Browser;

@@ -8,7 +8,7 @@ const GOLDEN: &str = include_str!("fixtures/golden.txt");
 
 fn read(name: &str) -> Vec<u8> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let places = [root.join("tests/fixtures").join(name), root.join("../calibration/samples").join(name)];
+    let places = [root.join("tests/fixtures").join(name), root.join("../../calibration/samples").join(name)];
     places.iter().find_map(|path| std::fs::read(path).ok()).expect(name)
 }
 

@@ -136,7 +136,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[test]
 fn a_cut_jpeg_is_refused() {
-    let whole = include_bytes!("../../../calibration/samples/cat.jpg");
+    let whole = include_bytes!("../../../../calibration/samples/cat.jpg");
     assert!(Sample::embedded("whole", None, whole).decode().is_ok());
     for len in [whole.len() - 1, whole.len() / 2, 2000] {
         let error = Sample::embedded("cut", None, &whole[..len]).decode().expect_err("cut");

@@ -17,7 +17,7 @@ fn model() -> Model<'static> {
 
 /// The bundled photos, every other one a church and a tench, and one that is broken.
 fn images(model: &Model<'_>) -> Labelled {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../calibration/samples");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../calibration/samples");
     let mut samples: Vec<Sample> =
         Samples::open(&directory).expect("photos").iter().take(7).cloned().collect();
     samples.insert(3, Sample::embedded("broken.jpg", None, b"\xff\xd8\xff no photo"));
