@@ -2,7 +2,7 @@
 """Models the cycles that one inference takes on an Arm core, without the core.
 
 Runs the aarch64 board binary under qemu-aarch64 (before 9) with a plugin that counts how often each basic block runs
-(ci/count.c), and lets llvm-mca say how many cycles each block takes at its steady state on the scheduling model that
+(tests/emulation/count.c), and lets llvm-mca say how many cycles each block takes at its steady state on the scheduling model that
 LLVM has of the core. What two inferences run minus what one runs is one inference. Instructions are exact; cycles are a
 model with perfect caches and no branch mispredicted, good for comparing kernels and no promise about a board.
 
@@ -21,7 +21,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-PLUGIN = Path(__file__).resolve().parent.parent / "ci/count.c"
+PLUGIN = Path(__file__).resolve().parent.parent / "tests/emulation/count.c"
 
 # What qemu emulates, and the cores whose scheduling models fit it. LLVM models the A76 as the Neoverse N1.
 CORES = {

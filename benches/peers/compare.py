@@ -27,7 +27,7 @@ from typing import Any, Protocol
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-sys.path.insert(0, str(ROOT / "ci"))
+sys.path.insert(0, str(ROOT / "tests/support"))
 
 import script  # noqa: E402
 from script import Failure, count, last_words, say  # noqa: E402

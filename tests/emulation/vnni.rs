@@ -1,5 +1,5 @@
 //! Says what VNNI the CPU has and whether VPDPBUSD does on it what plain arithmetic does. To check an emulator:
-//! `rustc --edition 2024 -O -C target-feature=+crt-static ci/vnni.rs -o target/vnni && ci/bochs target/vnni`
+//! `rustc --edition 2024 -O -C target-feature=+crt-static tests/emulation/vnni.rs -o target/vnni && tests/emulation/bochs target/vnni`
 
 use std::arch::x86_64::*;
 

@@ -1,7 +1,7 @@
 //! Runs a binary with `--defmt`, decodes, and compares with what it prints.
 //!
 //! RESNEXT_BINARY is the binary, an x86-64 or aarch64 build with feature `defmt`; RESNEXT_RUNNER, if set, runs it
-//! (`ci/qemu-runner`). Where `defmt-print` is installed, which CI must have, it has to say the same of every file of records.
+//! (`tests/emulation/qemu-runner`). Where `defmt-print` is installed, which CI must have, it has to say the same of every file of records.
 
 use resnext_defmt_round_trip::{Record, decode};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -278,7 +278,7 @@ fn a_camera_that_cannot_be_opened_or_shown_is_recorded() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let cases: [&[&str]; 4] =
-        [&["/dev/video99"], &["ci/qemu-runner"], &["-"], &["calibration/samples", "--serve", &address]];
+        [&["/dev/video99"], &["tests/emulation/qemu-runner"], &["-"], &["calibration/samples", "--serve", &address]];
     for case in cases {
         let output = resnext(&[&["camera", MODEL, "--defmt", file], case].concat());
         assert_eq!(output.status.code(), Some(1), "{output:?}");
