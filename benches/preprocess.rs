@@ -12,15 +12,15 @@
 use criterion::{BenchmarkId, Criterion, Throughput};
 use resnext::Frame;
 use resnext::preprocess::{
-    CropRounding, Filter, Packed, Plane, Recipe, SideRounding, Yuv, YuvMatrix, YuvRange,
+    CropRounding, Interpolation, Packed, Plane, Preprocessing, SideRounding, Yuv, YuvMatrix, YuvRange,
 };
 use std::hint::black_box;
 
 const LAYOUTS: [&str; 6] = ["rgb", "bgrx", "yuyv", "nv12", "nv21", "i420"];
-const FILTERS: [(&str, Filter); 3] = [
-    ("pillow-bilinear", Filter::PillowBilinear),
-    ("pillow-bicubic", Filter::PillowBicubic),
-    ("opencv-bilinear", Filter::OpenCvBilinear),
+const INTERPOLATIONS: [(&str, Interpolation); 3] = [
+    ("pillow-bilinear", Interpolation::PillowBilinear),
+    ("pillow-bicubic", Interpolation::PillowBicubic),
+    ("opencv-bilinear", Interpolation::OpenCvBilinear),
 ];
 const SIZES: [(u32, u32); 3] = [(640, 480), (1280, 720), (1920, 1080)];
 
@@ -29,9 +29,9 @@ fn cases() -> Vec<Case> {
     let mut cases = vec![];
     for (width, height) in SIZES {
         for layout in LAYOUTS {
-            for (name, filter) in FILTERS {
-                if layout == "nv12" || (width == 1280 && filter == Filter::PillowBilinear) {
-                    cases.push(Case::new(layout, width, height, name, filter));
+            for (name, interpolation) in INTERPOLATIONS {
+                if layout == "nv12" || (width == 1280 && interpolation == Interpolation::PillowBilinear) {
+                    cases.push(Case::new(layout, width, height, name, interpolation));
                 }
             }
         }
@@ -44,23 +44,16 @@ struct Case {
     layout: &'static str,
     width: u32,
     height: u32,
-    recipe: Recipe,
+    preprocessing: Preprocessing,
     /// Enough for any layout.
     data: Vec<u8>,
 }
 
 impl Case {
-    fn new(layout: &'static str, width: u32, height: u32, name: &str, filter: Filter) -> Self {
-        let recipe = Recipe {
-            short_side: 256,
-            crop_height: 224,
-            crop_width: 224,
-            filter,
-            rounding: SideRounding::Truncate,
-            crop: CropRounding::HalfEven,
-        };
+    fn new(layout: &'static str, width: u32, height: u32, name: &str, interpolation: Interpolation) -> Self {
+        let preprocessing = Preprocessing { interpolation, ..Preprocessing::imagenet(224, 256) };
         let data = (0..width * height * 4).map(|i| (i * 31 % 253) as u8).collect();
-        Self { name: format!("{layout}-{width}x{height}-{name}"), layout, width, height, recipe, data }
+        Self { name: format!("{layout}-{width}x{height}-{name}"), layout, width, height, preprocessing, data }
     }
 
     fn frame(&self) -> Frame<'_> {
@@ -87,7 +80,7 @@ impl Case {
     /// A closure that prepares one frame.
     fn prepare(&self) -> impl FnMut() {
         let frame = self.frame();
-        let mut scratch = vec![0; self.recipe.scratch_len(self.width, self.height).expect("it fits")];
+        let mut scratch = vec![0; self.preprocessing.scratch_len(self.width, self.height).expect("it fits")];
         let mut tensor = vec![0i8; 224 * 224 * 3];
         move || {
             let store = |row: usize, rgb: &[u8]| {
@@ -95,7 +88,7 @@ impl Case {
                     *q = (byte ^ 0x80) as i8;
                 }
             };
-            self.recipe.run(black_box(&frame), &mut scratch, store).expect("it fits");
+            self.preprocessing.run(black_box(&frame), &mut scratch, store).expect("it fits");
             black_box(&mut tensor);
         }
     }

@@ -7,7 +7,7 @@ use crate::format::{
     checksum,
 };
 use crate::pack::{ConvShape, Packing};
-use crate::preprocess::{CropRounding, Filter, Recipe, SideRounding};
+use crate::preprocess::{CropRounding, Interpolation, Preprocessing, SideRounding};
 use crate::requantize::scale;
 use crate::tensor::Tensor;
 use zerocopy::FromBytes;
@@ -29,7 +29,7 @@ pub struct Model<'a> {
     classes: &'a [ClassRecord],
     strings: &'a str,
     metadata: &'a str,
-    recipe: Recipe,
+    preprocessing: Preprocessing,
     packing: Packing,
     len: usize,
 }
@@ -289,7 +289,7 @@ impl<'a> Model<'a> {
                 .map_err(|_| whole(SectionId::Classes))?,
             strings: text(SectionId::Strings)?,
             metadata: text(SectionId::Metadata)?,
-            recipe: recipe(header)?,
+            preprocessing: preprocessing(header)?,
             packing: Packing::from_code(header.packing).ok_or(invalid("unknown packing", 0))?,
             len: artifact.len(),
         })
@@ -315,17 +315,9 @@ impl<'a> Model<'a> {
         self.header.macs.get()
     }
 
-    /// From frame to crop.
-    pub fn recipe(&self) -> &Recipe {
-        &self.recipe
-    }
-
-    /// Mean and standard deviation of each channel that the fp32 network expects, for pixels in 0..1.
-    ///
-    /// Folded into the first convolution; the runtime does not apply them.
-    pub fn normalization(&self) -> ([f32; 3], [f32; 3]) {
-        let preprocess = &self.header.preprocess;
-        (preprocess.mean.map(|x| x.get()), preprocess.std.map(|x| x.get()))
+    /// How a frame becomes the input of the network.
+    pub fn preprocessing(&self) -> &Preprocessing {
+        &self.preprocessing
     }
 
     /// JSON for people and tools: source, calibration, measured accuracy.
@@ -647,7 +639,8 @@ impl<'a> Model<'a> {
         }
         let input = self.input()?;
         let size = (input.height, input.width);
-        if input.channels != 3 || size != (self.recipe.crop_height as usize, self.recipe.crop_width as usize)
+        if input.channels != 3
+            || size != (self.preprocessing.crop_height as usize, self.preprocessing.crop_width as usize)
         {
             return Err(invalid("input tensor is not the cropped RGB frame", 0));
         }
@@ -692,29 +685,26 @@ fn is_digits(tensor: &Tensor) -> bool {
     (tensor.height, tensor.width, tensor.halo) == (1, 2, 0)
 }
 
-fn recipe(header: &Header) -> Result<Recipe, LoadError> {
-    let p = &header.preprocess;
-    let filter = Filter::from_code(p.filter).ok_or_else(|| invalid("unknown resize filter", 0))?;
-    let rounding = match p.side_rounding {
-        0 => SideRounding::Truncate,
-        1 => SideRounding::Nearest,
-        _ => return Err(invalid("unknown rounding of the resized side", 0)),
-    };
-    let crop = match p.crop_rounding {
-        0 => CropRounding::HalfEven,
-        1 => CropRounding::Floor,
-        _ => return Err(invalid("unknown rounding of the crop", 0)),
-    };
+fn preprocessing(header: &Header) -> Result<Preprocessing, LoadError> {
+    let p = &header.preprocessing;
+    let interpolation =
+        Interpolation::from_code(p.interpolation).ok_or_else(|| invalid("unknown resize filter", 0))?;
+    let side_rounding =
+        SideRounding::from_code(p.side_rounding).ok_or(invalid("unknown rounding of the resized side", 0))?;
+    let crop_rounding =
+        CropRounding::from_code(p.crop_rounding).ok_or(invalid("unknown rounding of the crop", 0))?;
     if p.channel_order != 0 || p.short_side.get() == 0 || p.short_side.get() > MAX_SIDE {
         return Err(invalid("unknown channel order or resize target", 0));
     }
-    Ok(Recipe {
+    Ok(Preprocessing {
         short_side: p.short_side.get(),
         crop_height: p.crop_height.get(),
         crop_width: p.crop_width.get(),
-        filter,
-        rounding,
-        crop,
+        interpolation,
+        side_rounding,
+        crop_rounding,
+        mean: p.mean.map(|x| x.get()),
+        std: p.std.map(|x| x.get()),
     })
 }
 

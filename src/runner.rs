@@ -125,14 +125,14 @@ impl<'a> Runner<'a> {
     /// If the frame is too large for the arena.
     pub fn load_frame(&mut self, frame: &Frame<'_>) -> Result<(), RunError> {
         let (input, range) = self.input()?;
-        let recipe = *self.model.recipe();
+        let preprocessing = *self.model.preprocessing();
         let (before, rest) = self.arena.split_at_mut(range.start);
         let (data, after) = rest.split_at_mut(range.len());
         let scratch = if before.len() > after.len() { before } else { after };
         input.fill_halo(data);
         let passes = Passes::from(self.kernels);
         let mut store = |row, pixels: &[u8]| store_row(&input, data, row, pixels);
-        recipe.run_on(passes, frame, scratch.as_mut_bytes(), &mut store)?;
+        preprocessing.run_on(passes, frame, scratch.as_mut_bytes(), &mut store)?;
         Ok(())
     }
 

@@ -58,7 +58,7 @@ const _: () = {
     logged::<crate::preprocess::FrameError>();
     logged::<crate::preprocess::PreprocessError>();
     logged::<crate::preprocess::Packed>();
-    logged::<crate::preprocess::Recipe>();
+    logged::<crate::preprocess::Preprocessing>();
     logged::<crate::preprocess::YuvMatrix>();
     logged::<crate::preprocess::YuvRange>();
     logged::<crate::pack::ConvShape>();

@@ -107,14 +107,15 @@ fn what_the_arena_held_does_not_matter() {
 fn a_frame_of_the_input_size_is_the_input() {
     let built = small();
     let model = Model::from_bytes(&built.bytes).unwrap();
-    let recipe = model.recipe();
+    let preprocessing = model.preprocessing();
     // Neither resized nor cropped in width; two rows and columns are cut off in all.
-    let (width, height) = (recipe.short_side as usize, recipe.short_side as usize + 4);
-    let (left, top) = ((width - recipe.crop_width as usize) / 2, (height - recipe.crop_height as usize) / 2);
+    let (width, height) = (preprocessing.short_side as usize, preprocessing.short_side as usize + 4);
+    let (left, top) =
+        ((width - preprocessing.crop_width as usize) / 2, (height - preprocessing.crop_height as usize) / 2);
     let frame = picture(width, height, 5);
-    let rows = frame.chunks_exact(3 * width).skip(top).take(recipe.crop_height as usize);
+    let rows = frame.chunks_exact(3 * width).skip(top).take(preprocessing.crop_height as usize);
     let pixels: Vec<u8> =
-        rows.flat_map(|row| &row[3 * left..][..3 * recipe.crop_width as usize]).copied().collect();
+        rows.flat_map(|row| &row[3 * left..][..3 * preprocessing.crop_width as usize]).copied().collect();
     let mut arena = vec![0; model.arena_len()];
     let mut logits = vec![0.0; model.class_count()];
     let mut runner = Runner::new(&model, &mut arena).unwrap();

@@ -5,11 +5,10 @@ use crate::plan::Plan;
 use crate::preprocessing::Preprocessing;
 use crate::quantize::{Activation, Layer, QuantizedConv, QuantizedLinear, QuantizedShortcut};
 use resnext::format::{
-    Block, ClassRecord, Header, LANES, LinearBlock, MAGIC, NO_TENSOR, PoolParams, PreprocessRecord,
+    Block, ClassRecord, Header, LANES, LinearBlock, MAGIC, NO_TENSOR, PoolParams, PreprocessingRecord,
     SECTION_ALIGN, SECTIONS, Section, SectionId, StepKind, StepRecord, TensorRecord, VERSION, checksum,
 };
 use resnext::pack::ConvShape;
-use resnext::preprocess::{CropRounding, SideRounding};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 /// Identifier and label of one class.
@@ -91,7 +90,7 @@ pub fn emit(parts: &Parts<'_>, layers: Vec<Layer>) -> Vec<u8> {
     header.version = VERSION.into();
     header.header_len = (size_of::<Header>() as u32).into();
     header.arena_len = (parts.plan.arena_len as u64).into();
-    header.preprocess = preprocess(parts.preprocessing);
+    header.preprocessing = preprocess(parts.preprocessing);
     header.macs = macs(network).into();
     header.input = (ValueId::IMAGE.0 as u16).into();
     seal(&mut artifact, header);
@@ -134,24 +133,8 @@ pub fn macs(network: &Network) -> u64 {
     network.nodes.iter().map(|node| macs(node) as u64).sum()
 }
 
-fn preprocess(p: &Preprocessing) -> PreprocessRecord {
-    PreprocessRecord {
-        short_side: p.recipe.short_side.into(),
-        crop_height: p.recipe.crop_height.into(),
-        crop_width: p.recipe.crop_width.into(),
-        filter: p.recipe.filter.code(),
-        side_rounding: match p.recipe.rounding {
-            SideRounding::Truncate => 0,
-            SideRounding::Nearest => 1,
-        },
-        crop_rounding: match p.recipe.crop {
-            CropRounding::HalfEven => 0,
-            CropRounding::Floor => 1,
-        },
-        channel_order: 0,
-        mean: p.mean.map(Into::into),
-        std: p.std.map(Into::into),
-    }
+fn preprocess(p: &Preprocessing) -> PreprocessingRecord {
+    PreprocessingRecord::from(&resnext::preprocess::Preprocessing { mean: p.mean, std: p.std, ..p.recipe })
 }
 
 fn tensor(parts: &Parts<'_>, value: usize) -> TensorRecord {

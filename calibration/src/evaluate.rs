@@ -216,6 +216,6 @@ impl Pass for Answers<'_> {
 
 /// The preprocessing that `model` carries.
 pub fn preprocessing(model: &Model<'_>) -> Preprocessing {
-    let (mean, std) = model.normalization();
-    Preprocessing { recipe: *model.recipe(), mean, std }
+    let recipe = *model.preprocessing();
+    Preprocessing { recipe, mean: recipe.mean, std: recipe.std }
 }

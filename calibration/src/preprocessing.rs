@@ -1,7 +1,7 @@
 //! From photo to the two networks' inputs: the same cropped pixels for int8 and, normalised, for fp32.
 
-use resnext::preprocess::{CropRounding, Filter, Recipe, SideRounding};
-use resnext_models::{Interpolation, Preprocess};
+use resnext::preprocess::{CropRounding, Interpolation, Preprocessing as Recipe, SideRounding};
+use resnext_models::{Interpolation as Published, Preprocessing as Variant};
 use resnext_photo::Rgb8Image;
 
 /// What a checkpoint expects of its input.
@@ -18,31 +18,21 @@ pub struct Preprocessing {
 impl Preprocessing {
     /// torchvision's recipe for ImageNet: short side `resize`, centre crop `size`, bilinear.
     pub fn imagenet(size: u32, resize: u32) -> Self {
-        Self {
-            recipe: Recipe {
-                short_side: resize,
-                crop_height: size,
-                crop_width: size,
-                filter: Filter::PillowBilinear,
-                rounding: SideRounding::Truncate,
-                crop: CropRounding::HalfEven,
-            },
-            mean: [0.485, 0.456, 0.406],
-            std: [0.229, 0.224, 0.225],
-        }
+        let recipe = Recipe::imagenet(size, resize);
+        Self { recipe, mean: recipe.mean, std: recipe.std }
     }
 
     /// The recipe of a published variant, to the byte: torchvision's, timm's and mmcls' round sizes as
     /// [`Self::imagenet`] does, PaddleClas, which alone resizes with OpenCV, by its own rules.
-    pub fn of(variant: &Preprocess) -> Self {
+    pub fn of(variant: &Variant) -> Self {
         let imagenet = Self::imagenet(variant.size.into(), variant.resize.into()).recipe;
         let recipe = match variant.interpolation {
-            Interpolation::PillowBilinear => imagenet,
-            Interpolation::PillowBicubic => Recipe { filter: Filter::PillowBicubic, ..imagenet },
-            Interpolation::OpenCvBilinear => Recipe {
-                filter: Filter::OpenCvBilinear,
-                rounding: SideRounding::Nearest,
-                crop: CropRounding::Floor,
+            Published::PillowBilinear => imagenet,
+            Published::PillowBicubic => Recipe { interpolation: Interpolation::PillowBicubic, ..imagenet },
+            Published::OpenCvBilinear => Recipe {
+                interpolation: Interpolation::OpenCvBilinear,
+                side_rounding: SideRounding::Nearest,
+                crop_rounding: CropRounding::Floor,
                 ..imagenet
             },
         };
@@ -52,15 +42,10 @@ impl Preprocessing {
     /// What a user of a network has to know to prepare images for it, as keys and values: the metadata of ONNX files.
     pub fn properties(&self) -> Vec<(&'static str, String)> {
         let list = |values: [f32; 3]| values.map(|value| value.to_string()).join(", ");
-        let interpolation = match self.recipe.filter {
-            Filter::PillowBicubic => Interpolation::PillowBicubic,
-            Filter::OpenCvBilinear => Interpolation::OpenCvBilinear,
-            _ => Interpolation::PillowBilinear,
-        };
         vec![
             ("resize", self.recipe.short_side.to_string()),
             ("crop", self.recipe.crop_height.to_string()),
-            ("interpolation", interpolation.to_string()),
+            ("interpolation", self.recipe.interpolation.as_str().to_owned()),
             ("mean", list(self.mean)),
             ("std", list(self.std)),
         ]

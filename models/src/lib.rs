@@ -26,5 +26,5 @@ pub mod topology;
 pub mod variant;
 pub mod zoo;
 
-pub use variant::{Accuracy, Architecture, Interpolation, Preprocess, Shortcut, Source, Stem, Variant};
+pub use variant::{Accuracy, Architecture, Interpolation, Preprocessing, Shortcut, Source, Stem, Variant};
 pub use zoo::{ZOO, find};

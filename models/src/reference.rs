@@ -5,7 +5,7 @@
 //! `reference/README.md`.
 
 use crate::labels::{Class, IMAGENETTE};
-use crate::variant::{Accuracy, Architecture, Interpolation, Preprocess, Shortcut, Source, Stem, Variant};
+use crate::variant::{Accuracy, Architecture, Interpolation, Preprocessing, Shortcut, Source, Stem, Variant};
 
 /// What the model is. [`published`](Variant::published) was measured on Imagenette's validation images, with the
 /// rounded [`WEIGHTS`].
@@ -22,11 +22,11 @@ pub static VARIANT: Variant = Variant {
         shortcut: Shortcut::Projection,
         classes: IMAGENETTE.len() as u16,
     },
-    preprocess: Preprocess {
+    preprocess: Preprocessing {
         size: 160,
         resize: 182,
         crop: 0.875,
-        ..Preprocess::imagenet(Interpolation::PillowBilinear)
+        ..Preprocessing::imagenet(Interpolation::PillowBilinear)
     },
     published: Accuracy { top1: 84.70, top5: 98.70 },
 };

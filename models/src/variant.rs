@@ -12,7 +12,7 @@ pub struct Variant {
     /// The shape of the network.
     pub architecture: Architecture,
     /// What happens to an image before the network sees it.
-    pub preprocess: Preprocess,
+    pub preprocess: Preprocessing,
     /// The source's own fp32 accuracy on its own validation set, not ours.
     pub published: Accuracy,
 }
@@ -127,7 +127,7 @@ pub enum Shortcut {
 
 /// From a decoded image to the network's input: resize, centre crop, scale to 0..1, normalise. Always RGB.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Preprocess {
+pub struct Preprocessing {
     /// Side in pixels of the square the network sees.
     pub size: u16,
     /// Length in pixels to which the image's shorter side is resized; the aspect ratio is kept.
@@ -142,7 +142,7 @@ pub struct Preprocess {
     pub std: [f32; 3],
 }
 
-impl Preprocess {
+impl Preprocessing {
     /// Mean of ImageNet's training images, R, G, B.
     pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
     /// Standard deviation of ImageNet's training images, R, G, B.

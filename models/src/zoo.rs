@@ -2,7 +2,7 @@
 
 use crate::reference;
 use crate::variant::Source::{Mmcls, Ppcls, Timm, Torchvision};
-use crate::variant::{Accuracy, Architecture, Interpolation, Preprocess, Source, Variant};
+use crate::variant::{Accuracy, Architecture, Interpolation, Preprocessing, Source, Variant};
 
 /// Finds a variant of the [`ZOO`], or the [reference](mod@reference) model, by `source/name`, for example
 /// `torchvision/resnext50_32x4d`; case does not matter.
@@ -34,18 +34,20 @@ const X152_64X4D: Architecture = Architecture::resnext(DEPTH_152, 64, 4);
 const X152_32X4D_VD: Architecture = X152_32X4D.vd();
 const X152_64X4D_VD: Architecture = X152_64X4D.vd();
 
-const PILLOW_BILINEAR: Preprocess = Preprocess::imagenet(Interpolation::PillowBilinear);
-const PILLOW_BICUBIC: Preprocess = Preprocess::imagenet(Interpolation::PillowBicubic);
-const PILLOW_BICUBIC_235: Preprocess = Preprocess { resize: 235, crop: 0.95, ..PILLOW_BICUBIC };
-const PILLOW_BICUBIC_288: Preprocess = Preprocess { size: 288, resize: 288, crop: 1.0, ..PILLOW_BICUBIC };
-const OPENCV_BILINEAR: Preprocess = Preprocess::imagenet(Interpolation::OpenCvBilinear);
-const OPENCV_BILINEAR_320: Preprocess = Preprocess { size: 320, resize: 320, crop: 1.0, ..OPENCV_BILINEAR };
+const PILLOW_BILINEAR: Preprocessing = Preprocessing::imagenet(Interpolation::PillowBilinear);
+const PILLOW_BICUBIC: Preprocessing = Preprocessing::imagenet(Interpolation::PillowBicubic);
+const PILLOW_BICUBIC_235: Preprocessing = Preprocessing { resize: 235, crop: 0.95, ..PILLOW_BICUBIC };
+const PILLOW_BICUBIC_288: Preprocessing =
+    Preprocessing { size: 288, resize: 288, crop: 1.0, ..PILLOW_BICUBIC };
+const OPENCV_BILINEAR: Preprocessing = Preprocessing::imagenet(Interpolation::OpenCvBilinear);
+const OPENCV_BILINEAR_320: Preprocessing =
+    Preprocessing { size: 320, resize: 320, crop: 1.0, ..OPENCV_BILINEAR };
 
 const fn row(
     source: Source,
     name: &'static str,
     architecture: Architecture,
-    preprocess: Preprocess,
+    preprocess: Preprocessing,
     top1: f32,
     top5: f32,
 ) -> Variant {
@@ -134,7 +136,7 @@ mod tests {
     #[test]
     fn crop_and_resize_agree() {
         for variant in ZOO {
-            let Preprocess { size, resize, crop, .. } = variant.preprocess;
+            let Preprocessing { size, resize, crop, .. } = variant.preprocess;
             assert_eq!((f32::from(size) / crop) as u16, resize, "{variant}");
         }
     }

@@ -18,6 +18,7 @@
 //! The checksum is XXH3-64 over everything after itself. It finds damage, not malice: whatever it says,
 //! [`Model::from_bytes`](crate::Model::from_bytes) validates every field before a typed view exists.
 
+use crate::preprocess::Preprocessing;
 use zerocopy::little_endian::{F32, I16, I32, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -105,7 +106,7 @@ pub struct Header {
     /// Where the sections lie.
     pub sections: [Section; SECTIONS],
     /// From frame to input tensor.
-    pub preprocess: PreprocessRecord,
+    pub preprocessing: PreprocessingRecord,
     /// Multiply-accumulates of one inference.
     pub macs: U64,
     /// The tensor the preprocessed frame is written to.
@@ -123,15 +124,15 @@ pub const CHECKSUM_FROM: usize = 24;
 /// only shifts pixels by 128; mean and standard deviation are kept for people and for fp32 baselines.
 #[derive(Clone, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
-pub struct PreprocessRecord {
+pub struct PreprocessingRecord {
     /// Target of the shorter side before cropping, in pixels.
     pub short_side: U32,
     /// Rows of the crop.
     pub crop_height: U32,
     /// Columns of the crop.
     pub crop_width: U32,
-    /// [`Filter`](crate::preprocess::Filter): 0 Pillow bilinear, 1 Pillow bicubic, 2 OpenCV bilinear.
-    pub filter: u8,
+    /// [`Interpolation`](crate::preprocess::Interpolation): 0 Pillow bilinear, 1 Pillow bicubic, 2 OpenCV bilinear.
+    pub interpolation: u8,
     /// Rounding of the longer side: 0 truncate (torchvision, timm, mmcls), 1 nearest (PaddleClas).
     pub side_rounding: u8,
     /// Rounding of the crop's origin: 0 half to even (torchvision, timm, mmcls), 1 floor (PaddleClas).
@@ -142,6 +143,22 @@ pub struct PreprocessRecord {
     pub mean: [F32; 3],
     /// Standard deviation of each channel, of pixels in 0..1.
     pub std: [F32; 3],
+}
+
+impl From<&Preprocessing> for PreprocessingRecord {
+    fn from(preprocessing: &Preprocessing) -> Self {
+        Self {
+            short_side: preprocessing.short_side.into(),
+            crop_height: preprocessing.crop_height.into(),
+            crop_width: preprocessing.crop_width.into(),
+            interpolation: preprocessing.interpolation.code(),
+            side_rounding: preprocessing.side_rounding.code(),
+            crop_rounding: preprocessing.crop_rounding.code(),
+            channel_order: 0,
+            mean: preprocessing.mean.map(Into::into),
+            std: preprocessing.std.map(Into::into),
+        }
+    }
 }
 
 /// One activation tensor: int8, NHWC, batch 1, `real = scale · (q − zero_point)`.

@@ -2,10 +2,10 @@
 //!
 //! Resampling matters more than quantization: a model scored on frames resized by another rule loses more
 //! than int8 costs it. So the pixels here are those of the library that the checkpoint was evaluated with, to
-//! the byte. [`Filter::PillowBilinear`] and [`Filter::PillowBicubic`] follow Pillow's `Image.resize` for
+//! the byte. [`Interpolation::PillowBilinear`] and [`Interpolation::PillowBicubic`] follow Pillow's `Image.resize` for
 //! 8-bit RGB (`src/libImaging/Resample.c`): antialiased, separable, a horizontal pass to 8-bit rows and then
 //! a vertical pass, both in fixed point with 22 fractional bits. A direction whose size does not change is
-//! left out, as Pillow does. [`Filter::OpenCvBilinear`] follows `cv2.resize`: two pixels in each direction, 11
+//! left out, as Pillow does. [`Interpolation::OpenCvBilinear`] follows `cv2.resize`: two pixels in each direction, 11
 //! fractional bits, not antialiased.
 //!
 //! Which Pillow? Along the rows first, always, is the order of Pillow up to 12.1, which the published
@@ -22,13 +22,13 @@
 //! A [`Frame`] is what a camera delivers, RGB in any order of bytes or YUV. Its rows become RGB as they are read, a
 //! few at a time, then pass along the row into a small ring of resampled rows, and down the columns into a row of the
 //! result: one pass over the frame, of which only the pixels that the crop needs are looked at. So the scratch memory
-//! is tens of kilobytes: see [`Recipe::scratch_len`]. Nothing is allocated, and nothing here panics, whatever the
+//! is tens of kilobytes: see [`Preprocessing::scratch_len`]. Nothing is allocated, and nothing here panics, whatever the
 //! frame. The passes run on NEON and AVX2 where they can, with the same bytes as without.
 //!
 //! Two sets of rules cover the zoo; `tests/fixtures/preprocess` holds what each variant's own library makes of frames
 //! of two dozen sizes:
 //!
-//! | source | `rounding` | `crop` | `filter` |
+//! | library | `side_rounding` | `crop_rounding` | `interpolation` |
 //! |---|---|---|---|
 //! | torchvision, timm, mmcls | [`SideRounding::Truncate`] | [`CropRounding::HalfEven`] | Pillow's |
 //! | PaddleClas | [`SideRounding::Nearest`] | [`CropRounding::Floor`] | OpenCV's |
@@ -53,7 +53,7 @@ use resample::{Across, Axis, BLOCK, Ring, Table, WORD};
 
 /// The largest frame side, crop side and resize target, in pixels.
 ///
-/// Any frame within it is served, provided that the caller can spare [`Recipe::scratch_len`] bytes.
+/// Any frame within it is served, provided that the caller can spare [`Preprocessing::scratch_len`] bytes.
 pub const MAX_SIDE: u32 = 65_535;
 
 /// Bytes of one RGB8 pixel.
@@ -63,7 +63,7 @@ const CHANNELS: usize = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
-pub enum Filter {
+pub enum Interpolation {
     /// Pillow's `Image.BILINEAR`: a triangle, widened to the pixel spacing of the target when shrinking.
     PillowBilinear,
     /// Pillow's `Image.BICUBIC`: Keys' cubic with a = −0.5, widened likewise.
@@ -72,16 +72,25 @@ pub enum Filter {
     OpenCvBilinear,
 }
 
-impl Filter {
-    /// All of them, by their [codes](Self::code).
+impl Interpolation {
+    /// All interpolations in the order of their [codes](Self::code).
     pub const ALL: [Self; 3] = [Self::PillowBilinear, Self::PillowBicubic, Self::OpenCvBilinear];
 
-    /// [`PreprocessRecord::filter`](crate::format::PreprocessRecord::filter).
-    pub fn code(self) -> u8 {
+    /// The name used in reports: `pillow-bilinear`, `pillow-bicubic` or `opencv-bilinear`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PillowBilinear => "pillow-bilinear",
+            Self::PillowBicubic => "pillow-bicubic",
+            Self::OpenCvBilinear => "opencv-bilinear",
+        }
+    }
+
+    /// The code of [`PreprocessingRecord::interpolation`](crate::format::PreprocessingRecord::interpolation).
+    pub const fn code(self) -> u8 {
         self as u8
     }
 
-    /// The filter with this [`Self::code`].
+    /// The interpolation with this [`Self::code`].
     pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.get(usize::from(code)).copied()
     }
@@ -89,9 +98,10 @@ impl Filter {
 
 /// How the long side's new length becomes a whole number of pixels.
 ///
-/// The short side is always [`Recipe::short_side`] exactly.
+/// The short side is always [`Preprocessing::short_side`] exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum SideRounding {
     /// `int(target * long / short)`: torchvision's and timm's `Resize`, mmcls' `Resize` and mmpretrain's
     /// `ResizeEdge`.
@@ -101,12 +111,36 @@ pub enum SideRounding {
     Nearest,
 }
 
+impl SideRounding {
+    /// All roundings in the order of their [codes](Self::code).
+    pub const ALL: [Self; 2] = [Self::Truncate, Self::Nearest];
+
+    /// The name used in reports: `truncate` or `nearest`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Truncate => "truncate",
+            Self::Nearest => "nearest",
+        }
+    }
+
+    /// The code of [`PreprocessingRecord::side_rounding`](crate::format::PreprocessingRecord::side_rounding).
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The rounding with this [`Self::code`].
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+}
+
 /// Where a centred crop starts when as many pixels cannot be left on either side.
 ///
 /// Of a surplus of `d` pixels, `left` go on the left (or above). For odd `d` the rules differ by at most one
 /// pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum CropRounding {
     /// `left = int(round(d / 2.))`, halves to even: `CenterCrop` of torchvision, timm and mmcls.
     HalfEven,
@@ -114,34 +148,79 @@ pub enum CropRounding {
     Floor,
 }
 
-/// What to do to a frame before the model sees it: resize so that the short side is `short_side`, then cut
-/// `crop_height` × `crop_width` pixels out of the middle.
+impl CropRounding {
+    /// All roundings in the order of their [codes](Self::code).
+    pub const ALL: [Self; 2] = [Self::HalfEven, Self::Floor];
+
+    /// The name used in reports: `half-even` or `floor`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::HalfEven => "half-even",
+            Self::Floor => "floor",
+        }
+    }
+
+    /// The code of [`PreprocessingRecord::crop_rounding`](crate::format::PreprocessingRecord::crop_rounding).
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The rounding with this [`Self::code`].
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+}
+
+/// How a photo or a frame becomes the input of a network.
+///
+/// The picture is resized so that its short side is `short_side`, and `crop_height` × `crop_width` pixels are cut out
+/// of its middle. An fp32 network reads them normalised, `(pixel / 255 − mean) / std`. The runtime reads them as they
+/// are, because its first convolution contains the normalisation.
 ///
 /// A crop larger than the resized picture in a direction is filled with black there, as torchvision's
 /// `CenterCrop` does: of `d` missing pixels, `d / 2` go left (above) and `(d + 1) / 2` right (below). timm's
 /// evaluation transform is torchvision's, so this is its rule too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Recipe {
+pub struct Preprocessing {
     /// Length of the short side after resizing, in pixels, 1 to [`MAX_SIDE`].
     pub short_side: u32,
     /// Rows of the result, 1 to [`MAX_SIDE`].
     pub crop_height: u32,
     /// Pixels in a row of the result, 1 to [`MAX_SIDE`].
     pub crop_width: u32,
-    /// Resampling filter.
-    pub filter: Filter,
+    /// How pixels are weighed when the picture is resized.
+    pub interpolation: Interpolation,
     /// Rounding of the long side's length.
-    pub rounding: SideRounding,
+    pub side_rounding: SideRounding,
     /// Rounding of the crop's position.
-    pub crop: CropRounding,
+    pub crop_rounding: CropRounding,
+    /// Mean of each RGB channel, of pixels in 0..1.
+    pub mean: [f32; 3],
+    /// Standard deviation of each RGB channel, of pixels in 0..1.
+    pub std: [f32; 3],
 }
 
-impl Recipe {
-    /// Bytes of scratch that [`Recipe::run`] needs for a frame of `width` × `height`.
+impl Preprocessing {
+    /// What torchvision's models expect: the short side is resized to `short_side` with Pillow's bilinear filter,
+    /// `size` × `size` pixels are cropped, and the mean and standard deviation are those of ImageNet.
+    pub const fn imagenet(size: u32, short_side: u32) -> Self {
+        Self {
+            short_side,
+            crop_height: size,
+            crop_width: size,
+            interpolation: Interpolation::PillowBilinear,
+            side_rounding: SideRounding::Truncate,
+            crop_rounding: CropRounding::HalfEven,
+            mean: [0.485, 0.456, 0.406],
+            std: [0.229, 0.224, 0.225],
+        }
+    }
+
+    /// Bytes of scratch that [`Preprocessing::run`] needs for a frame of `width` × `height`.
     ///
-    /// `None` if `run` would refuse the recipe or the size, or if the count does not fit a `usize`. It grows with the
-    /// shrinking factor and does not depend on the frame's layout; Pillow's bilinear 256/224 recipe takes 16 kB at
+    /// Returns `None` if `run` would refuse the lengths or the size, or if the count does not fit a `usize`. It grows with the
+    /// shrinking factor and does not depend on the frame's layout; a resize to 256 and a crop of 224 with Pillow's bilinear filter take 16 kB at
     /// 640×480 and 33 kB at 1920×1080. For a camera whose size is known, compute it once.
     pub fn scratch_len(&self, width: u32, height: u32) -> Option<usize> {
         if !is_side(width) || !is_side(height) {
@@ -159,7 +238,7 @@ impl Recipe {
     /// longer than needed.
     ///
     /// # Errors
-    /// [`PreprocessError::Recipe`] if a length in the recipe is out of range, [`PreprocessError::Scratch`] if
+    /// [`PreprocessError::OutOfRange`] if a length is out of range, [`PreprocessError::Scratch`] if
     /// `scratch` is too short. `sink` has not been called then.
     pub fn run(
         &self,
@@ -195,10 +274,10 @@ impl Recipe {
         let mut across_table = Table::new(across_table, plan.across.taps(&columns));
         across_table.fill_across(&plan.across, columns.start, source.start);
         let mut down_table = Table::new(down_table, plan.down.taps(&rows));
-        let mut ring = Ring::new(ring, plan.ring_row(), self.filter, plan.down.source(&rows));
+        let mut ring = Ring::new(ring, plan.ring_row(), self.interpolation, plan.down.source(&rows));
         let mut across = Across {
             passes,
-            filter: self.filter,
+            interpolation: self.interpolation,
             table: across_table,
             columns: source,
             first: columns.start,
@@ -220,7 +299,7 @@ impl Recipe {
                         ring.rows(window).copy_first(pixels);
                     } else {
                         down_table.fill_down(&plan.down, index);
-                        passes.down(self.filter, &ring.rows(window), down_table.weights(), pixels);
+                        passes.down(self.interpolation, &ring.rows(window), down_table.weights(), pixels);
                     }
                     // Passes write whole blocks; what is right of the picture is black.
                     out[right..].fill(0);
@@ -238,7 +317,7 @@ impl Recipe {
         if is_side(self.short_side) && is_side(self.crop_height) && is_side(self.crop_width) {
             Ok(())
         } else {
-            Err(PreprocessError::Recipe {
+            Err(PreprocessError::OutOfRange {
                 short_side: self.short_side,
                 crop_height: self.crop_height,
                 crop_width: self.crop_width,
@@ -248,7 +327,7 @@ impl Recipe {
 
     /// Sides must have passed [`is_side`]: products of two of them then fit a `u32`.
     fn plan(&self, width: u32, height: u32) -> Plan {
-        let long_side = |short: u32, long: u32| match self.rounding {
+        let long_side = |short: u32, long: u32| match self.side_rounding {
             SideRounding::Truncate => self.short_side * long / short,
             SideRounding::Nearest => {
                 round_half_even(f64::from(long) * (f64::from(self.short_side) / f64::from(short)))
@@ -260,18 +339,18 @@ impl Recipe {
             (long_side(height, width), self.short_side)
         };
         Plan {
-            filter: self.filter,
-            across: Axis::new(self.filter, width, new_width),
-            down: Axis::new(self.filter, height, new_height),
-            columns: Span::centred(new_width, self.crop_width, self.crop),
-            rows: Span::centred(new_height, self.crop_height, self.crop),
+            interpolation: self.interpolation,
+            across: Axis::new(self.interpolation, width, new_width),
+            down: Axis::new(self.interpolation, height, new_height),
+            columns: Span::centred(new_width, self.crop_width, self.crop_rounding),
+            rows: Span::centred(new_height, self.crop_height, self.crop_rounding),
         }
     }
 }
 
-/// A recipe applied to one frame size.
+/// A [`Preprocessing`] applied to one frame size.
 struct Plan {
-    filter: Filter,
+    interpolation: Interpolation,
     across: Axis,
     down: Axis,
     columns: Span,
@@ -293,7 +372,7 @@ impl Plan {
 
     /// Bytes of a row between the passes.
     fn ring_row(&self) -> usize {
-        self.out_row() * self.filter.sample()
+        self.out_row() * self.interpolation.sample()
     }
 
     /// `None` if the scratch does not fit a `usize`.
@@ -304,8 +383,8 @@ impl Plan {
         // Every term is below 2^52, so the sum cannot wrap.
         let across_table = u64::from(self.columns.len) * record(taps.0);
         let down_table = record(taps.1);
-        let lines = Across::line_len(&self.source_columns(), taps.0) * self.filter.batch() as u64;
-        let ring = Ring::rows_for(taps.1, self.filter) * self.ring_row() as u64;
+        let lines = Across::line_len(&self.source_columns(), taps.0) * self.interpolation.batch() as u64;
+        let ring = Ring::rows_for(taps.1, self.interpolation) * self.ring_row() as u64;
         let out = u64::from(self.columns.crop) * CHANNELS as u64 + BLOCK as u64;
         Some(Layout {
             across_table: usize::try_from(across_table).ok()?,
@@ -370,18 +449,18 @@ fn round_half_even(x: f64) -> u32 {
     whole + u32::from(rest > 0.5 || (rest == 0.5 && whole & 1 == 1))
 }
 
-/// Why [`Recipe::run`] refused.
+/// Why [`Preprocessing::run`] refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PreprocessError {
-    /// A length in the recipe is 0 or above [`MAX_SIDE`].
-    Recipe {
-        /// [`Recipe::short_side`].
+    /// A length is 0 or above [`MAX_SIDE`].
+    OutOfRange {
+        /// [`Preprocessing::short_side`].
         short_side: u32,
-        /// [`Recipe::crop_height`].
+        /// [`Preprocessing::crop_height`].
         crop_height: u32,
-        /// [`Recipe::crop_width`].
+        /// [`Preprocessing::crop_width`].
         crop_width: u32,
     },
     /// The scratch is too short.
@@ -396,14 +475,14 @@ pub enum PreprocessError {
 impl fmt::Display for PreprocessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Recipe { short_side, crop_height, crop_width } => write!(
+            Self::OutOfRange { short_side, crop_height, crop_width } => write!(
                 f,
                 "resize to {short_side} and crop {crop_height}x{crop_width} is out of range; use lengths of 1 to {MAX_SIDE}"
             ),
             Self::Scratch { need, got } => {
                 write!(
                     f,
-                    "preprocessing scratch is {got} bytes; give the {need} that Recipe::scratch_len reports"
+                    "preprocessing scratch is {got} bytes; give the {need} that Preprocessing::scratch_len reports"
                 )
             }
         }

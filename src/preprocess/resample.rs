@@ -5,7 +5,7 @@ use zerocopy::FromBytes;
 use zerocopy::native_endian::I32;
 
 use super::passes::Passes;
-use super::{CHANNELS, Filter, Frame, opencv, pillow};
+use super::{CHANNELS, Frame, Interpolation, opencv, pillow};
 use core::ops::Range;
 
 /// Bytes of one word of a weight table.
@@ -31,7 +31,7 @@ impl Window {
     }
 }
 
-impl Filter {
+impl Interpolation {
     /// Bytes of a sample between the passes.
     pub(super) fn sample(self) -> usize {
         match self {
@@ -66,12 +66,12 @@ enum Library {
 
 impl Axis {
     /// Both sizes are at least 1, and `input` at most [`super::MAX_SIDE`].
-    pub(super) fn new(filter: Filter, input: u32, output: u32) -> Self {
+    pub(super) fn new(interpolation: Interpolation, input: u32, output: u32) -> Self {
         let pillow = |shape| Library::Pillow(pillow::Axis::new(shape, input, output));
-        let library = match filter {
-            Filter::PillowBilinear => pillow(pillow::Shape::Bilinear),
-            Filter::PillowBicubic => pillow(pillow::Shape::Bicubic),
-            Filter::OpenCvBilinear => Library::OpenCv(opencv::Axis::new(input, output)),
+        let library = match interpolation {
+            Interpolation::PillowBilinear => pillow(pillow::Shape::Bilinear),
+            Interpolation::PillowBicubic => pillow(pillow::Shape::Bicubic),
+            Interpolation::OpenCvBilinear => Library::OpenCv(opencv::Axis::new(input, output)),
         };
         Self { input, output, library }
     }
@@ -179,7 +179,7 @@ impl<'s> Table<'s> {
 /// The pass along the rows: source rows in any layout become rows of resampled samples.
 pub(super) struct Across<'s> {
     pub(super) passes: Passes,
-    pub(super) filter: Filter,
+    pub(super) interpolation: Interpolation,
     /// Weights of the shown columns; empty if the direction keeps its size.
     pub(super) table: Table<'s>,
     /// The source columns under them, starting at an even one.
@@ -198,7 +198,7 @@ impl Across<'_> {
 
     /// Resamples `rows` of `frame`, no more than a batch, into the first rows of `out`, which holds a batch.
     fn run(&mut self, frame: &Frame<'_>, rows: Range<u32>, out: &mut [u8]) {
-        let batch = self.filter.batch();
+        let batch = self.interpolation.batch();
         let line = self.lines.len() / batch;
         let row = out.len() / batch;
         let pixels = (self.columns.end - self.columns.start) as usize * CHANNELS;
@@ -206,7 +206,7 @@ impl Across<'_> {
             self.passes.unpack(frame.row(y, self.columns.clone()), &mut line[..pixels]);
         }
         if self.table.taps() > 0 {
-            self.passes.across(self.filter, self.lines, &self.table, out);
+            self.passes.across(self.interpolation, self.lines, &self.table, out);
             return;
         }
         let cut = (self.first - self.columns.start) as usize * CHANNELS;
@@ -237,15 +237,20 @@ pub(super) struct Ring<'s> {
 impl<'s> Ring<'s> {
     /// Slots for windows of at most `taps` rows. The row that completes a window is the first of its batch at worst,
     /// and the rest of the batch must not overwrite the window.
-    pub(super) fn rows_for(taps: u32, filter: Filter) -> u64 {
-        let batch = filter.batch() as u64;
+    pub(super) fn rows_for(taps: u32, interpolation: Interpolation) -> u64 {
+        let batch = interpolation.batch() as u64;
         (u64::from(taps.max(1)) + batch - 1).next_multiple_of(batch)
     }
 
     /// A ring for the `source` rows with as many slots of `row` bytes as fit `bytes`.
-    pub(super) fn new(bytes: &'s mut [u8], row: usize, filter: Filter, source: Range<u32>) -> Self {
+    pub(super) fn new(
+        bytes: &'s mut [u8],
+        row: usize,
+        interpolation: Interpolation,
+        source: Range<u32>,
+    ) -> Self {
         let capacity = (bytes.len() / row) as u32;
-        let batch = filter.batch() as u32;
+        let batch = interpolation.batch() as u32;
         Self { bytes, row, batch, capacity, written: 0, next: source.start, end: source.end }
     }
 

@@ -3,7 +3,7 @@
 use super::{Random, fix_checksum};
 use resnext::format::{
     ARENA_ALIGN, Block, ClassRecord, Header, LANES, LinearBlock, MAGIC, MAX_DIGITS, NO_TENSOR, PoolParams,
-    PreprocessRecord, SECTION_ALIGN, SECTIONS, Section, StepKind, StepRecord, TENSOR_SLACK, TensorRecord,
+    PreprocessingRecord, SECTION_ALIGN, SECTIONS, Section, StepKind, StepRecord, TENSOR_SLACK, TensorRecord,
     VERSION,
 };
 use resnext::pack::ConvShape;
@@ -449,11 +449,11 @@ impl Builder {
             file_len: (bytes.len() as u64).into(),
             arena_len: (self.arena_len as u64).into(),
             sections,
-            preprocess: PreprocessRecord {
+            preprocessing: PreprocessingRecord {
                 short_side: (height.min(width) as u32 + 2).into(),
                 crop_height: (height as u32).into(),
                 crop_width: (width as u32).into(),
-                filter: 0,
+                interpolation: 0,
                 side_rounding: 0,
                 crop_rounding: 0,
                 channel_order: 0,

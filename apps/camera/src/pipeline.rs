@@ -8,7 +8,7 @@ use crate::smooth::{MOST_GUESSES, Smoother, Smoothing};
 use crate::source::{Delivery, Source, SourceError};
 use crate::stop::Stop;
 use heapless::Deque;
-use resnext::preprocess::{FrameError, PreprocessError, Recipe};
+use resnext::preprocess::{FrameError, PreprocessError, Preprocessing};
 use resnext::{Frame, RunError, Runner};
 use serde::Serialize;
 use std::thread;
@@ -309,8 +309,8 @@ impl Spare {
     ) -> Result<(), RunError> {
         match runner.load_frame(frame) {
             Err(RunError::Preprocess(PreprocessError::Scratch { .. })) => {
-                let recipe = *runner.model().recipe();
-                crop(&recipe, frame, &mut self.scratch, &mut self.pixels)?;
+                let preprocessing = *runner.model().preprocessing();
+                crop(&preprocessing, frame, &mut self.scratch, &mut self.pixels)?;
                 runner.load_pixels(&self.pixels)?;
             }
             loaded => loaded?,
@@ -319,17 +319,17 @@ impl Spare {
     }
 }
 
-/// Runs `recipe`, in memory that grows to what the frame needs.
+/// Runs `preprocessing`, in memory that grows to what the frame needs.
 fn crop(
-    recipe: &Recipe,
+    preprocessing: &Preprocessing,
     frame: &Frame<'_>,
     scratch: &mut Vec<u8>,
     pixels: &mut Vec<u8>,
 ) -> Result<(), PreprocessError> {
-    let need = recipe.scratch_len(frame.width(), frame.height()).unwrap_or(0);
+    let need = preprocessing.scratch_len(frame.width(), frame.height()).unwrap_or(0);
     scratch.resize(need.max(scratch.len()), 0);
     pixels.clear();
-    recipe.run(frame, scratch, |_, row| pixels.extend_from_slice(row))
+    preprocessing.run(frame, scratch, |_, row| pixels.extend_from_slice(row))
 }
 
 /// The picture as somebody wants to see it.
@@ -343,15 +343,12 @@ impl View {
     fn of(&mut self, frame: &Frame<'_>) -> Result<Picture<'_>, RunError> {
         let (width, height) = (frame.width(), frame.height());
         // A resizing to the size that it has leaves every pixel as it is.
-        let recipe = Recipe {
-            short_side: width.min(height),
+        let preprocessing = Preprocessing {
             crop_height: height,
             crop_width: width,
-            filter: resnext::preprocess::Filter::PillowBilinear,
-            rounding: resnext::preprocess::SideRounding::Truncate,
-            crop: resnext::preprocess::CropRounding::HalfEven,
+            ..Preprocessing::imagenet(width, width.min(height))
         };
-        crop(&recipe, frame, &mut self.scratch, &mut self.rgb)?;
+        crop(&preprocessing, frame, &mut self.scratch, &mut self.rgb)?;
         Ok(Picture { width, height, rgb: &self.rgb })
     }
 }

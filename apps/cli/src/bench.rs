@@ -143,7 +143,7 @@ impl Beside {
 fn beside(args: &Args, model: &Model<'_>) -> Result<Option<Beside>, Error> {
     use resnext_calibration::emit::macs;
     let Some(path) = &args.baseline else { return Ok(None) };
-    let network = crate::source::network(path, Some(model.recipe().crop_height as usize))?;
+    let network = crate::source::network(path, Some(model.preprocessing().crop_height as usize))?;
     if macs(&network) != model.macs() {
         let [theirs, ours] = [macs(&network), model.macs()].map(|macs| macs as f64 / 1e9);
         let what = format!(

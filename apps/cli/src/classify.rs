@@ -128,7 +128,7 @@ fn classify(
     let start = Instant::now();
     let photo = photo::open(path)?;
     let decoded = Instant::now();
-    let pixels = photo.crop(model.recipe()).map_err(|error| Error::at(path, error))?;
+    let pixels = photo.crop(model.preprocessing()).map_err(|error| Error::at(path, error))?;
     runner.load_pixels(&pixels).map_err(failed)?;
     let loaded = Instant::now();
     let mut logits = vec![0.0; model.class_count()];

@@ -16,7 +16,7 @@ use clap::ValueEnum;
 use doubts::doubts;
 use resnext::Kernels;
 use resnext::pack::{Packing, repack};
-use resnext::preprocess::Filter;
+use resnext::preprocess::Interpolation;
 use resnext::{LoadError, Model};
 use resnext_calibration::compile::{Compiled, LayerReport, Options, Techniques, compile};
 use resnext_calibration::data_free;
@@ -125,7 +125,7 @@ pub(crate) struct Args {
 
     /// Resampling filter
     #[arg(long, value_name = "FILTER")]
-    interpolation: Option<Interpolation>,
+    interpolation: Option<InterpolationChoice>,
 
     /// CPUs to pack the weights for; any other runs them too, repacked when they are loaded
     #[arg(long, value_name = "TARGET", default_value = "portable")]
@@ -211,7 +211,7 @@ impl Target {
 
 /// `--interpolation`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Interpolation {
+enum InterpolationChoice {
     /// Pillow's, antialiased
     Bilinear,
     /// Pillow's, antialiased
@@ -261,9 +261,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         preprocessing.recipe.short_side = resize;
     }
     match args.interpolation {
-        Some(Interpolation::Bilinear) => preprocessing.recipe.filter = Filter::PillowBilinear,
-        Some(Interpolation::Bicubic) => preprocessing.recipe.filter = Filter::PillowBicubic,
-        Some(Interpolation::OpencvBilinear) => preprocessing.recipe.filter = Filter::OpenCvBilinear,
+        Some(InterpolationChoice::Bilinear) => {
+            preprocessing.recipe.interpolation = Interpolation::PillowBilinear
+        }
+        Some(InterpolationChoice::Bicubic) => {
+            preprocessing.recipe.interpolation = Interpolation::PillowBicubic
+        }
+        Some(InterpolationChoice::OpencvBilinear) => {
+            preprocessing.recipe.interpolation = Interpolation::OpenCvBilinear
+        }
         None => {}
     }
     let file_name =

@@ -4,7 +4,7 @@ use crate::artifact::Artifact;
 use crate::error::Error;
 use crate::output::{self, Column, FACT_INDENT, Facts, Table, clean, shorten, size, terminal_width};
 use resnext::pack::{ConvShape, Layout, Packing};
-use resnext::preprocess::{CropRounding, Filter, Recipe, SideRounding};
+use resnext::preprocess::Preprocessing;
 use resnext::{Model, Op, Step, Tensor, Window};
 use serde::Serialize;
 use serde_json::Value;
@@ -105,7 +105,6 @@ struct StepRow<'a> {
 impl<'a> Report<'a> {
     fn new(path: String, model: &Model<'a>, input: &Tensor) -> Self {
         let steps: Vec<_> = model.steps().map(|step| StepRow::new(&step, model.class_count())).collect();
-        let (mean, std) = model.normalization();
         let classes = (0..model.class_count()).filter_map(|index| model.class(index));
         Self {
             model: path,
@@ -120,7 +119,7 @@ impl<'a> Report<'a> {
             weight_bytes: steps.iter().map(|step| step.weight_bytes).sum(),
             gmac: model.macs() as f64 / 1e9,
             input: Shape::of(input),
-            preprocess: Preprocess::new(model.recipe(), mean, std),
+            preprocess: Preprocess::new(model.preprocessing()),
             classes: classes.map(|class| Class { class: class.id, label: class.label }).collect(),
             steps,
             metadata: serde_json::from_str(model.metadata())
@@ -143,26 +142,15 @@ impl fmt::Display for Shape {
 }
 
 impl Preprocess {
-    fn new(recipe: &Recipe, mean: [f32; 3], std: [f32; 3]) -> Self {
+    fn new(preprocessing: &Preprocessing) -> Self {
         Self {
-            short_side: recipe.short_side,
-            crop: [recipe.crop_height, recipe.crop_width],
-            filter: match recipe.filter {
-                Filter::PillowBilinear => "pillow-bilinear",
-                Filter::PillowBicubic => "pillow-bicubic",
-                Filter::OpenCvBilinear => "opencv-bilinear",
-                _ => "unknown",
-            },
-            side_rounding: match recipe.rounding {
-                SideRounding::Truncate => "truncate",
-                SideRounding::Nearest => "nearest",
-            },
-            crop_rounding: match recipe.crop {
-                CropRounding::HalfEven => "half-even",
-                CropRounding::Floor => "floor",
-            },
-            mean,
-            std,
+            short_side: preprocessing.short_side,
+            crop: [preprocessing.crop_height, preprocessing.crop_width],
+            filter: preprocessing.interpolation.as_str(),
+            side_rounding: preprocessing.side_rounding.as_str(),
+            crop_rounding: preprocessing.crop_rounding.as_str(),
+            mean: preprocessing.mean,
+            std: preprocessing.std,
         }
     }
 }

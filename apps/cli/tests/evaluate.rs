@@ -43,7 +43,7 @@ fn recorded(folder: &Folder, kind: LogitType) {
     let images = labelled(folder, &model);
     let journal = Journal::anonymous(tempfile::tempfile().unwrap(), 3).unwrap();
     for (image, (sample, &truth)) in images.samples().iter().zip(images.truths()).enumerate() {
-        let Ok(pixels) = sample.pixels(model.recipe()) else { continue };
+        let Ok(pixels) = sample.pixels(model.preprocessing()) else { continue };
         let mut fp32 = [1.0f32; 3];
         fp32[if sample.key() == "green/1.png" { 0 } else { truth }] = 9.0;
         journal.add(&Outcome::new(image, pixel_checksum(&pixels), &fp32, Some(&fp32)), &fp32).unwrap();

@@ -314,11 +314,17 @@ fn class_checksum(model: &Model<'_>) -> u64 {
 
 /// Everything that decides which numbers the fp32 network reads of a decoded image.
 pub fn preprocessing(model: &Model<'_>) -> String {
-    let recipe = model.recipe();
-    let (mean, std) = model.normalization();
+    let preprocessing = model.preprocessing();
     format!(
-        "short side {}, crop {}×{}, {:?}, sides {:?}, crop {:?}, mean {mean:?}, std {std:?}",
-        recipe.short_side, recipe.crop_width, recipe.crop_height, recipe.filter, recipe.rounding, recipe.crop
+        "short side {}, crop {}×{}, {:?}, sides {:?}, crop {:?}, mean {:?}, std {:?}",
+        preprocessing.short_side,
+        preprocessing.crop_width,
+        preprocessing.crop_height,
+        preprocessing.interpolation,
+        preprocessing.side_rounding,
+        preprocessing.crop_rounding,
+        preprocessing.mean,
+        preprocessing.std
     )
 }
 

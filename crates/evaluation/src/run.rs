@@ -149,7 +149,7 @@ fn one(
     arena: &mut [u8],
     Scratch { int8, fp32 }: &mut Scratch,
 ) -> Result<Result<Outcome, SampleError>, RunFailed> {
-    let pixels = match sample.pixels(run.model.recipe()) {
+    let pixels = match sample.pixels(run.model.preprocessing()) {
         Ok(pixels) => pixels,
         Err(error) => return Ok(Err(error)),
     };

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use resnext::preprocess::Recipe;
+use resnext::preprocess::Preprocessing;
 use resnext_photo::Rgb8Image;
 
 /// File extensions that are taken for images, compared without regard to case.
@@ -129,8 +129,8 @@ impl Sample {
     /// # Errors
     ///
     /// As of [`decode`](Self::decode), or the image is larger than the runtime's limit.
-    pub fn pixels(&self, recipe: &Recipe) -> Result<Vec<u8>, SampleError> {
-        self.decode()?.crop(recipe).map_err(|reason| self.error(reason))
+    pub fn pixels(&self, preprocessing: &Preprocessing) -> Result<Vec<u8>, SampleError> {
+        self.decode()?.crop(preprocessing).map_err(|reason| self.error(reason))
     }
 
     fn error(&self, reason: impl std::fmt::Display) -> SampleError {

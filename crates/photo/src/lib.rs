@@ -8,7 +8,7 @@ mod jpeg;
 
 use image::{DynamicImage, ImageError, ImageReader, Limits};
 use resnext::Frame;
-use resnext::preprocess::Recipe;
+use resnext::preprocess::Preprocessing;
 use std::io::Cursor;
 
 /// The largest accepted width or height of an image, in pixels.
@@ -128,12 +128,13 @@ impl Rgb8Image {
     /// # Errors
     ///
     /// If the image is larger than the runtime's limit; the text says so.
-    pub fn crop(&self, recipe: &Recipe) -> Result<Vec<u8>, String> {
+    pub fn crop(&self, preprocessing: &Preprocessing) -> Result<Vec<u8>, String> {
         let (width, height) = (self.width, self.height);
         let frame = Frame::rgb8(&self.data, width, height, width as usize * 3).map_err(|e| e.to_string())?;
-        let mut scratch = vec![0; recipe.scratch_len(width, height).unwrap_or(0)];
-        let mut pixels = Vec::with_capacity(recipe.crop_height as usize * recipe.crop_width as usize * 3);
-        recipe
+        let mut scratch = vec![0; preprocessing.scratch_len(width, height).unwrap_or(0)];
+        let mut pixels =
+            Vec::with_capacity(preprocessing.crop_height as usize * preprocessing.crop_width as usize * 3);
+        preprocessing
             .run(&frame, &mut scratch, |_, row| pixels.extend_from_slice(row))
             .map_err(|e| e.to_string())?;
         Ok(pixels)

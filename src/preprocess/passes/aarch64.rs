@@ -4,7 +4,7 @@ use super::vector::{self, Vector};
 use crate::isa::Neon;
 use crate::preprocess::frame::Row;
 use crate::preprocess::resample::{Rows, Table};
-use crate::preprocess::{Filter, opencv, pillow};
+use crate::preprocess::{Interpolation, opencv, pillow};
 use core::arch::aarch64::*;
 use zerocopy::native_endian::I32;
 
@@ -15,13 +15,25 @@ pub(super) fn unpack(token: Neon, row: Row<'_>, out: &mut [u8]) {
 }
 
 #[inline(never)]
-pub(super) fn across(token: Neon, filter: Filter, lines: &[u8], table: &Table<'_>, out: &mut [u8]) {
-    vector::across(Q(token), filter, lines, table, out);
+pub(super) fn across(
+    token: Neon,
+    interpolation: Interpolation,
+    lines: &[u8],
+    table: &Table<'_>,
+    out: &mut [u8],
+) {
+    vector::across(Q(token), interpolation, lines, table, out);
 }
 
 #[inline(never)]
-pub(super) fn down(token: Neon, filter: Filter, rows: &Rows<'_>, weights: &[I32], out: &mut [u8]) {
-    vector::down(Q(token), filter, rows, weights, out);
+pub(super) fn down(
+    token: Neon,
+    interpolation: Interpolation,
+    rows: &Rows<'_>,
+    weights: &[I32],
+    out: &mut [u8],
+) {
+    vector::down(Q(token), interpolation, rows, weights, out);
 }
 
 /// Q registers.

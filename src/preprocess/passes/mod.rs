@@ -14,7 +14,7 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-use super::Filter;
+use super::Interpolation;
 use super::frame::Row;
 use super::resample::{BLOCK, Rows, Table};
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
@@ -70,25 +70,31 @@ impl Passes {
     /// rows of samples, whose length leaves room for one sample beyond the last pixel's.
     ///
     /// [`Across::line_len`]: super::resample::Across::line_len
-    pub(super) fn across(self, filter: Filter, lines: &[u8], table: &Table<'_>, out: &mut [u8]) {
+    pub(super) fn across(
+        self,
+        interpolation: Interpolation,
+        lines: &[u8],
+        table: &Table<'_>,
+        out: &mut [u8],
+    ) {
         match self {
-            Self::Scalar => scalar::across(filter, lines, table, out),
+            Self::Scalar => scalar::across(interpolation, lines, table, out),
             #[cfg(target_arch = "aarch64")]
-            Self::Neon(token) => aarch64::across(token, filter, lines, table, out),
+            Self::Neon(token) => aarch64::across(token, interpolation, lines, table, out),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(token) => x86_64::across(token, filter, lines, table, out),
+            Self::Avx2(token) => x86_64::across(token, interpolation, lines, table, out),
         }
     }
 
     /// Makes `out`, one row of bytes, of rows of samples. Lengths are whole [`BLOCK`]s of samples.
-    pub(super) fn down(self, filter: Filter, rows: &Rows<'_>, weights: &[I32], out: &mut [u8]) {
-        debug_assert!(out.len().is_multiple_of(BLOCK) && out.len() * filter.sample() <= rows.row);
+    pub(super) fn down(self, interpolation: Interpolation, rows: &Rows<'_>, weights: &[I32], out: &mut [u8]) {
+        debug_assert!(out.len().is_multiple_of(BLOCK) && out.len() * interpolation.sample() <= rows.row);
         match self {
-            Self::Scalar => scalar::down(filter, rows, weights, out),
+            Self::Scalar => scalar::down(interpolation, rows, weights, out),
             #[cfg(target_arch = "aarch64")]
-            Self::Neon(token) => aarch64::down(token, filter, rows, weights, out),
+            Self::Neon(token) => aarch64::down(token, interpolation, rows, weights, out),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(token) => x86_64::down(token, filter, rows, weights, out),
+            Self::Avx2(token) => x86_64::down(token, interpolation, rows, weights, out),
         }
     }
 }

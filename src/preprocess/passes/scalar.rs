@@ -3,7 +3,7 @@
 use crate::preprocess::frame::{Row, Samples};
 use crate::preprocess::resample::{BLOCK, Rows, Table};
 use crate::preprocess::yuv::Yuv;
-use crate::preprocess::{CHANNELS, Filter, opencv, pillow};
+use crate::preprocess::{CHANNELS, Interpolation, opencv, pillow};
 use zerocopy::native_endian::I32;
 
 /// [`Passes::unpack`](super::Passes::unpack).
@@ -59,12 +59,12 @@ fn convert(yuv: Yuv, out: &mut [[u8; CHANNELS]], block: impl Fn(usize) -> ([u8; 
 }
 
 /// [`Passes::across`](super::Passes::across).
-pub(super) fn across(filter: Filter, lines: &[u8], table: &Table<'_>, out: &mut [u8]) {
-    match filter {
-        Filter::PillowBilinear | Filter::PillowBicubic => {
+pub(super) fn across(interpolation: Interpolation, lines: &[u8], table: &Table<'_>, out: &mut [u8]) {
+    match interpolation {
+        Interpolation::PillowBilinear | Interpolation::PillowBicubic => {
             weigh::<4, 1>(lines, table, out, pillow::HALF, |sum| [pillow::to_byte(sum)]);
         }
-        Filter::OpenCvBilinear => weigh::<2, 2>(lines, table, out, 0, opencv::to_sample),
+        Interpolation::OpenCvBilinear => weigh::<2, 2>(lines, table, out, 0, opencv::to_sample),
     }
 }
 
@@ -102,10 +102,10 @@ fn weigh<const ROWS: usize, const BYTES: usize>(
 }
 
 /// [`Passes::down`](super::Passes::down).
-pub(super) fn down(filter: Filter, rows: &Rows<'_>, weights: &[I32], out: &mut [u8]) {
-    match filter {
-        Filter::PillowBilinear | Filter::PillowBicubic => down_pillow(rows, weights, out),
-        Filter::OpenCvBilinear => down_opencv(rows, weights, out),
+pub(super) fn down(interpolation: Interpolation, rows: &Rows<'_>, weights: &[I32], out: &mut [u8]) {
+    match interpolation {
+        Interpolation::PillowBilinear | Interpolation::PillowBicubic => down_pillow(rows, weights, out),
+        Interpolation::OpenCvBilinear => down_opencv(rows, weights, out),
     }
 }
 

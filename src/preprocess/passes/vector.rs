@@ -9,7 +9,7 @@ use crate::kernels::tile::each_row;
 use crate::preprocess::frame::{Row, Samples};
 use crate::preprocess::resample::{BLOCK, OVERREAD, Rows, Table};
 use crate::preprocess::yuv::{Factors, Yuv};
-use crate::preprocess::{CHANNELS, Filter, opencv, pillow};
+use crate::preprocess::{CHANNELS, Interpolation, opencv, pillow};
 use zerocopy::native_endian::I32;
 
 /// Arithmetic on vectors of 16 bytes. A value is the proof that the CPU has the instructions.
@@ -275,10 +275,16 @@ unsafe fn chunk_at_mut<const N: usize>(bytes: &mut [u8], at: usize) -> &mut [u8;
 
 /// [`Passes::across`](super::Passes::across).
 #[inline(always)]
-pub(super) fn across<V: Vector>(v: V, filter: Filter, lines: &[u8], table: &Table<'_>, out: &mut [u8]) {
-    match filter {
-        Filter::PillowBilinear | Filter::PillowBicubic => across_pillow(v, lines, table, out),
-        Filter::OpenCvBilinear => across_opencv(v, lines, table, out),
+pub(super) fn across<V: Vector>(
+    v: V,
+    interpolation: Interpolation,
+    lines: &[u8],
+    table: &Table<'_>,
+    out: &mut [u8],
+) {
+    match interpolation {
+        Interpolation::PillowBilinear | Interpolation::PillowBicubic => across_pillow(v, lines, table, out),
+        Interpolation::OpenCvBilinear => across_opencv(v, lines, table, out),
     }
 }
 
@@ -364,10 +370,16 @@ fn load_tables<V: Vector>(v: V, tables: &[[u8; 16]; 4]) -> [V::Bytes; 4] {
 
 /// [`Passes::down`](super::Passes::down).
 #[inline(always)]
-pub(super) fn down<V: Vector>(v: V, filter: Filter, rows: &Rows<'_>, weights: &[I32], out: &mut [u8]) {
-    match filter {
-        Filter::PillowBilinear | Filter::PillowBicubic => down_pillow(v, rows, weights, out),
-        Filter::OpenCvBilinear => down_opencv(v, rows, weights, out),
+pub(super) fn down<V: Vector>(
+    v: V,
+    interpolation: Interpolation,
+    rows: &Rows<'_>,
+    weights: &[I32],
+    out: &mut [u8],
+) {
+    match interpolation {
+        Interpolation::PillowBilinear | Interpolation::PillowBicubic => down_pillow(v, rows, weights, out),
+        Interpolation::OpenCvBilinear => down_opencv(v, rows, weights, out),
     }
 }
 

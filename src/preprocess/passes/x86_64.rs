@@ -4,7 +4,7 @@ use super::vector::{self, Vector};
 use crate::isa::Avx2;
 use crate::preprocess::frame::Row;
 use crate::preprocess::resample::{Rows, Table};
-use crate::preprocess::{Filter, opencv, pillow};
+use crate::preprocess::{Interpolation, opencv, pillow};
 use core::arch::x86_64::*;
 use zerocopy::native_endian::I32;
 
@@ -17,22 +17,34 @@ pub(super) fn unpack(token: Avx2, row: Row<'_>, out: &mut [u8]) {
     unsafe { with_avx2(Xmm(token), row, out) }
 }
 
-pub(super) fn across(token: Avx2, filter: Filter, lines: &[u8], table: &Table<'_>, out: &mut [u8]) {
+pub(super) fn across(
+    token: Avx2,
+    interpolation: Interpolation,
+    lines: &[u8],
+    table: &Table<'_>,
+    out: &mut [u8],
+) {
     #[target_feature(enable = "avx2")]
-    fn with_avx2(v: Xmm, filter: Filter, lines: &[u8], table: &Table<'_>, out: &mut [u8]) {
-        vector::across(v, filter, lines, table, out);
+    fn with_avx2(v: Xmm, interpolation: Interpolation, lines: &[u8], table: &Table<'_>, out: &mut [u8]) {
+        vector::across(v, interpolation, lines, table, out);
     }
     // SAFETY: the token proves that the CPU has AVX2.
-    unsafe { with_avx2(Xmm(token), filter, lines, table, out) }
+    unsafe { with_avx2(Xmm(token), interpolation, lines, table, out) }
 }
 
-pub(super) fn down(token: Avx2, filter: Filter, rows: &Rows<'_>, weights: &[I32], out: &mut [u8]) {
+pub(super) fn down(
+    token: Avx2,
+    interpolation: Interpolation,
+    rows: &Rows<'_>,
+    weights: &[I32],
+    out: &mut [u8],
+) {
     #[target_feature(enable = "avx2")]
-    fn with_avx2(v: Xmm, filter: Filter, rows: &Rows<'_>, weights: &[I32], out: &mut [u8]) {
-        vector::down(v, filter, rows, weights, out);
+    fn with_avx2(v: Xmm, interpolation: Interpolation, rows: &Rows<'_>, weights: &[I32], out: &mut [u8]) {
+        vector::down(v, interpolation, rows, weights, out);
     }
     // SAFETY: the token proves that the CPU has AVX2.
-    unsafe { with_avx2(Xmm(token), filter, rows, weights, out) }
+    unsafe { with_avx2(Xmm(token), interpolation, rows, weights, out) }
 }
 
 /// The lower halves of YMM registers.

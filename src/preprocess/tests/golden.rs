@@ -14,28 +14,32 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[test]
 fn equals_pillow_and_opencv_to_the_byte() {
-    let mut cases = [0; FILTERS.len()];
+    let mut cases = [0; INTERPOLATIONS.len()];
     for line in GOLDEN.lines().filter(|line| !line.starts_with('#')) {
         let fields: Vec<&str> = line.split(' ').collect();
-        let [width, height, short_side, crop_height, crop_width, filter, rules, crc, first] = fields[..]
+        let [width, height, short_side, crop_height, crop_width, interpolation, rules, crc, first] =
+            fields[..]
         else {
             panic!("malformed line {line}");
         };
         let number = |field: &str| field.parse::<u32>().unwrap();
-        let (rounding, crop) = match rules {
+        let (side_rounding, crop_rounding) = match rules {
             "torchvision" => RULES[0],
             "paddle" => RULES[1],
             _ => panic!("unknown rules {rules}"),
         };
-        let filter =
-            ["bilinear", "bicubic", "opencv-bilinear"].iter().position(|&name| name == filter).unwrap();
-        let recipe = Recipe {
+        let interpolation = ["bilinear", "bicubic", "opencv-bilinear"]
+            .iter()
+            .position(|&name| name == interpolation)
+            .unwrap();
+        let preprocessing = Preprocessing {
             short_side: number(short_side),
             crop_height: number(crop_height),
             crop_width: number(crop_width),
-            filter: FILTERS[filter],
-            rounding,
-            crop,
+            interpolation: INTERPOLATIONS[interpolation],
+            side_rounding,
+            crop_rounding,
+            ..IMAGENET
         };
         let (width, height) = (number(width), number(height));
         for gap in [0, 13] {
@@ -43,12 +47,12 @@ fn equals_pillow_and_opencv_to_the_byte() {
             let data = source(width, height, stride);
             // The last row ends with its last pixel.
             let frame = Frame::rgb8(&data[..data.len() - gap], width, height, stride).unwrap();
-            let result = run(&recipe, &frame);
+            let result = run(&preprocessing, &frame);
             let head: Vec<_> = result[..first.len() / 2].iter().map(|byte| format!("{byte:02x}")).collect();
-            assert_eq!(head.concat(), first, "first pixels, {width}x{height} {recipe:?}");
-            assert_eq!(format!("{:08x}", crc32(&result)), crc, "{width}x{height} {recipe:?}");
+            assert_eq!(head.concat(), first, "first pixels, {width}x{height} {preprocessing:?}");
+            assert_eq!(format!("{:08x}", crc32(&result)), crc, "{width}x{height} {preprocessing:?}");
         }
-        cases[filter] += 1;
+        cases[interpolation] += 1;
     }
     assert!(cases.iter().all(|&cases| cases > 25), "the fixture has {cases:?} cases");
 }

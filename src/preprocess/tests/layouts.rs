@@ -98,10 +98,13 @@ fn every_layout_equals_converting_first() {
     let mut dice = Dice(2);
     let mut seen = 0;
     for round in 0..150 {
-        let recipe = dice.recipe([20, 60, 90][round % 3]);
+        let preprocessing = dice.preprocessing([20, 60, 90][round % 3]);
         frames(&mut dice, [9, 50, 120][round % 3], |frame, picture| {
-            if stays_small(&recipe, frame.width(), frame.height()) {
-                assert!(run(&recipe, frame) == naive(&recipe, &picture), "{frame:?} {recipe:?}");
+            if stays_small(&preprocessing, frame.width(), frame.height()) {
+                assert!(
+                    run(&preprocessing, frame) == naive(&preprocessing, &picture),
+                    "{frame:?} {preprocessing:?}"
+                );
                 seen += 1;
             }
         });
@@ -115,13 +118,13 @@ fn conversion_alone() {
     let mut dice = Dice(3);
     for _ in 0..300 {
         frames(&mut dice, 70, |frame, picture| {
-            let recipe = Recipe {
+            let preprocessing = Preprocessing {
                 short_side: frame.width().min(frame.height()),
                 crop_height: frame.height(),
                 crop_width: frame.width(),
                 ..IMAGENET
             };
-            assert!(run(&recipe, frame) == picture.concat().concat(), "{frame:?}");
+            assert!(run(&preprocessing, frame) == picture.concat().concat(), "{frame:?}");
         });
     }
 }
@@ -135,10 +138,10 @@ fn vectors_convert_every_level() {
             let luma: Vec<u8> = (0..=255).collect();
             let chroma = [u, v].repeat(128);
             let frame = Frame::nv12(Plane::new(&luma, 256), Plane::new(&chroma, 256), 256, 1, yuv).unwrap();
-            let recipe = Recipe { short_side: 1, crop_height: 1, crop_width: 256, ..IMAGENET };
+            let preprocessing = Preprocessing { short_side: 1, crop_height: 1, crop_width: 256, ..IMAGENET };
             let expected: Vec<u8> =
                 (0..=255).flat_map(|y| yuv.factors().rgb(y, yuv.factors().chroma(u, v))).collect();
-            assert!(run(&recipe, &frame) == expected, "{yuv:?} {u} {v}");
+            assert!(run(&preprocessing, &frame) == expected, "{yuv:?} {u} {v}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Any frame, any recipe: served or refused in words.
+//! Any frame with any preprocessing is either served or refused with a message.
 
 use super::*;
 use std::string::ToString;
@@ -14,12 +14,18 @@ fn serves_every_small_size() {
             let frame = Frame::rgb8(data, width, height, stride).unwrap();
             for short_side in 1..=10 {
                 for (crop_height, crop_width) in [(1, 1), (2, 3), (8, 8), (11, 4), (4, 11)] {
-                    for filter in FILTERS {
-                        for (rounding, crop) in RULES {
-                            run(
-                                &Recipe { short_side, crop_height, crop_width, filter, rounding, crop },
-                                &frame,
-                            );
+                    for interpolation in INTERPOLATIONS {
+                        for (side_rounding, crop_rounding) in RULES {
+                            let preprocessing = Preprocessing {
+                                short_side,
+                                crop_height,
+                                crop_width,
+                                interpolation,
+                                side_rounding,
+                                crop_rounding,
+                                ..IMAGENET
+                            };
+                            run(&preprocessing, &frame);
                         }
                     }
                 }
@@ -32,25 +38,35 @@ fn serves_every_small_size() {
 fn serves_extreme_shapes() {
     let long = vec![200; MAX_SIDE as usize * CHANNELS];
     let thin = |width, height| Frame::rgb8(&long, width, height, width as usize * CHANNELS).unwrap();
-    for filter in FILTERS {
-        for (rounding, crop) in RULES {
+    for interpolation in INTERPOLATIONS {
+        for (side_rounding, crop_rounding) in RULES {
             for short_side in [1, 256, MAX_SIDE] {
                 for side in [1, 224] {
-                    let recipe =
-                        Recipe { short_side, crop_height: side, crop_width: side, filter, rounding, crop };
+                    let preprocessing = Preprocessing {
+                        interpolation,
+                        side_rounding,
+                        crop_rounding,
+                        ..Preprocessing::imagenet(side, short_side)
+                    };
                     for frame in [thin(1, 1), thin(MAX_SIDE, 1), thin(1, MAX_SIDE)] {
                         // A flat picture stays flat, whatever the filter; what is black is padding.
-                        let result = run(&recipe, &frame);
-                        assert!(result.iter().all(|&byte| byte == 200 || byte == 0), "{frame:?} {recipe:?}");
-                        assert!(result.contains(&200), "{frame:?} {recipe:?}");
+                        let result = run(&preprocessing, &frame);
+                        assert!(
+                            result.iter().all(|&byte| byte == 200 || byte == 0),
+                            "{frame:?} {preprocessing:?}"
+                        );
+                        assert!(result.contains(&200), "{frame:?} {preprocessing:?}");
                     }
                 }
             }
         }
         let data = source(4096, 3000, 4096 * CHANNELS + 32);
         let frame = Frame::rgb8(&data, 4096, 3000, 4096 * CHANNELS + 32).unwrap();
-        run(&Recipe { filter, ..IMAGENET }, &frame);
-        run(&Recipe { short_side: 1, crop_height: 2, crop_width: 1, filter, ..IMAGENET }, &frame);
+        run(&Preprocessing { interpolation, ..IMAGENET }, &frame);
+        run(
+            &Preprocessing { short_side: 1, crop_height: 2, crop_width: 1, interpolation, ..IMAGENET },
+            &frame,
+        );
     }
 }
 
@@ -58,8 +74,8 @@ fn serves_extreme_shapes() {
 fn windows_stay_within_their_bounds() {
     let sizes = [1, 2, 3, 4, 5, 7, 31, 224, 255, 256, 257, 480, 1079, 1080, 4096, 65534, 65535];
     for (input, output) in sizes.iter().flat_map(|&input| sizes.map(|output| (input, output))) {
-        for filter in FILTERS {
-            let axis = Axis::new(filter, input, output);
+        for interpolation in INTERPOLATIONS {
+            let axis = Axis::new(interpolation, input, output);
             let taps = axis.taps(&(0..output));
             let mut before = axis.window(0);
             for index in 0..output {
@@ -96,38 +112,31 @@ fn refuses_what_it_cannot_serve() {
     assert!(Frame::rgb8(&data, 4, 1, usize::MAX).is_ok());
 
     let frame = Frame::rgb8(&data, 4, 5, 12).unwrap();
-    let recipe = Recipe {
-        short_side: 3,
-        crop_height: 2,
-        crop_width: 2,
-        filter: Filter::PillowBilinear,
-        rounding: SideRounding::Truncate,
-        crop: CropRounding::HalfEven,
-    };
-    let need = recipe.scratch_len(4, 5).unwrap();
-    let refuse = |recipe: &Recipe, len: usize| {
-        recipe.run(&frame, &mut vec![0; len], |_, _| panic!("no row before the checks")).unwrap_err()
+    let preprocessing = Preprocessing::imagenet(2, 3);
+    let need = preprocessing.scratch_len(4, 5).unwrap();
+    let refuse = |preprocessing: &Preprocessing, len: usize| {
+        preprocessing.run(&frame, &mut vec![0; len], |_, _| panic!("no row before the checks")).unwrap_err()
     };
     for got in 0..need {
-        assert_eq!(refuse(&recipe, got), PreprocessError::Scratch { need, got });
+        assert_eq!(refuse(&preprocessing, got), PreprocessError::Scratch { need, got });
     }
     for bad in [
-        Recipe { short_side: 0, ..recipe },
-        Recipe { crop_height: 0, ..recipe },
-        Recipe { crop_width: MAX_SIDE + 1, ..recipe },
+        Preprocessing { short_side: 0, ..preprocessing },
+        Preprocessing { crop_height: 0, ..preprocessing },
+        Preprocessing { crop_width: MAX_SIDE + 1, ..preprocessing },
     ] {
-        assert!(matches!(refuse(&bad, 1000), PreprocessError::Recipe { .. }));
+        assert!(matches!(refuse(&bad, 1000), PreprocessError::OutOfRange { .. }));
         assert_eq!(bad.scratch_len(4, 5), None);
     }
-    assert_eq!(recipe.scratch_len(0, 5), None);
-    assert_eq!(recipe.scratch_len(4, MAX_SIDE + 1), None);
+    assert_eq!(preprocessing.scratch_len(0, 5), None);
+    assert_eq!(preprocessing.scratch_len(4, MAX_SIDE + 1), None);
 
     for message in [
         FrameError::Side { width: 0, height: 1 }.to_string(),
         FrameError::Stride { plane: 0, need: 12, got: 11 }.to_string(),
         endless.to_string(),
-        refuse(&recipe, 0).to_string(),
-        refuse(&Recipe { short_side: 0, ..recipe }, 0).to_string(),
+        refuse(&preprocessing, 0).to_string(),
+        refuse(&Preprocessing { short_side: 0, ..preprocessing }, 0).to_string(),
     ] {
         assert!(!message.contains('\n') && message.contains(';'), "{message}");
     }

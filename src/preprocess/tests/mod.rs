@@ -8,20 +8,12 @@ use std::vec::Vec;
 
 use super::*;
 
-const FILTERS: [Filter; 3] = Filter::ALL;
+const INTERPOLATIONS: [Interpolation; 3] = Interpolation::ALL;
 
 const RULES: [(SideRounding, CropRounding); 2] =
     [(SideRounding::Truncate, CropRounding::HalfEven), (SideRounding::Nearest, CropRounding::Floor)];
 
-/// torchvision's recipe for ImageNet.
-const IMAGENET: Recipe = Recipe {
-    short_side: 256,
-    crop_height: 224,
-    crop_width: 224,
-    filter: Filter::PillowBilinear,
-    rounding: SideRounding::Truncate,
-    crop: CropRounding::HalfEven,
-};
+const IMAGENET: Preprocessing = Preprocessing::imagenet(224, 256);
 
 /// The pixels of `make.py`, in rows of `stride` bytes with rubbish between them.
 fn source(width: u32, height: u32, stride: usize) -> Vec<u8> {
@@ -40,21 +32,24 @@ fn source(width: u32, height: u32, stride: usize) -> Vec<u8> {
 
 /// The whole result, the same with and without vectors, from a scratch of just the length asked for, at an odd address and
 /// full of rubbish.
-fn run(recipe: &Recipe, frame: &Frame<'_>) -> Vec<u8> {
-    let len = recipe.scratch_len(frame.width(), frame.height()).expect("the recipe fits the frame");
+fn run(preprocessing: &Preprocessing, frame: &Frame<'_>) -> Vec<u8> {
+    let len =
+        preprocessing.scratch_len(frame.width(), frame.height()).expect("the preprocessing fits the frame");
     let [vectors, scalar] = [Passes::detect(), Passes::Scalar].map(|passes| {
         let mut scratch = vec![0x5A; len + 1];
         let mut result = Vec::new();
         let mut sink = |row: usize, rgb: &[u8]| {
-            assert_eq!(rgb.len(), recipe.crop_width as usize * CHANNELS);
+            assert_eq!(rgb.len(), preprocessing.crop_width as usize * CHANNELS);
             assert_eq!(result.len(), row * rgb.len(), "rows come in order");
             result.extend_from_slice(rgb);
         };
-        recipe.run_on(passes, frame, &mut scratch[1..], &mut sink).expect("the scratch is long enough");
-        assert_eq!(result.len(), (recipe.crop_height * recipe.crop_width) as usize * CHANNELS);
+        preprocessing
+            .run_on(passes, frame, &mut scratch[1..], &mut sink)
+            .expect("the scratch is long enough");
+        assert_eq!(result.len(), (preprocessing.crop_height * preprocessing.crop_width) as usize * CHANNELS);
         result
     });
-    assert!(vectors == scalar, "{:?} differs from scalar: {frame:?} {recipe:?}", Passes::detect());
+    assert!(vectors == scalar, "{:?} differs from scalar: {frame:?} {preprocessing:?}", Passes::detect());
     scalar
 }
 
@@ -71,14 +66,15 @@ impl Dice {
         from[self.roll(0, from.len() as u32 - 1) as usize]
     }
 
-    fn recipe(&mut self, largest: u32) -> Recipe {
-        Recipe {
+    fn preprocessing(&mut self, largest: u32) -> Preprocessing {
+        Preprocessing {
             short_side: self.roll(1, largest),
             crop_height: self.roll(1, largest),
             crop_width: self.roll(1, largest),
-            filter: self.pick(&FILTERS),
-            rounding: self.pick(&[SideRounding::Truncate, SideRounding::Nearest]),
-            crop: self.pick(&[CropRounding::HalfEven, CropRounding::Floor]),
+            interpolation: self.pick(&INTERPOLATIONS),
+            side_rounding: self.pick(&SideRounding::ALL),
+            crop_rounding: self.pick(&CropRounding::ALL),
+            ..IMAGENET
         }
     }
 }

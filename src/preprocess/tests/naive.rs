@@ -6,15 +6,15 @@ use super::*;
 type Picture<T> = Vec<Vec<[T; 3]>>;
 
 /// One direction of the whole picture as Pillow goes about it, from `src[line][pixel]` to the same layout.
-fn pillow_pass(filter: Filter, lines: &Picture<u8>, output: usize) -> Picture<u8> {
+fn pillow_pass(interpolation: Interpolation, lines: &Picture<u8>, output: usize) -> Picture<u8> {
     let input = lines[0].len();
     if input == output {
         return lines.to_vec();
     }
     let scale = input as f64 / output as f64;
     let widening = scale.max(1.0);
-    let (support, kernel): (f64, fn(f64) -> f64) = match filter {
-        Filter::PillowBicubic => (2.0, |x| match x.abs() {
+    let (support, kernel): (f64, fn(f64) -> f64) = match interpolation {
+        Interpolation::PillowBicubic => (2.0, |x| match x.abs() {
             x if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
             x if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * -0.5,
             _ => 0.0,
@@ -84,34 +84,35 @@ fn transpose(lines: &Picture<u8>) -> Picture<u8> {
 }
 
 /// Resizes and crops.
-pub(super) fn naive(recipe: &Recipe, picture: &Picture<u8>) -> Vec<u8> {
+pub(super) fn naive(preprocessing: &Preprocessing, picture: &Picture<u8>) -> Vec<u8> {
     let (width, height) = (picture[0].len(), picture.len());
     let (short, long) = (width.min(height), width.max(height));
-    let target = recipe.short_side as usize;
-    let long = match recipe.rounding {
+    let target = preprocessing.short_side as usize;
+    let long = match preprocessing.side_rounding {
         SideRounding::Truncate => target * long / short,
         SideRounding::Nearest => (long as f64 * (target as f64 / short as f64)).round_ties_even() as usize,
     };
     let (new_width, new_height) = if width <= height { (target, long) } else { (long, target) };
-    let resized = if recipe.filter == Filter::OpenCvBilinear {
+    let resized = if preprocessing.interpolation == Interpolation::OpenCvBilinear {
         opencv_resize(picture, new_width, new_height)
     } else {
-        let across = pillow_pass(recipe.filter, picture, new_width);
-        transpose(&pillow_pass(recipe.filter, &transpose(&across), new_height))
+        let across = pillow_pass(preprocessing.interpolation, picture, new_width);
+        transpose(&pillow_pass(preprocessing.interpolation, &transpose(&across), new_height))
     };
     let start = |size: usize, crop: u32| {
         let surplus = size as f64 - f64::from(crop);
-        match recipe.crop {
+        match preprocessing.crop_rounding {
             // A shortage is padded by half of it, rounded down, on this side.
             _ if surplus < 0.0 => -((-surplus / 2.0).floor() as i64),
             CropRounding::HalfEven => (surplus / 2.0).round_ties_even() as i64,
             CropRounding::Floor => (surplus / 2.0).floor() as i64,
         }
     };
-    let (top, left) = (start(new_height, recipe.crop_height), start(new_width, recipe.crop_width));
+    let (top, left) =
+        (start(new_height, preprocessing.crop_height), start(new_width, preprocessing.crop_width));
     let mut result = Vec::new();
-    for y in top..top + i64::from(recipe.crop_height) {
-        for x in left..left + i64::from(recipe.crop_width) {
+    for y in top..top + i64::from(preprocessing.crop_height) {
+        for x in left..left + i64::from(preprocessing.crop_width) {
             let row = usize::try_from(y).ok().and_then(|y| resized.get(y));
             let pixel = row.and_then(|row| usize::try_from(x).ok().and_then(|x| row.get(x)));
             result.extend_from_slice(pixel.unwrap_or(&[0; 3]));
@@ -120,10 +121,10 @@ pub(super) fn naive(recipe: &Recipe, picture: &Picture<u8>) -> Vec<u8> {
     result
 }
 
-/// Whether `recipe` makes a small picture of a frame. A small crop of a picture that becomes huge says nothing new and takes
+/// Whether `preprocessing` makes a small picture of a frame. A small crop of a picture that becomes huge says nothing new and takes
 /// the naive reference minutes.
-pub(super) fn stays_small(recipe: &Recipe, width: u32, height: u32) -> bool {
-    u64::from(width.max(height)) * u64::from(recipe.short_side) <= 4000 * u64::from(width.min(height))
+pub(super) fn stays_small(preprocessing: &Preprocessing, width: u32, height: u32) -> bool {
+    u64::from(width.max(height)) * u64::from(preprocessing.short_side) <= 4000 * u64::from(width.min(height))
 }
 
 #[test]
@@ -132,14 +133,17 @@ fn equals_the_naive_reference() {
     for round in 0..600 {
         let largest = [12, 40, 90][round % 3];
         let (width, height) = (dice.roll(1, largest), dice.roll(1, largest));
-        let recipe = dice.recipe(60);
-        if !stays_small(&recipe, width, height) {
+        let preprocessing = dice.preprocessing(60);
+        if !stays_small(&preprocessing, width, height) {
             continue;
         }
         let stride = width as usize * CHANNELS;
         let data = source(width, height, stride);
         let frame = Frame::rgb8(&data, width, height, stride).unwrap();
         let picture = data.chunks_exact(stride).map(|row| row.as_chunks().0.to_vec()).collect();
-        assert!(run(&recipe, &frame) == naive(&recipe, &picture), "{width}x{height} {recipe:?}");
+        assert!(
+            run(&preprocessing, &frame) == naive(&preprocessing, &picture),
+            "{width}x{height} {preprocessing:?}"
+        );
     }
 }

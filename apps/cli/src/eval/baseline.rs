@@ -50,7 +50,7 @@ impl<'a> Baseline<'a> {
         }
         #[cfg(feature = "compile")]
         {
-            let network = source::network(path, Some(model.recipe().crop_height as usize))?;
+            let network = source::network(path, Some(model.preprocessing().crop_height as usize))?;
             Ok(Self::Network { path: path.to_owned(), network: Box::new(network) })
         }
         #[cfg(not(feature = "compile"))]

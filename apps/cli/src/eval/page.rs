@@ -35,10 +35,10 @@ fn photos(report: &mut Report<'_>, images: &Labelled) {
     let Some(comparison) = report.evaluation.and_then(|evaluation| evaluation.comparison.as_ref()) else {
         return;
     };
-    let recipe = report.model.recipe();
+    let preprocessing = report.model.preprocessing();
     let picture = |(index, flip): (usize, &resnext_evaluation::summary::Flip)| {
-        let data = images.samples().get(flip.image)?.pixels(recipe).ok()?;
-        let image = Rgb8Image { width: recipe.crop_width, height: recipe.crop_height, data };
+        let data = images.samples().get(flip.image)?.pixels(preprocessing).ok()?;
+        let image = Rgb8Image { width: preprocessing.crop_width, height: preprocessing.crop_height, data };
         Some(FlippedPhoto { flip: index, jpeg: image.to_jpeg(QUALITY)? })
     };
     report.flips = comparison.flips.iter().enumerate().take(PHOTOS).filter_map(picture).collect();

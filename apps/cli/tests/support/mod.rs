@@ -3,7 +3,7 @@
 
 use resnext::format::{
     ARENA_ALIGN, Block, ClassRecord, Header, LANES, LinearBlock, MAGIC, NO_TENSOR, PoolParams,
-    PreprocessRecord, SECTION_ALIGN, Section, SectionId, StepKind, StepRecord, TENSOR_SLACK, TensorRecord,
+    PreprocessingRecord, SECTION_ALIGN, Section, SectionId, StepKind, StepRecord, TENSOR_SLACK, TensorRecord,
     VERSION, checksum,
 };
 use resnext::pack::ConvShape;
@@ -203,11 +203,11 @@ impl Parts {
         (header.magic, header.version) = (MAGIC, VERSION.into());
         header.header_len = (size_of::<Header>() as u32).into();
         (header.arena_len, header.macs, header.input) = (self.arena.into(), self.macs.into(), input.into());
-        header.preprocess = PreprocessRecord {
+        header.preprocessing = PreprocessingRecord {
             short_side: SIDE.into(),
             crop_height: SIDE.into(),
             crop_width: SIDE.into(),
-            filter: 0,
+            interpolation: 0,
             side_rounding: 0,
             crop_rounding: 0,
             channel_order: 0,
