@@ -1,0 +1,141 @@
+//! What any laptop can check with Rust and a C compiler, without root.
+
+use crate::step::{Plan, Result, Step};
+use crate::tools::{self, BARE, BOARD, Std};
+use crate::workspace::in_ci;
+use crate::{deb, inventory, links, manifests};
+
+/// The feature set of the host: everything but `defmt`, whose records need a logger that only the command line has.
+pub(crate) const HOST: [&str; 3] = ["--workspace", "--features", "resnext-cli/spi"];
+
+/// Lists the steps. What takes seconds comes first.
+pub(crate) fn steps() -> Vec<Plan> {
+    vec![
+        Plan::essential("set up", set_up),
+        Plan::new("format", format),
+        Plan::new("unsafe inventory", inventory::check),
+        Plan::new("links", links::check),
+        Plan::new("oldest compiler", manifests::oldest_compiler),
+        Plan::new("packages for crates.io", manifests::packages),
+        Plan::new("licences and sources of dependencies", deny),
+        Plan::new("clippy", clippy),
+        Plan::new("documentation", documentation),
+        Plan::new("tests", tests),
+        Plan::new("tests as on a board", board_tests),
+        Plan::new("examples", examples),
+        Plan::new("fuzz targets", fuzz_targets),
+        Plan::new("book", book),
+    ]
+}
+
+fn set_up(step: &mut Step<'_>) -> Result {
+    let workspace = step.workspace;
+    if !workspace.has("cc") {
+        return Err("a C compiler is missing; apt-get install gcc libc6-dev".into());
+    }
+    for (component, command) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
+        if tools::has_subcommand(workspace, command) {
+            continue;
+        }
+        if !workspace.has("rustup") {
+            return Err(format!(
+                "{component} is missing; without rustup, it comes from where cargo comes from"
+            )
+            .into());
+        }
+        step.run(workspace.command("rustup").args(["component", "add", component]))?;
+    }
+    if !workspace.data.is_dir() {
+        let missing = format!("there are no images in {}", workspace.data.display());
+        if in_ci() {
+            return Err(format!("{missing}; set RESNEXT_DATA").into());
+        }
+        step.note(format!("{missing}: accuracy tests are skipped"));
+    }
+    for (tool, there) in [("Chromium", tools::has_browser(workspace)), ("ffmpeg", workspace.has("ffmpeg"))] {
+        if !there {
+            step.note(format!(
+                "{tool} is missing: its tests are skipped; `cargo xtask acceptance` runs them"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn format(step: &mut Step<'_>) -> Result {
+    step.cargo("fmt --all --check")?;
+    for manifest in ["fuzz/Cargo.toml", "tests/defmt/Cargo.toml"] {
+        step.cargo(&format!("fmt --manifest-path {manifest} --check"))?;
+    }
+    Ok(())
+}
+
+/// Lints everything that is built anywhere. One `cargo clippy` covers most; the others differ in features.
+fn clippy(step: &mut Step<'_>) -> Result {
+    // A call of what the oldest compiler lacks is a warning by default.
+    let deny = " -- -D warnings";
+    step.cargo(&format!("clippy {} --all-targets{deny}", HOST.join(" ")))?;
+    step.cargo(&format!("clippy -p resnext-cli --no-default-features{deny}"))?;
+    step.cargo(&format!("clippy {} --all-targets{deny}", deb::FEATURES_WITH_MANUAL.join(" ")))?;
+    step.cargo(&format!("clippy -p resnext --no-default-features --features defmt{deny}"))?;
+    // What is compiled for other machines only.
+    if Std::for_board(step.workspace) == Some(Std::Default) {
+        step.cargo(&format!("clippy -p resnext --features tract --target {BOARD}{deny}"))?;
+    }
+    if Std::for_bare(step.workspace, BARE[0]) == Some(Std::Default) {
+        step.cargo(&format!("clippy -p resnext --no-default-features --target {}{deny}", BARE[0]))?;
+    }
+    Ok(())
+}
+
+fn documentation(step: &mut Step<'_>) -> Result {
+    let mut doc = step.workspace.cargo("doc --no-deps");
+    step.run(doc.args(HOST).env("RUSTDOCFLAGS", "-Dwarnings"))
+}
+
+/// Runs every test of the host, those in the documentation included.
+fn tests(step: &mut Step<'_>) -> Result {
+    let mut test = step.workspace.cargo("test --no-fail-fast");
+    test.args(HOST);
+    if !tools::has_browser(step.workspace) || !step.workspace.has("ffmpeg") {
+        // In continuous integration, tests fail where they would be skipped. The acceptance runs these again.
+        test.env_remove("CI");
+    }
+    step.run(&mut test)
+}
+
+/// Runs the tests whose code differs on a board: the command line without its offline half and with records, and the
+/// runtime without tract-linalg.
+fn board_tests(step: &mut Step<'_>) -> Result {
+    let mut cli = step.workspace.cargo("test --no-fail-fast");
+    cli.args(deb::FEATURES_WITH_MANUAL);
+    step.attempt(cli.args(["--bins", "--test", "cli", "--test", "evaluate", "--test", "camera"]));
+    step.cargo("test -p resnext --no-fail-fast --lib --tests")
+}
+
+/// Runs an example of the runtime; the tests have built all.
+fn examples(step: &mut Step<'_>) -> Result {
+    step.cargo("run -p resnext --example classify -- calibration/samples/church.jpg")
+}
+
+/// Compiles the fuzz targets, without the sanitizers that `cargo fuzz` adds.
+fn fuzz_targets(step: &mut Step<'_>) -> Result {
+    step.cargo("check --manifest-path fuzz/Cargo.toml --features onnx")
+}
+
+fn deny(step: &mut Step<'_>) -> Result {
+    if !step.workspace.has("cargo-deny") {
+        step.skip("cargo install --locked cargo-deny");
+        return Ok(());
+    }
+    step.cargo("deny check bans licenses sources")
+}
+
+fn book(step: &mut Step<'_>) -> Result {
+    if !step.workspace.has("mdbook") {
+        step.skip("cargo install --locked mdbook");
+        return Ok(());
+    }
+    let output = step.workspace.target.join("book");
+    step.run(step.workspace.command("mdbook").args(["build", "docs", "--dest-dir"]).arg(output))
+}
