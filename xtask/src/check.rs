@@ -3,7 +3,7 @@
 use crate::step::{Plan, Result, Step};
 use crate::tools::{self, BARE, BOARD, Std};
 use crate::workspace::in_ci;
-use crate::{deb, inventory, links, manifests};
+use crate::{deb, inventory, links, manifests, paths};
 
 /// The feature set of the host: everything but `defmt`, whose records need a logger that only the command line has.
 pub(crate) const HOST: [&str; 3] = ["--workspace", "--features", "resnext-cli/spi"];
@@ -15,6 +15,7 @@ pub(crate) fn steps() -> Vec<Plan> {
         Plan::new("format", format),
         Plan::new("unsafe inventory", inventory::check),
         Plan::new("links", links::check),
+        Plan::new("paths in documentation", paths::check),
         Plan::new("oldest compiler", manifests::oldest_compiler),
         Plan::new("packages for crates.io", manifests::packages),
         Plan::new("licences and sources of dependencies", deny),

@@ -18,6 +18,7 @@ mod json;
 mod licences;
 mod links;
 mod manifests;
+mod paths;
 mod step;
 mod tools;
 mod workspace;
