@@ -1,6 +1,6 @@
 //! The one error type of the program.
 
-use crate::output::clean;
+use crate::terminal::output::clean;
 use std::fmt;
 use std::path::Path;
 

@@ -2,61 +2,33 @@
 //!
 //! One file per verb; results on stdout, everything else on stderr.
 
-mod allocations;
-#[cfg(feature = "compile")]
-mod arch;
-mod args;
-mod artifact;
-mod bench;
-mod board;
-#[cfg(target_os = "linux")]
-mod camera;
-#[cfg(target_os = "linux")]
-mod camera_display;
-mod classify;
-mod clock;
-#[cfg(feature = "compile")]
-mod compile;
-mod cpus;
-#[cfg(feature = "compile")]
-mod demo;
-mod doctor;
 mod error;
-mod eval;
-#[cfg(feature = "compile")]
-mod import;
-mod inspect;
-mod latency;
-#[cfg(feature = "compile")]
-mod layers;
+mod files;
+mod machine;
 #[cfg(feature = "manual")]
 mod manual;
 #[cfg(feature = "compile")]
-mod max_drop;
-mod memory;
-#[cfg(feature = "compile")]
-mod onnx;
-mod output;
-mod photo;
+mod offline;
 mod records;
-mod samples;
-#[cfg(feature = "compile")]
-mod source;
-mod statistics;
-mod sysfs;
-mod text;
-mod workspace;
-mod write;
-mod zoo;
+mod session;
+mod terminal;
+mod verbs;
 
 #[cfg(feature = "manual")]
 use clap::CommandFactory;
 use clap::{Parser, Subcommand};
 use error::Error;
+use machine::allocations::Counting;
 use std::process::ExitCode;
+use terminal::output;
+#[cfg(target_os = "linux")]
+use verbs::camera;
+use verbs::{bench, classify, doctor, eval, inspect, zoo};
+#[cfg(feature = "compile")]
+use verbs::{compile, demo, import};
 
 #[global_allocator]
-static ALLOCATOR: allocations::Counting = allocations::Counting;
+static ALLOCATOR: Counting = Counting;
 
 /// Int8 ResNeXt image classification for small Arm boards.
 #[derive(Debug, Parser)]

@@ -18,7 +18,7 @@ pub(crate) fn write(folder: &Path, command: Command) -> ExitCode {
     match write_files(folder, command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            crate::output::note(format_args!("{}: cannot write: {error}", folder.display()));
+            crate::terminal::output::note(format_args!("{}: cannot write: {error}", folder.display()));
             ExitCode::FAILURE
         }
     }

@@ -5,8 +5,8 @@
 //! arrives can always be decoded.
 
 use crate::error::Error;
-use crate::output;
-use crate::write::cannot_write;
+use crate::files::write::cannot_write;
+use crate::terminal::output;
 use heapless::Deque;
 use rustix::fs::OFlags;
 use std::cell::RefCell;

@@ -1,0 +1,27 @@
+//! Files of text that users give: labels, truth.
+
+use crate::error::Error;
+use crate::session::artifact::cannot_read;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Bytes that a file of text may have. A line for each image of ImageNet's training set takes less than half; what has no
+/// end, such as `/dev/zero`, must find one.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// Reads the text in `path`, a pipe too, without a byte order mark; `remedy` says what it should be.
+pub(crate) fn read(path: &Path, remedy: &str) -> Result<String, Error> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::IsADirectory => Error::at(path, format_args!("is a directory; {remedy}")),
+        _ => Error::at(path, cannot_read(&error, remedy)),
+    };
+    let (file, mut bytes) = (File::open(path).map_err(failed)?, Vec::new());
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(Error::at(path, format_args!("has more than {} MiB; {remedy}", MOST_BYTES >> 20)));
+    }
+    let text =
+        String::from_utf8(bytes).map_err(|_| Error::at(path, format_args!("is not text; {remedy}")))?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}

@@ -1,0 +1,135 @@
+//! `--arch`: which published variant an fp32 network is of.
+
+use crate::error::Error;
+use crate::offline::network;
+use crate::terminal::output::note;
+use resnext_calibration::import::architecture::{Described, expect, looks_like};
+use resnext_calibration::network::Network;
+use resnext_models::{Source, Variant};
+use std::path::Path;
+
+/// What `--arch` says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Arch {
+    /// `SOURCE/VARIANT`.
+    Variant(&'static Variant),
+    /// `auto` or `SOURCE/auto`: as the network's shapes say.
+    Auto(Option<Source>),
+}
+
+impl Arch {
+    /// Reads the option.
+    pub(crate) fn parse(name: &str) -> Result<Self, Error> {
+        if let Some(variant) = resnext_models::find(name) {
+            return Ok(Self::Variant(variant));
+        }
+        let (source, tail) = name.split_once('/').map_or((None, name), |(source, tail)| (Some(source), tail));
+        if tail.eq_ignore_ascii_case("auto") {
+            let named =
+                |source: &str| Source::ALL.into_iter().find(|s| s.as_str().eq_ignore_ascii_case(source));
+            match source.map(named) {
+                None => return Ok(Self::Auto(None)),
+                Some(Some(source)) => return Ok(Self::Auto(Some(source))),
+                Some(None) => {}
+            }
+        }
+        let near: Vec<String> = resnext_models::ZOO
+            .iter()
+            .filter(|v| v.name.contains(tail))
+            .take(3)
+            .map(ToString::to_string)
+            .collect();
+        let hint = match near.is_empty() {
+            true => "`resnext zoo` lists them; or write auto to go by the shapes of its tensors".to_owned(),
+            false => format!("did you mean {}?", near.join(" or ")),
+        };
+        Err(Error::new(format_args!("--arch {name}"), format_args!("no such variant; {hint}")))
+    }
+
+    /// The variant whose input size is taken, before the network is known.
+    fn variant(self) -> Option<&'static Variant> {
+        match self {
+            Self::Variant(variant) => Some(variant),
+            Self::Auto(_) => None,
+        }
+    }
+}
+
+/// Reads the fp32 network in `path`, folded, for images of `size` pixels or what its variant needs, and says which
+/// variant that is.
+pub(crate) fn network(
+    path: &Path,
+    arch: Option<Arch>,
+    size: Option<u32>,
+) -> Result<(Network, Option<&'static Variant>), Error> {
+    let side = |variant: Option<&Variant>| {
+        size.or(variant.map(|v| v.preprocess.size.into())).map(|side| side as usize)
+    };
+    let network = network::read(path, side(arch.and_then(Arch::variant)))?;
+    match arch {
+        None => Ok((network, None)),
+        Some(Arch::Variant(variant)) => {
+            expect(&network.topology, variant).map_err(|error| Error::at(path, error))?;
+            Ok((network, Some(variant)))
+        }
+        Some(Arch::Auto(source)) => {
+            let found =
+                looks_like(&network.topology).filter(|v| source.is_none_or(|source| v.source == source));
+            let variant = only(path, &network, &found.collect::<Vec<_>>());
+            match variant.filter(|v| side(Some(v)) != Some(network.input.height)) {
+                Some(variant) => Ok((network::read(path, side(Some(variant)))?, Some(variant))),
+                None => Ok((network, variant)),
+            }
+        }
+    }
+}
+
+/// The one variant among `found`, or any if they prepare images alike; says what was chosen.
+fn only(path: &Path, network: &Network, found: &[&'static Variant]) -> Option<&'static Variant> {
+    let names: Vec<String> = found.iter().map(ToString::to_string).collect();
+    let (names, path) = (names.join(", "), path.display());
+    match found {
+        [] => {
+            let network = Described(&network.topology);
+            note(format_args!(
+                "{path}: {network}, which is no published variant; prepares images as torchvision does"
+            ));
+            None
+        }
+        [variant, rest @ ..] if rest.iter().all(|other| other.preprocess == variant.preprocess) => {
+            note(format_args!("{path}: has the architecture of {names}"));
+            Some(variant)
+        }
+        _ => {
+            note(format_args!(
+                "{path}: has the architecture of {names}, which prepare images differently; name one with --arch, or \
+                 images are prepared as torchvision does"
+            ));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_understood() {
+        let parse = |name: &str| Arch::parse(name).map_err(|error| error.to_string());
+        assert!(
+            matches!(parse("timm/resnext50d_32x4d"), Ok(Arch::Variant(v)) if v.name == "resnext50d_32x4d")
+        );
+        assert!(matches!(parse("auto"), Ok(Arch::Auto(None))));
+        assert!(matches!(parse("Timm/Auto"), Ok(Arch::Auto(Some(Source::Timm)))));
+        for (wrong, hint) in
+            [("keras/auto", "resnext zoo"), ("resnext50d_32x4d", "did you mean timm/"), ("", "mean")]
+        {
+            let line = parse(wrong).expect_err("wrong");
+            assert!(
+                line.starts_with(&format!("--arch {wrong}: no such variant; ")) && line.contains(hint),
+                "{line}"
+            );
+        }
+    }
+}

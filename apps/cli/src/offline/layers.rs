@@ -1,0 +1,91 @@
+//! The layers of a report, against the fp32 network.
+
+use crate::error::Error;
+use crate::session::latency::{Call, Runs, compare, fixed_pixels};
+use crate::session::samples;
+use resnext::Model;
+use resnext_calibration::evaluate::preprocessing;
+use resnext_calibration::fp32::{Fp32Model, segments};
+use resnext_calibration::layers::{LayerStatistics, examine};
+use resnext_calibration::network::Network;
+use resnext_calibration::samples::Samples;
+use resnext_report::{Distribution, Latency, Layer, Report};
+use std::path::Path;
+
+/// Images on which layers are compared: noise of a layer is the same on any few dozen.
+const IMAGES: usize = 32;
+
+/// Bars of a histogram.
+const BINS: usize = 72;
+
+/// Memory that a network to be timed may take for its weights.
+const TIMED_BYTES: usize = 768 << 20;
+
+/// Fills in noise and distribution of every layer on some of `samples`. Fills in what is not known otherwise: a
+/// sensitivity that is there already stays.
+pub(crate) fn fill(
+    report: &mut Report<'_>,
+    path: &Path,
+    network: &Network,
+    samples: &Samples,
+    threads: usize,
+) -> Result<(), Error> {
+    let progress = samples::progress();
+    progress.set_message("layers");
+    let examined = examine(report.model, network, &samples.take_spread(IMAGES), threads, &progress);
+    progress.finish_and_clear();
+    let (layers, images) = examined.map_err(|error| Error::at(path, error))?;
+    report.layer_images = images;
+    let known = std::mem::take(&mut report.layers);
+    let layer = |statistics: LayerStatistics| {
+        let before = known.iter().find(|layer| layer.name == statistics.name).cloned().unwrap_or_default();
+        Layer {
+            sqnr_db: Some(statistics.noise.sqnr_db()),
+            distribution: distribution(&statistics),
+            name: statistics.name,
+            ..before
+        }
+    };
+    report.layers = layers.into_iter().map(layer).collect();
+    Ok(())
+}
+
+/// `None` for the logits, which are not quantized.
+fn distribution(statistics: &LayerStatistics) -> Option<Distribution> {
+    let (seen, covered) = (statistics.histogram.range(), statistics.covered?);
+    let values = statistics.histogram.occupied();
+    let all = statistics.histogram.count();
+    Some(Distribution::new(values, BINS, (seen.low, seen.high), (covered.low, covered.high), all))
+}
+
+/// Times `model` and the fp32 network it was compiled from, but for a network too large to be held at once.
+pub(crate) fn time(model: &Model<'_>, network: &Network, runs: Runs) -> Result<Vec<Latency>, Error> {
+    let mut fp32 = fp32(model, network)?;
+    compare(model, fp32.as_mut().map(|fp32| fp32 as &mut Call<'_>), runs)
+}
+
+/// The fp32 network on [`fixed_pixels`], again and again; `None` for a network too large to be held at once.
+pub(crate) fn fp32(
+    model: &Model<'_>,
+    network: &Network,
+) -> Result<Option<impl FnMut() -> Result<(), Error> + use<>>, Error> {
+    if segments(network, TIMED_BYTES, 1).len() > 1 {
+        return Ok(None);
+    }
+    let failed = |error| Error::new("", error);
+    let input = model.input().map_err(|error| Error::new("", error))?;
+    let sides = |height: usize, width: usize| format!("{height}×{width}");
+    if (network.input.height, network.input.width) != (input.height, input.width) {
+        let theirs = sides(network.input.height, network.input.width);
+        return Err(Error::new(
+            "",
+            format_args!(
+                "the fp32 network reads {theirs} pixels, the model {}; give the one that it was compiled from",
+                sides(input.height, input.width)
+            ),
+        ));
+    }
+    let mut fp32 = Fp32Model::new(network, &[]).map_err(failed)?;
+    let normalized = preprocessing(model).normalize(&fixed_pixels(input.pixels() * input.channels));
+    Ok(Some(move || fp32.run(&normalized).map(drop).map_err(failed)))
+}

@@ -1,0 +1,177 @@
+//! Where `resnext camera` shows what it sees, beside stdout.
+
+use crate::error::Error;
+use crate::files::write::{check_writable, write_atomically};
+use crate::records;
+use crate::terminal::output;
+use resnext_camera::display::web::{self, Preview};
+use resnext_camera::display::{Detached, Framebuffer, Retrying, Snapshots, Trouble};
+use resnext_camera::{Show, ShowError};
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Screens, files and pages.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Display")]
+pub(crate) struct Display {
+    /// Show the picture and its labels on a screen without a desktop, such as /dev/fb0
+    #[arg(long, value_name = "DEVICE")]
+    fb: Option<PathBuf>,
+
+    /// Show them on a panel: DEVICE,st7789|ili9341,WIDTHxHEIGHT,dc=LINE and any of reset=LINE, backlight=LINE, rotate=90,
+    /// hz=N, offset=X+Y, chip=DEVICE, bgr, rgb, invert, normal
+    #[cfg(feature = "spi")]
+    #[arg(long, value_name = "PANEL")]
+    spi: Option<resnext_camera::display::spi::Settings>,
+
+    /// Save the picture and its labels as a PNG now and then, replacing the one before
+    #[arg(long, value_name = "FILE.png")]
+    snapshot: Option<PathBuf>,
+
+    /// Seconds between two snapshots
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, requires = "snapshot",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    snapshot_every: u32,
+
+    /// Serve a preview for browsers at ADDRESS:PORT; from other machines, such as with 0.0.0.0:8080, it asks for a token
+    /// [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:8080", value_parser = address)]
+    serve: Option<SocketAddr>,
+
+    /// What browsers have to know to see the preview, at least 12 characters [default: random, or nothing on this machine]
+    #[arg(long, value_name = "TOKEN", requires = "serve")]
+    token: Option<String>,
+
+    /// A name that browsers know this machine by, beside its host name; may be repeated
+    #[arg(long, value_name = "NAME", requires = "serve")]
+    serve_name: Vec<String>,
+}
+
+/// An address and a port; of this machine if the address is `localhost` or left out.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix("localhost:").unwrap_or(text.strip_prefix(':').unwrap_or(text));
+    let local = port.parse().map(|port: u16| (Ipv4Addr::LOCALHOST, port).into());
+    local.or_else(|_| text.parse()).map_err(|_| {
+        "write ADDRESS:PORT, such as 127.0.0.1:8080; MODEL.rnx and SOURCE come before --serve".to_owned()
+    })
+}
+
+impl Display {
+    /// Opens all that was asked for. Each works on a thread of its own and holds up nobody; one that fails later is told of by
+    /// `remarks` and tried again.
+    pub(crate) fn open(&self, remarks: Remarks) -> Result<Displays, Error> {
+        let mut displays = Displays::default();
+        if let Some(path) = &self.fb {
+            let screen = Framebuffer::open(path).map_err(|error| Error::at(path, error))?;
+            displays.add("framebuffer", screen, remarks)?;
+        }
+        #[cfg(feature = "spi")]
+        if let Some(settings) = &self.spi {
+            let panel =
+                resnext_camera::display::spi::open(settings).map_err(|error| Error::new("", error))?;
+            displays.add("panel", panel, remarks)?;
+        }
+        if let Some(path) = self.snapshot.clone() {
+            check_writable(&path)?;
+            let save = move |png: &[u8]| write_atomically(&path, png).map_err(failed);
+            let every = Duration::from_secs(self.snapshot_every.into());
+            displays.add("snapshots", Snapshots::new(every, save), remarks)?;
+        }
+        if let Some(address) = self.serve {
+            let options = web::Options { address, token: self.token.clone(), names: self.serve_name.clone() };
+            let preview = Preview::serve(options).map_err(|error| Error::new("--serve", error))?;
+            output::note(format_args!("preview at {}", preview.url()));
+            displays.add("preview", preview, remarks)?;
+        }
+        Ok(displays)
+    }
+}
+
+/// Displays at work.
+#[derive(Default)]
+pub(crate) struct Displays {
+    shows: Vec<Detached>,
+    /// Of each, whether it fails at the moment.
+    failing: Vec<Arc<AtomicBool>>,
+}
+
+impl Displays {
+    fn add(&mut self, name: &str, show: impl Show + Send + 'static, remarks: Remarks) -> Result<(), Error> {
+        let failing = Arc::new(AtomicBool::new(false));
+        let state = Arc::clone(&failing);
+        let show = Retrying::new(show, move |trouble| {
+            state.store(matches!(trouble, Trouble::Begins(_)), Ordering::Relaxed);
+            remarks.say(trouble);
+            records::warning(&trouble.to_string());
+        });
+        let no_thread =
+            |error| Error::new(name, format_args!("no thread for it: {error}; stop other programs"));
+        self.shows.push(Detached::new(name, show).map_err(no_thread)?);
+        self.failing.push(failing);
+        Ok(())
+    }
+
+    /// All of them.
+    pub(crate) fn shows(&mut self) -> impl Iterator<Item = &mut dyn Show> {
+        self.shows.iter_mut().map(|show| show as &mut dyn Show)
+    }
+
+    /// Waits until each has shown its last frame. Whether all could.
+    pub(crate) fn finish(self) -> bool {
+        drop(self.shows);
+        !self.failing.iter().any(|failing| failing.load(Ordering::Relaxed))
+    }
+}
+
+/// Lines on stderr about what goes on, from any thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remarks {
+    /// Whether a remark takes the place of a line on the terminal that is written over and over.
+    pub(crate) over: bool,
+}
+
+impl Remarks {
+    /// Says it.
+    pub(crate) fn say(self, what: impl std::fmt::Display) {
+        if self.over {
+            let _ = io::stderr().write_all(b"\r\x1b[K");
+        }
+        output::note(what);
+    }
+}
+
+fn failed(error: Error) -> ShowError {
+    match error {
+        Error::Failed { subject, what } => ShowError::Failed { subject, what },
+        Error::Reported | Error::OutputClosed => ShowError::Closed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_to_serve_at() {
+        for text in ["127.0.0.1:81", "localhost:81", ":81", "81"] {
+            assert_eq!(address(text), Ok("127.0.0.1:81".parse().unwrap()), "{text}");
+        }
+        assert_eq!(address("[::]:8080"), Ok("[::]:8080".parse().unwrap()));
+        for text in [
+            "",
+            ":",
+            "model.rnx",
+            "localhost",
+            "localhost:",
+            "127.0.0.1",
+            "127.0.0.1:65536",
+            "camera.local:80",
+        ] {
+            assert!(address(text).is_err(), "{text}");
+        }
+    }
+}

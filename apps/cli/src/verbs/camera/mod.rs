@@ -1,0 +1,341 @@
+//! `resnext camera`: what does a camera see, frame by frame?
+
+mod display;
+
+use crate::error::Error;
+use crate::machine::board::Board;
+use crate::records::{self, Records};
+use crate::session::artifact::Artifact;
+use crate::session::execution::Execution;
+use crate::session::workspace::{Workspace, packing};
+use crate::terminal::output::{self, terminal_width};
+use clap::ValueEnum;
+use display::{Display, Remarks};
+use resnext::Model;
+use resnext::preprocess::{YuvMatrix, YuvRange};
+use resnext_camera::show::{JsonLines, Style, Terminal};
+use resnext_camera::smooth::{MOST_GUESSES, Smoothing};
+use resnext_camera::source::v4l2::{self, Listed};
+use resnext_camera::source::{Colours, Container, Wanted, open};
+use resnext_camera::{Health, Options, PipelineError, PixelFormat, Show, ShowError, Stop, Summary};
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Classify what a camera sees.
+///
+/// Reads frames from a camera, a pipe, a video or pictures, and says what is on them until they end, or until Ctrl-C.
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "resnext camera [OPTIONS] <MODEL.rnx> <SOURCE>\n       resnext camera --list [--json]",
+    after_help = "\
+SOURCE is a camera (/dev/video0; --list lists them), a file (YUV4MPEG2, Motion JPEG, JPEG, PNG, raw frames), a folder \
+of pictures, or - for standard input. Frames of cameras and pipes are dropped when a newer one is there already; of files \
+and folders every one is classified.
+
+Examples:
+  resnext camera model.rnx /dev/video0
+  rpicam-vid -n -t 0 --codec yuv420 --width 1280 --height 720 -o - |
+    resnext camera model.rnx - --format yuv420 --size 1280x720
+  ffmpeg -i film.mp4 -pix_fmt yuv420p -f yuv4mpegpipe - |
+    resnext camera model.rnx - --every-frame
+  resnext camera model.rnx photos/ --smooth none --json | jq -r '.top[0].label'
+
+JSON, one line a frame: {frame, t_ms, top: [{class, label, probability}], latency_ms, dropped}. t_ms is when the frame was \
+captured, since the start; latency is from there to its label. At the end, on stderr: {frames, dropped, damaged, seconds, \
+fps, latency_ms: {p50, p90, p99, max}, inference_ms: {p50, p90, p99, max}}."
+)]
+pub(crate) struct Args {
+    /// Model to use
+    #[arg(value_name = "MODEL.rnx", required_unless_present = "list")]
+    model: Option<PathBuf>,
+
+    /// Camera, file, folder, or - for standard input
+    #[arg(value_name = "SOURCE", required_unless_present = "list")]
+    source: Option<PathBuf>,
+
+    /// List the cameras of this machine
+    #[arg(long, conflicts_with_all = ["model", "source"])]
+    list: bool,
+
+    /// What the frames are: y4m, mjpeg, or raw in nv12, nv21, yuv420, yv12, yuv422p, yuv444p, yuyv, uyvy, grey, rgb24,
+    /// bgr24, rgb0, bgr0 [default: found out]
+    #[arg(long, value_name = "FORMAT", value_parser = container)]
+    format: Option<Container>,
+
+    /// Size of the frames; a camera gives the nearest it can [default for cameras: 640x480]
+    #[arg(long, value_name = "WxH", value_parser = size)]
+    size: Option<(u32, u32)>,
+
+    /// Bytes from one row of raw frames to the next [default: as many as the pixels take]
+    #[arg(long, value_name = "BYTES")]
+    stride: Option<usize>,
+
+    /// Levels of YUV frames [default: what the source says, else limited]
+    #[arg(long, value_name = "RANGE")]
+    range: Option<Range>,
+
+    /// Colours of YUV frames [default: what the source says, else bt709 from 720p on and bt601 below]
+    #[arg(long, value_name = "MATRIX")]
+    matrix: Option<Matrix>,
+
+    /// Frames a second, to ask of a camera, or of a recording that does not say
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    fps: Option<f64>,
+
+    /// Play a file as it was recorded, dropping frames that come too late
+    #[arg(long)]
+    realtime: bool,
+
+    /// Classify every frame of a pipe or camera, however late
+    #[arg(long)]
+    every_frame: bool,
+
+    /// How long nothing may come before a source counts as stalled, in seconds
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    timeout: u32,
+
+    /// Let several frames speak: exponential:N, majority:N (N in frames), or none [default: exponential:5 for cameras and
+    /// pipes, none for files]
+    #[arg(long, value_name = "HOW")]
+    smooth: Option<Smoothing>,
+
+    /// Stop after so many frames
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    frames: Option<u64>,
+
+    /// Number of classes to list for each frame
+    #[arg(long, value_name = "K", default_value_t = 3,
+        value_parser = clap::value_parser!(u16).range(1..=MOST_GUESSES as i64))]
+    top_k: u16,
+
+    #[command(flatten)]
+    execution: Execution,
+
+    #[command(flatten)]
+    records: Records,
+
+    /// Print JSON, a line for each frame
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    display: Display,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Range {
+    /// Luma from 16 to 235
+    Limited,
+    /// 0 to 255
+    Full,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Matrix {
+    Bt601,
+    Bt709,
+}
+
+fn container(text: &str) -> Result<Container, String> {
+    text.parse().map_err(|()| {
+        let names: Vec<_> = PixelFormat::names().collect();
+        format!("write y4m, mjpeg, or one of {}", names.join(", "))
+    })
+}
+
+fn size(text: &str) -> Result<(u32, u32), String> {
+    let sides = text.split_once(['x', 'X', '×']);
+    let side =
+        |side: &str| side.parse().ok().filter(|side| (1..=resnext::preprocess::MAX_SIDE).contains(side));
+    sides
+        .and_then(|(width, height)| Some((side(width)?, side(height)?)))
+        .ok_or_else(|| "write it as 640x480, sides being 1 to 65535".to_owned())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: Option<f64> = text.parse().ok();
+    rate.filter(|rate| (0.01..=1000.0).contains(rate)).ok_or_else(|| "write 0.01 to 1000".to_owned())
+}
+
+/// The verb.
+pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    let (Some(model), Some(source)) = (&args.model, &args.source) else { return list(args.json) };
+    let artifact = Artifact::open(model)?.packed(packing(&args.execution)?)?;
+    let model = artifact.model()?;
+    let mut workspace = Workspace::new(&model, &args.execution)?;
+    let board = Board::open(&workspace.placement().usable());
+    let mut runner = workspace.runner(&model)?;
+    let mut log = args.records.start(artifact.path(), &model)?.frames(&model);
+    let stop = stop_on_signals()?;
+    let opened = match open(source, &args.wanted(&stop)) {
+        // Told to end before anything came.
+        Err(_) if stop.is_set() => return Ok(()),
+        Err(error) if source == Path::new("-") => Err(Error::new("standard input", error)),
+        opened => opened.map_err(|error| Error::at(source, error)),
+    };
+    let mut source = opened.inspect_err(records::failure)?;
+    let name = source.name().to_owned();
+    let style = style();
+    // On a terminal a remark takes the place of the line that is written over and over.
+    let remarks = Remarks { over: !args.json && style != Style::Changes && io::stderr().is_terminal() };
+    let note = |what: &str| {
+        remarks.say(format_args!("{name}: {what}"));
+        records::warning(what);
+    };
+    let usual = if source.live() { Smoothing::Exponential { frames: 5 } } else { Smoothing::None };
+    let options = Options {
+        model: artifact.path().file_stem().and_then(|stem| stem.to_str()).unwrap_or("model"),
+        top_k: args.top_k.into(),
+        smoothing: args.smooth.unwrap_or(usual),
+        frames: args.frames,
+        every_frame: args.every_frame,
+        health: &|| health(&board),
+        note: &note,
+        stop,
+    };
+    let live = source.live();
+    let mut displays = args.display.open(remarks).inspect_err(records::failure)?;
+    let mut text = text(args.json, style, &model);
+    let mut shows: Vec<&mut dyn Show> = vec![&mut *text, &mut log];
+    shows.extend(displays.shows());
+    let summary = resnext_camera::run(&mut *source, &mut runner, options, &mut shows);
+    // A terminal's line ends before anything else is said.
+    drop(text);
+    let shown = displays.finish();
+    let summary =
+        summary.map_err(|error| failed(error, &name, artifact.path())).inspect_err(records::failure)?;
+    log.finish();
+    if args.json {
+        // What cannot be told to stderr cannot be complained about either.
+        let _ = serde_json::to_writer(io::stderr(), &summary).map(|()| io::stderr().write_all(b"\n"));
+    } else {
+        output::note(Told(&summary));
+    }
+    // A picture that could not be read or shown is a failure, as it is of `classify`; a camera's frame is not, if others could.
+    let failed = summary.damaged > 0 || !shown;
+    if failed && !live || summary.damaged > 0 && summary.frames == 0 { Err(Error::Reported) } else { Ok(()) }
+}
+
+/// What the board says of itself, without allocating.
+fn health(board: &Board) -> Health {
+    let sample = board.sample();
+    Health { temperature_c: sample.temperature_c, slowed: sample.slowed() }
+}
+
+/// How stdout is written to.
+fn style() -> Style {
+    match terminal_width() {
+        Some(width) if io::stdout().is_terminal() => Style::Updating { width },
+        _ => Style::Changes,
+    }
+}
+
+/// Readings on stdout.
+fn text<'a>(json: bool, style: Style, model: &Model<'a>) -> Box<dyn Show + 'a> {
+    match json {
+        true => Box::new(JsonLines::new(io::stdout(), model)),
+        false => Box::new(Terminal::new(io::stdout(), style)),
+    }
+}
+
+fn failed(error: PipelineError, source: &str, model: &Path) -> Error {
+    match error {
+        PipelineError::Show(ShowError::Closed) => Error::OutputClosed,
+        PipelineError::Show(ShowError::Failed { subject, what }) => Error::new(subject, what),
+        PipelineError::Source(error) => Error::new(source, error),
+        PipelineError::Frame(error) => Error::new(source, error),
+        PipelineError::Run(error) => Error::at(model, error),
+        error => Error::new("", error),
+    }
+}
+
+impl Args {
+    fn wanted(&self, stop: &Stop) -> Wanted {
+        let matrix = self.matrix.map(|matrix| match matrix {
+            Matrix::Bt601 => YuvMatrix::Bt601,
+            Matrix::Bt709 => YuvMatrix::Bt709,
+        });
+        let range = self.range.map(|range| match range {
+            Range::Limited => YuvRange::Limited,
+            Range::Full => YuvRange::Full,
+        });
+        Wanted {
+            container: self.format,
+            size: self.size,
+            stride: self.stride,
+            rate: self.fps,
+            colours: Colours { matrix, range },
+            timeout: Duration::from_secs(self.timeout.into()),
+            realtime: self.realtime,
+            stop: stop.clone(),
+        }
+    }
+}
+
+/// What Ctrl-C and service managers set. The second time ends the program there and then.
+fn stop_on_signals() -> Result<Stop, Error> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let stop = Stop::default();
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal must not find the flag set already.
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.flag())
+            .and_then(|_| signal_hook::flag::register(signal, stop.flag()))
+            .map_err(|error| {
+                Error::new("", format_args!("cannot catch signals: {error}; start it elsewhere"))
+            })?;
+    }
+    Ok(stop)
+}
+
+/// A summary for people.
+struct Told<'a>(&'a Summary);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Summary { frames, dropped, damaged, seconds, fps, latency_ms, inference_ms } = self.0;
+        let plural = output::plural(*frames as usize);
+        write!(f, "{frames} frame{plural} in {seconds:.1} s ({fps:.1} a second), {dropped} dropped")?;
+        if *damaged > 0 {
+            write!(f, ", {damaged} damaged")?;
+        }
+        write!(f, "; capture to label {:.1} ms (p99 {:.1})", latency_ms.p50, latency_ms.p99)?;
+        write!(f, ", of which inference {:.1} ms (p99 {:.1})", inference_ms.p50, inference_ms.p99)
+    }
+}
+
+/// `--list`.
+fn list(json: bool) -> Result<(), Error> {
+    let cameras = v4l2::list();
+    if json {
+        return output::print_json(&cameras);
+    }
+    if cameras.is_empty() {
+        output::note("no cameras here; plug one in, or pipe frames in (rpicam-vid on a Raspberry Pi)");
+    }
+    cameras.iter().try_for_each(|camera| output::print(&Described(camera)))
+}
+
+/// A camera for people.
+struct Described<'a>(&'a Listed);
+
+impl fmt::Display for Described<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Listed { path, name, driver, formats, problem } = self.0;
+        let path = path.display().to_string();
+        match problem {
+            Some(problem) => return writeln!(f, "{}: {}", output::clean(&path), output::clean(problem)),
+            None => {
+                writeln!(f, "{}: {} ({})", output::clean(&path), output::clean(name), output::clean(driver))?
+            }
+        }
+        for offer in formats {
+            let sizes: Vec<_> =
+                offer.sizes.iter().map(|[width, height]| format!("{width}x{height}")).collect();
+            let unread = if offer.read { "" } else { "  (not read here)" };
+            writeln!(f, "  {}  {}{unread}", offer.code, sizes.join(" "))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,274 @@
+//! CPU, clock and temperature.
+
+use super::machine::Machine;
+use super::{Finding, Status};
+use crate::machine::board::{Throttled, Zone, celsius, is_limited, zones};
+use crate::machine::clock::governors;
+use crate::machine::cpus::{CpuList, big_cores};
+use std::collections::BTreeMap;
+
+pub(super) fn board(machine: &Machine) -> Vec<Finding> {
+    let board = machine.board().unwrap_or_else(|| "no name".to_owned());
+    let linux = machine.files.text("proc/sys/kernel/osrelease").map(|release| format!(", Linux {release}"));
+    vec![Finding::ok(format!("{board}, {}{}", machine.arch, linux.unwrap_or_default()))]
+}
+
+/// Names of CPUs by the numbers of their designer and part, for those of boards that people use.
+const PARTS: [(u32, u32, &str); 25] = [
+    (0x41, 0xd03, "Cortex-A53"),
+    (0x41, 0xd04, "Cortex-A35"),
+    (0x41, 0xd05, "Cortex-A55"),
+    (0x41, 0xd07, "Cortex-A57"),
+    (0x41, 0xd08, "Cortex-A72"),
+    (0x41, 0xd09, "Cortex-A73"),
+    (0x41, 0xd0a, "Cortex-A75"),
+    (0x41, 0xd0b, "Cortex-A76"),
+    (0x41, 0xd0c, "Neoverse N1"),
+    (0x41, 0xd0d, "Cortex-A77"),
+    (0x41, 0xd40, "Neoverse V1"),
+    (0x41, 0xd41, "Cortex-A78"),
+    (0x41, 0xd42, "Cortex-A78AE"),
+    (0x41, 0xd44, "Cortex-X1"),
+    (0x41, 0xd46, "Cortex-A510"),
+    (0x41, 0xd47, "Cortex-A710"),
+    (0x41, 0xd48, "Cortex-X2"),
+    (0x41, 0xd49, "Neoverse N2"),
+    (0x41, 0xd4d, "Cortex-A715"),
+    (0x41, 0xd4e, "Cortex-X3"),
+    (0x41, 0xd4f, "Neoverse V2"),
+    (0x41, 0xd80, "Cortex-A520"),
+    (0x41, 0xd81, "Cortex-A720"),
+    (0x4e, 0x003, "Denver 2"),
+    (0x4e, 0x004, "Carmel"),
+];
+
+/// The name of every CPU, in the order of `/proc/cpuinfo`.
+fn names(machine: &Machine) -> Vec<String> {
+    let names = machine.cpuinfo("model name");
+    let number = |text: &String| match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    };
+    let parts = machine.cpuinfo("CPU implementer").into_iter().zip(machine.cpuinfo("CPU part"));
+    let parts: Vec<_> = parts
+        .map(|(designer, part)| {
+            let known =
+                PARTS.iter().find(|&&(d, p, _)| Some(d) == number(&designer) && Some(p) == number(&part));
+            known.map_or_else(|| format!("CPU {designer}/{part}"), |&(_, _, name)| name.to_owned())
+        })
+        .collect();
+    // Some kernels give a model name too, which says less.
+    if parts.is_empty() { names } else { parts }
+}
+
+pub(super) fn cpu(machine: &Machine) -> Vec<Finding> {
+    let cpus = machine.cpus();
+    if cpus.is_empty() {
+        let found = "nothing is known of it: no /sys and no /proc/cpuinfo";
+        return vec![Finding::note(found, "mount them, as in docker run -v /sys:/sys:ro")];
+    }
+    let big = big_cores(&machine.sysfs, &cpus);
+    // `/proc/cpuinfo` lists those that are online.
+    let mut names = names(machine).into_iter();
+    let mut kinds = BTreeMap::<(bool, Option<String>), CpuList>::new();
+    for cpu in cpus.iter() {
+        let is_big = big.as_ref().is_some_and(|big| big.iter().any(|other| other == cpu));
+        kinds.entry((is_big, names.next())).or_default().extend([cpu]);
+    }
+    let mixed = kinds.len() > 1;
+    let kind = |((is_big, name), cpus): (&(bool, Option<String>), &CpuList)| {
+        let name = name.as_deref().unwrap_or("CPU");
+        let fastest =
+            cpus.iter().filter_map(|cpu| machine.sysfs.cpu_number(cpu, "cpufreq/cpuinfo_max_freq")).max();
+        let clock = fastest.map_or_else(String::new, |fastest| format!(" at up to {}", gigahertz(fastest)));
+        let which = match (mixed, is_big) {
+            (false, _) => String::new(),
+            (true, false) => format!(" ({})", cpus.named()),
+            (true, true) => format!(" ({}, big)", cpus.named()),
+        };
+        format!("{} × {name}{clock}{which}", cpus.len())
+    };
+    let found = kinds.iter().map(kind).collect::<Vec<_>>().join(", ");
+    let mut findings = vec![match machine.emulated() {
+        false => Finding::ok(found),
+        true => Finding::note(
+            format!("emulated by {found}: right answers, but latencies of no board"),
+            "measure where the program is to run: resnext bench MODEL.rnx",
+        ),
+    }];
+    if let Some(present) = machine.cpu_list("present") {
+        let offline = present.without(&cpus);
+        if let Some(first) = offline.iter().next() {
+            let remedy = match machine.is_jetson() {
+                true => "sudo nvpmodel -m 0".to_owned(),
+                false => format!("echo 1 | sudo tee /sys/devices/system/cpu/cpu{first}/online"),
+            };
+            findings.push(Finding::note(format!("switched off: {}", offline.named()), remedy));
+        }
+    }
+    findings
+}
+
+/// Features that kernels need: what Linux calls them, what we do, and the kernels, slowest first.
+const FEATURES: [(&str, &str, &str); 6] = [
+    ("asimd", "NEON", "neon"),
+    ("asimddp", "SDOT", "dotprod"),
+    ("i8mm", "SMMLA", "i8mm"),
+    ("avx2", "AVX2", "avx2"),
+    ("avx512_vnni", "AVX-512 VNNI", "avx512vnni"),
+    ("avx_vnni", "AVX-VNNI", "avxvnni"),
+];
+
+pub(super) fn kernels(machine: &Machine) -> Vec<Finding> {
+    let isa = machine.isa;
+    // On big and little CPUs together, what all of them have.
+    // Emulated, the program sees a CPU of another architecture here.
+    let named = if machine.arch == "x86_64" { "flags" } else { "Features" };
+    let mut cpus = machine.cpuinfo(named).into_iter();
+    let all = cpus.next().unwrap_or_default();
+    let others: Vec<_> = cpus.collect();
+    let has = |feature: &str, flags: &str| flags.split_whitespace().any(|flag| flag == feature);
+    let common = |feature: &str| has(feature, &all) && others.iter().all(|flags| has(feature, flags));
+    let found: Vec<_> = FEATURES.into_iter().filter(|&(feature, ..)| common(feature)).collect();
+    let names: Vec<_> = found.iter().map(|&(_, name, _)| name).collect();
+    let names = if names.is_empty() { String::new() } else { format!("; the CPU has {}", names.join(", ")) };
+    let known = format!("{isa}{names}");
+    let rank = |isa: &str| FEATURES.iter().position(|&(.., kernels)| kernels == isa);
+    vec![match (isa, found.last()) {
+        ("scalar", _) if !["aarch64", "x86_64"].contains(&machine.arch) => {
+            let found = format!("{known}: portable Rust, since this is a build for {}", machine.arch);
+            Finding::note(found, "install a 64-bit system and the build for it")
+        }
+        ("scalar", None) => Finding::note(
+            "scalar: portable Rust, several times slower than this CPU may be; it shows neither AVX2 nor NEON",
+            "in a virtual machine, pass the CPU through (QEMU: -cpu host)",
+        ),
+        (isa, Some(&(_, best, kernels))) if rank(kernels) > rank(isa) => {
+            let found = format!("{known}, but {best} cannot be used");
+            Finding::note(
+                found,
+                "update the Linux kernel, or the hypervisor below it, so that programs see it",
+            )
+        }
+        _ => Finding::ok(known),
+    }]
+}
+
+pub(super) fn governor(machine: &Machine) -> Vec<Finding> {
+    let governors = governors(&machine.sysfs, &machine.cpus());
+    if governors.is_empty() {
+        return vec![Finding::ok("none to choose: the clock is not controlled from here")];
+    }
+    let one = |(governor, cpus): (&String, &CpuList)| format!("{governor} on {}", cpus.named());
+    let found = governors.iter().map(one).collect::<Vec<_>>().join(", ");
+    if governors.keys().all(|governor| governor == "performance") {
+        return vec![Finding::ok(found)];
+    }
+    let remedy = match machine.is_jetson() {
+        true => "sudo jetson_clocks",
+        false => "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor",
+    };
+    vec![Finding::note(format!("{found}: the first frames after a pause are slower"), remedy)]
+}
+
+pub(super) fn clock(machine: &Machine) -> Vec<Finding> {
+    let mut clusters = BTreeMap::<u64, CpuList>::new();
+    for cpu in machine.cpus().iter() {
+        if let Some(fastest) = machine.sysfs.cpu_number(cpu, "cpufreq/cpuinfo_max_freq") {
+            clusters.entry(fastest).or_default().extend([cpu]);
+        }
+    }
+    clusters.into_iter().map(|(fastest, cpus)| cluster(machine, fastest, &cpus)).collect()
+}
+
+fn cluster(machine: &Machine, fastest: u64, cpus: &CpuList) -> Finding {
+    let of = |file: &'static str| cpus.iter().filter_map(move |cpu| machine.sysfs.cpu_number(cpu, file));
+    let current = of("cpufreq/scaling_cur_freq").max();
+    let now = current.map_or_else(String::new, |now| format!("now {}, ", gigahertz(now)));
+    let limit = of("cpufreq/scaling_max_freq").min();
+    let limited = |&limit: &u64| {
+        let [limit, fastest] = [limit, fastest].map(|clock| i64::try_from(clock).unwrap_or(i64::MAX));
+        is_limited(limit, fastest)
+    };
+    match limit.filter(limited) {
+        None => Finding::ok(format!("{now}at most {} on {}", gigahertz(fastest), cpus.named())),
+        Some(limit) => Finding::note(
+            format!("{now}limited to {} of {} on {}", gigahertz(limit), gigahertz(fastest), cpus.named()),
+            match machine.is_jetson() {
+                true => "sudo nvpmodel -m 0 && sudo jetson_clocks".to_owned(),
+                false => format!(
+                    "if the CPU is hot, cool it; else: echo {fastest} | sudo tee \
+                     /sys/devices/system/cpu/cpu*/cpufreq/scaling_max_freq"
+                ),
+            },
+        ),
+    }
+}
+
+fn gigahertz(kilohertz: u64) -> String {
+    format!("{:.2} GHz", kilohertz as f64 / 1e6)
+}
+
+/// From here on most boards slow down, the Raspberry Pi among them.
+const HOT: f32 = 80.0;
+
+pub(super) fn temperature(machine: &Machine) -> Vec<Finding> {
+    let read = |zone: Zone| {
+        let millidegrees = machine.sysfs.text(&zone.file)?.parse().ok()?;
+        celsius(millidegrees).map(|celsius| (zone, celsius))
+    };
+    let mut read: Vec<_> = zones(&machine.sysfs).into_iter().filter_map(read).collect();
+    read.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let Some((zone, hottest)) = read.first() else {
+        return vec![Finding::ok("unknown: no thermal zone can be read")];
+    };
+    let shown = read.iter().take(4).map(|(zone, celsius)| format!("{} {celsius:.1} °C", zone.name));
+    let mut found = shown.collect::<Vec<_>>().join(", ");
+    if read.len() > 4 {
+        found += &format!(" and {} cooler", read.len() - 4);
+    }
+    let limit = trip(machine, zone).map_or(HOT, |trip| HOT.min(trip - 5.0));
+    vec![match *hottest >= limit {
+        false => Finding::ok(found),
+        true => Finding::note(
+            format!("{found}: hot enough to be slowed down"),
+            "cool the board: a heat sink, a fan, air around it; then resnext bench MODEL.rnx --sustained 10m",
+        ),
+    }]
+}
+
+/// The lowest temperature from which on the kernel does something about it, other than to turn a fan.
+fn trip(machine: &Machine, zone: &Zone) -> Option<f32> {
+    let directory = zone.file.strip_suffix("/temp")?;
+    let slows = |kind: &String| {
+        machine.sysfs.text(kind).is_some_and(|kind| ["passive", "hot", "critical"].contains(&&*kind))
+    };
+    let kinds =
+        machine.sysfs.entries(directory).into_iter().filter(|path| path.ends_with("_type")).filter(slows);
+    let trips = kinds.filter_map(|kind| {
+        let temperature = machine.sysfs.text(&format!("{}_temp", kind.strip_suffix("_type")?))?;
+        celsius(temperature.parse().ok()?)
+    });
+    // Trip points that are not used are at 0 or below.
+    trips.filter(|&trip| trip >= 40.0).reduce(f32::min)
+}
+
+pub(super) fn firmware(machine: &Machine) -> Vec<Finding> {
+    let Some(flags) = Throttled::read(&machine.sysfs) else { return Vec::new() };
+    let (now, before) = (flags.now(), flags.remembered());
+    let finding = |flags: Throttled, when: &str| Finding {
+        status: Status::Note,
+        found: format!("{flags} {when}"),
+        remedy: Some(match flags.remedy() {
+            power if power.contains("power") => {
+                format!("{power}, the one made for this board, and its own cable")
+            }
+            cooling => format!("{cooling}: a heat sink, a fan, air around it"),
+        }),
+    };
+    match (now.any(), before.any()) {
+        (true, _) => vec![finding(now, "at this moment: the firmware slows the CPU down")],
+        (false, true) => vec![finding(before, "since the board was started, though not now")],
+        (false, false) => vec![Finding::ok("has not slowed the CPU down since the board was started")],
+    }
+}

@@ -1,0 +1,196 @@
+//! What the checks look at.
+
+use crate::machine::cpus::CpuList;
+use crate::machine::sysfs::Sysfs;
+use std::path::Path;
+
+/// A machine, as its files describe it.
+pub(super) struct Machine {
+    /// Everything from `/`.
+    pub(super) files: Sysfs,
+    /// What lies under `/sys`.
+    pub(super) sysfs: Sysfs,
+    /// The instruction set of the kernels that would run.
+    pub(super) isa: &'static str,
+    /// The architecture this program was built for.
+    pub(super) arch: &'static str,
+    /// Whether this process may read and write a file.
+    accessible: fn(&Path) -> bool,
+}
+
+/// Why a device cannot be used, and what to do about it.
+pub(super) struct Refused {
+    pub(super) why: String,
+    pub(super) remedy: String,
+}
+
+impl Machine {
+    pub(super) fn new(
+        root: &Path,
+        isa: &'static str,
+        arch: &'static str,
+        accessible: fn(&Path) -> bool,
+    ) -> Self {
+        Self { files: Sysfs::at(root), sysfs: Sysfs::at(&root.join("sys")), isa, arch, accessible }
+    }
+
+    /// What the board calls itself: from the device tree, or what firmware of PCs says.
+    pub(super) fn board(&self) -> Option<String> {
+        let model = ["proc/device-tree/model", "sys/firmware/devicetree/base/model"];
+        model.iter().find_map(|path| self.files.text(path)).or_else(|| {
+            let parts =
+                ["sys_vendor", "product_name"].map(|part| self.sysfs.text(&format!("class/dmi/id/{part}")));
+            let named: Vec<_> = parts.into_iter().flatten().collect();
+            (!named.is_empty()).then(|| named.join(" "))
+        })
+    }
+
+    pub(super) fn is_raspberry_pi(&self) -> bool {
+        self.board().is_some_and(|board| board.contains("Raspberry Pi"))
+    }
+
+    pub(super) fn is_jetson(&self) -> bool {
+        self.files.has("etc/nv_tegra_release") || self.board().is_some_and(|board| board.contains("Jetson"))
+    }
+
+    /// The CPUs that are switched on; empty if the machine does not say.
+    pub(super) fn cpus(&self) -> CpuList {
+        self.cpu_list("online").unwrap_or_else(|| {
+            let numbers = self.cpuinfo("processor").into_iter().filter_map(|number| number.parse().ok());
+            numbers.collect()
+        })
+    }
+
+    /// A list of CPUs, such as `online`.
+    pub(super) fn cpu_list(&self, name: &str) -> Option<CpuList> {
+        self.sysfs.text(&format!("devices/system/cpu/{name}"))?.parse().ok()
+    }
+
+    /// What `/proc/cpuinfo` says under a name, once for each CPU.
+    pub(super) fn cpuinfo(&self, name: &str) -> Vec<String> {
+        let text = self.files.text("proc/cpuinfo").unwrap_or_default();
+        let values = text.lines().filter_map(|line| line.split_once(':'));
+        values.filter(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned()).collect()
+    }
+
+    /// Whether `/proc/cpuinfo` is of a CPU that cannot run this program: user-mode emulators (qemu-aarch64) show the machine
+    /// that they run on. Kernels for Arm name a CPU's implementer, those for x86 its vendor.
+    pub(super) fn emulated(&self) -> bool {
+        let says = |name| !self.cpuinfo(name).is_empty();
+        match self.arch {
+            "aarch64" | "arm" => says("vendor_id") && !says("CPU implementer"),
+            "x86_64" | "x86" => says("CPU implementer") && !says("vendor_id"),
+            _ => false,
+        }
+    }
+
+    /// Bytes of memory under a name of `/proc/meminfo`.
+    pub(super) fn meminfo(&self, name: &str) -> Option<u64> {
+        let text = self.files.text("proc/meminfo")?;
+        let (_, value) =
+            text.lines().filter_map(|line| line.split_once(':')).find(|(key, _)| *key == name)?;
+        let kibibytes: u64 = value.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
+        kibibytes.checked_mul(1024)
+    }
+
+    /// Numbers under a name of `/proc/self/status`.
+    fn status(&self, name: &str) -> Vec<u32> {
+        let text = self.files.text("proc/self/status").unwrap_or_default();
+        let values = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        values.unwrap_or_default().split_whitespace().filter_map(|number| number.parse().ok()).collect()
+    }
+
+    /// The user that this process acts as.
+    pub(super) fn user_id(&self) -> Option<u32> {
+        self.status("Uid").get(1).copied()
+    }
+
+    /// The name of the user that this process acts as.
+    pub(super) fn user(&self) -> Option<String> {
+        let id = self.user_id()?.to_string();
+        let text = self.files.text("etc/passwd")?;
+        let mut users = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        users.find_map(|user| (user.get(2) == Some(&id.as_str())).then(|| user[0].to_owned()))
+    }
+
+    /// Number and members of a group.
+    fn group(&self, is_it: impl Fn(&str, u32) -> bool) -> Option<Group> {
+        let text = self.files.text("etc/group")?;
+        text.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let (name, _, id, members) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+            let id = id.parse().ok()?;
+            let members = members.split(',').map(str::to_owned).collect();
+            is_it(name, id).then(|| Group { name: name.to_owned(), id, members })
+        })
+    }
+
+    /// Whether this process belongs to a group; `None` if there is no such group or nothing is known.
+    pub(super) fn is_in_group(&self, name: &str) -> Option<bool> {
+        let group = self.group(|other, _| other == name)?;
+        let ids = [self.status("Groups"), self.status("Gid")].concat();
+        (!ids.is_empty()).then(|| ids.contains(&group.id))
+    }
+
+    /// Why a device in `/dev` cannot be read and written; `None` if it can.
+    pub(super) fn refused(&self, device: &str) -> Option<Refused> {
+        let path = self.files.path(&format!("dev/{device}"));
+        if (self.accessible)(&path) {
+            return None;
+        }
+        if !path.exists() {
+            return Some(Refused {
+                why: format!("/dev/{device} is missing"),
+                remedy: format!(
+                    "load its driver; in a container, pass the device in: docker run --device /dev/{device}"
+                ),
+            });
+        }
+        let why = format!("/dev/{device} may not be read and written");
+        let (group_id, mode) = owner(&path).unwrap_or((0, 0));
+        if mode & 0o060 != 0o060 {
+            return Some(Refused { why, remedy: format!("sudo chmod g+rw /dev/{device}") });
+        }
+        let group = self.group(|_, id| id == group_id);
+        let name = group.as_ref().map_or("video", |group| &group.name);
+        let joined =
+            || self.user().is_some_and(|user| group.iter().any(|group| group.members.contains(&user)));
+        let remedy = match self.is_in_group(name) {
+            Some(true) => format!("allow it to this process, e.g. docker run --device /dev/{device}"),
+            _ if joined() => format!("log out and in again: you have been added to group {name} since"),
+            _ => format!("sudo usermod -aG {name} $USER, then log out and in again"),
+        };
+        Some(Refused { why, remedy })
+    }
+}
+
+struct Group {
+    name: String,
+    id: u32,
+    members: Vec<String>,
+}
+
+/// Group and mode of a file.
+#[cfg(unix)]
+fn owner(path: &Path) -> Option<(u32, u32)> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|metadata| (metadata.gid(), metadata.mode()))
+}
+
+#[cfg(not(unix))]
+fn owner(_: &Path) -> Option<(u32, u32)> {
+    None
+}
+
+/// Whether the system lets this process read and write a file. Asks without opening it: to open a camera may
+/// switch it on.
+#[cfg(target_os = "linux")]
+pub(super) fn accessible(path: &Path) -> bool {
+    use rustix::fs::{Access, access};
+    access(path, Access::READ_OK | Access::WRITE_OK).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn accessible(path: &Path) -> bool {
+    path.exists()
+}

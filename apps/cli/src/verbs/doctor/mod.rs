@@ -1,0 +1,198 @@
+//! `resnext doctor`: is there anything about this machine that should be mended?
+//!
+//! A check is a small function from a [`Machine`], which tests fake, to what it found.
+
+mod cpu;
+mod devices;
+mod machine;
+#[cfg(test)]
+mod tests;
+
+use crate::error::Error;
+use crate::terminal::output::{self, FACT_INDENT, clean, plural};
+use machine::Machine;
+use resnext::Kernels;
+use serde::Serialize;
+use std::fmt;
+use std::io::{self, IsTerminal};
+
+/// Look for what slows this machine down or is missing.
+///
+/// Looks at the CPU, its clock and temperature, memory, cameras, framebuffers and SPI devices, and says how to
+/// mend what is not as it should be. Changes nothing.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+ok    as it should be; a command after → uses it
+note  works, but could be better
+mend  keeps something from working
+
+Exit status: 0 unless something is marked mend, then 1.
+
+Examples:
+  resnext doctor
+  resnext doctor --json | jq '.checks[] | select(.status != \"ok\")'
+
+JSON: healthy, isa, checks: [{check, status: ok|note|mend, found, remedy (null if there is none)}]. \
+Where a camera or framebuffer is ok, its remedy is the command that uses it.")]
+pub(crate) struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The verb.
+pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    let report = Report::of(&Machine::system());
+    match args.json {
+        true => output::print_json(&report)?,
+        false => output::print(&report)?,
+    }
+    match report.broken() {
+        0 => Ok(()),
+        1 => {
+            Err(Error::new("doctor", "1 check found something broken; do what it says and run doctor again"))
+        }
+        n => Err(Error::new(
+            "doctor",
+            format_args!("{n} checks found something broken; do what they say and run doctor again"),
+        )),
+    }
+}
+
+/// In the order they are reported.
+const CHECKS: [(&str, Check); 12] = [
+    ("board", cpu::board),
+    ("cpu", cpu::cpu),
+    ("kernels", cpu::kernels),
+    ("governor", cpu::governor),
+    ("clock", cpu::clock),
+    ("temperature", cpu::temperature),
+    ("firmware", cpu::firmware),
+    ("memory", devices::memory),
+    ("camera", devices::cameras),
+    ("framebuffer", devices::framebuffers),
+    ("spi", devices::spi),
+    ("user", devices::user),
+];
+
+/// Finds one thing or several, or nothing if the machine has no such part.
+type Check = fn(&Machine) -> Vec<Finding>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    /// As it should be.
+    Ok,
+    /// It works, but could be better.
+    Note,
+    /// Something does not work.
+    Mend,
+}
+
+/// What a check found, and what to do about it or with it.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Finding {
+    status: Status,
+    found: String,
+    remedy: Option<String>,
+}
+
+impl Finding {
+    fn ok(found: impl Into<String>) -> Self {
+        Self { status: Status::Ok, found: found.into(), remedy: None }
+    }
+
+    /// What works, and the command that uses it.
+    fn usable(found: impl Into<String>, command: impl Into<String>) -> Self {
+        Self { status: Status::Ok, found: found.into(), remedy: Some(command.into()) }
+    }
+
+    fn note(found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { status: Status::Note, found: found.into(), remedy: Some(remedy.into()) }
+    }
+
+    fn mend(found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { status: Status::Mend, found: found.into(), remedy: Some(remedy.into()) }
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    healthy: bool,
+    isa: &'static str,
+    checks: Vec<Checked>,
+}
+
+#[derive(Serialize)]
+struct Checked {
+    check: &'static str,
+    #[serde(flatten)]
+    finding: Finding,
+}
+
+impl Report {
+    fn of(machine: &Machine) -> Self {
+        let checked = |(check, find): (&'static str, Check)| {
+            find(machine).into_iter().map(move |finding| Checked { check, finding })
+        };
+        let checks: Vec<_> = CHECKS.into_iter().flat_map(checked).collect();
+        let healthy = checks.iter().all(|check| check.finding.status != Status::Mend);
+        Self { healthy, isa: machine.isa, checks }
+    }
+
+    fn count(&self, status: Status) -> usize {
+        self.checks.iter().filter(|check| check.finding.status == status).count()
+    }
+
+    fn broken(&self) -> usize {
+        self.count(Status::Mend)
+    }
+
+    /// The table, in colour or without.
+    fn write(&self, f: &mut impl fmt::Write, colour: bool) -> fmt::Result {
+        let mut previous = "";
+        for Checked { check, finding } in &self.checks {
+            let (name, code) = match finding.status {
+                Status::Ok => ("ok", 32),
+                Status::Note => ("note", 33),
+                Status::Mend => ("mend", 31),
+            };
+            match colour {
+                true => write!(f, "\x1b[{code}m{name:4}\x1b[0m  ")?,
+                false => write!(f, "{name:4}  ")?,
+            }
+            let title = if *check == previous { "" } else { check };
+            writeln!(f, "{title:FACT_INDENT$}{}", clean(&finding.found))?;
+            if let Some(remedy) = &finding.remedy {
+                writeln!(f, "{:indent$}→ {}", "", clean(remedy), indent = 6 + FACT_INDENT)?;
+            }
+            previous = check;
+        }
+        let (notes, broken) = (self.count(Status::Note), self.broken());
+        match (notes, broken) {
+            (0, 0) => writeln!(f, "\nAll is well."),
+            (_, 0) => writeln!(f, "\nNothing is broken; {notes} note{}.", plural(notes)),
+            _ => writeln!(f, "\n{broken} to mend, {notes} note{}.", plural(notes)),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // https://no-color.org: set to anything but nothing.
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        self.write(f, wanted && io::stdout().is_terminal())
+    }
+}
+
+impl Machine {
+    /// This one.
+    fn system() -> Self {
+        Self::new(
+            std::path::Path::new("/"),
+            Kernels::detect().isa(),
+            std::env::consts::ARCH,
+            machine::accessible,
+        )
+    }
+}

@@ -1,0 +1,346 @@
+//! `resnext eval`: accuracy on labelled images, and what int8 costs against fp32.
+
+mod baseline;
+mod page;
+mod text;
+
+use crate::error::Error;
+use crate::files::write::{PendingFile, check_distinct, check_writable, write_atomically};
+use crate::machine::cpus::CpuList;
+use crate::session::artifact::Artifact;
+use crate::session::latency::{self, Runs};
+use crate::session::samples;
+use crate::terminal::output;
+use baseline::Baseline;
+use clap::ValueEnum;
+use resnext::{Kernels, Model};
+use resnext_evaluation::journal::{Identity, Journal};
+use resnext_evaluation::record::{self, LogitType, Provenance};
+use resnext_evaluation::truth::{ClassIndex, Labelled, Truth, parse_synsets};
+use resnext_evaluation::{Evaluation, Run};
+use resnext_models::Variant;
+use resnext_report::Report;
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Measure accuracy on labelled images, and the drop against the fp32 network.
+///
+/// Both networks see the same pixels, so the difference is quantization alone.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+DIR has one folder per class, named by identifier (wnid) or label; folders that match no class are
+left out and named. Or it is flat, and --truth FILE has a line for each image:
+  ILSVRC2012_val_00048981,n03995372 85 1 499 272   as in LOC_val_solution.csv
+  ILSVRC2012_val_00000001.JPEG n01751748           name and wnid, or label
+  ILSVRC2012_val_00000001.JPEG 65                  name and index of the model's output, from 0
+  490                                              as in ILSVRC2012_validation_ground_truth.txt
+The last are for the images sorted by name. They count from 1 in the order of the development kit
+(1 is the kit fox, 490 the sea snake), which is not that of the wnids. If yours count in another
+order, give that with --synsets FILE: one wnid a line, or wnid and number.
+
+The fp32 network of --baseline runs on tract. Or its logits were recorded before, for a board:
+  resnext eval model.rnx --data val --baseline resnext50.onnx --record logits.safetensors
+  resnext eval model.rnx --data val --baseline logits.safetensors
+Recorded logits are refused for other pixels: another photo, another preprocessing.
+
+Examples:
+  resnext eval model.rnx --data val --baseline resnext50.pth --html report.html
+  resnext eval model.rnx --data val --baseline resnext50.onnx --resume eval.journal
+  resnext eval model.rnx --data val --truth LOC_val_solution.csv --json | jq .int8.top1
+
+JSON: images, skipped, unmatched: [{name, images, ambiguous}], unrecorded, int8: {top1, top5,
+top1_ci95, top5_ci95}, classes, warnings, and with --baseline fp32 (as int8), drop_top1_pp,
+drop_top1_pp_ci95, drop_top5_pp, drop_top5_pp_ci95, agreement, agreement_ci95, flips: {lost,
+gained, images: [{image, flip, truth, fp32, int8}]}, mcnemar_p, kl_mean, kl_max, logit_sqnr_db;
+latency: [{network, threads, runs, ms}]; with --html, or of a model that says so, layers: [{name,
+sqnr_db, sensitivity_db, without_db, method, range}]. Accuracies and agreement are fractions of 1, _pp percentage
+points, _ci95 the ends of an interval.")]
+pub(crate) struct Args {
+    /// Model to evaluate
+    #[arg(value_name = "MODEL.rnx")]
+    model: PathBuf,
+
+    /// Directory of images, one folder per class
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+
+    /// Class of each image, if the directory has no folders for them
+    #[arg(long, value_name = "FILE")]
+    truth: Option<PathBuf>,
+
+    /// Order in which numbers alone count, one wnid a line [default: that of ILSVRC2012's development kit]
+    #[arg(long, value_name = "FILE", requires = "truth")]
+    synsets: Option<PathBuf>,
+
+    /// fp32 network to compare with: the file that the model was compiled from, or its recorded logits
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+
+    /// Write the baseline's logits, to be a --baseline elsewhere
+    #[arg(long, value_name = "OUT.safetensors", requires = "baseline")]
+    record: Option<PathBuf>,
+
+    /// How --record stores them
+    #[arg(long, value_name = "TYPE", default_value = "f32", requires = "record")]
+    record_type: RecordType,
+
+    /// Number of images to use, at even distances [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    num: Option<u32>,
+
+    /// Keep what is done in FILE, and go on from it if an earlier run was interrupted; deleted at the end
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
+
+    /// Write a report to read, with pictures, as one HTML file
+    #[arg(long, value_name = "OUT.html")]
+    html: Option<PathBuf>,
+
+    /// Inferences of each network to time [default: 50 with --html, else 10, fewer if they take seconds]
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    runs: Option<u32>,
+
+    /// Threads to evaluate on [default: one for each CPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+
+    /// CPUs to evaluate on, such as 0-3 or 0,2,4-5 [default: all]
+    #[arg(long, value_name = "LIST")]
+    cpus: Option<CpuList>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    /// Print Markdown, for a README
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+}
+
+/// `--record-type`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RecordType {
+    /// As they are
+    F32,
+    /// In half the space; classes less than a thousandth apart may tie
+    F16,
+}
+
+/// Logits further apart than this, in dB, come from another network or a broken calibration.
+const UNLIKE_DB: f64 = 12.0;
+
+/// The verb.
+pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    args.html.as_deref().map_or(Ok(()), check_writable)?;
+    args.record.as_deref().map_or(Ok(()), check_writable)?;
+    check_distinct(
+        &[args.html.as_deref(), args.record.as_deref(), args.resume.as_deref()],
+        &[Some(&args.model), args.baseline.as_deref(), args.truth.as_deref(), args.synsets.as_deref()],
+    )?;
+    let threads = samples::threads(args.threads, args.cpus.as_ref())?;
+    let artifact = Artifact::open(&args.model)?.packed(Kernels::detect().packing())?;
+    let model = artifact.model()?;
+    let truth = (args.truth.as_deref(), args.synsets.as_deref());
+    let images = labelled(&args.data, truth, args.num, &ClassIndex::new(&model))?;
+    let mapped = args.baseline.as_deref().map(baseline::map).transpose()?;
+    let baseline = args.baseline.as_deref().zip(mapped.as_deref());
+    let baseline = baseline.map(|(path, bytes)| Baseline::open(path, bytes, &model)).transpose()?;
+    let images = match &baseline {
+        Some(baseline) => baseline.recorded(images)?,
+        None => images,
+    };
+    let provenance = provenance(args, baseline.as_ref(), mapped.as_deref())?;
+    let journal = journal(args, &model, &images, &provenance)?;
+
+    let progress = samples::progress();
+    progress.set_message("evaluating");
+    let run = Run { model: &model, images: &images, journal: journal.as_ref(), threads, progress: &progress };
+    let outcomes = match &baseline {
+        None => resnext_evaluation::run(&run, None).map_err(|error| Error::new("", error)),
+        Some(baseline) => baseline.run(&run),
+    };
+    progress.finish_and_clear();
+    let evaluation = Evaluation::new(&images, outcomes?).ok_or_else(|| {
+        let what =
+            format!("none of the {} labelled images can be decoded; give JPEG or PNG photos", images.len());
+        Error::at(&args.data, what)
+    })?;
+    note_left_out(&evaluation);
+
+    let mut report =
+        Report::new(&model, file_name(&args.model), concat!("resnext ", env!("CARGO_PKG_VERSION")));
+    report.evaluation = Some(&evaluation);
+    report.baseline = baseline.as_ref().map(|baseline| baseline.name(&provenance));
+    let runs = match (args.runs, &args.html) {
+        (Some(runs), _) => Runs::Exactly(runs),
+        (None, Some(_)) => Runs::MANY,
+        (None, None) => Runs::FEW,
+    };
+    report.latency = page::time(&model, baseline.as_ref(), runs)?;
+    report.warnings = warnings(&model, &evaluation);
+    report.warnings.extend(latency::slower_than_fp32(&report.latency));
+    report.warnings.iter().for_each(output::note);
+    if let (Some(path), Some(journal)) = (&args.record, &journal) {
+        let kind = match args.record_type {
+            RecordType::F32 => LogitType::F32,
+            RecordType::F16 => LogitType::F16,
+        };
+        let mut file = PendingFile::create(path)?;
+        file.write(|out| record::write(out, journal, images.samples(), &model, &provenance, kind))?;
+        file.commit()?;
+    }
+    if let Some(path) = &args.html {
+        page::fill(&mut report, &images, baseline.as_ref(), threads)?;
+        write_atomically(path, resnext_report::html(&report).as_bytes())?;
+    }
+    if args.json {
+        output::print_json(&resnext_report::json(&report))?;
+    } else if args.markdown {
+        output::print(&resnext_report::markdown(&report))?;
+    } else {
+        text::print(&model, &evaluation, &report.latency, args)?;
+    }
+    if let Some(path) = &args.resume {
+        // It has served; should it stay, it only says once more what was said.
+        let _ = fs::remove_file(path);
+    }
+    Ok(())
+}
+
+/// The images in `data`, each with its class, `num` of them; their truth and its order may be in files.
+pub(crate) fn labelled(
+    data: &Path,
+    (truth, synsets): (Option<&Path>, Option<&Path>),
+    num: Option<u32>,
+    classes: &ClassIndex,
+) -> Result<Labelled, Error> {
+    let all = samples::open(data)?;
+    let labelled = match truth {
+        None => Labelled::by_folder(&all, classes).map_err(|error| Error::at(data, error))?,
+        Some(path) => {
+            let synsets =
+                synsets.map(|path| parse_synsets(&read(path)?).map_err(|error| Error::at(path, error)));
+            let (truth, synsets) = (Truth::parse(&read(path)?), synsets.transpose()?);
+            truth
+                .and_then(|truth| Labelled::by_truth(&all, classes, &truth, synsets.as_deref()))
+                .map_err(|error| Error::at(path, error))?
+        }
+    };
+    let Some(most) = num.map(|n| n as usize) else { return Ok(labelled) };
+    samples::note_fewer(data, labelled.len(), most);
+    Ok(labelled.take_spread(most))
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    crate::files::text::read(path, "give a text file of labels")
+}
+
+fn provenance(
+    args: &Args,
+    baseline: Option<&Baseline<'_>>,
+    bytes: Option<&[u8]>,
+) -> Result<Provenance, Error> {
+    match baseline {
+        Some(Baseline::Recorded { record, .. }) if args.record.is_none() => Ok(record.provenance().clone()),
+        Some(Baseline::Recorded { path, .. }) => {
+            Err(Error::at(path, "is recorded already; --record needs the fp32 network as --baseline"))
+        }
+        #[cfg(feature = "compile")]
+        Some(Baseline::Network { path, .. }) => {
+            // Only what is kept beyond this run needs to be told apart.
+            let kept = args.record.is_some() || args.resume.is_some();
+            let checksum = bytes.filter(|_| kept).map_or(0, record::checksum);
+            Ok(Provenance { baseline: file_name(path), checksum })
+        }
+        None => {
+            let _ = bytes;
+            Ok(Provenance::default())
+        }
+    }
+}
+
+/// The journal, if something is to be kept.
+fn journal(
+    args: &Args,
+    model: &Model<'_>,
+    images: &Labelled,
+    provenance: &Provenance,
+) -> Result<Option<Journal>, Error> {
+    let logits = if args.record.is_some() { model.class_count() } else { 0 };
+    let failed = |error| Error::new("", error);
+    match (&args.resume, &args.record) {
+        (Some(path), _) => {
+            let identity = Identity::new(model, images, provenance);
+            Journal::open(path, identity, logits).map(Some).map_err(failed)
+        }
+        (None, Some(path)) => {
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let file = tempfile::tempfile_in(directory.unwrap_or(Path::new(".")));
+            let file = file.map_err(|error| {
+                Error::at(path, format_args!("cannot be written: {error}; free some space"))
+            })?;
+            Journal::anonymous(file, logits).map(Some).map_err(failed)
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Says which images were left out: those of unknown class by folder, those that are damaged by name.
+pub(crate) fn note_left_out(evaluation: &Evaluation) {
+    const NAMED: usize = 5;
+    for unmatched in evaluation.unmatched.iter().take(NAMED) {
+        let (name, images) = (&unmatched.name, unmatched.images);
+        let why: &dyn Display = match (name.is_empty(), unmatched.ambiguous) {
+            (true, _) => &"they are in no folder and have no label",
+            (false, true) => &"several classes are called that; use wnids",
+            (false, false) => &"not named after a class of the model",
+        };
+        let name = if name.is_empty() { "without class" } else { name };
+        output::note(format_args!("left out {name} ({images} images): {why}"));
+    }
+    if let Some(rest) = evaluation.unmatched.get(NAMED..).filter(|rest| !rest.is_empty()) {
+        let images: usize = rest.iter().map(|unmatched| unmatched.images).sum();
+        output::note(format_args!("left out {} more that match no class ({images} images)", rest.len()));
+    }
+    samples::note_skipped(&evaluation.failed);
+}
+
+/// What should make one doubt the result.
+fn warnings(model: &Model<'_>, evaluation: &Evaluation) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let variant = variant(model);
+    if let Some((variant, published)) = variant.and_then(|v| Some((v, evaluation.far_below_published(v)?))) {
+        let (network, accuracy) = match &evaluation.comparison {
+            Some(comparison) => ("fp32", comparison.fp32),
+            None => ("int8", evaluation.int8),
+        };
+        warnings.push(format!(
+            "{network} has {:.1} % top-1 where {variant} is published with {:.1} %: wrong preprocessing, labels of other \
+             classes or other weights; check --arch, --resize and --interpolation of `resnext compile`, and the labels",
+            100.0 * accuracy.top1.share(),
+            100.0 * published
+        ));
+    }
+    if evaluation.comparison.as_ref().is_some_and(|comparison| comparison.logit_sqnr_db < UNLIKE_DB) {
+        let what =
+            "int8 and fp32 hardly resemble each other; is the baseline what the model was compiled from?";
+        warnings.push(what.to_owned());
+    }
+    if let Some(what) = samples::identical("images", evaluation.distinct, evaluation.images) {
+        warnings.push(format!(
+            "{what}; accuracies and intervals are those of different ones: look for copies in --data"
+        ));
+    }
+    warnings
+}
+
+/// The published variant that the model says it is of.
+fn variant(model: &Model<'_>) -> Option<&'static Variant> {
+    let metadata: serde_json::Value = serde_json::from_str(model.metadata()).ok()?;
+    resnext_models::find(metadata.get("source")?.as_str()?)
+}

@@ -1,0 +1,115 @@
+//! The result in words.
+
+use super::Args;
+use crate::error::Error;
+use crate::session::latency::in_words;
+use crate::terminal::output::{self, Column, Facts, Table, terminal_width};
+use resnext::Model;
+use resnext_evaluation::statistics::{Interval, Proportion};
+use resnext_evaluation::summary::{ClassSummary, Comparison, Evaluation, FlipKind};
+use resnext_report::Latency;
+
+/// Flips that are named.
+const NAMED: usize = 5;
+
+/// Classes whose drop is shown.
+const CLASSES: usize = 3;
+
+/// Prints it.
+pub(super) fn print(
+    model: &Model<'_>,
+    evaluation: &Evaluation,
+    latency: &[Latency],
+    args: &Args,
+) -> Result<(), Error> {
+    let columns = [
+        Column::text(""),
+        Column::number("top-1 %"),
+        Column::number("95 %").optional(2),
+        Column::number("top-5 %"),
+        Column::number("95 %").optional(1),
+    ];
+    let mut table = Table::new(columns, terminal_width());
+    let mut row = |name: &str, top1: &Proportion, top5: &Proportion| {
+        let cells = |p: &Proportion| {
+            let Interval { low, high } = p.interval();
+            [format!("{:.2}", 100.0 * p.share()), format!("{:.2}–{:.2}", 100.0 * low, 100.0 * high)]
+        };
+        let ([a, b], [c, d]) = (cells(top1), cells(top5));
+        table.row([name.to_owned(), a, b, c, d]);
+    };
+    if let Some(Comparison { fp32, .. }) = &evaluation.comparison {
+        row("fp32", &fp32.top1, &fp32.top5);
+    }
+    row("int8", &evaluation.int8.top1, &evaluation.int8.top5);
+    if let Some(comparison) = &evaluation.comparison {
+        let cells = |(drop, Interval { low, high }): (f64, Interval)| {
+            [format!("{drop:+.2}"), format!("{low:+.2} to {high:+.2}")]
+        };
+        let ([a, b], [c, d]) = (cells(comparison.drop_top1_pp()), cells(comparison.drop_top5_pp()));
+        table.row(["drop (points)".to_owned(), a, b, c, d]);
+    }
+    let mut facts = Facts::default();
+    facts.add("images", evaluation.images.to_string());
+    if let Some(comparison) = &evaluation.comparison {
+        compared(model, evaluation, comparison, &mut facts);
+    }
+    if let Some(latency) = in_words(latency) {
+        facts.add("latency", latency);
+    }
+    if let Some(path) = &args.record {
+        facts.add("recorded", path.display().to_string());
+    }
+    if let Some(path) = &args.html {
+        facts.add("report", path.display().to_string());
+    }
+    output::print(&format_args!("{table}\n{facts}"))
+}
+
+fn compared(model: &Model<'_>, evaluation: &Evaluation, comparison: &Comparison, facts: &mut Facts) {
+    let agreement = &comparison.agreement;
+    facts.add("agreement", format!("{:.2} % name the same class", 100.0 * agreement.share()));
+    let top1 = &comparison.top1;
+    let p = top1.mcnemar_p();
+    facts.add(
+        "flips",
+        format!(
+            "{} right answer{} lost, {} gained (McNemar p = {p:.2})",
+            top1.lost,
+            output::plural(top1.lost),
+            top1.gained
+        ),
+    );
+    for (kind, what) in [(FlipKind::Lost, "lost"), (FlipKind::Gained, "gained")] {
+        let names: Vec<&str> = comparison.names(kind).collect();
+        if names.is_empty() {
+            continue;
+        }
+        let shown = names[..names.len().min(NAMED)].join(", ");
+        let more = if names.len() > NAMED {
+            format!(", {} more (--json)", names.len() - NAMED)
+        } else {
+            String::new()
+        };
+        facts.add("", format!("{what} {}{more}", output::clean(&shown)));
+    }
+    let mut classes: Vec<_> =
+        evaluation.classes.iter().filter(|class| class.lost + class.gained > 0).collect();
+    classes.sort_by(|a, b| b.drop().abs().total_cmp(&a.drop().abs()));
+    if evaluation.classes.len() > 1 && !classes.is_empty() {
+        let class = |class: &&ClassSummary| {
+            let label = model.class(class.class).map_or("", |class| class.label);
+            format!("{label} {:+.2} points of {} images", -100.0 * class.drop(), class.int8.of)
+        };
+        facts.add(
+            "classes",
+            "changed most: ".to_owned()
+                + &classes.iter().take(CLASSES).map(class).collect::<Vec<_>>().join(", "),
+        );
+    }
+    facts.add(
+        "divergence",
+        format!("{:.5} nats of the probabilities, {:.4} at most", comparison.kl_mean, comparison.kl_max),
+    );
+    facts.add("logits", format!("{:.1} dB signal to quantization noise", comparison.logit_sqnr_db));
+}

@@ -1,0 +1,93 @@
+//! `resnext import`: a checkpoint as fp32 ONNX.
+
+use crate::error::Error;
+use crate::files::write::{check_distinct, check_writable};
+use crate::offline::arch::{self, Arch};
+use crate::offline::onnx;
+use crate::terminal::output::{self, Facts, size};
+use resnext_calibration::emit::macs;
+use resnext_calibration::export::OnnxFile;
+use resnext_calibration::import::architecture::Described;
+use resnext_calibration::preprocessing::Preprocessing;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Write an fp32 checkpoint as ONNX, for other tools.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Batch norms are folded into the convolutions. The image is `image`, [1, 3, height, width], normalised; the result
+is `logits`. What an image has to go through first is in the file's metadata if --arch is given. Weights above
+2 GB go to OUT.onnx.data beside the model.
+
+To get an int8 model there is no need for this step: `resnext compile` reads checkpoints too.
+
+Examples:
+  resnext import --weights resnext50_32x4d-7cdf4587.pth --arch torchvision/resnext50_32x4d -o resnext50.onnx
+  resnext import --weights ResNeXt101_32x4d_pretrained.pdparams -o resnext101.onnx
+
+JSON: {output, data, bytes, params, macs, blocks, cardinality, base_width, classes}.")]
+pub(crate) struct Args {
+    /// Checkpoint, or ONNX file
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+
+    /// Published variant that the checkpoint is of, or auto to go by its shapes
+    #[arg(long, value_name = "SOURCE/VARIANT")]
+    arch: Option<String>,
+
+    /// Model to write
+    #[arg(short, long, value_name = "OUT.onnx")]
+    output: PathBuf,
+
+    /// Height and width of the input [default: the variant's, or 224]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(32..=4096))]
+    size: Option<u32>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The verb.
+pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    check_writable(&args.output)?;
+    check_distinct(&[Some(&args.output)], &[Some(&args.weights)])?;
+    let arch = args.arch.as_deref().map(Arch::parse).transpose()?;
+    let (network, variant) = arch::network(&args.weights, arch, args.size)?;
+    let properties = variant.map_or_else(Vec::new, |variant| {
+        let mut properties = vec![("source", variant.to_string())];
+        properties.extend(Preprocessing::of(&variant.preprocess).properties());
+        properties
+    });
+    let file = OnnxFile::fp32(&network, &properties);
+    let written = onnx::write(&args.output, &file)?;
+    let bytes = written.bytes()?;
+    let data = written.commit()?;
+
+    let topology = &network.topology;
+    let params = file.tensor_bytes() / 4;
+    let macs = macs(&network);
+    if args.json {
+        return output::print_json(&json!({
+            "output": args.output.display().to_string(),
+            "data": data.map(|path| path.display().to_string()),
+            "bytes": bytes,
+            "params": params,
+            "macs": macs,
+            "blocks": topology.blocks,
+            "cardinality": topology.cardinality,
+            "base_width": topology.base_width(),
+            "classes": topology.classes,
+        }));
+    }
+    let mut facts = Facts::default();
+    facts.add("model", format!("{} ({})", args.output.display(), size(bytes)));
+    if let Some(path) = &data {
+        facts.add("weights", format!("in {}, keep it beside the model", path.display()));
+    }
+    facts.add("network", format!("{}, {} classes", Described(topology), topology.classes));
+    let (side, millions, billions) = (network.input.height, params as f64 / 1e6, macs as f64 / 1e9);
+    facts.add("cost", format!("{millions:.3} M weights, {billions:.3} GMAC at {side}×{side}"));
+    facts.add("next", format!("resnext compile {} --samples DIR -o OUT.rnx", args.output.display()));
+    output::print(&facts)
+}

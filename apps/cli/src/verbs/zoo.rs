@@ -1,0 +1,210 @@
+//! `resnext zoo`: which variants are there?
+
+use crate::error::Error;
+use crate::terminal::output::{self, Column, Table, terminal_width};
+use resnext_models::{Shortcut, Stem, Variant, ZOO, reference};
+use serde::Serialize;
+
+/// List the ResNeXt variants whose checkpoints resnext knows.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Top-1 and top-5 are percentages that the source itself published, of fp32 on ImageNet-1k; those of the bundled \
+model are on Imagenette. Params and GMAC (giga multiply-accumulates an image) are counted.
+
+Pixels a→b: the short side of an image is resized to a, and the network sees the centre of b×b. Crop is b / a as \
+the source states it. Resampling is the filter and the library whose arithmetic it is. A narrow terminal shows \
+fewer columns; --json has everything. The names are those that --arch takes.
+
+Examples:
+  resnext zoo
+  resnext zoo ppcls
+  resnext zoo 101_64x4d --json | jq '.[].params'")]
+pub(crate) struct Args {
+    /// Show only variants with this in their name, such as timm or 32x8d
+    #[arg(value_name = "FILTER")]
+    filter: Option<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The verb.
+pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    let report = Report::new(args.filter.as_deref().unwrap_or_default());
+    match &args.filter {
+        Some(filter) if report.0.is_empty() => {
+            Err(Error::new(filter, "no variant has this in its name; leave it out to see all"))
+        }
+        _ if args.json => output::print_json(&report),
+        _ => output::print(&report.table(terminal_width())),
+    }
+}
+
+#[derive(Serialize)]
+struct Report(Vec<Row>);
+
+#[derive(Serialize)]
+struct Row {
+    /// What `--arch` takes.
+    arch: String,
+    source: &'static str,
+    name: &'static str,
+    published: Published,
+    params: u64,
+    /// At the test size.
+    macs: u64,
+    architecture: Architecture,
+    preprocess: Preprocess,
+}
+
+/// Fractions of 1, as in all JSON.
+#[derive(Serialize)]
+struct Published {
+    top1: f64,
+    top5: f64,
+}
+
+#[derive(Serialize)]
+struct Architecture {
+    depth: usize,
+    blocks: [u8; 4],
+    cardinality: u16,
+    base_width: u16,
+    planes: u16,
+    stem: &'static str,
+    shortcut: &'static str,
+    classes: u16,
+}
+
+#[derive(Serialize)]
+struct Preprocess {
+    size: u16,
+    resize: u16,
+    crop: f32,
+    interpolation: &'static str,
+    mean: [f32; 3],
+    std: [f32; 3],
+}
+
+impl Report {
+    /// The variants with `filter` in their names, upper or lower case, in the order of the zoo.
+    fn new(filter: &str) -> Self {
+        let filter = filter.to_lowercase();
+        let rows = ZOO.iter().chain([&reference::VARIANT]).map(Row::new);
+        Self(rows.filter(|row| row.arch.to_lowercase().contains(&filter)).collect())
+    }
+
+    fn table(&self, width: Option<usize>) -> Table<8> {
+        let columns = [
+            Column::text("variant"),
+            Column::number("top-1"),
+            Column::number("top-5"),
+            Column::number("params"),
+            Column::number("GMAC"),
+            Column::number("pixels"),
+            Column::number("crop").optional(2),
+            Column::text("resampling").optional(1),
+        ];
+        let mut table = Table::new(columns, width);
+        for row in &self.0 {
+            table.row([
+                row.arch.clone(),
+                format!("{:.2}", 100.0 * row.published.top1),
+                format!("{:.2}", 100.0 * row.published.top5),
+                format!("{}M", five_figures(row.params as f64 / 1e6)),
+                five_figures(row.macs as f64 / 1e9),
+                format!("{}→{}", row.preprocess.resize, row.preprocess.size),
+                // `.875`: the line has no room for more.
+                row.preprocess.crop.to_string().trim_start_matches('0').to_owned(),
+                row.preprocess.interpolation.replace('-', " "),
+            ]);
+        }
+        table
+    }
+}
+
+impl Row {
+    fn new(variant: &Variant) -> Self {
+        let Variant { source, name, architecture: a, preprocess: p, published } = *variant;
+        Self {
+            arch: variant.to_string(),
+            source: source.as_str(),
+            name,
+            published: Published { top1: fraction(published.top1), top5: fraction(published.top5) },
+            params: a.params(),
+            macs: a.macs(p.size.into()),
+            architecture: Architecture {
+                depth: a.depth(),
+                blocks: a.blocks,
+                cardinality: a.cardinality,
+                base_width: a.base_width,
+                planes: a.planes,
+                stem: match a.stem {
+                    Stem::Plain => "plain",
+                    Stem::Deep => "deep",
+                },
+                shortcut: match a.shortcut {
+                    Shortcut::Projection => "projection",
+                    Shortcut::AvgPool => "avg-pool",
+                },
+                classes: a.classes,
+            },
+            preprocess: Preprocess {
+                size: p.size,
+                resize: p.resize,
+                crop: p.crop,
+                interpolation: p.interpolation.as_str(),
+                mean: p.mean,
+                std: p.std,
+            },
+        }
+    }
+}
+
+/// A percentage of at most three decimals as the nearest fraction: 77.618 in f32 is not quite 77.618.
+fn fraction(percentage: f32) -> f64 {
+    (f64::from(percentage) * 1e3).round() / 1e5
+}
+
+/// At most five figures: two decimals below 100, one above.
+fn five_figures(value: f64) -> String {
+    format!("{value:.*}", if value < 99.995 { 2 } else { 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractions_are_what_was_published() {
+        for (percentage, expected) in [(77.618, 0.77618), (78.4, 0.784), (100.0, 1.0), (84.70, 0.847)] {
+            assert_eq!(fraction(percentage), expected);
+        }
+    }
+
+    #[test]
+    fn figures() {
+        let texts = [4.2299, 99.994, 99.996, 312.876].map(five_figures);
+        assert_eq!(texts, ["4.23", "99.99", "100.0", "312.9"]);
+    }
+
+    #[test]
+    fn everything_fits_a_hundred_columns() {
+        let everything = Report::new("").table(None).to_string();
+        assert!(everything.lines().all(|line| line.chars().count() <= 100), "{everything}");
+        assert_eq!(Report::new("").table(Some(100)).to_string(), everything);
+        assert_eq!(everything.lines().count(), 1 + 31 + 1);
+    }
+
+    #[test]
+    fn filters_look_at_the_whole_name() {
+        let count = |filter| Report::new(filter).0.len();
+        assert_eq!(
+            ["torchvision/", "TIMM", "mmcls", "ppcls", "bundled", "vd_"].map(count),
+            [2, 8, 4, 17, 1, 6]
+        );
+        assert_eq!(count("ppcls/resnext101_32x8d_wsl"), 1);
+        assert_eq!(count("keras"), 0);
+    }
+}
