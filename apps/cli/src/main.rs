@@ -1,8 +1,8 @@
-//! `resnext`: classify images with int8 ResNeXt models, and measure and look into such models.
+//! `resnext` compiles ResNeXt networks to int8, runs them on images and camera frames, and measures what that costs.
 //!
-//! One file per verb; results on stdout, everything else on stderr.
+//! `verbs` has one module per verb. The other folders hold what several verbs need. Results go to stdout, everything else
+//! goes to stderr.
 
-mod error;
 mod files;
 mod machine;
 #[cfg(feature = "manual")]
@@ -17,9 +17,9 @@ mod verbs;
 #[cfg(feature = "manual")]
 use clap::CommandFactory;
 use clap::{Parser, Subcommand};
-use error::Error;
 use machine::allocations::Counting;
 use std::process::ExitCode;
+use terminal::Error;
 use terminal::output;
 #[cfg(target_os = "linux")]
 use verbs::camera;
@@ -39,15 +39,15 @@ static ALLOCATOR: Counting = Counting;
     max_term_width = 100,
     after_help = "\
 Examples:
-  resnext classify model.rnx photo.jpg      what is in this picture?
-  resnext camera model.rnx /dev/video0      what does the camera see?
-  resnext bench model.rnx                   how fast is this board?
-  resnext inspect model.rnx                 what is in this model?
-  resnext eval model.rnx --data val         how accurate is it?
-  resnext doctor                            what would slow it down here?
+  resnext classify model.rnx photo.jpg      What is in this picture?
+  resnext camera model.rnx /dev/video0      What does the camera see?
+  resnext bench model.rnx                   How fast is this board?
+  resnext inspect model.rnx                 What is in this model?
+  resnext eval model.rnx --data val         How accurate is it?
+  resnext doctor                            What would slow it down here?
 
-Results go to stdout, messages to stderr. Every verb that reports takes --json.
-Exit status: 0 done, 1 failed (one line says what and how to mend it), 2 wrong usage."
+Results go to stdout and messages to stderr. Every verb that reports takes --json.
+Exit status: 0 done, 1 failed (one line says what is wrong and how to fix it), 2 wrong usage."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -95,7 +95,7 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our output has seen enough (`| head`): not a failure of ours.
+        // The reader of our output has seen enough, as in `| head`. That is no failure.
         Err(Error::OutputClosed) => ExitCode::SUCCESS,
         Err(Error::Reported) => ExitCode::FAILURE,
         Err(error) => {

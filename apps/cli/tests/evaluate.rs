@@ -60,7 +60,7 @@ fn accuracy_without_baseline() {
     let ran = folder.resnext(&["eval", "model.rnx", "--data", "val", "--json"]);
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     assert!(
-        ran.stderr.contains("left out <i>cyan (1 images): not named after a class of the model"),
+        ran.stderr.contains("left out <i>cyan (1 image): not the name of a class of the model"),
         "{}",
         ran.stderr
     );
@@ -100,7 +100,7 @@ fn a_board_measures_its_own_drop() {
     // Of fewer images, the record covers more than is needed; of more, it does not.
     std::fs::copy(folder.path("val/c0/2.png"), folder.path("val/c0/new.png")).unwrap();
     let ran = folder.resnext(&eval);
-    assert!(ran.stderr.contains("has no logits of 2 of 8 images, which are left out"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("has no logits for 2 of 8 images, which are left out"), "{}", ran.stderr);
     let words = ran.stdout;
     assert!(words.contains("lost blue/wrong.png") && words.contains("gained green/1.png"), "{words}");
     let text = folder.resnext(&[&eval[..], &["--markdown"]].concat()).stdout;
@@ -270,5 +270,5 @@ fn pages_are_whole_or_not_there() {
     let line = folder
         .resnext(&["eval", "model.rnx", "--data", "val", "--baseline", "fp32.safetensors", "--record", "x"])
         .failure();
-    assert!(line.contains("is recorded already"), "{line}");
+    assert!(line.contains("is a record already"), "{line}");
 }

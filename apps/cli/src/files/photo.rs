@@ -1,12 +1,12 @@
-//! Photographs: reading them, with errors that name the file.
+//! Photo files.
 
-use crate::error::Error;
-use crate::session::artifact::cannot_read;
+use super::cannot_read;
+use crate::terminal::Error;
 use resnext_photo::Rgb8Image;
 use std::fs;
 use std::path::Path;
 
-/// Reads and decodes a JPEG or PNG, told apart by content.
+/// Reads and decodes a JPEG or PNG file. Its content decides which of the two it is.
 pub(crate) fn open(path: &Path) -> Result<Rgb8Image, Error> {
     let remedy = "give the path of a JPEG or PNG image";
     let failed = |error: std::io::Error| Error::at(path, cannot_read(&error, remedy));

@@ -1,16 +1,16 @@
-//! Files of text that users give: labels, truth.
+//! Text files that users give: labels and ground truth.
 
-use crate::error::Error;
-use crate::session::artifact::cannot_read;
+use super::cannot_read;
+use crate::terminal::Error;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Bytes that a file of text may have. A line for each image of ImageNet's training set takes less than half; what has no
-/// end, such as `/dev/zero`, must find one.
+/// The most bytes that a text file may have. A line for each image of ImageNet's training set takes less than half of it.
+/// Files without an end, such as `/dev/zero`, need a limit.
 const MOST_BYTES: u64 = 256 << 20;
 
-/// Reads the text in `path`, a pipe too, without a byte order mark; `remedy` says what it should be.
+/// Reads the text in `path`, which may be a pipe, and drops a byte order mark. `remedy` says which file to give instead.
 pub(crate) fn read(path: &Path, remedy: &str) -> Result<String, Error> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::IsADirectory => Error::at(path, format_args!("is a directory; {remedy}")),

@@ -1,20 +1,20 @@
-//! Writing result files so that a reader sees the old file or the new one, never half of it.
+//! Writing result files so that a reader sees either the old file or the new one, never a part.
 
-use crate::error::Error;
+use crate::terminal::Error;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile};
 
-/// Fails now if [`write_atomically`] would fail later for a reason that can be known: before minutes of work, not after.
+/// Fails if [`write_atomically`] is bound to fail later, so that the error comes before minutes of work and not after.
 pub(crate) fn check_writable(path: &Path) -> Result<(), Error> {
     let target = resolve(path)?;
     temporary(directory_of(&target)).map_err(|error| Error::at(path, cannot_write(&error)))?;
     Ok(())
 }
 
-/// Fails if one of the files to write is another of them, or one of those to read, by whatever path: what the run was to
-/// keep would be gone after it. Devices keep nothing.
+/// Fails if a file to write is the same as another file to write or to read, under whatever path, because the run would
+/// destroy one of them. Devices are exempt: they keep nothing.
 pub(crate) fn check_distinct(written: &[Option<&Path>], read: &[Option<&Path>]) -> Result<(), Error> {
     let is_file = |path: &&Path| fs::metadata(path).map_or(true, |found| found.is_file());
     let written: Vec<&Path> = written.iter().copied().flatten().filter(is_file).collect();
@@ -22,39 +22,42 @@ pub(crate) fn check_distinct(written: &[Option<&Path>], read: &[Option<&Path>]) 
     for (index, &path) in written.iter().enumerate() {
         let own = place(path);
         if read.contains(&own) {
-            return Err(Error::at(path, "would replace a file that is read; give another path to write"));
+            return Err(Error::at(
+                path,
+                "is an input of this run and would be overwritten; give another path to write",
+            ));
         }
         if written[..index].iter().any(|&other| place(other) == own) {
-            return Err(Error::at(path, "would be written twice; give each file a path of its own"));
+            return Err(Error::at(path, "would be written twice; give each output a different path"));
         }
     }
     Ok(())
 }
 
-/// Where the file at `path` is, or would be, without links.
+/// Returns the path of the file without links, whether the file exists or not.
 fn place(path: &Path) -> PathBuf {
     let parent = || fs::canonicalize(directory_of(path)).ok();
     let absent = || Some(parent()?.join(path.file_name()?));
     fs::canonicalize(path).ok().or_else(absent).unwrap_or_else(|| path.to_owned())
 }
 
-/// The parent of a bare file name is the empty path, which means the working directory.
+/// Returns the directory of `path`. A bare file name has an empty parent, which means the working directory.
 fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Writes `bytes` to `path`, replacing what is there; see [`PendingFile`].
+/// Writes `bytes` to `path` and replaces an existing file; see [`PendingFile`].
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let mut file = PendingFile::create(path)?;
     file.write(|out| out.write_all(bytes))?;
     file.commit()
 }
 
-/// A file that takes its name when it is complete.
+/// A file that gets its name only when it is complete.
 ///
-/// The bytes go to a temporary file beside it, reach the disk, and take its name in one step. That keeps a
-/// board from booting into half a model after a power cut, and a process that has the old model mapped keeps
-/// seeing the old one. Dropped before [`commit`](Self::commit), it leaves `path` as it was and nothing behind.
+/// The bytes go to a temporary file in the same directory, are synced to the disk, and the file is renamed in one step. So a
+/// board never boots into half a model after a power cut, and a process that has mapped the old model keeps seeing it. If a
+/// `PendingFile` is dropped before [`commit`](Self::commit), `path` stays as it was and the temporary file is deleted.
 pub(crate) struct PendingFile {
     path: PathBuf,
     target: PathBuf,
@@ -62,14 +65,14 @@ pub(crate) struct PendingFile {
 }
 
 impl PendingFile {
-    /// Begins to replace `path`.
+    /// Starts a replacement for `path`.
     pub(crate) fn create(path: &Path) -> Result<Self, Error> {
         let target = resolve(path)?;
         let file = temporary(directory_of(&target)).map_err(|error| Error::at(path, cannot_write(&error)))?;
         Ok(Self { path: path.to_owned(), target, file })
     }
 
-    /// Writes through a buffer.
+    /// Lets `write` write through a buffer.
     pub(crate) fn write(
         &mut self,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -79,26 +82,26 @@ impl PendingFile {
         written.map_err(|error| Error::at(&self.path, cannot_write(&error)))
     }
 
-    /// Bytes written so far.
+    /// Returns the number of bytes written so far.
     #[cfg(feature = "compile")]
     pub(crate) fn len(&self) -> Result<u64, Error> {
         let metadata = self.file.as_file().metadata();
         metadata.map(|metadata| metadata.len()).map_err(|error| Error::at(&self.path, cannot_write(&error)))
     }
 
-    /// The file takes its name.
+    /// Syncs the file and gives it its name.
     pub(crate) fn commit(self) -> Result<(), Error> {
         let failed = |error: &io::Error| Error::at(&self.path, cannot_write(error));
         self.file.as_file().sync_all().map_err(|error| failed(&error))?;
         self.file.persist(&self.target).map_err(|error| failed(&error.error))?;
-        // The file is complete whether or not the directory entry has reached the disk, and some file systems
-        // cannot sync a directory: not worth failing for.
+        // The file is complete even if its directory entry has not reached the disk, and some file systems cannot sync
+        // a directory. Neither is worth a failure.
         let _ = File::open(directory_of(&self.target)).and_then(|directory| directory.sync_all());
         Ok(())
     }
 }
 
-/// The file to replace. A link stays a link; a device or pipe is refused, since renaming over `/dev/null`
+/// Returns the file to replace. A link stays a link. Devices and pipes are refused, because renaming a file to `/dev/null`
 /// would replace the device.
 fn resolve(path: &Path) -> Result<PathBuf, Error> {
     let failed = |error: io::Error| Error::at(path, cannot_write(&error));
@@ -124,14 +127,14 @@ fn temporary(directory: &Path) -> io::Result<NamedTempFile> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // A temporary file is private by default; the result should have the permissions of any new file. The
+        // A temporary file is private by default, but the result should have the permissions of any new file. The
         // umask still applies.
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     builder.tempfile_in(directory)
 }
 
-/// A failed system call, as `what; remedy`.
+/// Says why a file cannot be written and how to fix that.
 pub(crate) fn cannot_write(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => {
@@ -205,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_known_beforehand() {
+    fn the_check_finds_what_cannot_be_written() {
         let directory = tempfile::tempdir().unwrap();
         check_writable(&directory.path().join("model.rnx")).unwrap();
         assert!(names(directory.path()).is_empty(), "the check leaves nothing");
@@ -223,7 +226,7 @@ mod tests {
         assert!(twice.contains("would be written twice; "), "{twice}");
         fs::write(&model, b"").unwrap();
         let read = check_distinct(&[Some(&same)], &[None, Some(&model)]).unwrap_err().to_string();
-        assert!(read.contains("would replace a file that is read; "), "{read}");
+        assert!(read.contains("is an input of this run and would be overwritten; "), "{read}");
         #[cfg(unix)]
         {
             std::os::unix::fs::symlink(&model, &other).unwrap();

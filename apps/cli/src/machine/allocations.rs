@@ -1,15 +1,15 @@
-//! Counts heap allocations, so that `bench` can show there are none while the model runs.
+//! Counts heap allocations, so that `bench` can show that a model runs without any.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The system's allocator with a counter. One relaxed addition per allocation costs nothing one can measure,
-/// so it is always on rather than in a special build that nobody runs.
+/// The system's allocator with a counter. One relaxed addition per allocation costs too little to measure, so the counter is
+/// always on and needs no special build.
 pub(crate) struct Counting;
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// Allocations and reallocations so far, by all threads.
+/// Returns the number of allocations and reallocations so far, by all threads.
 pub(crate) fn count() -> u64 {
     COUNT.load(Ordering::Relaxed)
 }
@@ -25,7 +25,7 @@ thread_local! {
     static OWN: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
-/// Those of the calling thread: tests run at the same time.
+/// Returns the count of the calling thread, for tests that run beside others.
 #[cfg(all(test, feature = "defmt"))]
 pub(crate) fn of_this_thread() -> u64 {
     OWN.get()
@@ -61,8 +61,8 @@ unsafe impl GlobalAlloc for Counting {
 mod tests {
     use super::*;
 
-    // Other tests allocate at the same time, so only a lower bound holds here; the integration tests check
-    // that `bench` counts none.
+    // Other tests allocate at the same time, so this checks only a lower bound. The integration tests check that `bench`
+    // counts none.
     #[test]
     fn allocations_are_counted() {
         let before = count();

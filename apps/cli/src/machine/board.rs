@@ -1,9 +1,9 @@
 //! Temperature, clock and throttling of the machine, read while it works.
 //!
-//! The files stay open and are read again, so that a sample costs microseconds and allocates nothing. On a
-//! Raspberry Pi the clock is the one the kernel asked for: what the firmware made of it shows in its flags.
+//! The files stay open between samples, so that a sample takes microseconds and allocates nothing. On a Raspberry Pi the clock
+//! is the one that the kernel requested; the flags of the firmware show whether the CPU really ran at it.
 
-use crate::machine::cpus::CpuList;
+use crate::machine::cpu_list::CpuList;
 use crate::machine::sysfs::{Gauge, Sysfs, hexadecimal};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeSet;
@@ -22,26 +22,26 @@ struct Clock {
     fastest: i64,
 }
 
-/// What the machine said at one moment; `None` for what it does not say.
+/// The state of the machine at one moment. What the machine does not report is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Sample {
-    /// Of the hottest part of the CPU, in °C.
+    /// The temperature of the hottest part of the CPU in °C.
     pub(crate) temperature_c: Option<f32>,
-    /// The highest clock of the CPUs watched: those that are idle are slower.
+    /// The highest clock of the watched CPUs in MHz. Idle CPUs are slower.
     pub(crate) mhz: Option<u32>,
-    /// The lowest clock that CPUs watched are limited to, if they may not run at their fastest.
+    /// The lowest clock in MHz that a watched CPU is limited to; `None` if all may run at their fastest.
     pub(crate) limit_mhz: Option<u32>,
-    /// Flags of a Raspberry Pi's firmware.
+    /// The flags of a Raspberry Pi's firmware.
     pub(crate) firmware: Option<Throttled>,
 }
 
 impl Board {
-    /// Opens what there is to know of this machine and of `cpus`.
+    /// Opens the files of this machine and of `cpus`.
     pub(crate) fn open(cpus: &CpuList) -> Self {
         Self::on(&Sysfs::system(), cpus)
     }
 
-    /// Of a machine that its files describe.
+    /// Opens the files below `sysfs`.
     pub(crate) fn on(sysfs: &Sysfs, cpus: &CpuList) -> Self {
         let zones = zones(sysfs);
         let of_cpu: Vec<_> = zones.iter().filter(|zone| zone.of_cpu()).collect();
@@ -53,13 +53,13 @@ impl Board {
         }
     }
 
-    /// The temperature of the hottest part of the CPU, in °C.
+    /// Returns the temperature of the hottest part of the CPU in °C.
     pub(crate) fn temperature_c(&self) -> Option<f32> {
         let celsius = |gauge: &Gauge| gauge.number().and_then(celsius);
         self.thermometers.iter().filter_map(celsius).reduce(f32::max)
     }
 
-    /// Reads everything.
+    /// Reads all files.
     pub(crate) fn sample(&self) -> Sample {
         let megahertz = |gauge: &Option<Gauge>| gauge.as_ref()?.number().and_then(megahertz);
         let limit = |clock: &Clock| {
@@ -76,7 +76,7 @@ impl Board {
 }
 
 impl Sample {
-    /// Why the CPU is slower than it could be at this moment, in a word or two.
+    /// Returns why the CPU is slower than it could be at this moment, in a few words.
     pub(crate) fn slowed(&self) -> Option<&'static str> {
         let flags = self.firmware.map_or(0, |flags| flags.now().0);
         let flag = FLAG_NAMES.into_iter().enumerate().find(|(bit, _)| flags & 1 << bit != 0);
@@ -84,12 +84,12 @@ impl Sample {
     }
 }
 
-/// Steps between clocks are wider than a hundredth; less is rounding.
+/// Returns whether a clock is limited. The steps between clocks are wider than 1 %; a smaller difference is rounding.
 pub(crate) fn is_limited(allowed: i64, fastest: i64) -> bool {
     allowed < fastest - fastest / 100
 }
 
-/// From the kHz of sysfs; nothing that runs Linux has a clock below 1 MHz or above 100 GHz.
+/// Converts the kHz of sysfs to MHz. Nothing that runs Linux has a clock below 1 MHz or above 100 GHz.
 fn megahertz(kilohertz: i64) -> Option<u32> {
     (1_000..=100_000_000).contains(&kilohertz).then_some((kilohertz / 1000) as u32)
 }
@@ -98,12 +98,12 @@ fn megahertz_if(kilohertz: i64, condition: bool) -> Option<u32> {
     megahertz(kilohertz).filter(|_| condition)
 }
 
-/// From the thousandths of sysfs. Sensors that are switched off or broken report what no chip survives.
+/// Converts the m°C of sysfs to °C. Sensors that are switched off or broken report values that no chip survives.
 pub(crate) fn celsius(millidegrees: i64) -> Option<f32> {
     (-50_000..=150_000).contains(&millidegrees).then_some(millidegrees as f32 / 1e3)
 }
 
-/// CPUs that share a clock are read once.
+/// Opens the clocks of `cpus`. CPUs that share a clock are read once.
 fn clocks(sysfs: &Sysfs, cpus: &CpuList) -> Vec<Clock> {
     let mut seen = BTreeSet::new();
     let file = |cpu: u16, name: &str| format!("devices/system/cpu/cpu{cpu}/cpufreq/{name}");
@@ -119,17 +119,17 @@ fn clocks(sysfs: &Sysfs, cpus: &CpuList) -> Vec<Clock> {
     cpus.iter().filter(first).map(open).collect()
 }
 
-/// A place whose temperature is known.
+/// A part of the machine with a thermometer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Zone {
     /// What the system calls it, such as `cpu-thermal`.
     pub(crate) name: String,
-    /// Where its temperature is written.
+    /// The file with its temperature.
     pub(crate) file: String,
 }
 
 impl Zone {
-    /// Whether it tells of the CPU, by the names that Linux' drivers use.
+    /// Returns whether the zone belongs to the CPU, judging by the names that Linux drivers use.
     pub(crate) fn of_cpu(&self) -> bool {
         ["cpu", "core", "soc", "x86_pkg_temp", "k10temp", "zenpower", "tj"]
             .iter()
@@ -137,7 +137,7 @@ impl Zone {
     }
 }
 
-/// The thermal zones, or where there are none, the sensors in the CPU.
+/// Returns the thermal zones, or if there are none, the sensors in the CPU.
 pub(crate) fn zones(sysfs: &Sysfs) -> Vec<Zone> {
     let named = |directory: String, name: &str, file: &str| {
         let name = sysfs.text(&format!("{directory}/{name}"))?;
@@ -153,61 +153,61 @@ pub(crate) fn zones(sysfs: &Sysfs) -> Vec<Zone> {
     sensors.filter_map(|sensor| named(sensor, "name", "temp1_input")).filter(Zone::of_cpu).collect()
 }
 
-/// What a Raspberry Pi's firmware does to the clock, and has done.
+/// What a Raspberry Pi's firmware does to the clock now, and what it has done before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Throttled(pub(crate) u32);
 
-/// Where the drivers of Raspberry Pi OS show the flags, under a name for the model.
+/// The directory where the drivers of Raspberry Pi OS show the flags, below a name that depends on the model.
 const FIRMWARE: &str = "bus/platform/drivers/raspberrypi-firmware";
 
-/// What the flags of the firmware mean, from bit 0 up.
+/// The names of the firmware's flags, starting at bit 0.
 const FLAG_NAMES: [&str; 4] = ["under-voltage", "clock capped", "throttled", "soft temperature limit"];
 const FLAGS: u32 = 0b1111;
 const UNDER_VOLTAGE: u32 = 1;
 
-/// The bit from which on the same flags say what has happened.
+/// The first bit of the same flags for what has happened since the start.
 const REMEMBERED: u32 = 16;
 
 fn throttled_file(sysfs: &Sysfs) -> Option<String> {
     let files = sysfs.entries(FIRMWARE).into_iter().map(|device| format!("{device}/get_throttled"));
-    // The platform's own path is there even where the driver's directory is hidden from a container.
+    // The path below the platform exists even where a container does not show the directory of the driver.
     files.chain(["devices/platform/soc/soc:firmware/get_throttled".to_owned()]).find(|file| sysfs.has(file))
 }
 
 impl Throttled {
-    /// The flags now; `None` elsewhere than on a Raspberry Pi.
+    /// Reads the flags. Returns `None` if the machine is not a Raspberry Pi.
     pub(crate) fn read(sysfs: &Sysfs) -> Option<Self> {
         hexadecimal(&sysfs.text(&throttled_file(sysfs)?)?).map(Self)
     }
 
-    /// What holds at this moment.
+    /// Returns the flags that are set at this moment.
     pub(crate) fn now(self) -> Self {
         Self(self.0 & FLAGS)
     }
 
-    /// What the firmware remembers.
+    /// Returns the flags that the firmware remembers.
     pub(crate) fn remembered(self) -> Self {
         Self(self.0 >> REMEMBERED & FLAGS)
     }
 
-    /// What holds at this moment, or has come and gone since the firmware was asked `before`.
+    /// Returns the flags that are set at this moment or have been set and cleared since `before` was read.
     pub(crate) fn since(self, before: Self) -> Self {
-        // What was remembered before may be from long ago. The kernel makes the firmware forget every few
-        // seconds, so it may also be gone.
+        // A flag that was remembered in `before` may be old. The kernel makes the firmware forget every few seconds, so it
+        // may also be gone by now.
         self.now().and(Self(self.0 & !before.0).remembered())
     }
 
-    /// The flags of both.
+    /// Returns the flags of both.
     pub(crate) fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether any flag is set.
+    /// Returns whether any flag is set.
     pub(crate) fn any(self) -> bool {
         self.0 != 0
     }
 
-    /// What to do against it.
+    /// Returns the remedy.
     pub(crate) fn remedy(self) -> &'static str {
         match self.0 & UNDER_VOLTAGE {
             0 => "cool the board",

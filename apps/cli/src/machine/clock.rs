@@ -1,16 +1,17 @@
-//! What keeps the CPU from running at its full clock while it is measured.
+//! What keeps the CPUs from running at their full clock during a measurement.
 //!
-//! Only what the system says outright counts. The current clock does not: it falls as soon as there is nothing
-//! to run, so after a measurement it tells of the governor and not of heat. Nor does a cooling device by
-//! itself, which may be a fan; it only explains a limit. What came and went between the beginning and the end
-//! of a measurement goes unnoticed, except on a Raspberry Pi, whose firmware remembers.
+//! Only what the system states explicitly counts. The current clock does not count: it falls as soon as the CPU is idle, so
+//! after a measurement it shows the governor and not the heat. An active cooling device does not count by itself either,
+//! because it may be a fan; it only explains a limit. A limit that begins and ends during the measurement goes unnoticed,
+//! except on a Raspberry Pi, whose firmware remembers it.
 
 use crate::machine::board::{Throttled, is_limited};
-use crate::machine::cpus::{CpuList, Placement};
+use crate::machine::cpu_list::CpuList;
+use crate::machine::placement::Placement;
 use crate::machine::sysfs::Sysfs;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Looks at the CPUs before and after a measurement.
+/// Compares the state of the CPUs before and after a measurement.
 pub(crate) struct Watch {
     sysfs: Sysfs,
     cpus: CpuList,
@@ -18,7 +19,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Looks for the first time.
+    /// Reads the state before the measurement.
     pub(crate) fn start(placement: &Placement) -> Self {
         Self::on(Sysfs::system(), placement.usable())
     }
@@ -28,9 +29,9 @@ impl Watch {
         Self { sysfs, cpus, before }
     }
 
-    /// Looks again. What made the measured times longer or less steady, each with its remedy.
+    /// Reads the state after the measurement. Returns what made the times longer or less steady, each with its remedy.
     ///
-    /// A machine that does not say, such as a virtual one, gets no warnings.
+    /// A machine that does not show its state, such as a virtual one, gets no warnings.
     pub(crate) fn finish(self) -> Vec<String> {
         let after = State::read(&self.sysfs, &self.cpus);
         let firmware = self.before.firmware_since(&after).and_then(firmware_warning);
@@ -41,17 +42,17 @@ impl Watch {
     }
 }
 
-/// What held the clock back at one moment.
+/// What limits the clock at one moment.
 struct State {
-    /// Flags of a Raspberry Pi's firmware; `None` on other machines.
+    /// The flags of a Raspberry Pi's firmware; `None` on other machines.
     firmware: Option<Throttled>,
-    /// Clocks of the CPUs that may not run at their fastest.
+    /// The limits of the CPUs that may not run at their fastest clock.
     limits: BTreeMap<u16, Limit>,
-    /// Names of the devices that are cooling by slowing down CPUs.
+    /// The names of the devices that cool by slowing CPUs down.
     coolers: BTreeSet<String>,
 }
 
-/// The clock that a CPU was limited to, and its fastest, in kHz.
+/// The clock that a CPU is limited to and its fastest clock, in kHz.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Limit {
     allowed: u64,
@@ -69,7 +70,7 @@ impl State {
         Some(before.now().and(after.since(before)))
     }
 
-    /// The CPUs of every limit, each at its lowest.
+    /// Returns the CPUs by their lowest limit.
     fn limits_with(&self, after: &Self) -> BTreeMap<Limit, CpuList> {
         let mut lowest = self.limits.clone();
         for (&cpu, &limit) in &after.limits {
@@ -82,8 +83,8 @@ impl State {
 }
 
 impl Limit {
-    /// `None` if the CPU may run at its fastest. The kernel lowers `scaling_max_freq` to shed heat, and so do
-    /// power modes and people.
+    /// Returns `None` if the CPU may run at its fastest clock. The kernel lowers `scaling_max_freq` to reduce heat; power modes
+    /// and users lower it too.
     fn read(sysfs: &Sysfs, cpu: u16) -> Option<Self> {
         let allowed = sysfs.cpu_number(cpu, "cpufreq/scaling_max_freq")?;
         let fastest = sysfs.cpu_number(cpu, "cpufreq/cpuinfo_max_freq")?;
@@ -103,21 +104,21 @@ fn limit_warning(limit: Limit, cpus: &CpuList, coolers: &BTreeSet<String>) -> St
         ),
         false => {
             let coolers: Vec<_> = coolers.iter().map(String::as_str).collect();
-            format!("{limited} to shed heat ({}); cool the CPU and measure again", coolers.join(", "))
+            format!("{limited} because it was hot ({}); cool the CPU and measure again", coolers.join(", "))
         }
     }
 }
 
-/// `CPU 0 was` or `CPUs 0-3 were`.
+/// Returns `CPU 0 was` or `CPUs 0-3 were`.
 fn was(cpus: &CpuList) -> String {
     format!("{} {}", cpus.named(), if cpus.len() == 1 { "was" } else { "were" })
 }
 
-/// Devices that are slowing down CPUs at this moment. By their type: fans are cooling devices too.
+/// Returns the devices that slow CPUs down at this moment. Their type tells, because fans are cooling devices too.
 fn coolers(sysfs: &Sysfs) -> BTreeSet<String> {
     let active =
         |device: &String| sysfs.number(&format!("{device}/cur_state")).is_some_and(|state| state > 0);
-    // Before Linux 5.12 the type began with `thermal-`; ACPI calls it Processor.
+    // Before Linux 5.12 the type began with `thermal-`. ACPI calls it Processor.
     let slows = |kind: &String| {
         ["cpufreq-", "thermal-cpufreq-", "Processor"].iter().any(|slowing| kind.starts_with(slowing))
     };
@@ -131,7 +132,7 @@ fn firmware_warning(flags: Throttled) -> Option<String> {
         .then(|| format!("the firmware slowed the CPU down ({flags}); {} and measure again", flags.remedy()))
 }
 
-/// The scaling governors of `cpus`, those of them that each governs.
+/// Returns the scaling governors of `cpus`, each with the CPUs that it controls.
 pub(crate) fn governors(sysfs: &Sysfs, cpus: &CpuList) -> BTreeMap<String, CpuList> {
     let mut governors = BTreeMap::<String, CpuList>::new();
     for cpu in cpus.iter() {
@@ -142,7 +143,7 @@ pub(crate) fn governors(sysfs: &Sysfs, cpus: &CpuList) -> BTreeMap<String, CpuLi
     governors
 }
 
-/// The governors that let the clock of `cpus` vary, and the command against it.
+/// Returns a warning about governors that let the clock of `cpus` vary, with the command that changes them.
 fn governor_warning(sysfs: &Sysfs, cpus: &CpuList) -> Option<String> {
     let mut governors = governors(sysfs, cpus);
     governors.remove("performance");
@@ -150,7 +151,7 @@ fn governor_warning(sysfs: &Sysfs, cpus: &CpuList) -> Option<String> {
     let governed: Vec<_> = governors.iter().map(governed).collect();
     (!governed.is_empty()).then(|| {
         format!(
-            "the scaling governor is {}, so times vary with the clock; for steady ones: echo performance | \
+            "the scaling governor is {}, so times vary with the clock; for steady times: echo performance | \
              sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor",
             governed.join(", ")
         )
@@ -162,7 +163,7 @@ mod tests {
     use super::*;
     use crate::machine::sysfs::Fake;
 
-    /// Four CPUs at their fastest, and what a test changes meanwhile.
+    /// Returns the warnings for four CPUs at their fastest clock, with what a test changes before and meanwhile.
     fn warnings(before: impl FnOnce(&Fake), meanwhile: impl FnOnce(&Fake)) -> Vec<String> {
         let fake = Fake::new();
         fake.cpus(0..4, "cpufreq/scaling_governor", "performance");
@@ -184,7 +185,7 @@ mod tests {
 
     #[test]
     fn governors_other_than_performance() {
-        let command = "for steady ones: echo performance | sudo tee \
+        let command = "for steady times: echo performance | sudo tee \
                        /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor";
         let set = |cpus: std::ops::Range<u16>, governor: &str| {
             let governor = governor.to_owned();
@@ -196,7 +197,7 @@ mod tests {
         let some = warnings(set(1..4, "schedutil"), set(3..4, "powersave"));
         let which = "powersave on CPU 3, schedutil on CPUs 1-2";
         assert_eq!(some, [format!("the scaling governor is {which}, {because}; {command}")]);
-        // Of CPUs that are not used nothing need be said.
+        // CPUs that are not used do not matter.
         assert!(warnings(set(4..8, "ondemand"), |_| {}).is_empty());
     }
 
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_to_shed_heat() {
+    fn limits_because_of_heat() {
         let cooling = |device: u32, kind: &'static str, state: u32| {
             move |fake: &Fake| {
                 fake.write(&format!("class/thermal/cooling_device{device}/type"), kind);
@@ -232,7 +233,7 @@ mod tests {
             cooling(2, "thermal-cpufreq-1", 0)(fake);
             fake.cpus(0..4, "cpufreq/scaling_max_freq", 1_800_000);
         };
-        let expected = "CPUs 0-3 were limited to 1.80 of 2.40 GHz to shed heat (cpufreq-cpu0); cool the CPU and \
+        let expected = "CPUs 0-3 were limited to 1.80 of 2.40 GHz because it was hot (cpufreq-cpu0); cool the CPU and \
                         measure again";
         assert_eq!(warnings(hot, |_| {}), [expected]);
         assert_eq!(warnings(|_| {}, hot), [expected]);

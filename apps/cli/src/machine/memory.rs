@@ -1,8 +1,8 @@
-//! What the operating system says about this process' memory.
+//! The memory that this process uses.
 
-/// The most physical memory this process has used, in bytes; `None` where the system does not say.
+/// Returns the most physical memory that this process has used so far, in bytes, or `None` if the system does not say.
 ///
-/// On Linux, `VmHWM`: it includes the pages of the mapped model that were touched, which is all of them.
+/// On Linux this is `VmHWM`. It includes every page of the mapped model, because validation reads all of them.
 pub(crate) fn peak_rss() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     high_water_mark(&status)

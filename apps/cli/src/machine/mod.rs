@@ -1,8 +1,11 @@
-//! The machine that the program runs on: CPUs, clocks, temperatures, memory.
+//! The machine that the program runs on: its CPUs, clocks, temperatures and memory.
 
+mod affinity;
 pub(crate) mod allocations;
+pub(crate) mod big_cores;
 pub(crate) mod board;
 pub(crate) mod clock;
-pub(crate) mod cpus;
+pub(crate) mod cpu_list;
 pub(crate) mod memory;
+pub(crate) mod placement;
 pub(crate) mod sysfs;

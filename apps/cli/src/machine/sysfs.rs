@@ -1,58 +1,58 @@
-//! The small files in which Linux describes the machine.
+//! The small files in which Linux describes a machine, such as those below `/sys`.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// A tree of such files. Elsewhere than on Linux there is none, so nothing is found.
+/// A directory tree of such files. On other systems than Linux it is empty.
 pub(crate) struct Sysfs(PathBuf);
 
 impl Sysfs {
-    /// This machine's.
+    /// Opens the tree of this machine.
     pub(crate) fn system() -> Self {
         Self::at(Path::new("/sys"))
     }
 
-    /// One that a test has made.
+    /// Opens the tree below `root`.
     pub(crate) fn at(root: &Path) -> Self {
         Self(root.to_owned())
     }
 
-    /// What a file says; `None` if it is missing or unreadable, which is common, or says nothing.
+    /// Returns the text of a file, or `None` if the file is missing, unreadable or empty, all of which are common.
     pub(crate) fn text(&self, path: &str) -> Option<String> {
         let mut text = String::new();
         File::open(self.0.join(path)).ok()?.take(MOST_TEXT).read_to_string(&mut text).ok()?;
-        // A device tree ends its strings with a NUL.
+        // Strings of a device tree end with a NUL.
         let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
         Some(text.to_owned()).filter(|text| !text.is_empty())
     }
 
-    /// Whether there is a file or directory.
+    /// Returns whether the file or directory exists.
     pub(crate) fn has(&self, path: &str) -> bool {
         self.0.join(path).exists()
     }
 
-    /// Where a file lies.
+    /// Returns the path of a file.
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.0.join(path)
     }
 
-    /// The number in a file.
+    /// Returns the number in a file.
     pub(crate) fn number(&self, path: &str) -> Option<u64> {
         self.text(path)?.parse().ok()
     }
 
-    /// What a file says about a CPU.
+    /// Returns the text of a file about a CPU.
     pub(crate) fn cpu_text(&self, cpu: u16, file: &str) -> Option<String> {
         self.text(&format!("devices/system/cpu/cpu{cpu}/{file}"))
     }
 
-    /// The number in a file about a CPU.
+    /// Returns the number in a file about a CPU.
     pub(crate) fn cpu_number(&self, cpu: u16, file: &str) -> Option<u64> {
         self.number(&format!("devices/system/cpu/cpu{cpu}/{file}"))
     }
 
-    /// The paths of what a directory contains, in the order of their names.
+    /// Returns the paths of the entries of a directory, sorted by name.
     pub(crate) fn entries(&self, directory: &str) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(self.0.join(directory)) else { return Vec::new() };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -62,24 +62,24 @@ impl Sysfs {
     }
 }
 
-/// More than such a file says; `/proc/cpuinfo` of a server is the longest.
+/// The most bytes that are read from a file. The longest such file is `/proc/cpuinfo` of a server.
 const MOST_TEXT: u64 = 4 << 20;
 
-/// A file that is kept open and read again and again, without allocating.
+/// A file that stays open and is read repeatedly without allocating.
 pub(crate) struct Gauge(File);
 
 impl Gauge {
-    /// Opens a file; `None` if that is impossible.
+    /// Opens a file. Returns `None` if that fails.
     pub(crate) fn open(sysfs: &Sysfs, path: &str) -> Option<Self> {
         File::open(sysfs.0.join(path)).ok().map(Self)
     }
 
-    /// The number that the file says now; `None` if it says something else or nothing.
+    /// Reads the number in the file, or `None` if the file does not contain a number now.
     pub(crate) fn number(&self) -> Option<i64> {
         self.read(|text| text.parse().ok())
     }
 
-    /// The hexadecimal number that the file says now, with or without `0x`.
+    /// Reads the hexadecimal number in the file, with or without `0x`.
     pub(crate) fn hexadecimal(&self) -> Option<u32> {
         self.read(hexadecimal)
     }
@@ -91,7 +91,7 @@ impl Gauge {
     }
 }
 
-/// A hexadecimal number, with or without `0x`.
+/// Parses a hexadecimal number, with or without `0x`.
 pub(crate) fn hexadecimal(text: &str) -> Option<u32> {
     u32::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16).ok()
 }
@@ -106,7 +106,7 @@ fn read_from_start(_: &File, _: &mut [u8]) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// A tree that a test makes up.
+/// A tree of files that a test writes.
 #[cfg(test)]
 pub(crate) struct Fake(tempfile::TempDir);
 
@@ -124,14 +124,14 @@ impl Fake {
         self.0.path()
     }
 
-    /// Writes a file, with a newline at its end as the kernel does.
+    /// Writes a file that ends with a newline, as the kernel's files do.
     pub(crate) fn write(&self, path: &str, text: impl std::fmt::Display) {
         let path = self.0.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, format!("{text}\n")).unwrap();
     }
 
-    /// Writes the same file for each of some CPUs.
+    /// Writes the same file for each of the `cpus`.
     pub(crate) fn cpus(&self, cpus: impl IntoIterator<Item = u16>, file: &str, text: impl std::fmt::Display) {
         for cpu in cpus {
             self.write(&format!("devices/system/cpu/cpu{cpu}/{file}"), &text);
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_read_if_they_say_something() {
+    fn files_are_read_unless_they_are_empty() {
         let fake = Fake::new();
         fake.cpus([3], "cpu_capacity", 414);
         fake.cpus([3], "cpufreq/scaling_governor", "ondemand");

@@ -1,24 +1,24 @@
-//! `--arch`: which published variant an fp32 network is of.
+//! `--arch`: the published variant of an fp32 network.
 
-use crate::error::Error;
 use crate::offline::network;
+use crate::terminal::Error;
 use crate::terminal::output::note;
 use resnext_calibration::import::architecture::{Described, expect, looks_like};
 use resnext_calibration::network::Network;
 use resnext_models::{Source, Variant};
 use std::path::Path;
 
-/// What `--arch` says.
+/// The value of `--arch`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Arch {
     /// `SOURCE/VARIANT`.
     Variant(&'static Variant),
-    /// `auto` or `SOURCE/auto`: as the network's shapes say.
+    /// `auto` or `SOURCE/auto`: the variant is recognised by the shapes of the network.
     Auto(Option<Source>),
 }
 
 impl Arch {
-    /// Reads the option.
+    /// Parses the option.
     pub(crate) fn parse(name: &str) -> Result<Self, Error> {
         if let Some(variant) = resnext_models::find(name) {
             return Ok(Self::Variant(variant));
@@ -40,13 +40,13 @@ impl Arch {
             .map(ToString::to_string)
             .collect();
         let hint = match near.is_empty() {
-            true => "`resnext zoo` lists them; or write auto to go by the shapes of its tensors".to_owned(),
+            true => "`resnext zoo` lists the variants, and auto recognises one by its shapes".to_owned(),
             false => format!("did you mean {}?", near.join(" or ")),
         };
         Err(Error::new(format_args!("--arch {name}"), format_args!("no such variant; {hint}")))
     }
 
-    /// The variant whose input size is taken, before the network is known.
+    /// Returns the variant, if it is known before the network is read.
     fn variant(self) -> Option<&'static Variant> {
         match self {
             Self::Variant(variant) => Some(variant),
@@ -55,8 +55,8 @@ impl Arch {
     }
 }
 
-/// Reads the fp32 network in `path`, folded, for images of `size` pixels or what its variant needs, and says which
-/// variant that is.
+/// Reads the fp32 network in `path` with folded batch norms, and returns its variant. The input has `size` pixels on each side,
+/// or as many as the variant needs.
 pub(crate) fn network(
     path: &Path,
     arch: Option<Arch>,
@@ -84,7 +84,7 @@ pub(crate) fn network(
     }
 }
 
-/// The one variant among `found`, or any if they prepare images alike; says what was chosen.
+/// Chooses among the variants `found` and tells the user. Several variants are as good as one if their preprocessing is the same.
 fn only(path: &Path, network: &Network, found: &[&'static Variant]) -> Option<&'static Variant> {
     let names: Vec<String> = found.iter().map(ToString::to_string).collect();
     let (names, path) = (names.join(", "), path.display());
@@ -92,7 +92,7 @@ fn only(path: &Path, network: &Network, found: &[&'static Variant]) -> Option<&'
         [] => {
             let network = Described(&network.topology);
             note(format_args!(
-                "{path}: {network}, which is no published variant; prepares images as torchvision does"
+                "{path}: {network}, which is no published variant; its preprocessing is that of torchvision"
             ));
             None
         }
@@ -102,8 +102,8 @@ fn only(path: &Path, network: &Network, found: &[&'static Variant]) -> Option<&'
         }
         _ => {
             note(format_args!(
-                "{path}: has the architecture of {names}, which prepare images differently; name one with --arch, or \
-                 images are prepared as torchvision does"
+                "{path}: has the architecture of {names}, whose preprocessing differs; the preprocessing is that of \
+                 torchvision, unless you name one variant with --arch"
             ));
             None
         }

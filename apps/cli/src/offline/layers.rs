@@ -1,8 +1,8 @@
-//! The layers of a report, against the fp32 network.
+//! Comparing the layers of a model with its fp32 network, and timing both.
 
-use crate::error::Error;
 use crate::session::latency::{Call, Runs, compare, fixed_pixels};
 use crate::session::samples;
+use crate::terminal::Error;
 use resnext::Model;
 use resnext_calibration::evaluate::preprocessing;
 use resnext_calibration::fp32::{Fp32Model, segments};
@@ -12,17 +12,17 @@ use resnext_calibration::samples::Samples;
 use resnext_report::{Distribution, Latency, Layer, Report};
 use std::path::Path;
 
-/// Images on which layers are compared: noise of a layer is the same on any few dozen.
+/// The number of images on which layers are compared. The noise of a layer is the same on any few dozen images.
 const IMAGES: usize = 32;
 
-/// Bars of a histogram.
+/// The number of bins of a histogram.
 const BINS: usize = 72;
 
-/// Memory that a network to be timed may take for its weights.
+/// The most memory in bytes that the weights of a timed network may take.
 const TIMED_BYTES: usize = 768 << 20;
 
-/// Fills in noise and distribution of every layer on some of `samples`. Fills in what is not known otherwise: a
-/// sensitivity that is there already stays.
+/// Fills in the noise and the distribution of every layer, measured on some of `samples`. What the report knows of the layers
+/// otherwise, such as their sensitivity, stays.
 pub(crate) fn fill(
     report: &mut Report<'_>,
     path: &Path,
@@ -50,7 +50,7 @@ pub(crate) fn fill(
     Ok(())
 }
 
-/// `None` for the logits, which are not quantized.
+/// Returns `None` for the logits, which are not quantized.
 fn distribution(statistics: &LayerStatistics) -> Option<Distribution> {
     let (seen, covered) = (statistics.histogram.range(), statistics.covered?);
     let values = statistics.histogram.occupied();
@@ -58,13 +58,14 @@ fn distribution(statistics: &LayerStatistics) -> Option<Distribution> {
     Some(Distribution::new(values, BINS, (seen.low, seen.high), (covered.low, covered.high), all))
 }
 
-/// Times `model` and the fp32 network it was compiled from, but for a network too large to be held at once.
+/// Times `model`, and the fp32 network that it was compiled from unless that is too large to be in memory as a whole.
 pub(crate) fn time(model: &Model<'_>, network: &Network, runs: Runs) -> Result<Vec<Latency>, Error> {
     let mut fp32 = fp32(model, network)?;
     compare(model, fp32.as_mut().map(|fp32| fp32 as &mut Call<'_>), runs)
 }
 
-/// The fp32 network on [`fixed_pixels`], again and again; `None` for a network too large to be held at once.
+/// Returns a call that runs the fp32 network on [`fixed_pixels`], or `None` if the network is too large to be in memory as a
+/// whole.
 pub(crate) fn fp32(
     model: &Model<'_>,
     network: &Network,
@@ -80,7 +81,7 @@ pub(crate) fn fp32(
         return Err(Error::new(
             "",
             format_args!(
-                "the fp32 network reads {theirs} pixels, the model {}; give the one that it was compiled from",
+                "the fp32 network reads {theirs} pixels, and the model reads {}; give the network that the model was compiled from",
                 sides(input.height, input.width)
             ),
         ));

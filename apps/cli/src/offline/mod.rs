@@ -1,4 +1,4 @@
-//! fp32 networks, which only a build with the offline half can read.
+//! fp32 networks. Only a build with the offline half (feature `compile`) can read them.
 
 pub(crate) mod arch;
 pub(crate) mod layers;

@@ -1,7 +1,7 @@
-//! What `compile`, `eval`, `import` and `demo` share: reading fp32 networks, choosing classes and preprocessing.
+//! Reading fp32 networks, and choosing their preprocessing and the names of their classes.
 
-use crate::error::Error;
 use crate::files::text;
+use crate::terminal::Error;
 use resnext_calibration::bundled;
 use resnext_calibration::emit::ClassName;
 use resnext_calibration::fold::fold_batch_norm;
@@ -12,15 +12,15 @@ use resnext_calibration::samples::Samples;
 use resnext_models::Variant;
 use std::path::Path;
 
-/// Reads an fp32 network and folds its batch norms.
+/// Reads an fp32 network and folds its batch norms into the convolutions.
 pub(crate) fn read(path: &Path, input_size: Option<usize>) -> Result<Network, Error> {
     let mut network = load_with(path, ImportOptions { input_size }).map_err(|error| Error::new("", error))?;
     fold_batch_norm(&mut network);
     Ok(network)
 }
 
-/// Preprocessing of a variant, or torchvision's for a network that none was named for; normalised as a quantized file
-/// says, if it does.
+/// Returns the preprocessing of a variant, or that of torchvision if there is no variant. The normalisation of a quantized file
+/// replaces that of torchvision.
 pub(crate) fn preprocessing(variant: Option<&Variant>, network: &Network) -> Preprocessing {
     let size = network.input.height as u32;
     // timm's rule for the usual crop of 0.875: ⌊size / 0.875⌋.
@@ -36,7 +36,7 @@ pub(crate) fn preprocessing(variant: Option<&Variant>, network: &Network) -> Pre
     }
 }
 
-/// Names of the classes, and where they come from.
+/// Returns the names of the classes, and says where they come from.
 pub(crate) fn classes(
     network: &Network,
     labels: Option<&Path>,
@@ -55,7 +55,7 @@ pub(crate) fn classes(
     } else if count == imagenet.len() {
         (imagenet, "ImageNet-1k")
     } else if count == folders.len() {
-        // torchvision's ImageFolder numbers classes by the sorted names of their folders.
+        // As in torchvision's ImageFolder, which numbers classes by the sorted names of their folders.
         let named = |folder: &str| {
             let known = imagenet.iter().find(|class| class.id == folder).cloned();
             known.unwrap_or_else(|| ClassName { id: String::new(), label: folder.to_owned() })
@@ -67,9 +67,9 @@ pub(crate) fn classes(
     })
 }
 
-/// One class a line: a label, or an identifier and a label with a tab between them.
+/// Reads one class from each line: a label, or an identifier and a label with a tab between them.
 fn read_labels(path: &Path) -> Result<Vec<ClassName>, Error> {
-    let text = text::read(path, "give a text file with one label per line")?;
+    let text = text::read(path, "give a text file with one label on each line")?;
     let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
     Ok(lines
         .map(|line| {

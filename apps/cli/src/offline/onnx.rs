@@ -1,26 +1,26 @@
-//! ONNX files as results: one file, or two if the weights are too many for one.
+//! Writing ONNX files: one file, or two if the weights are too large for one.
 
-use crate::error::Error;
 use crate::files::write::PendingFile;
 use crate::session::samples;
+use crate::terminal::Error;
 use resnext_calibration::export::{MAX_INSIDE, OnnxFile};
 use std::path::{Path, PathBuf};
 
-/// An ONNX file that is complete but for its name.
+/// A complete ONNX file that does not have its name yet.
 pub(crate) struct Written {
     out: PendingFile,
-    /// The weights, if they are in a file of their own.
+    /// The weights, if they are in a separate file.
     data: Option<(PathBuf, PendingFile)>,
 }
 
 impl Written {
-    /// Bytes of all files.
+    /// Returns the size of all files in bytes.
     pub(crate) fn bytes(&self) -> Result<u64, Error> {
         let data = self.data.as_ref().map_or(Ok(0), |(_, data)| data.len())?;
         Ok(self.out.len()? + data)
     }
 
-    /// The files take their names. Returns that of the weights, if they have one.
+    /// Gives the files their names. Returns the path of the file with the weights, if there is one.
     pub(crate) fn commit(self) -> Result<Option<PathBuf>, Error> {
         let data = match self.data {
             Some((path, data)) => {
@@ -34,7 +34,7 @@ impl Written {
     }
 }
 
-/// Writes `file` as `path`, and its weights beside it if they are more than a file can hold.
+/// Writes `file` to `path`, and its weights to a second file beside it if they are too large for one.
 pub(crate) fn write(path: &Path, file: &OnnxFile<'_>) -> Result<Written, Error> {
     let progress = samples::progress();
     progress.set_message("writing");
@@ -48,7 +48,7 @@ pub(crate) fn write(path: &Path, file: &OnnxFile<'_>) -> Result<Written, Error> 
         let beside = beside(path);
         let name = beside.file_name().map(PathBuf::from).unwrap_or_default();
         let mut data = PendingFile::create(&beside)?;
-        // Two files, each written when its error would be known.
+        // Both files are written together; the error of each is reported under its own path.
         let mut written = Ok(());
         out.write(|out| {
             written = data.write(|data| file.write_external(out, data, &name, &tick));

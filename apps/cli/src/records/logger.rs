@@ -1,11 +1,11 @@
-//! The global defmt logger: whole frames into a ring of fixed size, which a thread writes to a file.
+//! The global defmt logger: it puts whole frames into a ring of fixed size, and a thread writes the ring to a file.
 //!
-//! Who logs never waits for the device. A frame is encoded in memory of its thread and copied into the ring under a lock
-//! that nobody holds for longer than such a copy takes. A frame that does not fit is dropped whole and counted, so what
-//! arrives can always be decoded.
+//! A thread that logs never waits for the device. It encodes a frame in its own memory and copies it into the ring under a lock
+//! that nobody holds longer than such a copy takes. A frame that does not fit is dropped as a whole and counted, so everything
+//! that reaches the file can be decoded.
 
-use crate::error::Error;
 use crate::files::write::cannot_write;
+use crate::terminal::Error;
 use crate::terminal::output;
 use heapless::Deque;
 use rustix::fs::OFlags;
@@ -19,24 +19,24 @@ use std::sync::{Arc, Barrier, Condvar, Mutex, MutexGuard, OnceLock, PoisonError}
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Bytes that wait for the device: some 700 inferences.
+/// The number of bytes that can wait for the device: some 700 inferences.
 const RING: usize = 1 << 15;
 
-/// Bytes of an encoded frame; texts are cut so that all fit.
+/// The most bytes of an encoded frame. Texts are cut so that every frame fits.
 const FRAME: usize = 1024;
 
-/// Bytes written at a time.
+/// The number of bytes that are written at a time.
 const CHUNK: usize = 4096;
 
-/// How long a blocked device is waited for at the end.
+/// How long the end of the program waits for a blocked device.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 static RING_STATE: Mutex<Ring> = Mutex::new(Ring::new());
-/// Something to write, or nothing more to come.
+/// Signals that there are bytes to write, or that no more will come.
 static FILLED: Condvar = Condvar::new();
-/// The thread that writes has ended.
+/// Signals that the writing thread has ended.
 static ENDED: Condvar = Condvar::new();
-/// Frames that did not reach the file.
+/// The number of frames that did not reach the file.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 static START: OnceLock<Instant> = OnceLock::new();
 
@@ -48,10 +48,10 @@ struct Ring {
 
 #[derive(Clone, Copy, PartialEq)]
 enum State {
-    /// Nobody listens; frames are ignored.
+    /// There is no writer, and frames are ignored.
     Closed,
     Open,
-    /// What is there is still written.
+    /// No more frames are taken, and those in the ring are still written.
     Closing,
 }
 
@@ -74,7 +74,7 @@ impl Ring {
         }
     }
 
-    /// Moves bytes to `chunk`, returns how many.
+    /// Moves bytes to `chunk` and returns their number.
     fn pop(&mut self, chunk: &mut [u8]) -> usize {
         let len = chunk.len().min(self.bytes.len());
         chunk[..len].fill_with(|| self.bytes.pop_front().unwrap_or_default());
@@ -86,26 +86,27 @@ fn ring() -> MutexGuard<'static, Ring> {
     RING_STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Frames that did not reach the file, so far.
+/// Returns the number of frames that have not reached the file so far.
 pub(super) fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
 
-/// Whether half of the ring is free, and the file takes bytes.
+/// Returns whether half of the ring is free and the file still takes bytes.
 pub(super) fn has_room() -> bool {
     let ring = ring();
     ring.failure.is_none() && ring.bytes.len() < RING / 2
 }
 
-/// The thread that writes, as long as frames are logged.
+/// The writing thread. It takes frames until this is dropped.
 pub(super) struct Writer(());
 
 impl Writer {
-    /// Writes to `path`, a file that is made anew or a device, while `model` is read from another.
+    /// Writes to `path`: a device, or a file that is created or emptied. It must not be the mapped `model`.
     pub(super) fn open(path: &Path, model: &Path) -> Result<Self, Error> {
         let file = open(path, model)?;
-        Self::start(file)
-            .map_err(|error| Error::at(path, format_args!("no thread for it: {error}; stop other programs")))
+        Self::start(file).map_err(|error| {
+            Error::at(path, format_args!("cannot start a thread that writes: {error}; stop other programs"))
+        })
     }
 
     fn start(device: impl Write + Send + 'static) -> io::Result<Self> {
@@ -122,25 +123,25 @@ impl Writer {
             starts.wait();
             drain(device);
         })?;
-        // Starting a thread allocates, some of that in the thread itself; an inference must not meet that.
+        // The start of a thread allocates, partly in the thread itself. Wait for that, so that it never overlaps an inference.
         started.wait();
         Ok(Self(()))
     }
 }
 
-/// A serial device is set to pass bytes as they are, and to do so without a modem; its speed stays what `stty` has set.
+/// Opens the file or device. A serial device is set to pass bytes unchanged and to ignore modem lines; `stty` sets its speed.
 fn open(path: &Path, model: &Path) -> Result<File, Error> {
     let failed = |error: io::Error| Error::at(path, refused(path, &error));
-    // Or else a pipe that nobody reads and a line without a carrier would be waited for, maybe for ever.
+    // Without these flags, opening would wait, perhaps for ever, for the reader of a pipe or the carrier of a serial line.
     let flags = OFlags::NOCTTY | OFlags::NONBLOCK;
     let mut options = OpenOptions::new();
     let options = options.write(true).create(true).custom_flags(flags.bits().cast_signed());
     let file = options.open(path).map_err(failed)?;
     let kind = file.metadata().map_err(failed)?;
     if kind.is_file() {
-        // The model is mapped: to cut it off would end the program.
+        // The model is mapped, and truncating it would crash the program.
         if fs::metadata(model).is_ok_and(|model| (model.dev(), model.ino()) == (kind.dev(), kind.ino())) {
-            return Err(Error::at(path, "is the model; name another file for records"));
+            return Err(Error::at(path, "is the model; give another file for the records"));
         }
         file.set_len(0).map_err(failed)?;
     }
@@ -160,17 +161,17 @@ fn raw(file: &File) -> io::Result<()> {
     Ok(tcsetattr(file, OptionalActions::Now, &settings)?)
 }
 
-/// Why records cannot be written there, and what helps.
+/// Says why records cannot be written there and how to fix that.
 fn refused(path: &Path, error: &io::Error) -> String {
     let kind = fs::metadata(path).map(|metadata| metadata.file_type()).ok();
     match error.kind() {
-        io::ErrorKind::IsADirectory => "is a directory; name a file or a serial device".to_owned(),
+        io::ErrorKind::IsADirectory => "is a directory; give a file or a serial device".to_owned(),
         io::ErrorKind::PermissionDenied if kind.is_some_and(|kind| kind.is_char_device()) => {
-            "may not be written to; join the group it belongs to (sudo usermod -aG dialout $USER for serial devices)"
+            "permission denied; join the group that owns the device (sudo usermod -aG dialout $USER for serial devices)"
                 .to_owned()
         }
         _ if kind.is_some_and(|kind| kind.is_fifo()) => {
-            format!("cannot be written: nobody reads it ({error}); start its reader first")
+            format!("cannot be written: the pipe has no reader ({error}); start its reader first")
         }
         _ => cannot_write(error),
     }
@@ -191,7 +192,7 @@ fn drain(mut device: impl Write) {
             ring.bytes.clear();
         }
         if ring.bytes.is_empty() && (ring.state != State::Open || ring.failure.is_some()) {
-            // Frames that come after a failure are counted, not kept.
+            // Frames that come after a failure are counted but not kept.
             if ring.state == State::Closing {
                 ring.state = State::Closed;
             }
@@ -216,10 +217,10 @@ impl Drop for Writer {
         ring.state = State::Closed;
         drop(ring);
         if let Some(error) = failure {
-            output::note(format_args!("--defmt: {error}; {dropped} records are lost after that"));
+            output::note(format_args!("--defmt: {error}; {dropped} records after that are lost"));
         } else if late > 0 {
             output::note(format_args!(
-                "--defmt: the device takes nothing more; {late} bytes are lost, {dropped} records before"
+                "--defmt: the device accepts no more bytes; {late} bytes and {dropped} earlier records are lost"
             ));
         } else if dropped > 0 {
             output::note(format_args!("--defmt: the device is too slow; {dropped} records were dropped"));
@@ -227,11 +228,11 @@ impl Drop for Writer {
     }
 }
 
-/// Where a thread puts its frame together.
+/// The frame that a thread assembles.
 struct Frame {
     encoder: defmt::Encoder,
     bytes: [u8; FRAME],
-    /// More than `FRAME` if it did not fit.
+    /// The number of bytes; more than `FRAME` if they did not fit.
     len: usize,
 }
 
@@ -254,15 +255,14 @@ impl Frame {
 }
 
 thread_local! {
-    // Nothing to drop and nothing to compute, so that the first use allocates nothing either.
+    // The initial value is constant and has no destructor, so that not even the first use allocates.
     static THREADS_FRAME: RefCell<Frame> = const { RefCell::new(Frame::new()) };
 }
 
 #[defmt::global_logger]
 struct Logger;
 
-// SAFETY: each thread is a context of its own, with its own frame between `acquire` and `release`; what they share is
-// behind a lock.
+// SAFETY: each thread assembles its own frame between `acquire` and `release`, and what the threads share is behind a lock.
 unsafe impl defmt::Logger for Logger {
     fn acquire() {
         THREADS_FRAME.with_borrow_mut(|frame| {
@@ -272,7 +272,7 @@ unsafe impl defmt::Logger for Logger {
     }
 
     unsafe fn flush() {
-        // What is there is written when the program ends; to wait here could be to wait forever.
+        // `Writer::drop` writes what is left. Waiting here could take for ever.
     }
 
     unsafe fn release() {
@@ -295,13 +295,13 @@ pub(super) mod tests {
     use super::*;
     use std::sync::mpsc;
 
-    /// Keeps other tests from logging: there is one logger in a program.
+    /// Keeps other tests from logging, because a program has one logger.
     pub(crate) fn alone() -> MutexGuard<'static, ()> {
         static ALONE: Mutex<()> = Mutex::new(());
         ALONE.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes one chunk, then blocks until the other end says otherwise.
+    /// A device that takes one chunk and then blocks until the test lets it go on.
     struct Stuck {
         written: mpsc::Sender<Vec<u8>>,
         go_on: mpsc::Receiver<()>,
@@ -310,7 +310,6 @@ pub(super) mod tests {
     impl Write for Stuck {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let _ = self.written.send(bytes.to_vec());
-            // Until the other end is dropped.
             let _ = self.go_on.recv();
             Ok(bytes.len())
         }
@@ -321,7 +320,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_blocked_device_drops_whole_frames_and_holds_nobody_up() {
+    fn a_blocked_device_drops_whole_frames_and_delays_no_thread() {
         const FRAMES: u64 = 10_000;
         let _alone = alone();
         let (written, output) = mpsc::channel();
@@ -342,7 +341,7 @@ pub(super) mod tests {
         assert!(lost > FRAMES / 2, "{lost} dropped");
         assert_eq!(frames + lost, FRAMES + 1, "each frame is whole or counted");
         assert_eq!(bytes.last(), Some(&0), "the last frame is whole");
-        // With nobody listening, frames go nowhere.
+        // Without a writer, frames are ignored.
         defmt::info!("frame {=u64} of a text {=str}", 0, "");
         assert_eq!(ring().bytes.len(), 0);
     }

@@ -1,44 +1,46 @@
-//! `--defmt FILE`: a record of every inference in the format that microcontrollers log in, a few bytes each.
+//! `--defmt FILE`: a record of every inference in defmt, the logging format of microcontrollers, which takes a few bytes each.
 //!
-//! `defmt-print -e resnext FILE` turns records into lines, given the binary that wrote them. Without feature `defmt` the
-//! option is absent and everything here does nothing.
+//! `defmt-print -e resnext FILE` turns the records into lines of text. It needs the binary that wrote them. Without the feature
+//! `defmt` the option does not exist and the functions of this module do nothing.
 
 #[cfg(feature = "defmt")]
 mod logger;
 
-use crate::error::Error;
+use crate::terminal::Error;
+#[cfg(feature = "defmt")]
+use crate::terminal::text::clean;
 use resnext::Model;
 #[cfg(target_os = "linux")]
 use resnext_camera::{Picture, Reading, Show, ShowError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where records go.
+/// The option that says where records go.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Records {
-    /// Also write a record of each inference to a file or serial device; defmt-print reads it, with this program as ELF
+    /// Also write a record of each inference to a file or serial device, for defmt-print with this program as its ELF file
     #[cfg_attr(feature = "defmt", arg(long = "defmt", value_name = "FILE"))]
     #[cfg_attr(not(feature = "defmt"), arg(skip))]
     file: Option<PathBuf>,
 }
 
 impl Records {
-    /// Opens the file and says which model is run. With no file, records go nowhere.
+    /// Opens the file and records which model runs. Without a file, records go nowhere.
     pub(crate) fn start(&self, path: &Path, model: &Model<'_>) -> Result<Log, Error> {
         let Some(file) = &self.file else { return Ok(Log::default()) };
         Log::start(file, path, model)
     }
 }
 
-/// Takes records. They are written by another thread; what has not been written is waited for when this is dropped, for
-/// a second at most.
+/// Takes records. Another thread writes them. When the log is dropped, it waits up to a second for the records that are not
+/// written yet.
 #[derive(Default)]
 pub(crate) struct Log {
     #[cfg(feature = "defmt")]
     open: Option<Open>,
 }
 
-/// A log of what a camera sees.
+/// A log of the frames of a camera.
 #[cfg(target_os = "linux")]
 pub(crate) struct Frames<'a> {
     log: Log,
@@ -47,7 +49,7 @@ pub(crate) struct Frames<'a> {
 
 #[cfg(target_os = "linux")]
 impl Log {
-    /// Takes readings of `model` from now on.
+    /// Takes readings of `model` instead of single inferences.
     pub(crate) fn frames<'a>(self, model: &Model<'a>) -> Frames<'a> {
         Frames { log: self, model: *model }
     }
@@ -55,7 +57,7 @@ impl Log {
 
 #[cfg(target_os = "linux")]
 impl Frames<'_> {
-    /// Ends the log: what there is to say of the file is said before anything else.
+    /// Ends the log, so that messages about its file come before all others.
     pub(crate) fn finish(self) {}
 }
 
@@ -65,7 +67,7 @@ impl Show for Frames<'_> {
         false
     }
 
-    /// A file or device that fails is told of at the end; the camera goes on.
+    /// Records the reading. If the file or device fails, the log says so at the end and the camera goes on.
     fn show(&mut self, reading: &Reading<'_>, _: Option<&Picture<'_>>) -> Result<(), ShowError> {
         self.log.reading(reading, &self.model);
         Ok(())
@@ -75,9 +77,9 @@ impl Show for Frames<'_> {
 #[cfg(feature = "defmt")]
 struct Open {
     _writer: logger::Writer,
-    /// Number of the next frame.
+    /// The number of the next frame.
     frame: u64,
-    /// Records that are known to be lost.
+    /// The number of lost records that the log has reported.
     dropped: u64,
 }
 
@@ -86,16 +88,11 @@ impl Log {
     fn start(file: &Path, path: &Path, model: &Model<'_>) -> Result<Self, Error> {
         let writer = logger::Writer::open(file, path)?;
         let name = path.display().to_string();
-        defmt::info!(
-            "resnext {=str}: {=str}, {}",
-            env!("CARGO_PKG_VERSION"),
-            short(&crate::terminal::output::clean(&name)),
-            model
-        );
+        defmt::info!("resnext {=str}: {=str}, {}", env!("CARGO_PKG_VERSION"), short(&clean(&name)), model);
         Ok(Self { open: Some(Open { _writer: writer, frame: 0, dropped: 0 }) })
     }
 
-    /// An inference and its logits. Frames are counted from 0.
+    /// Records an inference and its logits. Frames are counted from 0.
     pub(crate) fn inference(&mut self, took: Duration, model: &Model<'_>, logits: &[f32]) {
         let Some(open) = &mut self.open else { return };
         let best = resnext::top_k::<1>(logits);
@@ -111,10 +108,10 @@ impl Log {
             hit.probability
         );
         open.frame += 1;
-        open.tell_dropped();
+        open.report_dropped();
     }
 
-    /// A frame of a camera, by the number that it has there.
+    /// Records a frame of a camera under its number there.
     fn reading(&mut self, reading: &Reading<'_>, model: &Model<'_>) {
         let Some(open) = &mut self.open else { return };
         let Some(guess) = reading.top.first() else { return };
@@ -130,14 +127,14 @@ impl Log {
             micros(reading.latency_ms),
             reading.dropped
         );
-        open.tell_dropped();
+        open.report_dropped();
     }
 }
 
 #[cfg(feature = "defmt")]
 impl Open {
-    /// Once there is room again.
-    fn tell_dropped(&mut self) {
+    /// Reports lost records, once the ring has room again.
+    fn report_dropped(&mut self) {
         let dropped = logger::dropped();
         if dropped != self.dropped && logger::has_room() {
             self.dropped = dropped;
@@ -146,19 +143,19 @@ impl Open {
     }
 }
 
-/// Something that the user is warned of, from any thread; nothing happens while no log is open.
+/// Records a warning that the user gets, from any thread. Without an open log this does nothing.
 #[cfg(feature = "defmt")]
 pub(crate) fn warning(text: &str) {
-    defmt::warn!("{=str}", short(&crate::terminal::output::clean(text)));
+    defmt::warn!("{=str}", short(&clean(text)));
 }
 
-/// A frame that could not be classified, or the reason why there are no more; nothing happens while no log is open.
+/// Records a frame that could not be classified, or why there are no more frames. Without an open log this does nothing.
 #[cfg(feature = "defmt")]
 pub(crate) fn failure(error: &Error) {
     defmt::error!("{=str}", short(&error.to_string()));
 }
 
-/// As much of `text` as a record has room for.
+/// Returns as much of `text` as a record has room for.
 #[cfg(feature = "defmt")]
 fn short(text: &str) -> &str {
     &text[..text.floor_char_boundary(160)]
@@ -215,7 +212,7 @@ mod tests {
             frames.show(&reading, None).unwrap();
         };
         let before = allocations::of_this_thread();
-        // The ring goes round many times, and some records find it full.
+        // The ring wraps around many times, and some records find it full.
         (0..10_000).for_each(&mut show);
         assert_eq!(allocations::of_this_thread() - before, 0);
         drop(std::hint::black_box(Box::new(1)));

@@ -1,6 +1,7 @@
-//! Model files: mapped into memory, so that loading copies nothing and several processes share one copy.
+//! Model files. They are mapped into memory, so that loading copies nothing and several processes share one copy.
 
-use crate::error::Error;
+use crate::files::cannot_read;
+use crate::terminal::Error;
 use memmap2::{Mmap, MmapMut, MmapOptions};
 use resnext::Model;
 use resnext::pack::{Packing, repack};
@@ -16,9 +17,9 @@ pub(crate) struct Artifact {
 }
 
 enum Bytes {
-    /// As the file has them.
+    /// The bytes of the file.
     Mapped(Mmap),
-    /// Repacked; pages that changed are this process's own.
+    /// A private copy with repacked weights. Only the pages that repacking changed take memory of their own.
     Repacked(MmapMut),
 }
 
@@ -29,20 +30,21 @@ impl Artifact {
         Ok(Self { path: path.to_owned(), file, bytes: Bytes::Mapped(bytes) })
     }
 
-    /// With the weights in another order, if they are not in this one; the file stays as it is.
+    /// Returns the model with its weights in the order of `packing`. The file itself does not change.
     pub(crate) fn packed(mut self, packing: Packing) -> Result<Self, Error> {
         if Packing::of(self.bytes()).is_none_or(|found| found == packing) {
             return Ok(self);
         }
         let failed = |error: io::Error| Error::at(&self.path, format!("cannot be read: {error}"));
-        // SAFETY: a private copy, page by page as it is written; otherwise as above.
+        // SAFETY: the mapping is copy-on-write, so nothing that this process writes reaches the file. No other process changes
+        // the file, as in `map`.
         let mut bytes = unsafe { MmapOptions::new().map_copy(&self.file) }.map_err(failed)?;
         repack(&mut bytes, packing).map_err(|error| Error::at(&self.path, error))?;
         self.bytes = Bytes::Repacked(bytes);
         Ok(self)
     }
 
-    /// The bytes of the file, or what repacking made of them.
+    /// Returns the bytes of the artifact, repacked or not.
     pub(crate) fn bytes(&self) -> &[u8] {
         match &self.bytes {
             Bytes::Mapped(bytes) => bytes,
@@ -50,21 +52,21 @@ impl Artifact {
         }
     }
 
-    /// Checks the whole file and borrows it as a model.
+    /// Validates the whole file and borrows it as a model.
     pub(crate) fn model(&self) -> Result<Model<'_>, Error> {
         Model::from_bytes(self.bytes()).map_err(|error| Error::at(&self.path, error))
     }
 
-    /// The path, as it was given.
+    /// Returns the path as the user gave it.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Maps the file at `path`; `remedy` says what it should be.
+/// Maps the file at `path`. `remedy` says which file to give instead.
 pub(crate) fn map(path: &Path, remedy: &str) -> Result<(File, Mmap), Error> {
     let failed = |error: io::Error| Error::at(path, cannot_read(&error, remedy));
-    // Looked at before it is opened: opening a named pipe would wait for a writer.
+    // The kind comes first, because to open a named pipe would wait for a writer.
     let kind = fs::metadata(path).map_err(failed)?;
     if kind.is_dir() {
         return Err(Error::at(path, format_args!("is a directory; {remedy}")));
@@ -73,18 +75,8 @@ pub(crate) fn map(path: &Path, remedy: &str) -> Result<(File, Mmap), Error> {
         return Err(Error::at(path, format_args!("is not a regular file; {remedy}")));
     }
     let file = File::open(path).map_err(failed)?;
-    // SAFETY: the mapping is read-only and private to its owner. What the type system cannot know is that
-    // no other process changes the file meanwhile; models are replaced by renaming (`write_atomically`),
-    // which leaves a mapped file as it was.
+    // SAFETY: the mapping is read-only and its owner keeps it private. The type system cannot know that no other process
+    // changes the file; models are replaced by renaming (`write_atomically`), which leaves a mapped file as it was.
     let bytes = unsafe { Mmap::map(&file) }.map_err(failed)?;
     Ok((file, bytes))
-}
-
-/// Says why a file cannot be read and what to do about it; `remedy` is for a file that is not there.
-pub(crate) fn cannot_read(error: &io::Error, remedy: &str) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => format!("no such file; {remedy}"),
-        io::ErrorKind::PermissionDenied => "permission denied; make the file readable (chmod +r)".to_owned(),
-        _ => format!("cannot be read: {error}; {remedy}"),
-    }
 }

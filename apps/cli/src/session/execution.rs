@@ -1,32 +1,33 @@
-//! Options that several verbs share.
+//! The options of every verb that runs a model.
 
-use crate::error::Error;
-use crate::machine::cpus::{CpuList, Placement};
+use crate::machine::cpu_list::CpuList;
+use crate::machine::placement::Placement;
+use crate::terminal::Error;
 use clap::ValueEnum;
 
-/// Threads used when none are asked for, at most: the boards this is for have four fast cores, and a step of
-/// tens of microseconds is not worth spreading further.
+/// The most threads that are used without `--threads`. The boards that this program is for have four fast cores, and a step of
+/// tens of microseconds gains nothing from more.
 const DEFAULT_THREADS: usize = 4;
 
 /// How to run a model.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Execution {
-    /// Threads to run on [default: one for each of --cpus; without them one per core, at most 4]
+    /// Number of threads [default: one for each CPU of --cpus, else one for each core, at most 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 
-    /// CPUs to keep the threads on, such as 0-3 or 0,2,4-5 [default: the big cores where there are little ones
-    /// too, unless --threads is given]
+    /// CPUs to pin the threads to, such as 0-3 or 0,2,4-5 [default: the big cores of a machine that also has
+    /// little ones, unless --threads is given]
     #[arg(long, value_name = "LIST")]
     cpus: Option<CpuList>,
 
-    /// Kernels to run on; all give the same results to the bit
+    /// Kernels to run; all give bit-identical results
     #[arg(long, value_name = "KERNELS", default_value = "auto")]
     pub(crate) kernels: KernelChoice,
 }
 
 impl Execution {
-    /// Settles on threads, and on CPUs for all threads started from now on.
+    /// Chooses the number of threads, and pins this thread and all that it starts to their CPUs.
     pub(crate) fn place(&self) -> Result<Placement, Error> {
         let chosen = Placement::chosen(self.threads, self.cpus.as_ref())?;
         Ok(chosen.unwrap_or_else(|| Placement::fastest().at_most(DEFAULT_THREADS)))
@@ -40,9 +41,9 @@ pub(crate) enum KernelChoice {
     Auto,
     /// Portable Rust, the slowest
     Scalar,
-    /// The fastest of resnext's own
+    /// The fastest of resnext's own kernels
     Native,
-    /// tract-linalg for the GEMM-shaped layers, resnext's own for the rest
+    /// tract-linalg for GEMM-shaped layers, resnext's own kernels for the rest
     Tract,
     /// armv8-a without dot products
     Neon,
@@ -59,7 +60,7 @@ pub(crate) enum KernelChoice {
 }
 
 impl KernelChoice {
-    /// The name on the command line.
+    /// Returns the name on the command line.
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }

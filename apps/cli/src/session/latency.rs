@@ -1,24 +1,24 @@
 //! Timing several networks side by side.
 
-use crate::error::Error;
 use crate::session::statistics::milliseconds;
-use crate::terminal::output::plural;
+use crate::terminal::Error;
+use crate::terminal::text::plural;
 use resnext::{Kernels, Model, RunError, Runner};
 use resnext_report::Latency;
 use std::time::{Duration, Instant};
 
-/// Inferences before timing starts.
+/// Inferences that warm up before timing starts.
 const WARMUP: u32 = 3;
 
-/// A call of a network.
+/// One inference of a network.
 pub(crate) type Call<'a> = dyn FnMut() -> Result<(), Error> + 'a;
 
 /// How often to time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Runs {
-    /// So many times.
+    /// Exactly this many times.
     Exactly(u32),
-    /// So many times, or fewer of a network that takes seconds.
+    /// At most this many times; fewer if the network takes seconds.
     AtMost(u32),
 }
 
@@ -43,7 +43,7 @@ impl Runs {
     }
 }
 
-/// Times calls of each network, in turn, so that a change of the machine's speed meets all alike.
+/// Times the networks in turn, so that a change in the machine's speed affects all of them alike.
 pub(crate) fn interleaved(runs: Runs, networks: &mut [&mut Call<'_>]) -> Result<Vec<Vec<Duration>>, Error> {
     let most = (WARMUP + runs.most()) as usize;
     let mut times: Vec<Vec<Duration>> = networks.iter().map(|_| Vec::with_capacity(most)).collect();
@@ -58,25 +58,25 @@ pub(crate) fn interleaved(runs: Runs, networks: &mut [&mut Call<'_>]) -> Result<
             times.push(start.elapsed());
         }
     }
-    // The first warmed up; of few that took long, one has to do.
+    // The first runs warmed up. If there were only a few slow ones, the last one has to do.
     times
         .iter_mut()
         .for_each(|times| drop(times.drain(..(WARMUP as usize).min(times.len().saturating_sub(1)))));
     Ok(times)
 }
 
-/// The same pixels on every machine and in every version: noise, so that no kernel meets an easy case.
+/// Returns the same pixels on every machine and in every version. They are noise, so that no kernel gets an easy case.
 pub(crate) fn fixed_pixels(len: usize) -> Vec<u8> {
     let mut state = 1u32;
     let mut next = || {
-        // The generator of Numerical Recipes; the high byte is its best.
+        // The linear congruential generator of Numerical Recipes. Its high byte is the most random one.
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 24) as u8
     };
     (0..len).map(|_| next()).collect()
 }
 
-/// Times `model`, and the fp32 network in turn with it if there is one, on one thread each.
+/// Times `model`, in turn with the fp32 network if there is one, on one thread each.
 pub(crate) fn compare(
     model: &Model<'_>,
     fp32: Option<&mut Call<'_>>,
@@ -108,10 +108,10 @@ pub(crate) fn compare(
     Ok(names.into_iter().zip(times).map(latency).collect())
 }
 
-/// What fp32 is called.
+/// The name of the fp32 baseline.
 pub(crate) const FP32: &str = "fp32 (tract)";
 
-/// What [`compare`] measured, in a line.
+/// Returns the result of [`compare`] as one line for people.
 pub(crate) fn in_words(measured: &[Latency]) -> Option<String> {
     let int8 = measured.iter().find(|latency| latency.int8)?;
     let runs = int8.ms.len();
@@ -123,22 +123,22 @@ pub(crate) fn in_words(measured: &[Latency]) -> Option<String> {
     Some(format!("{} {ms:.2} ms{beside} (1 thread, median of {runs} run{})", int8.network, plural(runs)))
 }
 
-/// A warning if int8 took longer than fp32: then it is not worth its errors here.
+/// Returns a warning if int8 took longer than fp32. In that case int8 costs accuracy and gains nothing.
 pub(crate) fn slower_than_fp32(measured: &[Latency]) -> Option<String> {
     let of = |int8: bool| measured.iter().find(|latency| latency.int8 == int8);
     let (int8, fp32) = (of(true)?, of(false)?);
     slower((&int8.network, int8.median()?), (&fp32.network, fp32.median()?))
 }
 
-/// The same of two medians, ms.
+/// Returns the same warning for two medians in milliseconds.
 pub(crate) fn slower(int8: (&str, f64), fp32: (&str, f64)) -> Option<String> {
     if int8.1 <= fp32.1 {
         return None;
     }
     let [int8, fp32] = [int8, fp32].map(|(network, ms)| format!("{network} {ms:.2} ms"));
     Some(format!(
-        "int8 is slower than fp32 here ({int8}, {fp32}); see resnext bench --profile for the layers, and resnext doctor \
-         for the machine"
+        "int8 is slower than fp32 here ({int8}, {fp32}); find the slow layers with resnext bench --profile, and check the \
+         machine with resnext doctor"
     ))
 }
 
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(calls.borrow().as_str(), "ab".repeat(5));
         assert_eq!(times.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
         assert!(
-            interleaved(Runs::Exactly(1), &mut [&mut || Err(Error::new("a", "broken; mend it"))]).is_err()
+            interleaved(Runs::Exactly(1), &mut [&mut || Err(Error::new("a", "broken; fix it"))]).is_err()
         );
     }
 
@@ -175,8 +175,8 @@ mod tests {
         assert_eq!(
             slower_than_fp32(&both(25.0)).as_deref(),
             Some(
-                "int8 is slower than fp32 here (int8 (scalar) 25.00 ms, fp32 (tract) 20.00 ms); see resnext bench \
-                 --profile for the layers, and resnext doctor for the machine"
+                "int8 is slower than fp32 here (int8 (scalar) 25.00 ms, fp32 (tract) 20.00 ms); find the slow layers \
+                 with resnext bench --profile, and check the machine with resnext doctor"
             )
         );
         assert_eq!(slower_than_fp32(&both(25.0)[1..]), None);

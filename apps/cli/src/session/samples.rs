@@ -1,14 +1,15 @@
-//! Directories of images: opening them, going through them on all threads, with progress.
+//! Directories of images, and the progress of work on them.
 
-use crate::error::Error;
-use crate::machine::cpus::{CpuList, Placement};
+use crate::machine::cpu_list::CpuList;
+use crate::machine::placement::Placement;
+use crate::terminal::Error;
 use crate::terminal::output::note;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use resnext_evaluation::samples::{SampleError, Samples};
 use std::io::IsTerminal;
 use std::path::Path;
 
-/// A directory of samples, `most` of them at even distances if there are more.
+/// Opens a directory of samples. If it has more than `most`, takes `most` of them at even distances.
 #[cfg(feature = "compile")]
 pub(crate) fn samples(directory: &Path, most: Option<usize>) -> Result<Samples, Error> {
     let samples = open(directory)?;
@@ -21,19 +22,22 @@ pub(crate) fn samples(directory: &Path, most: Option<usize>) -> Result<Samples, 
     })
 }
 
-/// A directory of samples.
+/// Opens a directory of samples.
 pub(crate) fn open(directory: &Path) -> Result<Samples, Error> {
     Samples::open(directory).map_err(|error| Error::new("", error))
 }
 
-/// Says so if there are fewer images than were asked for.
+/// Tells the user if there are fewer images than `--num` asks for.
 pub(crate) fn note_fewer(directory: &Path, found: usize, asked: usize) {
     if found < asked {
-        note(format_args!("{}: has only {found} of {asked} images; all are used", directory.display()));
+        note(format_args!(
+            "{}: has only {found} images, not {asked}; all of them are used",
+            directory.display()
+        ));
     }
 }
 
-/// Says so if most of the `images`, which are called `what`, are the same as others of them.
+/// Returns a warning if more than half of the `images` are copies of others. `what` names them: samples or images.
 pub(crate) fn identical(what: &str, distinct: usize, images: usize) -> Option<String> {
     match (distinct, images) {
         (_, 0..=1) | (0, _) => None,
@@ -45,27 +49,27 @@ pub(crate) fn identical(what: &str, distinct: usize, images: usize) -> Option<St
     }
 }
 
-/// Threads for work on many photos at once: one for each CPU, little ones too, unless told otherwise. None waits for
-/// another.
+/// Returns the number of threads for work on many photos at once: by default one for each CPU. The little cores count too,
+/// because no thread waits for another.
 pub(crate) fn threads(asked: Option<u16>, cpus: Option<&CpuList>) -> Result<usize, Error> {
     Ok(Placement::chosen(asked, cpus)?.unwrap_or_else(Placement::everywhere).threads)
 }
 
-/// A progress bar on stderr; nothing if that is not a terminal.
+/// Creates a progress bar on stderr, hidden if stderr is not a terminal.
 pub(crate) fn progress() -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
     let template = "{msg:12} {bar:30} {pos}/{len}  {per_sec}  {eta} left";
-    // The template is a constant that parses; without style the bar is only plainer.
+    // The template is a constant that parses. Without a style the bar would only be plainer.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
     bar
 }
 
-/// Names the samples that were left out, the first few of them.
+/// Names the first few samples that could not be used.
 pub(crate) fn note_skipped(skipped: &[SampleError]) {
     const NAMED: usize = 5;
     for error in skipped.iter().take(NAMED) {

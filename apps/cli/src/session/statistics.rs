@@ -7,28 +7,28 @@ use std::time::Duration;
 pub(crate) struct Times(Vec<Duration>);
 
 impl Times {
-    /// `None` if there are no times.
+    /// Sorts `times`. Returns `None` if there are none.
     pub(crate) fn new(mut times: Vec<Duration>) -> Option<Self> {
         times.sort_unstable();
         (!times.is_empty()).then_some(Self(times))
     }
 
-    /// The nearest-rank percentile: the least time that at least `percent` of the runs did not exceed. Always
-    /// a time that was measured; of few runs, high percentiles are the slowest.
+    /// Returns the nearest-rank percentile: the least time that at least `percent` % of the runs did not exceed. It is always
+    /// a measured time. With few runs, high percentiles are the slowest run.
     pub(crate) fn percentile(&self, percent: u32) -> Duration {
         let rank = (self.0.len() as u64 * u64::from(percent.min(100))).div_ceil(100);
         self.0[(rank.max(1) - 1) as usize]
     }
 
-    /// The fastest run.
+    /// Returns the time of the fastest run.
     pub(crate) fn min(&self) -> Duration {
         self.0[0]
     }
 }
 
-/// Milliseconds, for reports.
+/// Converts a time to milliseconds for reports.
 pub(crate) fn milliseconds(time: Duration) -> f64 {
-    // From whole nanoseconds, so that a report shows no more digits than the clock.
+    // Division of whole nanoseconds, so that a report shows no more digits than the clock has.
     time.as_nanos() as f64 / 1e6
 }
 

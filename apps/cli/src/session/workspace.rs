@@ -1,8 +1,8 @@
-//! Everything a model needs to run besides its own bytes: arena, threads, kernels.
+//! What a model needs to run besides its bytes: an arena, threads and kernels.
 
-use crate::error::Error;
-use crate::machine::cpus::Placement;
+use crate::machine::placement::Placement;
 use crate::session::execution::{Execution, KernelChoice};
+use crate::terminal::Error;
 use resnext::pack::Packing;
 use resnext::{Kernels, Model, Pool, Runner};
 
@@ -17,7 +17,7 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// Allocates what `model` needs and starts the threads, where they and the calling thread are to run.
+    /// Allocates the arena of `model`, pins the calling thread, and starts the other threads.
     pub(crate) fn new(model: &Model<'_>, how: &Execution) -> Result<Self, Error> {
         let kernels = kernels(how.kernels)?;
         let placement = how.place()?;
@@ -29,7 +29,7 @@ impl Workspace {
         let pool = Pool::new(placement.threads).map_err(|error| {
             Error::new(
                 format_args!("--threads {}", placement.threads),
-                format_args!("cannot start threads: {error}; ask for fewer"),
+                format_args!("cannot start so many threads: {error}; give a smaller number"),
             )
         })?;
         Ok(Self {
@@ -42,12 +42,12 @@ impl Workspace {
         })
     }
 
-    /// Threads and where they run.
+    /// Returns the number of threads and their CPUs.
     pub(crate) fn placement(&self) -> &Placement {
         &self.placement
     }
 
-    /// A runner of `model`, the model this workspace was made for.
+    /// Returns a runner of `model`, which must be the model that this workspace was made for.
     pub(crate) fn runner<'a>(&'a mut self, model: &Model<'a>) -> Result<Runner<'a>, Error> {
         let runner = Runner::new(model, &mut self.arena).map_err(|error| Error::new("", error))?;
         let runner = runner.with_kernels(self.kernels).with_workers(&self.pool);
@@ -59,7 +59,7 @@ impl Workspace {
     }
 }
 
-/// The order of weights that the kernels asked for are fastest with.
+/// Returns the packing of weights that suits the chosen kernels best.
 pub(crate) fn packing(how: &Execution) -> Result<Packing, Error> {
     Ok(match how.kernels {
         KernelChoice::Tract => Packing::K4,
@@ -67,13 +67,13 @@ pub(crate) fn packing(how: &Execution) -> Result<Packing, Error> {
     })
 }
 
-/// An arena, or an error where `vec!` would abort: a model may ask for more memory than a board has.
+/// Allocates an arena. A model may need more memory than a board has, and `vec!` would abort the program.
 fn zeroed(len: usize) -> Result<Vec<u8>, Error> {
     let mut arena = Vec::new();
     arena.try_reserve_exact(len).map_err(|_| {
         Error::new(
             "",
-            format_args!("the model needs {len} bytes of memory to run; free some or use a smaller model"),
+            format_args!("the model needs {len} bytes of memory to run, which this machine does not have; stop other programs or use a smaller model"),
         )
     })?;
     arena.resize(len, 0);
@@ -85,7 +85,11 @@ fn kernels(choice: KernelChoice) -> Result<Kernels, Error> {
         KernelChoice::Auto | KernelChoice::Native => return Ok(Kernels::detect()),
         KernelChoice::Tract if cfg!(feature = "tract") => return Ok(Kernels::detect()),
         KernelChoice::Tract => {
-            return Err(unusable(choice, "not in this build of resnext", "build with --features tract, or "));
+            return Err(unusable(
+                choice,
+                "this build of resnext does not contain tract",
+                "build it with --features tract, or ",
+            ));
         }
         named => named.name(),
     };

@@ -1,13 +1,14 @@
-//! `resnext classify`: what is in these pictures?
+//! `resnext classify`: names what is in pictures.
 
-use crate::error::Error;
 use crate::files::photo;
 use crate::records::{self, Log, Records};
 use crate::session::artifact::Artifact;
 use crate::session::execution::Execution;
 use crate::session::statistics::milliseconds;
 use crate::session::workspace::{Workspace, packing};
-use crate::terminal::output::{self, bar, clean};
+use crate::terminal::Error;
+use crate::terminal::output;
+use crate::terminal::text::{bar, clean};
 use resnext::{Hit, Model, Runner};
 use serde::Serialize;
 use std::fmt;
@@ -15,28 +16,28 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use unicode_width::UnicodeWidthStr;
 
-/// The most classes `--top-k` lists.
+/// The most classes that `--top-k` lists.
 const MOST: usize = 100;
 
-/// Columns of a probability bar.
+/// The width of a probability bar in columns.
 const BAR: usize = 20;
 
 /// Classify images.
 ///
-/// Lists the most probable classes of each image. Images that cannot be decoded are reported and skipped; the
+/// Lists the most probable classes of each image. Images that cannot be decoded are reported and skipped, and the
 /// exit status is then 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Images are JPEG or PNG files of any size; the model says how to resize and crop them. An EXIF orientation is not \
-applied, as it was not when the accuracy was measured.
+Images are JPEG or PNG files of any size; the model says how to resize and crop them. The EXIF orientation is not \
+applied, because it was not applied when the accuracy was measured.
 
 Examples:
   resnext classify model.rnx photo.jpg
   resnext classify model.rnx photos/*.jpg --top-k 1
   resnext classify model.rnx photo.jpg --json | jq -r '.[0].top[0].label'
 
-JSON: [{image, top: [{class, label, probability}]}]. The class is its identifier (for ImageNet the wnid), or its \
-index if the model has no identifiers; probabilities are fractions of 1.")]
+JSON: [{image, top: [{class, label, probability}]}]. class is the identifier of the class (for ImageNet the \
+wnid), or its index if the model has no identifiers; probabilities are fractions of 1.")]
 pub(crate) struct Args {
     /// Model to use
     #[arg(value_name = "MODEL.rnx")]
@@ -97,7 +98,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
 struct Classified {
     image: String,
     top: Vec<Class>,
-    // Times differ from run to run and results do not, so these stay out of the JSON.
+    // Times differ from run to run and results do not, so the JSON leaves these out.
     #[serde(skip)]
     size: (u32, u32),
     #[serde(skip)]

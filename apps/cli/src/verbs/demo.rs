@@ -1,13 +1,16 @@
-//! `resnext demo`: the whole path on this machine, with what the program carries.
+//! `resnext demo`: runs the whole path on this machine, with the bundled network and photos.
 
-use crate::error::Error;
 use crate::files::write::{check_writable, write_atomically};
-use crate::machine::cpus::{CpuList, Placement};
+use crate::machine::cpu_list::CpuList;
+use crate::machine::placement::Placement;
 use crate::offline::network;
 use crate::session::latency::{FP32, Runs, interleaved, slower};
 use crate::session::samples;
 use crate::session::statistics::{Times, milliseconds};
-use crate::terminal::output::{self, Column, Facts, Table, bar, size, terminal_width};
+use crate::terminal::Error;
+use crate::terminal::output::{self, terminal_width};
+use crate::terminal::table::{Column, Fields, Table};
+use crate::terminal::text::{bar, size};
 use resnext::{Kernels, Model, Pool, Runner, Workers};
 use resnext_calibration::bundled;
 use resnext_calibration::compile::{LayerReport, Options, Techniques, compile};
@@ -23,31 +26,31 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Calibrate, compile, classify and time the bundled model: no arguments, no network.
+/// Calibrate, compile, classify and time the bundled model, without arguments or downloads.
 ///
-/// Shows everything this program does with what it carries: an fp32 ResNeXt-26 trained on ten ImageNet
-/// classes, and a dozen freely licensed photos.
+/// Shows what this program does, with an fp32 ResNeXt-26 trained on ten ImageNet classes and a dozen freely licensed photos
+/// that are part of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 JSON: {model: {bytes, arena_bytes, gmac}, agreement, logit_sqnr_db, layers: [{name, sqnr_db}],
 photos: [{photo, int8: {label, probability}, fp32: {label, probability}, agrees}],
-ms: [{network, threads, p50, p90, p99}], cpus: [CPU], runs, warnings: [TEXT]}. `agreement` is a
-fraction of the photos; `cpus` is null if the networks were timed on any.")]
+ms: [{network, threads, p50, p90, p99}], cpus: [CPU], runs, warnings: [TEXT]}. agreement is a fraction
+of the photos; cpus is null if the networks were timed on any CPU.")]
 pub(crate) struct Args {
     /// Keep the compiled model
     #[arg(short, long, value_name = "OUT.rnx")]
     output: Option<PathBuf>,
 
-    /// Inferences to time, of each network
+    /// Inferences of each network to time
     #[arg(long, value_name = "R", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     runs: u32,
 
-    /// Threads of the int8 network [default: one for each CPU]
+    /// Number of threads of the int8 network [default: one for each CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 
-    /// CPUs to run on, such as 0-3 or 0,2,4-5 [default: all; for the latency the big cores where there are little
-    /// ones too, unless --threads is given]
+    /// CPUs to run on, such as 0-3 or 0,2,4-5 [default: all; for the latency, the big cores of a machine that also has
+    /// little ones, unless --threads is given]
     #[arg(long, value_name = "LIST")]
     cpus: Option<CpuList>,
 
@@ -60,7 +63,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     args.output.as_deref().map_or(Ok(()), check_writable)?;
     let chosen = Placement::chosen(args.threads, args.cpus.as_ref())?;
-    // People read along while it runs; tools get everything at the end.
+    // People read while the demo runs; tools get everything at the end.
     let say = |text: &dyn Display| if args.json { Ok(()) } else { output::print(&text) };
 
     let variant = &reference::VARIANT;
@@ -70,11 +73,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     fold_batch_norm(&mut network);
     let (topology, architecture) = (&network.topology, &variant.architecture);
     let (groups, classes) = (topology.cardinality, topology.classes);
-    let mut facts = Facts::default();
-    facts.add("network", format!("ResNeXt-{}, {groups} groups, {classes} classes", topology.depth()));
-    facts.add("weights", format!("{:.1} M parameters, bundled", architecture.params() as f64 / 1e6));
-    facts.add("work", format!("{:.2} GMAC at {side}×{side}", architecture.macs(side) as f64 / 1e9));
-    say(&format_args!("1. An fp32 ResNeXt\n\n{facts}"))?;
+    let mut fields = Fields::default();
+    fields.add("network", format!("ResNeXt-{}, {groups} groups, {classes} classes", topology.depth()));
+    fields.add("weights", format!("{:.1} M parameters, bundled", architecture.params() as f64 / 1e6));
+    fields.add("work", format!("{:.2} GMAC at {side}×{side}", architecture.macs(side) as f64 / 1e9));
+    say(&format_args!("1. An fp32 ResNeXt\n\n{fields}"))?;
 
     let photos = bundled::photos();
     let options = Options {
@@ -95,18 +98,19 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         write_atomically(path, &compiled.artifact)?;
     }
     let model = Model::from_bytes(&compiled.artifact).map_err(failed)?;
-    let mut facts = Facts::default();
-    facts.add(
+    let mut fields = Fields::default();
+    fields.add(
         "calibrated",
         format!(
             "on {} bundled photos in {seconds:.1} s, as `resnext compile` does",
             compiled.report.calibrated
         ),
     );
-    facts.add("model", size(compiled.artifact.len() as u64));
-    facts.add("arena", format!("{}, all the memory an inference needs", size(model.arena_len() as u64)));
+    fields.add("model", size(compiled.artifact.len() as u64));
+    fields
+        .add("arena", format!("{}, all the memory that an inference needs", size(model.arena_len() as u64)));
     let layers = layer_table(&compiled.report.layers);
-    say(&format_args!("\n2. Calibrate and compile to int8\n\n{facts}\n{layers}"))?;
+    say(&format_args!("\n2. Calibrate and compile to int8\n\n{fields}\n{layers}"))?;
 
     let fp32 = Fp32Model::new(&network, &[]).map_err(failed)?;
     let mut networks = Networks { model: &model, fp32, options: &options };
@@ -118,7 +122,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         answers.len()
     ))?;
 
-    // Only now, since calibration is faster with the little cores than without.
+    // Pin the threads only now, because calibration is faster with the little cores than without.
     let placement = chosen.unwrap_or_else(Placement::fastest);
     let timings = networks.time(&photos, args.runs, placement.threads)?;
     let warnings: Vec<_> = slower_than_fp32(&timings).into_iter().collect();
@@ -127,7 +131,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         on_cpus if on_cpus.is_empty() => " on this machine".to_owned(),
         on_cpus => on_cpus + " of this machine",
     };
-    say(&format_args!("\n4. Latency\n\n{table}\n{} runs of each, interleaved,{place}.\n", args.runs))?;
+    say(&format_args!("\n4. Latency\n\n{table}\n{} runs of each, in turn,{place}.\n", args.runs))?;
     say(&format_args!("\n5. Accuracy\n\n{ACCURACY}"))?;
 
     if args.json {
@@ -154,45 +158,45 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
 }
 
 const ACCURACY: &str = "\
-None of these photos shows one of the model's ten classes, so the answers above are guesses; what counts here
-is that int8 and fp32 make the same ones. Accuracy, and what int8 costs of it, need labelled images:
+None of these photos shows one of the ten classes of the model, so the answers above are guesses. What counts here is
+that int8 and fp32 guess the same. To measure accuracy, and what int8 costs, you need labelled images:
 
   1. Imagenette, ten classes of ImageNet (https://github.com/fastai/imagenette, the 160 px archive)
   2. resnext demo -o demo.rnx
   3. resnext eval demo.rnx --data imagenette2-160/val \\
        --baseline models/reference/resnext26_16x4d_half-imagenette.safetensors
 
-For a model of your own: resnext compile --help
+To compile your own model: resnext compile --help
 ";
 
-/// Everything here is carried by the program, so a failure has no file to name.
+/// Network and photos are part of the program, so an error has no file to name.
 fn failed(error: impl Display) -> Error {
     Error::new("demo", error)
 }
 
-/// Both networks, on the same pixels.
+/// Both networks, which read the same pixels.
 struct Networks<'a> {
     model: &'a Model<'a>,
     fp32: Fp32Model,
     options: &'a Options,
 }
 
-/// What both networks say of a photo.
+/// The answers of both networks for a photo.
 #[derive(Serialize)]
 struct Answer {
     photo: String,
-    int8: Guess,
-    fp32: Guess,
+    int8: Prediction,
+    fp32: Prediction,
     agrees: bool,
 }
 
 #[derive(Serialize)]
-struct Guess {
+struct Prediction {
     label: String,
     probability: f32,
 }
 
-/// Latency of one network, ms.
+/// The latency of one network in ms.
 #[derive(Serialize)]
 struct Timing {
     network: String,
@@ -220,18 +224,18 @@ impl Networks<'_> {
         let mut runner = Runner::new(self.model, &mut arena).map_err(failed)?;
         let mut int8 = vec![0.0; self.model.class_count()];
         let classes = &self.options.classes;
-        let guess = |logits: &[f32]| {
+        let predict = |logits: &[f32]| {
             let hit = resnext::top_k::<1>(logits).first().copied();
             let (class, probability) = hit.map_or((0, 0.0), |hit| (hit.class, hit.probability));
             let label = classes.get(class).map_or_else(String::new, |class| class.label.clone());
-            (class, Guess { label, probability })
+            (class, Prediction { label, probability })
         };
         let mut answers = Vec::new();
         for photo in photos {
             let pixels = self.pixels(photo)?;
             infer(&mut runner, &pixels, &mut int8)?;
             let outputs = self.fp32.run(&self.options.preprocessing.normalize(&pixels)).map_err(failed)?;
-            let ((class, int8), (original, fp32)) = (guess(&int8), guess(outputs.result()));
+            let ((class, int8), (original, fp32)) = (predict(&int8), predict(outputs.result()));
             answers.push(Answer { photo: photo.name().to_owned(), int8, fp32, agrees: class == original });
         }
         Ok(answers)
@@ -267,7 +271,7 @@ impl Networks<'_> {
     }
 }
 
-/// A warning if int8 takes longer than fp32 did on as many threads.
+/// Returns a warning if int8 takes longer than fp32 on the same number of threads.
 fn slower_than_fp32(timings: &[Timing]) -> Option<String> {
     let (fp32, others) = timings.split_first()?;
     let int8 = others.iter().find(|int8| int8.threads == fp32.threads)?;
@@ -302,7 +306,7 @@ fn answer_table(answers: &[Answer]) -> impl Display {
         Column::text(""),
     ];
     let mut table = Table::new(columns, terminal_width());
-    let percent = |guess: &Guess| format!("{:.1}", 100.0 * guess.probability);
+    let percent = |prediction: &Prediction| format!("{:.1}", 100.0 * prediction.probability);
     for Answer { photo, int8, fp32, agrees } in answers {
         let mark = if *agrees { "" } else { "differs" };
         let (int8_percent, fp32_percent) = (percent(int8), percent(fp32));
@@ -318,7 +322,7 @@ fn timing_table(timings: &[Timing]) -> impl Display {
         Column::number("p50"),
         Column::number("p90"),
         Column::number("p99"),
-        Column::number("fp32 ÷"),
+        Column::number("speed-up"),
     ];
     let mut table = Table::new(columns, terminal_width());
     let fp32 = timings.first().map_or(0.0, |fp32| fp32.p50);

@@ -1,10 +1,12 @@
-//! `resnext import`: a checkpoint as fp32 ONNX.
+//! `resnext import`: writes a checkpoint as fp32 ONNX.
 
-use crate::error::Error;
 use crate::files::write::{check_distinct, check_writable};
 use crate::offline::arch::{self, Arch};
 use crate::offline::onnx;
-use crate::terminal::output::{self, Facts, size};
+use crate::terminal::Error;
+use crate::terminal::output;
+use crate::terminal::table::Fields;
+use crate::terminal::text::size;
 use resnext_calibration::emit::macs;
 use resnext_calibration::export::OnnxFile;
 use resnext_calibration::import::architecture::Described;
@@ -15,11 +17,11 @@ use std::path::PathBuf;
 /// Write an fp32 checkpoint as ONNX, for other tools.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Batch norms are folded into the convolutions. The image is `image`, [1, 3, height, width], normalised; the result
-is `logits`. What an image has to go through first is in the file's metadata if --arch is given. Weights above
-2 GB go to OUT.onnx.data beside the model.
+Batch norms are folded into the convolutions. The input is named image, has the shape [1, 3, height, width] and is
+normalised; the output is named logits. With --arch, the metadata of the file states the preprocessing. Weights of
+more than 2 GB go to OUT.onnx.data beside the model.
 
-To get an int8 model there is no need for this step: `resnext compile` reads checkpoints too.
+An int8 model does not need this step, because `resnext compile` reads checkpoints too.
 
 Examples:
   resnext import --weights resnext50_32x4d-7cdf4587.pth --arch torchvision/resnext50_32x4d -o resnext50.onnx
@@ -27,11 +29,11 @@ Examples:
 
 JSON: {output, data, bytes, params, macs, blocks, cardinality, base_width, classes}.")]
 pub(crate) struct Args {
-    /// Checkpoint, or ONNX file
+    /// Checkpoint or ONNX file
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
 
-    /// Published variant that the checkpoint is of, or auto to go by its shapes
+    /// Published variant of the checkpoint, or auto to recognise it by its shapes
     #[arg(long, value_name = "SOURCE/VARIANT")]
     arch: Option<String>,
 
@@ -39,7 +41,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "OUT.onnx")]
     output: PathBuf,
 
-    /// Height and width of the input [default: the variant's, or 224]
+    /// Height and width of the input [default: those of the variant, else 224]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(32..=4096))]
     size: Option<u32>,
 
@@ -80,14 +82,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             "classes": topology.classes,
         }));
     }
-    let mut facts = Facts::default();
-    facts.add("model", format!("{} ({})", args.output.display(), size(bytes)));
+    let mut fields = Fields::default();
+    fields.add("model", format!("{} ({})", args.output.display(), size(bytes)));
     if let Some(path) = &data {
-        facts.add("weights", format!("in {}, keep it beside the model", path.display()));
+        fields.add("weights", format!("in {}; keep this file beside the model", path.display()));
     }
-    facts.add("network", format!("{}, {} classes", Described(topology), topology.classes));
+    fields.add("network", format!("{}, {} classes", Described(topology), topology.classes));
     let (side, millions, billions) = (network.input.height, params as f64 / 1e6, macs as f64 / 1e9);
-    facts.add("cost", format!("{millions:.3} M weights, {billions:.3} GMAC at {side}×{side}"));
-    facts.add("next", format!("resnext compile {} --samples DIR -o OUT.rnx", args.output.display()));
-    output::print(&facts)
+    fields.add("cost", format!("{millions:.3} M weights, {billions:.3} GMAC at {side}×{side}"));
+    fields.add("next", format!("resnext compile {} --samples DIR -o OUT.rnx", args.output.display()));
+    output::print(&fields)
 }

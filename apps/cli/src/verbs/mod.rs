@@ -1,4 +1,4 @@
-//! One module per verb. No verb uses another; what several need is in the folders beside this one.
+//! One module per verb. No verb uses another verb; what several of them need is in the folders beside this one.
 
 pub(crate) mod bench;
 #[cfg(target_os = "linux")]

@@ -1,26 +1,27 @@
-//! `resnext zoo`: which variants are there?
+//! `resnext zoo`: lists the known variants.
 
-use crate::error::Error;
-use crate::terminal::output::{self, Column, Table, terminal_width};
+use crate::terminal::Error;
+use crate::terminal::output::{self, terminal_width};
+use crate::terminal::table::{Column, Table};
 use resnext_models::{Shortcut, Stem, Variant, ZOO, reference};
 use serde::Serialize;
 
 /// List the ResNeXt variants whose checkpoints resnext knows.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Top-1 and top-5 are percentages that the source itself published, of fp32 on ImageNet-1k; those of the bundled \
-model are on Imagenette. Params and GMAC (giga multiply-accumulates an image) are counted.
+Top-1 and top-5 are the percentages that the library published for fp32 on ImageNet-1k; those of the bundled model \
+are for Imagenette. Params and GMAC (giga multiply-accumulates for one image) are counted.
 
-Pixels a→b: the short side of an image is resized to a, and the network sees the centre of b×b. Crop is b / a as \
-the source states it. Resampling is the filter and the library whose arithmetic it is. A narrow terminal shows \
-fewer columns; --json has everything. The names are those that --arch takes.
+Pixels a→b means that the short side of an image is resized to a, and the network sees the centre of b×b pixels. \
+Crop is b / a as the library states it. Interpolation names the filter and the library whose arithmetic it follows. \
+A narrow terminal shows fewer columns; --json shows everything. --arch takes these names.
 
 Examples:
   resnext zoo
   resnext zoo ppcls
   resnext zoo 101_64x4d --json | jq '.[].params'")]
 pub(crate) struct Args {
-    /// Show only variants with this in their name, such as timm or 32x8d
+    /// Show only variants whose name contains this text, such as timm or 32x8d
     #[arg(value_name = "FILTER")]
     filter: Option<String>,
 
@@ -34,7 +35,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let report = Report::new(args.filter.as_deref().unwrap_or_default());
     match &args.filter {
         Some(filter) if report.0.is_empty() => {
-            Err(Error::new(filter, "no variant has this in its name; leave it out to see all"))
+            Err(Error::new(filter, "no variant has this in its name; leave it out to list all"))
         }
         _ if args.json => output::print_json(&report),
         _ => output::print(&report.table(terminal_width())),
@@ -46,19 +47,19 @@ struct Report(Vec<Row>);
 
 #[derive(Serialize)]
 struct Row {
-    /// What `--arch` takes.
+    /// The name for `--arch`.
     arch: String,
     source: &'static str,
     name: &'static str,
     published: Published,
     params: u64,
-    /// At the test size.
+    /// For one image of the published size.
     macs: u64,
     architecture: Architecture,
     preprocess: Preprocess,
 }
 
-/// Fractions of 1, as in all JSON.
+/// Published accuracies as fractions of 1, as in all JSON.
 #[derive(Serialize)]
 struct Published {
     top1: f64,
@@ -88,7 +89,7 @@ struct Preprocess {
 }
 
 impl Report {
-    /// The variants with `filter` in their names, upper or lower case, in the order of the zoo.
+    /// Returns the variants whose names contain `filter`, regardless of case, in the order of the zoo.
     fn new(filter: &str) -> Self {
         let filter = filter.to_lowercase();
         let rows = ZOO.iter().chain([&reference::VARIANT]).map(Row::new);
@@ -104,7 +105,7 @@ impl Report {
             Column::number("GMAC"),
             Column::number("pixels"),
             Column::number("crop").optional(2),
-            Column::text("resampling").optional(1),
+            Column::text("interpolation").optional(1),
         ];
         let mut table = Table::new(columns, width);
         for row in &self.0 {
@@ -115,7 +116,7 @@ impl Report {
                 format!("{}M", five_figures(row.params as f64 / 1e6)),
                 five_figures(row.macs as f64 / 1e9),
                 format!("{}→{}", row.preprocess.resize, row.preprocess.size),
-                // `.875`: the line has no room for more.
+                // `.875`, because the line has no room for the zero.
                 row.preprocess.crop.to_string().trim_start_matches('0').to_owned(),
                 row.preprocess.interpolation.replace('-', " "),
             ]);
@@ -162,12 +163,12 @@ impl Row {
     }
 }
 
-/// A percentage of at most three decimals as the nearest fraction: 77.618 in f32 is not quite 77.618.
+/// Converts a percentage with at most three decimals to the nearest fraction. As f32, 77.618 is not quite 77.618.
 fn fraction(percentage: f32) -> f64 {
     (f64::from(percentage) * 1e3).round() / 1e5
 }
 
-/// At most five figures: two decimals below 100, one above.
+/// Formats a number with at most five digits: two decimals below 100, one above.
 fn five_figures(value: f64) -> String {
     format!("{value:.*}", if value < 99.995 { 2 } else { 1 })
 }

@@ -1,8 +1,8 @@
-//! Where `resnext camera` shows what it sees, beside stdout.
+//! The displays of `resnext camera` besides stdout: screens, panels, snapshots and the web preview.
 
-use crate::error::Error;
 use crate::files::write::{check_writable, write_atomically};
 use crate::records;
+use crate::terminal::Error;
 use crate::terminal::output;
 use resnext_camera::display::web::{self, Preview};
 use resnext_camera::display::{Detached, Framebuffer, Retrying, Snapshots, Trouble};
@@ -14,21 +14,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Screens, files and pages.
+/// The options for displays.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Display")]
 pub(crate) struct Display {
-    /// Show the picture and its labels on a screen without a desktop, such as /dev/fb0
+    /// Show frames and labels on a framebuffer such as /dev/fb0: a screen without a desktop
     #[arg(long, value_name = "DEVICE")]
     fb: Option<PathBuf>,
 
-    /// Show them on a panel: DEVICE,st7789|ili9341,WIDTHxHEIGHT,dc=LINE and any of reset=LINE, backlight=LINE, rotate=90,
+    /// Show frames and labels on an SPI panel: DEVICE,st7789|ili9341,WIDTHxHEIGHT,dc=LINE and any of reset=LINE, backlight=LINE, rotate=90,
     /// hz=N, offset=X+Y, chip=DEVICE, bgr, rgb, invert, normal
     #[cfg(feature = "spi")]
     #[arg(long, value_name = "PANEL")]
     spi: Option<resnext_camera::display::spi::Settings>,
 
-    /// Save the picture and its labels as a PNG now and then, replacing the one before
+    /// Save a frame and its labels as a PNG from time to time, replacing the previous one
     #[arg(long, value_name = "FILE.png")]
     snapshot: Option<PathBuf>,
 
@@ -37,32 +37,33 @@ pub(crate) struct Display {
         value_parser = clap::value_parser!(u32).range(1..))]
     snapshot_every: u32,
 
-    /// Serve a preview for browsers at ADDRESS:PORT; from other machines, such as with 0.0.0.0:8080, it asks for a token
-    /// [default: 127.0.0.1:8080]
+    /// Serve a preview for browsers at ADDRESS:PORT. If other machines can reach the address, as with 0.0.0.0:8080, the
+    /// preview asks for a token [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:8080", value_parser = address)]
     serve: Option<SocketAddr>,
 
-    /// What browsers have to know to see the preview, at least 12 characters [default: random, or nothing on this machine]
+    /// Token that browsers need for the preview, at least 12 characters [default: random, or none if only this machine can
+    /// reach the address]
     #[arg(long, value_name = "TOKEN", requires = "serve")]
     token: Option<String>,
 
-    /// A name that browsers know this machine by, beside its host name; may be repeated
+    /// Another name of this machine that browsers may use, besides its host name; may be repeated
     #[arg(long, value_name = "NAME", requires = "serve")]
     serve_name: Vec<String>,
 }
 
-/// An address and a port; of this machine if the address is `localhost` or left out.
+/// Parses an address and a port. If the address is `localhost` or left out, only this machine can reach it.
 fn address(text: &str) -> Result<SocketAddr, String> {
     let port = text.strip_prefix("localhost:").unwrap_or(text.strip_prefix(':').unwrap_or(text));
     let local = port.parse().map(|port: u16| (Ipv4Addr::LOCALHOST, port).into());
     local.or_else(|_| text.parse()).map_err(|_| {
-        "write ADDRESS:PORT, such as 127.0.0.1:8080; MODEL.rnx and SOURCE come before --serve".to_owned()
+        "use ADDRESS:PORT, such as 127.0.0.1:8080, and put MODEL.rnx and SOURCE before --serve".to_owned()
     })
 }
 
 impl Display {
-    /// Opens all that was asked for. Each works on a thread of its own and holds up nobody; one that fails later is told of by
-    /// `remarks` and tried again.
+    /// Opens all displays that the options name. Each works on its own thread and delays nothing else. If a display fails later,
+    /// `remarks` says so and the display is tried again.
     pub(crate) fn open(&self, remarks: Remarks) -> Result<Displays, Error> {
         let mut displays = Displays::default();
         if let Some(path) = &self.fb {
@@ -91,11 +92,11 @@ impl Display {
     }
 }
 
-/// Displays at work.
+/// The open displays.
 #[derive(Default)]
 pub(crate) struct Displays {
     shows: Vec<Detached>,
-    /// Of each, whether it fails at the moment.
+    /// For each display, whether it fails at the moment.
     failing: Vec<Arc<AtomicBool>>,
 }
 
@@ -108,34 +109,35 @@ impl Displays {
             remarks.say(trouble);
             records::warning(&trouble.to_string());
         });
-        let no_thread =
-            |error| Error::new(name, format_args!("no thread for it: {error}; stop other programs"));
+        let no_thread = |error| {
+            Error::new(name, format_args!("cannot start a thread for it: {error}; stop other programs"))
+        };
         self.shows.push(Detached::new(name, show).map_err(no_thread)?);
         self.failing.push(failing);
         Ok(())
     }
 
-    /// All of them.
+    /// Returns all displays.
     pub(crate) fn shows(&mut self) -> impl Iterator<Item = &mut dyn Show> {
         self.shows.iter_mut().map(|show| show as &mut dyn Show)
     }
 
-    /// Waits until each has shown its last frame. Whether all could.
+    /// Waits until each display has shown its last frame. Returns whether all of them could.
     pub(crate) fn finish(self) -> bool {
         drop(self.shows);
         !self.failing.iter().any(|failing| failing.load(Ordering::Relaxed))
     }
 }
 
-/// Lines on stderr about what goes on, from any thread.
+/// Prints messages on stderr, from any thread.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Remarks {
-    /// Whether a remark takes the place of a line on the terminal that is written over and over.
+    /// Whether a message replaces a line of the terminal that shows the current frame.
     pub(crate) over: bool,
 }
 
 impl Remarks {
-    /// Says it.
+    /// Prints a message.
     pub(crate) fn say(self, what: impl std::fmt::Display) {
         if self.over {
             let _ = io::stderr().write_all(b"\r\x1b[K");

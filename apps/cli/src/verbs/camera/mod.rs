@@ -1,14 +1,15 @@
-//! `resnext camera`: what does a camera see, frame by frame?
+//! `resnext camera`: classifies the frames of a camera, a pipe or a file.
 
 mod display;
 
-use crate::error::Error;
 use crate::machine::board::Board;
 use crate::records::{self, Records};
 use crate::session::artifact::Artifact;
 use crate::session::execution::Execution;
 use crate::session::workspace::{Workspace, packing};
+use crate::terminal::Error;
 use crate::terminal::output::{self, terminal_width};
+use crate::terminal::text::{clean, plural};
 use clap::ValueEnum;
 use display::{Display, Remarks};
 use resnext::Model;
@@ -25,14 +26,14 @@ use std::time::Duration;
 
 /// Classify what a camera sees.
 ///
-/// Reads frames from a camera, a pipe, a video or pictures, and says what is on them until they end, or until Ctrl-C.
+/// Reads frames from a camera, a pipe, a video or pictures, and names what is on them until they end or you press Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "resnext camera [OPTIONS] <MODEL.rnx> <SOURCE>\n       resnext camera --list [--json]",
     after_help = "\
 SOURCE is a camera (/dev/video0; --list lists them), a file (YUV4MPEG2, Motion JPEG, JPEG, PNG, raw frames), a folder \
-of pictures, or - for standard input. Frames of cameras and pipes are dropped when a newer one is there already; of files \
-and folders every one is classified.
+of pictures, or - for standard input. A frame of a camera or pipe is dropped if a newer one has already arrived; every \
+frame of a file or folder is classified.
 
 Examples:
   resnext camera model.rnx /dev/video0
@@ -42,9 +43,9 @@ Examples:
     resnext camera model.rnx - --every-frame
   resnext camera model.rnx photos/ --smooth none --json | jq -r '.top[0].label'
 
-JSON, one line a frame: {frame, t_ms, top: [{class, label, probability}], latency_ms, dropped}. t_ms is when the frame was \
-captured, since the start; latency is from there to its label. At the end, on stderr: {frames, dropped, damaged, seconds, \
-fps, latency_ms: {p50, p90, p99, max}, inference_ms: {p50, p90, p99, max}}."
+JSON, one line for each frame: {frame, t_ms, top: [{class, label, probability}], latency_ms, dropped}. t_ms is the time \
+of capture since the start; latency_ms is the time from capture to label. At the end, on stderr: {frames, dropped, damaged, \
+seconds, fps, latency_ms: {p50, p90, p99, max}, inference_ms: {p50, p90, p99, max}}."
 )]
 pub(crate) struct Args {
     /// Model to use
@@ -59,49 +60,49 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["model", "source"])]
     list: bool,
 
-    /// What the frames are: y4m, mjpeg, or raw in nv12, nv21, yuv420, yv12, yuv422p, yuv444p, yuyv, uyvy, grey, rgb24,
-    /// bgr24, rgb0, bgr0 [default: found out]
+    /// Format of the frames: y4m, mjpeg, or raw frames in nv12, nv21, yuv420, yv12, yuv422p, yuv444p, yuyv, uyvy, grey, rgb24,
+    /// bgr24, rgb0 or bgr0 [default: detected]
     #[arg(long, value_name = "FORMAT", value_parser = container)]
     format: Option<Container>,
 
-    /// Size of the frames; a camera gives the nearest it can [default for cameras: 640x480]
+    /// Size of the frames; a camera uses the nearest size that it has [default for cameras: 640x480]
     #[arg(long, value_name = "WxH", value_parser = size)]
     size: Option<(u32, u32)>,
 
-    /// Bytes from one row of raw frames to the next [default: as many as the pixels take]
+    /// Bytes from one row of a raw frame to the next [default: as many as the pixels take]
     #[arg(long, value_name = "BYTES")]
     stride: Option<usize>,
 
-    /// Levels of YUV frames [default: what the source says, else limited]
+    /// Range of levels of YUV frames [default: as the source says, else limited]
     #[arg(long, value_name = "RANGE")]
     range: Option<Range>,
 
-    /// Colours of YUV frames [default: what the source says, else bt709 from 720p on and bt601 below]
+    /// Colour matrix of YUV frames [default: as the source says, else bt709 from 720p up and bt601 below]
     #[arg(long, value_name = "MATRIX")]
     matrix: Option<Matrix>,
 
-    /// Frames a second, to ask of a camera, or of a recording that does not say
+    /// Frames per second to request from a camera, or of a recording that does not state its rate
     #[arg(long, value_name = "RATE", value_parser = rate)]
     fps: Option<f64>,
 
-    /// Play a file as it was recorded, dropping frames that come too late
+    /// Play a file at its recorded rate, and drop frames that are too late
     #[arg(long)]
     realtime: bool,
 
-    /// Classify every frame of a pipe or camera, however late
+    /// Classify every frame of a pipe or camera, however late it is
     #[arg(long)]
     every_frame: bool,
 
-    /// How long nothing may come before a source counts as stalled, in seconds
+    /// Seconds without a frame after which a source counts as stalled
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     timeout: u32,
 
-    /// Let several frames speak: exponential:N, majority:N (N in frames), or none [default: exponential:5 for cameras and
-    /// pipes, none for files]
+    /// Smooth the result over N frames: exponential:N, majority:N, or none [default: exponential:5 for cameras and pipes,
+    /// none for files]
     #[arg(long, value_name = "HOW")]
     smooth: Option<Smoothing>,
 
-    /// Stop after so many frames
+    /// Stop after N frames
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     frames: Option<u64>,
 
@@ -116,7 +117,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     records: Records,
 
-    /// Print JSON, a line for each frame
+    /// Print JSON, one line for each frame
     #[arg(long)]
     json: bool,
 
@@ -141,7 +142,7 @@ enum Matrix {
 fn container(text: &str) -> Result<Container, String> {
     text.parse().map_err(|()| {
         let names: Vec<_> = PixelFormat::names().collect();
-        format!("write y4m, mjpeg, or one of {}", names.join(", "))
+        format!("use y4m, mjpeg, or one of {}", names.join(", "))
     })
 }
 
@@ -151,12 +152,13 @@ fn size(text: &str) -> Result<(u32, u32), String> {
         |side: &str| side.parse().ok().filter(|side| (1..=resnext::preprocess::MAX_SIDE).contains(side));
     sides
         .and_then(|(width, height)| Some((side(width)?, side(height)?)))
-        .ok_or_else(|| "write it as 640x480, sides being 1 to 65535".to_owned())
+        .ok_or_else(|| "use the form 640x480, with sides from 1 to 65535".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate: Option<f64> = text.parse().ok();
-    rate.filter(|rate| (0.01..=1000.0).contains(rate)).ok_or_else(|| "write 0.01 to 1000".to_owned())
+    rate.filter(|rate| (0.01..=1000.0).contains(rate))
+        .ok_or_else(|| "use a number from 0.01 to 1000".to_owned())
 }
 
 /// The verb.
@@ -170,7 +172,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let mut log = args.records.start(artifact.path(), &model)?.frames(&model);
     let stop = stop_on_signals()?;
     let opened = match open(source, &args.wanted(&stop)) {
-        // Told to end before anything came.
+        // The user ended the program before the source was open.
         Err(_) if stop.is_set() => return Ok(()),
         Err(error) if source == Path::new("-") => Err(Error::new("standard input", error)),
         opened => opened.map_err(|error| Error::at(source, error)),
@@ -178,7 +180,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let mut source = opened.inspect_err(records::failure)?;
     let name = source.name().to_owned();
     let style = style();
-    // On a terminal a remark takes the place of the line that is written over and over.
+    // On a terminal, a remark replaces the line that shows the current frame.
     let remarks = Remarks { over: !args.json && style != Style::Changes && io::stderr().is_terminal() };
     let note = |what: &str| {
         remarks.say(format_args!("{name}: {what}"));
@@ -201,30 +203,30 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let mut shows: Vec<&mut dyn Show> = vec![&mut *text, &mut log];
     shows.extend(displays.shows());
     let summary = resnext_camera::run(&mut *source, &mut runner, options, &mut shows);
-    // A terminal's line ends before anything else is said.
+    // End the line of the terminal before any message.
     drop(text);
     let shown = displays.finish();
     let summary =
         summary.map_err(|error| failed(error, &name, artifact.path())).inspect_err(records::failure)?;
     log.finish();
     if args.json {
-        // What cannot be told to stderr cannot be complained about either.
+        // If stderr is closed, there is nowhere to report that either.
         let _ = serde_json::to_writer(io::stderr(), &summary).map(|()| io::stderr().write_all(b"\n"));
     } else {
-        output::note(Told(&summary));
+        output::note(SummaryText(&summary));
     }
-    // A picture that could not be read or shown is a failure, as it is of `classify`; a camera's frame is not, if others could.
+    // A picture that cannot be read or shown is a failure, as in `classify`. A camera's frame is not, if others could be read.
     let failed = summary.damaged > 0 || !shown;
     if failed && !live || summary.damaged > 0 && summary.frames == 0 { Err(Error::Reported) } else { Ok(()) }
 }
 
-/// What the board says of itself, without allocating.
+/// Reads the state of the board without allocating.
 fn health(board: &Board) -> Health {
     let sample = board.sample();
     Health { temperature_c: sample.temperature_c, slowed: sample.slowed() }
 }
 
-/// How stdout is written to.
+/// Returns how to write to stdout.
 fn style() -> Style {
     match terminal_width() {
         Some(width) if io::stdout().is_terminal() => Style::Updating { width },
@@ -232,7 +234,7 @@ fn style() -> Style {
     }
 }
 
-/// Readings on stdout.
+/// Returns the display that writes to stdout.
 fn text<'a>(json: bool, style: Style, model: &Model<'a>) -> Box<dyn Show + 'a> {
     match json {
         true => Box::new(JsonLines::new(io::stdout(), model)),
@@ -274,29 +276,32 @@ impl Args {
     }
 }
 
-/// What Ctrl-C and service managers set. The second time ends the program there and then.
+/// Returns the flag that Ctrl-C and service managers set. A second signal ends the program at once.
 fn stop_on_signals() -> Result<Stop, Error> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     let stop = Stop::default();
     for signal in [SIGINT, SIGTERM] {
-        // In this order: the first signal must not find the flag set already.
+        // The order matters: the first signal must not find the flag set already.
         signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.flag())
             .and_then(|_| signal_hook::flag::register(signal, stop.flag()))
             .map_err(|error| {
-                Error::new("", format_args!("cannot catch signals: {error}; start it elsewhere"))
+                Error::new(
+                    "",
+                    format_args!("cannot catch signals: {error}; run it where signals are allowed"),
+                )
             })?;
     }
     Ok(stop)
 }
 
-/// A summary for people.
-struct Told<'a>(&'a Summary);
+/// The summary of a run for people.
+struct SummaryText<'a>(&'a Summary);
 
-impl fmt::Display for Told<'_> {
+impl fmt::Display for SummaryText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Summary { frames, dropped, damaged, seconds, fps, latency_ms, inference_ms } = self.0;
-        let plural = output::plural(*frames as usize);
-        write!(f, "{frames} frame{plural} in {seconds:.1} s ({fps:.1} a second), {dropped} dropped")?;
+        let plural = plural(*frames as usize);
+        write!(f, "{frames} frame{plural} in {seconds:.1} s ({fps:.1} per second), {dropped} dropped")?;
         if *damaged > 0 {
             write!(f, ", {damaged} damaged")?;
         }
@@ -312,28 +317,26 @@ fn list(json: bool) -> Result<(), Error> {
         return output::print_json(&cameras);
     }
     if cameras.is_empty() {
-        output::note("no cameras here; plug one in, or pipe frames in (rpicam-vid on a Raspberry Pi)");
+        output::note("found no camera; connect one, or pipe frames in (rpicam-vid on a Raspberry Pi)");
     }
-    cameras.iter().try_for_each(|camera| output::print(&Described(camera)))
+    cameras.iter().try_for_each(|camera| output::print(&CameraText(camera)))
 }
 
-/// A camera for people.
-struct Described<'a>(&'a Listed);
+/// A camera and its formats for people.
+struct CameraText<'a>(&'a Listed);
 
-impl fmt::Display for Described<'_> {
+impl fmt::Display for CameraText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Listed { path, name, driver, formats, problem } = self.0;
         let path = path.display().to_string();
         match problem {
-            Some(problem) => return writeln!(f, "{}: {}", output::clean(&path), output::clean(problem)),
-            None => {
-                writeln!(f, "{}: {} ({})", output::clean(&path), output::clean(name), output::clean(driver))?
-            }
+            Some(problem) => return writeln!(f, "{}: {}", clean(&path), clean(problem)),
+            None => writeln!(f, "{}: {} ({})", clean(&path), clean(name), clean(driver))?,
         }
         for offer in formats {
             let sizes: Vec<_> =
                 offer.sizes.iter().map(|[width, height]| format!("{width}x{height}")).collect();
-            let unread = if offer.read { "" } else { "  (not read here)" };
+            let unread = if offer.read { "" } else { "  (not supported)" };
             writeln!(f, "  {}  {}{unread}", offer.code, sizes.join(" "))?;
         }
         Ok(())

@@ -1,8 +1,9 @@
-//! `resnext compile --max-drop`: as much effort as it takes.
+//! `resnext compile --max-drop`: raises the effort until int8 is accurate enough.
 
-use crate::error::Error;
-use crate::terminal::output::{Facts, note};
-use crate::verbs::eval::{labelled, note_left_out};
+use crate::session::labelled::{labelled, note_left_out};
+use crate::terminal::Error;
+use crate::terminal::output::note;
+use crate::terminal::table::Fields;
 use indicatif::ProgressBar;
 use resnext::Model;
 use resnext_calibration::compile::{Compiled, Options};
@@ -17,25 +18,27 @@ use serde_json::{Value, json};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The options.
+/// The options for a limit to the drop of accuracy.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Limit {
-    /// Raise the effort until top-1 accuracy drops by no more than P percentage points against fp32, layer by layer in the
-    /// end; fails if it cannot be done
+    /// Raise the effort until top-1 accuracy drops by at most P percentage points against fp32, in the end layer by layer;
+    /// fail if no effort achieves that
     #[arg(long, value_name = "P", value_parser = points, requires_all = ["data", "samples"],
         conflicts_with_all = ["effort", "sensitivity", "data_free"])]
     pub(crate) max_drop: Option<f64>,
 
-    /// Labelled images for --max-drop, as for `resnext eval`; one half chooses, the other measures what was chosen. fp32's
-    /// answers are kept in memory: 4 bytes for each class of each image, 200 MB for 50,000 images of 1000 classes
+    /// Labelled images for --max-drop, as for `resnext eval`. One half chooses the effort, the other half measures the
+    /// result. The logits of fp32 stay in memory: 4 bytes for each class of each image, 200 MB for 50,000 images of 1000
+    /// classes
     #[arg(long, value_name = "DIR", requires = "max_drop")]
     data: Option<PathBuf>,
 
-    /// Class of each of them, if the directory has no folders for them
+    /// Ground truth: the class of each image, if the directory has no folder for each class
     #[arg(long, value_name = "FILE", requires = "data")]
     truth: Option<PathBuf>,
 
-    /// Order in which numbers alone count, one wnid a line [default: that of ILSVRC2012's development kit]
+    /// Order of the classes that --truth gives as numbers, one wnid on each line [default: that of ILSVRC2012's development
+    /// kit]
     #[arg(long, value_name = "FILE", requires = "truth")]
     synsets: Option<PathBuf>,
 }
@@ -43,20 +46,20 @@ pub(crate) struct Limit {
 fn points(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(points) if (0.0..=100.0).contains(&points) => Ok(points),
-        _ => Err("not a number of percentage points from 0 to 100".to_owned()),
+        _ => Err("use a number of percentage points from 0 to 100".to_owned()),
     }
 }
 
-/// What came of it, to report.
+/// The attempts and the result, for the report.
 pub(crate) struct Met {
     limit: f64,
     attempts: Vec<Attempt>,
-    /// On the images that chose nothing.
+    /// The evaluation on the images that were not used to choose.
     held_out: Evaluation,
 }
 
 impl Limit {
-    /// Compiles, if the options say so.
+    /// Compiles within the limit, if the options set one.
     pub(crate) fn compile(
         &self,
         (path, network): (&Path, &Network),
@@ -78,7 +81,7 @@ impl Limit {
         progress: &ProgressBar,
     ) -> Result<(Compiled, Met), Error> {
         if network.given.is_some() {
-            let what = "is quantized already, which leaves no effort to raise; leave out --max-drop";
+            let what = "is already quantized, so there is no effort to raise; leave out --max-drop";
             return Err(Error::at(path, what));
         }
         let names = options.classes.iter().map(|class| (class.id.as_str(), class.label.as_str()));
@@ -86,11 +89,14 @@ impl Limit {
         let images = labelled(data, truth, None, &ClassIndex::of(names))?;
         let (choosing, held_out) = images.halves();
         if held_out.is_empty() {
-            return Err(Error::at(data, "has one labelled image; give a few hundred, half of them choose"));
+            return Err(Error::at(
+                data,
+                "has only one labelled image; give a few hundred, because one half chooses and the other measures",
+            ));
         }
         note(format_args!(
-            "--max-drop: {} of {} images choose, which makes the drop on them look better than it is; the others \
-             measure what was chosen",
+            "--max-drop: {} of {} images choose the effort, so the drop on them looks better than it is; the others \
+             measure the result",
             choosing.len(),
             images.len()
         ));
@@ -102,8 +108,8 @@ impl Limit {
         let best = &escalated.attempts[escalated.best];
         if !escalated.met {
             let what = format!(
-                "the drop stays above {limit} points, at best {}; nothing was written; give more samples, or allow \
-                 --max-drop {:.2}",
+                "the drop stays above {limit} points; nothing was written; the best attempt was {}; give more samples, or \
+                 allow --max-drop {:.2}",
                 describe(best),
                 (100.0 * best.drop_pp).ceil() / 100.0
             );
@@ -119,9 +125,9 @@ impl Limit {
     }
 }
 
-/// What int8 costs on some images.
+/// The cost of int8 on some images.
 struct Cost {
-    /// Percentage points.
+    /// The drop of top-1 accuracy in percentage points.
     drop: f64,
     interval: Interval,
     agreement: f64,
@@ -134,7 +140,7 @@ impl Cost {
         Self { drop, interval, agreement, images }
     }
 
-    /// `None` if there is no fp32 beside int8.
+    /// Returns `None` if the evaluation has no fp32 baseline.
     fn measured(evaluation: &Evaluation) -> Option<Self> {
         let comparison = evaluation.comparison.as_ref()?;
         let (drop, interval) = comparison.drop_top1_pp();
@@ -162,34 +168,34 @@ impl fmt::Display for Cost {
     }
 }
 
-/// In one line.
+/// Describes an attempt in one line.
 fn describe(attempt: &Attempt) -> String {
     format!("{}: {}", setting(attempt), Cost::of(attempt))
 }
 
-/// What was tried.
+/// Describes the settings of an attempt.
 fn setting(Attempt { method, techniques, layers, .. }: &Attempt) -> String {
     let layers: String = layers.iter().map(|(layer, method)| format!(", {layer} by {method}")).collect();
     format!("method {method}, effort {}{layers}", techniques.name())
 }
 
 impl Met {
-    /// The method that was found.
+    /// Returns the method of the last attempt.
     pub(crate) fn method(&self) -> &'static str {
         self.attempts.last().map_or("", |attempt| attempt.method.name())
     }
 
-    /// All of the setting.
+    /// Returns the settings of the last attempt.
     pub(crate) fn setting(&self) -> String {
         self.attempts.last().map(setting).unwrap_or_default()
     }
 
-    /// Adds what there is to say in words.
-    pub(crate) fn add_to(&self, facts: &mut Facts) {
+    /// Adds the fields for people.
+    pub(crate) fn add_to(&self, fields: &mut Fields) {
         let attempts = self.attempts.len();
-        facts.add("effort", format!("attempt {attempts} met --max-drop {}", self.limit));
+        fields.add("effort", format!("attempt {attempts} met --max-drop {}", self.limit));
         if let Some(cost) = Cost::measured(&self.held_out) {
-            facts.add("drop", format!("{cost} that chose nothing"));
+            fields.add("drop", format!("{cost} that were not used to choose"));
         }
     }
 

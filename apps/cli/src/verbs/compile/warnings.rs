@@ -1,20 +1,22 @@
-//! What should make one doubt a calibration.
+//! Reasons to doubt a calibration.
 
 use crate::session::samples::identical;
 use resnext_calibration::compile::{LayerReport, Report};
 
-/// Layers that are named.
+/// The number of layers that are named.
 const NAMED: usize = 3;
 
-/// One line each: what is wrong and how to mend it.
-pub(super) fn doubts(report: &Report) -> Vec<String> {
+/// Returns one line for each reason: what is wrong and how to fix it.
+pub(super) fn warnings(report: &Report) -> Vec<String> {
     let identical = identical("samples", report.distinct, report.calibrated).map(|what| {
-        format!("{what}; the ranges fit those alone: give different photos, like those the model will see")
+        format!(
+            "{what}; the ranges fit only those: give different photos, like those that the model will see"
+        )
     });
     identical.into_iter().chain(constant(&report.layers, report.calibrated)).collect()
 }
 
-/// Layers whose output never changes.
+/// Returns a warning about layers whose output never changes.
 fn constant(layers: &[LayerReport], samples: usize) -> Option<String> {
     let constant: Vec<String> =
         layers.iter().filter_map(|layer| Some(format!("{} ({})", layer.name, layer.constant?))).collect();
@@ -29,8 +31,8 @@ fn constant(layers: &[LayerReport], samples: usize) -> Option<String> {
         if samples == 1 { "sample" } else { "samples" },
     );
     Some(format!(
-        "{} {layers} one value only, whatever the {samples} show: {named}{more}; weights there or before are zero or \
-         broken: check the checkpoint and --arch",
+        "{} {layers} the same value everywhere, whatever the {samples} show: {named}{more}; weights in it or before it are \
+         zero or broken: check the checkpoint and --arch",
         constant.len(),
     ))
 }
@@ -62,20 +64,20 @@ mod tests {
 
     #[test]
     fn sound_calibrations_raise_none() {
-        assert_eq!(doubts(&report(8, &[None; 3])), [""; 0]);
-        assert_eq!(doubts(&report(4, &[])), [""; 0]);
+        assert_eq!(warnings(&report(8, &[None; 3])), [""; 0]);
+        assert_eq!(warnings(&report(4, &[])), [""; 0]);
     }
 
     #[test]
     fn alike_samples_and_dead_layers_do() {
-        let all = doubts(&report(1, &[None, Some(0.0), Some(-1.5)]));
+        let all = warnings(&report(1, &[None, Some(0.0), Some(-1.5)]));
         assert!(all[0].starts_with("all 8 samples are the same picture; "), "{all:?}");
-        assert!(all[1].starts_with("2 layers give one value only, "), "{all:?}");
+        assert!(all[1].starts_with("2 layers give the same value everywhere, "), "{all:?}");
         assert!(all[1].contains("samples show: conv1 (0), conv2 (-1.5); "), "{all:?}");
-        let many = doubts(&report(3, &[Some(0.0); 5]));
+        let many = warnings(&report(3, &[Some(0.0); 5]));
         assert!(many[0].starts_with("only 3 of the 8 samples are different pictures; "), "{many:?}");
         assert!(many[1].contains("conv2 (0) and 2 more; "), "{many:?}");
-        let one = doubts(&report(8, &[Some(2.0)]));
-        assert!(one[0].starts_with("1 layer gives one value only, "), "{one:?}");
+        let one = warnings(&report(8, &[Some(2.0)]));
+        assert!(one[0].starts_with("1 layer gives the same value everywhere, "), "{one:?}");
     }
 }

@@ -1,10 +1,11 @@
-//! CPU, clock and temperature.
+//! Checks of the CPU, its clock and its temperature.
 
 use super::machine::Machine;
 use super::{Finding, Status};
+use crate::machine::big_cores::big_cores;
 use crate::machine::board::{Throttled, Zone, celsius, is_limited, zones};
 use crate::machine::clock::governors;
-use crate::machine::cpus::{CpuList, big_cores};
+use crate::machine::cpu_list::CpuList;
 use std::collections::BTreeMap;
 
 pub(super) fn board(machine: &Machine) -> Vec<Finding> {
@@ -13,7 +14,7 @@ pub(super) fn board(machine: &Machine) -> Vec<Finding> {
     vec![Finding::ok(format!("{board}, {}{}", machine.arch, linux.unwrap_or_default()))]
 }
 
-/// Names of CPUs by the numbers of their designer and part, for those of boards that people use.
+/// The names of the CPUs of common boards, by the numbers of their designer and part.
 const PARTS: [(u32, u32, &str); 25] = [
     (0x41, 0xd03, "Cortex-A53"),
     (0x41, 0xd04, "Cortex-A35"),
@@ -42,7 +43,7 @@ const PARTS: [(u32, u32, &str); 25] = [
     (0x4e, 0x004, "Carmel"),
 ];
 
-/// The name of every CPU, in the order of `/proc/cpuinfo`.
+/// Returns the name of every CPU, in the order of `/proc/cpuinfo`.
 fn names(machine: &Machine) -> Vec<String> {
     let names = machine.cpuinfo("model name");
     let number = |text: &String| match text.strip_prefix("0x") {
@@ -57,18 +58,18 @@ fn names(machine: &Machine) -> Vec<String> {
             known.map_or_else(|| format!("CPU {designer}/{part}"), |&(_, _, name)| name.to_owned())
         })
         .collect();
-    // Some kernels give a model name too, which says less.
+    // Some kernels also give a model name, which says less.
     if parts.is_empty() { names } else { parts }
 }
 
 pub(super) fn cpu(machine: &Machine) -> Vec<Finding> {
     let cpus = machine.cpus();
     if cpus.is_empty() {
-        let found = "nothing is known of it: no /sys and no /proc/cpuinfo";
+        let found = "unknown, because there is neither /sys nor /proc/cpuinfo";
         return vec![Finding::note(found, "mount them, as in docker run -v /sys:/sys:ro")];
     }
     let big = big_cores(&machine.sysfs, &cpus);
-    // `/proc/cpuinfo` lists those that are online.
+    // `/proc/cpuinfo` lists the CPUs that are online.
     let mut names = names(machine).into_iter();
     let mut kinds = BTreeMap::<(bool, Option<String>), CpuList>::new();
     for cpu in cpus.iter() {
@@ -92,8 +93,8 @@ pub(super) fn cpu(machine: &Machine) -> Vec<Finding> {
     let mut findings = vec![match machine.emulated() {
         false => Finding::ok(found),
         true => Finding::note(
-            format!("emulated by {found}: right answers, but latencies of no board"),
-            "measure where the program is to run: resnext bench MODEL.rnx",
+            format!("emulated by {found}: results are right, but latencies are those of no board"),
+            "measure on the board itself: resnext bench MODEL.rnx",
         ),
     }];
     if let Some(present) = machine.cpu_list("present") {
@@ -103,13 +104,13 @@ pub(super) fn cpu(machine: &Machine) -> Vec<Finding> {
                 true => "sudo nvpmodel -m 0".to_owned(),
                 false => format!("echo 1 | sudo tee /sys/devices/system/cpu/cpu{first}/online"),
             };
-            findings.push(Finding::note(format!("switched off: {}", offline.named()), remedy));
+            findings.push(Finding::note(format!("offline: {}", offline.named()), remedy));
         }
     }
     findings
 }
 
-/// Features that kernels need: what Linux calls them, what we do, and the kernels, slowest first.
+/// The features that kernels need, slowest first: the name in Linux, the usual name, and the kernels.
 const FEATURES: [(&str, &str, &str); 6] = [
     ("asimd", "NEON", "neon"),
     ("asimddp", "SDOT", "dotprod"),
@@ -121,8 +122,7 @@ const FEATURES: [(&str, &str, &str); 6] = [
 
 pub(super) fn kernels(machine: &Machine) -> Vec<Finding> {
     let isa = machine.isa;
-    // On big and little CPUs together, what all of them have.
-    // Emulated, the program sees a CPU of another architecture here.
+    // Of big and little CPUs together, only common features count. An emulated program sees a CPU of another architecture here.
     let named = if machine.arch == "x86_64" { "flags" } else { "Features" };
     let mut cpus = machine.cpuinfo(named).into_iter();
     let all = cpus.next().unwrap_or_default();
@@ -136,19 +136,16 @@ pub(super) fn kernels(machine: &Machine) -> Vec<Finding> {
     let rank = |isa: &str| FEATURES.iter().position(|&(.., kernels)| kernels == isa);
     vec![match (isa, found.last()) {
         ("scalar", _) if !["aarch64", "x86_64"].contains(&machine.arch) => {
-            let found = format!("{known}: portable Rust, since this is a build for {}", machine.arch);
-            Finding::note(found, "install a 64-bit system and the build for it")
+            let found = format!("{known}: portable Rust, because this is a build for {}", machine.arch);
+            Finding::note(found, "install a 64-bit system and a build of resnext for it")
         }
         ("scalar", None) => Finding::note(
-            "scalar: portable Rust, several times slower than this CPU may be; it shows neither AVX2 nor NEON",
+            "scalar: portable Rust, perhaps several times slower than this CPU could be; it reports neither AVX2 nor NEON",
             "in a virtual machine, pass the CPU through (QEMU: -cpu host)",
         ),
         (isa, Some(&(_, best, kernels))) if rank(kernels) > rank(isa) => {
-            let found = format!("{known}, but {best} cannot be used");
-            Finding::note(
-                found,
-                "update the Linux kernel, or the hypervisor below it, so that programs see it",
-            )
+            let found = format!("{known}, but programs cannot use {best}");
+            Finding::note(found, "update the Linux kernel, or the hypervisor below it")
         }
         _ => Finding::ok(known),
     }]
@@ -157,7 +154,7 @@ pub(super) fn kernels(machine: &Machine) -> Vec<Finding> {
 pub(super) fn governor(machine: &Machine) -> Vec<Finding> {
     let governors = governors(&machine.sysfs, &machine.cpus());
     if governors.is_empty() {
-        return vec![Finding::ok("none to choose: the clock is not controlled from here")];
+        return vec![Finding::ok("none: this system does not control the clock")];
     }
     let one = |(governor, cpus): (&String, &CpuList)| format!("{governor} on {}", cpus.named());
     let found = governors.iter().map(one).collect::<Vec<_>>().join(", ");
@@ -209,7 +206,7 @@ fn gigahertz(kilohertz: u64) -> String {
     format!("{:.2} GHz", kilohertz as f64 / 1e6)
 }
 
-/// From here on most boards slow down, the Raspberry Pi among them.
+/// The temperature in °C from which on most boards slow down, including the Raspberry Pi.
 const HOT: f32 = 80.0;
 
 pub(super) fn temperature(machine: &Machine) -> Vec<Finding> {
@@ -220,7 +217,7 @@ pub(super) fn temperature(machine: &Machine) -> Vec<Finding> {
     let mut read: Vec<_> = zones(&machine.sysfs).into_iter().filter_map(read).collect();
     read.sort_by(|a, b| b.1.total_cmp(&a.1));
     let Some((zone, hottest)) = read.first() else {
-        return vec![Finding::ok("unknown: no thermal zone can be read")];
+        return vec![Finding::ok("unknown, because no thermal zone can be read")];
     };
     let shown = read.iter().take(4).map(|(zone, celsius)| format!("{} {celsius:.1} °C", zone.name));
     let mut found = shown.collect::<Vec<_>>().join(", ");
@@ -231,13 +228,13 @@ pub(super) fn temperature(machine: &Machine) -> Vec<Finding> {
     vec![match *hottest >= limit {
         false => Finding::ok(found),
         true => Finding::note(
-            format!("{found}: hot enough to be slowed down"),
+            format!("{found}: hot enough to slow down"),
             "cool the board: a heat sink, a fan, air around it; then resnext bench MODEL.rnx --sustained 10m",
         ),
     }]
 }
 
-/// The lowest temperature from which on the kernel does something about it, other than to turn a fan.
+/// Returns the lowest temperature at which the kernel does more than turn a fan.
 fn trip(machine: &Machine, zone: &Zone) -> Option<f32> {
     let directory = zone.file.strip_suffix("/temp")?;
     let slows = |kind: &String| {
@@ -249,7 +246,7 @@ fn trip(machine: &Machine, zone: &Zone) -> Option<f32> {
         let temperature = machine.sysfs.text(&format!("{}_temp", kind.strip_suffix("_type")?))?;
         celsius(temperature.parse().ok()?)
     });
-    // Trip points that are not used are at 0 or below.
+    // Unused trip points are at 0 °C or below.
     trips.filter(|&trip| trip >= 40.0).reduce(f32::min)
 }
 
@@ -261,14 +258,14 @@ pub(super) fn firmware(machine: &Machine) -> Vec<Finding> {
         found: format!("{flags} {when}"),
         remedy: Some(match flags.remedy() {
             power if power.contains("power") => {
-                format!("{power}, the one made for this board, and its own cable")
+                format!("{power}: the one made for this board, with its cable")
             }
             cooling => format!("{cooling}: a heat sink, a fan, air around it"),
         }),
     };
     match (now.any(), before.any()) {
         (true, _) => vec![finding(now, "at this moment: the firmware slows the CPU down")],
-        (false, true) => vec![finding(before, "since the board was started, though not now")],
+        (false, true) => vec![finding(before, "since the board was started, but not now")],
         (false, false) => vec![Finding::ok("has not slowed the CPU down since the board was started")],
     }
 }

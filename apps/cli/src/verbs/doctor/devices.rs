@@ -1,13 +1,13 @@
-//! Memory, cameras, displays, and who may use them.
+//! Checks of memory, cameras and displays, and of the permission to use them.
 
 use super::machine::Machine;
 use super::{Finding, Status};
-use crate::terminal::output::size;
+use crate::terminal::text::size;
 
-/// Less than this is too little for any model of the zoo beside a camera's buffers.
+/// With less memory, no model of the zoo fits beside the buffers of a camera.
 const LEAST_MEMORY: u64 = 32 << 20;
 
-/// ResNeXt-50 with its arena and a camera's buffers fits into this with some room.
+/// With this much memory, ResNeXt-50, its arena and the buffers of a camera fit easily.
 const ENOUGH_MEMORY: u64 = 128 << 20;
 
 pub(super) fn memory(machine: &Machine) -> Vec<Finding> {
@@ -33,18 +33,18 @@ struct Video {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum VideoKind {
-    /// Gives pictures to whoever opens it.
+    /// Gives pictures to the program that opens it.
     Camera,
-    /// Gives what the sensor measures; a program of the vendor makes pictures of it.
+    /// Gives raw data of the sensor, which a program of the vendor turns into pictures.
     Raw,
     /// Decoders, scalers, metadata.
     Other,
 }
 
-/// Drivers whose nodes give raw data of a sensor.
+/// The drivers whose nodes give raw data of a sensor.
 const RAW: [&str; 5] = ["unicam", "rp1-cfe", "vi-output", "rkisp1_", "rkcif"];
 
-/// Drivers whose nodes are no cameras although they capture: codecs, scalers, image processors.
+/// The drivers whose nodes can capture but are no cameras: codecs, scalers and image processors.
 const NOT_CAMERAS: [&str; 8] = [
     "bcm2835-codec",
     "bcm2835-isp",
@@ -78,7 +78,7 @@ fn kind(machine: &Machine, node: &str, name: &str) -> VideoKind {
     if is(&RAW) {
         return VideoKind::Raw;
     }
-    // udev has asked the device what it can do, where there is udev.
+    // If there is udev, it has asked the device for its capabilities.
     let number = machine.sysfs.text(&format!("{node}/dev")).unwrap_or_default();
     let udev = machine.files.text(&format!("run/udev/data/c{number}")).unwrap_or_default();
     let abilities = udev.lines().find_map(|line| line.strip_prefix("E:ID_V4L_CAPABILITIES="));
@@ -107,12 +107,12 @@ pub(super) fn cameras(machine: &Machine) -> Vec<Finding> {
         })
         .collect();
     if usable > 0 {
-        // One camera that works is enough.
+        // One working camera is enough.
         findings.iter_mut().for_each(Finding::soften);
     }
     if let Some(video) = of(VideoKind::Raw).next() {
         findings.push(Finding::note(
-            format!("/dev/{}: {}, raw data of a sensor", video.device, video.name),
+            format!("/dev/{}: {}, which gives raw data of a sensor", video.device, video.name),
             pipe(machine),
         ));
     }
@@ -122,16 +122,17 @@ pub(super) fn cameras(machine: &Machine) -> Vec<Finding> {
     findings
 }
 
-/// How frames get from a sensor to `resnext camera`. What nvarguscamerasrc says on stdout must not get into the pipe.
+/// Returns the command that pipes frames from a sensor to `resnext camera`. The messages of nvarguscamerasrc on stdout must
+/// not get into the pipe.
 fn pipe(machine: &Machine) -> &'static str {
     match machine.is_jetson() {
         true => {
-            "pipe its pictures in: gst-launch-1.0 -q nvarguscamerasrc ! nvvidconv ! \
+            "pipe its frames in: gst-launch-1.0 -q nvarguscamerasrc ! nvvidconv ! \
              'video/x-raw,format=I420,width=1280,height=720' ! fdsink fd=3 3>&1 >&2 | \
              resnext camera MODEL.rnx - --format yuv420 --size 1280x720"
         }
         false => {
-            "pipe its pictures in: rpicam-vid -n -t 0 --codec yuv420 --width 1280 --height 720 -o - | \
+            "pipe its frames in: rpicam-vid -n -t 0 --codec yuv420 --width 1280 --height 720 -o - | \
              resnext camera MODEL.rnx - --format yuv420 --size 1280x720"
         }
     }
@@ -139,15 +140,15 @@ fn pipe(machine: &Machine) -> &'static str {
 
 fn attach(machine: &Machine) -> &'static str {
     match machine.is_raspberry_pi() {
-        true => "attach one; for one on the ribbon cable: rpicam-hello --list-cameras",
+        true => "connect one; to find one on the ribbon cable: rpicam-hello --list-cameras",
         false => {
-            "attach one, or classify pictures and files; in a container: docker run --device /dev/video0"
+            "connect one, or classify pictures and files; in a container: docker run --device /dev/video0"
         }
     }
 }
 
 impl Finding {
-    /// A note of what would have to be mended.
+    /// Turns something broken into a note.
     fn soften(&mut self) {
         if self.status == Status::Mend {
             self.status = Status::Note;
@@ -165,7 +166,7 @@ pub(super) fn framebuffers(machine: &Machine) -> Vec<Finding> {
             let name = text("name").unwrap_or_else(|| "no name".to_owned());
             let pixels = text("virtual_size").map(|size| size.replace(',', "×"));
             let depth = text("bits_per_pixel");
-            let facts = [pixels, depth.as_ref().map(|bits| format!("{bits} bits a pixel"))];
+            let facts = [pixels, depth.as_ref().map(|bits| format!("{bits} bits per pixel"))];
             let facts: Vec<_> = facts.into_iter().flatten().collect();
             let finding = of_device(machine, device, &[&[name], &facts[..]].concat().join(", "));
             Some(match (finding.status, depth.as_deref()) {
@@ -173,13 +174,15 @@ pub(super) fn framebuffers(machine: &Machine) -> Vec<Finding> {
                     finding.found,
                     format!("resnext camera MODEL.rnx SOURCE --fb /dev/{device}"),
                 ),
-                (Status::Ok, _) => Finding::note(finding.found, "for camera --fb: fbset -depth 32"),
+                (Status::Ok, _) => {
+                    Finding::note(finding.found, "to use it with camera --fb: fbset -depth 32")
+                }
                 _ => finding,
             })
         })
         .collect();
     if findings.is_empty() {
-        vec![Finding::ok("none: no screen, or one that a desktop drives")]
+        vec![Finding::ok("none: there is no screen, or a desktop drives it")]
     } else {
         findings
     }
@@ -192,16 +195,16 @@ pub(super) fn spi(machine: &Machine) -> Vec<Finding> {
     match (findings.is_empty(), machine.is_raspberry_pi(), machine.is_jetson()) {
         (false, ..) => findings,
         (true, true, _) => {
-            vec![Finding::note("off", "for a display on SPI: sudo raspi-config nonint do_spi 0")]
+            vec![Finding::note("off", "to use a display on SPI: sudo raspi-config nonint do_spi 0")]
         }
         (true, _, true) => {
-            vec![Finding::note("off", "for a display on SPI: sudo /opt/nvidia/jetson-io/jetson-io.py")]
+            vec![Finding::note("off", "to use a display on SPI: sudo /opt/nvidia/jetson-io/jetson-io.py")]
         }
         _ => vec![Finding::ok("none")],
     }
 }
 
-/// A device that is nice to have.
+/// Checks a device that is useful but not necessary.
 fn of_device(machine: &Machine, device: &str, facts: &str) -> Finding {
     let found = if facts.is_empty() { format!("/dev/{device}") } else { format!("/dev/{device}: {facts}") };
     match machine.refused(device) {
@@ -217,7 +220,7 @@ pub(super) fn user(machine: &Machine) -> Vec<Finding> {
         (Some(0), _) => Finding::ok(format!("{name}, who may use every device")),
         (_, None) => Finding::ok(name),
         (_, Some(true)) => Finding::ok(format!("{name}, in group video")),
-        // Where devices can be used all the same, a desktop has seen to that; `camera` says if not.
+        // If the devices can be used all the same, a desktop gives access; if not, `camera` says so.
         (_, Some(false)) => Finding::note(
             format!("{name}, not in group video, which cameras and framebuffers belong to"),
             "sudo usermod -aG video $USER, then log out and in again",

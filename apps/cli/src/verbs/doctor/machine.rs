@@ -1,20 +1,20 @@
-//! What the checks look at.
+//! The machine that the checks examine.
 
-use crate::machine::cpus::CpuList;
+use crate::machine::cpu_list::CpuList;
 use crate::machine::sysfs::Sysfs;
 use std::path::Path;
 
-/// A machine, as its files describe it.
+/// A machine as its files describe it.
 pub(super) struct Machine {
-    /// Everything from `/`.
+    /// The files below `/`.
     pub(super) files: Sysfs,
-    /// What lies under `/sys`.
+    /// The files below `/sys`.
     pub(super) sysfs: Sysfs,
     /// The instruction set of the kernels that would run.
     pub(super) isa: &'static str,
-    /// The architecture this program was built for.
+    /// The architecture that this program was built for.
     pub(super) arch: &'static str,
-    /// Whether this process may read and write a file.
+    /// Returns whether this process may read and write a file.
     accessible: fn(&Path) -> bool,
 }
 
@@ -34,7 +34,7 @@ impl Machine {
         Self { files: Sysfs::at(root), sysfs: Sysfs::at(&root.join("sys")), isa, arch, accessible }
     }
 
-    /// What the board calls itself: from the device tree, or what firmware of PCs says.
+    /// Returns the name of the board, from the device tree or from the firmware of a PC.
     pub(super) fn board(&self) -> Option<String> {
         let model = ["proc/device-tree/model", "sys/firmware/devicetree/base/model"];
         model.iter().find_map(|path| self.files.text(path)).or_else(|| {
@@ -53,7 +53,7 @@ impl Machine {
         self.files.has("etc/nv_tegra_release") || self.board().is_some_and(|board| board.contains("Jetson"))
     }
 
-    /// The CPUs that are switched on; empty if the machine does not say.
+    /// Returns the CPUs that are online; empty if the machine does not say.
     pub(super) fn cpus(&self) -> CpuList {
         self.cpu_list("online").unwrap_or_else(|| {
             let numbers = self.cpuinfo("processor").into_iter().filter_map(|number| number.parse().ok());
@@ -61,20 +61,21 @@ impl Machine {
         })
     }
 
-    /// A list of CPUs, such as `online`.
+    /// Returns a list of CPUs, such as `online`.
     pub(super) fn cpu_list(&self, name: &str) -> Option<CpuList> {
         self.sysfs.text(&format!("devices/system/cpu/{name}"))?.parse().ok()
     }
 
-    /// What `/proc/cpuinfo` says under a name, once for each CPU.
+    /// Returns the values of a name in `/proc/cpuinfo`, one for each CPU.
     pub(super) fn cpuinfo(&self, name: &str) -> Vec<String> {
         let text = self.files.text("proc/cpuinfo").unwrap_or_default();
         let values = text.lines().filter_map(|line| line.split_once(':'));
         values.filter(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned()).collect()
     }
 
-    /// Whether `/proc/cpuinfo` is of a CPU that cannot run this program: user-mode emulators (qemu-aarch64) show the machine
-    /// that they run on. Kernels for Arm name a CPU's implementer, those for x86 its vendor.
+    /// Returns whether `/proc/cpuinfo` describes a CPU that cannot run this program. This happens in user-mode emulators
+    /// (qemu-aarch64), which show the machine that they run on. Arm kernels name the implementer of a CPU, x86 kernels its
+    /// vendor.
     pub(super) fn emulated(&self) -> bool {
         let says = |name| !self.cpuinfo(name).is_empty();
         match self.arch {
@@ -84,7 +85,7 @@ impl Machine {
         }
     }
 
-    /// Bytes of memory under a name of `/proc/meminfo`.
+    /// Returns the value of a name in `/proc/meminfo` in bytes.
     pub(super) fn meminfo(&self, name: &str) -> Option<u64> {
         let text = self.files.text("proc/meminfo")?;
         let (_, value) =
@@ -93,19 +94,19 @@ impl Machine {
         kibibytes.checked_mul(1024)
     }
 
-    /// Numbers under a name of `/proc/self/status`.
+    /// Returns the numbers of a name in `/proc/self/status`.
     fn status(&self, name: &str) -> Vec<u32> {
         let text = self.files.text("proc/self/status").unwrap_or_default();
         let values = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         values.unwrap_or_default().split_whitespace().filter_map(|number| number.parse().ok()).collect()
     }
 
-    /// The user that this process acts as.
+    /// Returns the effective user of this process.
     pub(super) fn user_id(&self) -> Option<u32> {
         self.status("Uid").get(1).copied()
     }
 
-    /// The name of the user that this process acts as.
+    /// Returns the name of the effective user of this process.
     pub(super) fn user(&self) -> Option<String> {
         let id = self.user_id()?.to_string();
         let text = self.files.text("etc/passwd")?;
@@ -113,7 +114,7 @@ impl Machine {
         users.find_map(|user| (user.get(2) == Some(&id.as_str())).then(|| user[0].to_owned()))
     }
 
-    /// Number and members of a group.
+    /// Returns the first group for which `is_it` is true.
     fn group(&self, is_it: impl Fn(&str, u32) -> bool) -> Option<Group> {
         let text = self.files.text("etc/group")?;
         text.lines().find_map(|line| {
@@ -125,14 +126,14 @@ impl Machine {
         })
     }
 
-    /// Whether this process belongs to a group; `None` if there is no such group or nothing is known.
+    /// Returns whether this process belongs to a group, or `None` if there is no such group or nothing is known.
     pub(super) fn is_in_group(&self, name: &str) -> Option<bool> {
         let group = self.group(|other, _| other == name)?;
         let ids = [self.status("Groups"), self.status("Gid")].concat();
         (!ids.is_empty()).then(|| ids.contains(&group.id))
     }
 
-    /// Why a device in `/dev` cannot be read and written; `None` if it can.
+    /// Says why a device in `/dev` cannot be read and written. Returns `None` if it can.
     pub(super) fn refused(&self, device: &str) -> Option<Refused> {
         let path = self.files.path(&format!("dev/{device}"));
         if (self.accessible)(&path) {
@@ -142,11 +143,11 @@ impl Machine {
             return Some(Refused {
                 why: format!("/dev/{device} is missing"),
                 remedy: format!(
-                    "load its driver; in a container, pass the device in: docker run --device /dev/{device}"
+                    "load its driver; in a container, pass the device through: docker run --device /dev/{device}"
                 ),
             });
         }
-        let why = format!("/dev/{device} may not be read and written");
+        let why = format!("no permission to read and write /dev/{device}");
         let (group_id, mode) = owner(&path).unwrap_or((0, 0));
         if mode & 0o060 != 0o060 {
             return Some(Refused { why, remedy: format!("sudo chmod g+rw /dev/{device}") });
@@ -156,8 +157,12 @@ impl Machine {
         let joined =
             || self.user().is_some_and(|user| group.iter().any(|group| group.members.contains(&user)));
         let remedy = match self.is_in_group(name) {
-            Some(true) => format!("allow it to this process, e.g. docker run --device /dev/{device}"),
-            _ if joined() => format!("log out and in again: you have been added to group {name} since"),
+            Some(true) => {
+                format!("give this process access, for example with docker run --device /dev/{device}")
+            }
+            _ if joined() => {
+                format!("log out and in again, because you joined group {name} after you logged in")
+            }
             _ => format!("sudo usermod -aG {name} $USER, then log out and in again"),
         };
         Some(Refused { why, remedy })
@@ -170,7 +175,7 @@ struct Group {
     members: Vec<String>,
 }
 
-/// Group and mode of a file.
+/// Returns the group and the mode of a file.
 #[cfg(unix)]
 fn owner(path: &Path) -> Option<(u32, u32)> {
     use std::os::unix::fs::MetadataExt;
@@ -182,8 +187,8 @@ fn owner(_: &Path) -> Option<(u32, u32)> {
     None
 }
 
-/// Whether the system lets this process read and write a file. Asks without opening it: to open a camera may
-/// switch it on.
+/// Returns whether the system lets this process read and write a file. The check does not open the file, because that can
+/// switch a camera on.
 #[cfg(target_os = "linux")]
 pub(super) fn accessible(path: &Path) -> bool {
     use rustix::fs::{Access, access};

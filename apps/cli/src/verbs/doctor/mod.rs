@@ -1,6 +1,6 @@
-//! `resnext doctor`: is there anything about this machine that should be mended?
+//! `resnext doctor`: finds out what slows this machine down or does not work.
 //!
-//! A check is a small function from a [`Machine`], which tests fake, to what it found.
+//! A check is a small function from a [`Machine`], which tests fake, to its findings.
 
 mod cpu;
 mod devices;
@@ -8,32 +8,34 @@ mod machine;
 #[cfg(test)]
 mod tests;
 
-use crate::error::Error;
-use crate::terminal::output::{self, FACT_INDENT, clean, plural};
+use crate::terminal::Error;
+use crate::terminal::output;
+use crate::terminal::table::FIELD_INDENT;
+use crate::terminal::text::{clean, plural};
 use machine::Machine;
 use resnext::Kernels;
 use serde::Serialize;
 use std::fmt;
 use std::io::{self, IsTerminal};
 
-/// Look for what slows this machine down or is missing.
+/// Find out what slows this machine down or is missing.
 ///
-/// Looks at the CPU, its clock and temperature, memory, cameras, framebuffers and SPI devices, and says how to
-/// mend what is not as it should be. Changes nothing.
+/// Checks the CPU, its clock and temperature, memory, cameras, framebuffers and SPI devices, and says how to fix what
+/// is not as it should be. Changes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-ok    as it should be; a command after → uses it
-note  works, but could be better
-mend  keeps something from working
+ok    It is as it should be. A command after → uses it.
+note  It works, but could be better.
+mend  Something does not work until it is fixed.
 
-Exit status: 0 unless something is marked mend, then 1.
+Exit status: 1 if something is marked mend, else 0.
 
 Examples:
   resnext doctor
   resnext doctor --json | jq '.checks[] | select(.status != \"ok\")'
 
 JSON: healthy, isa, checks: [{check, status: ok|note|mend, found, remedy (null if there is none)}]. \
-Where a camera or framebuffer is ok, its remedy is the command that uses it.")]
+The remedy of a camera or framebuffer that is ok is the command that uses it.")]
 pub(crate) struct Args {
     /// Print JSON
     #[arg(long)]
@@ -49,17 +51,18 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     }
     match report.broken() {
         0 => Ok(()),
-        1 => {
-            Err(Error::new("doctor", "1 check found something broken; do what it says and run doctor again"))
-        }
+        1 => Err(Error::new(
+            "doctor",
+            "1 check found something broken; do what it says and run resnext doctor again",
+        )),
         n => Err(Error::new(
             "doctor",
-            format_args!("{n} checks found something broken; do what they say and run doctor again"),
+            format_args!("{n} checks found something broken; do what they say and run resnext doctor again"),
         )),
     }
 }
 
-/// In the order they are reported.
+/// The checks in the order of the report.
 const CHECKS: [(&str, Check); 12] = [
     ("board", cpu::board),
     ("cpu", cpu::cpu),
@@ -75,13 +78,13 @@ const CHECKS: [(&str, Check); 12] = [
     ("user", devices::user),
 ];
 
-/// Finds one thing or several, or nothing if the machine has no such part.
+/// A check. It has no findings if the machine has no such part.
 type Check = fn(&Machine) -> Vec<Finding>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Status {
-    /// As it should be.
+    /// It is as it should be.
     Ok,
     /// It works, but could be better.
     Note,
@@ -89,7 +92,7 @@ enum Status {
     Mend,
 }
 
-/// What a check found, and what to do about it or with it.
+/// What a check found, and what to do about it.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Finding {
     status: Status,
@@ -102,7 +105,7 @@ impl Finding {
         Self { status: Status::Ok, found: found.into(), remedy: None }
     }
 
-    /// What works, and the command that uses it.
+    /// Creates a finding that something works, with the command that uses it.
     fn usable(found: impl Into<String>, command: impl Into<String>) -> Self {
         Self { status: Status::Ok, found: found.into(), remedy: Some(command.into()) }
     }
@@ -148,7 +151,7 @@ impl Report {
         self.count(Status::Mend)
     }
 
-    /// The table, in colour or without.
+    /// Writes the table, with or without colour.
     fn write(&self, f: &mut impl fmt::Write, colour: bool) -> fmt::Result {
         let mut previous = "";
         for Checked { check, finding } in &self.checks {
@@ -162,9 +165,9 @@ impl Report {
                 false => write!(f, "{name:4}  ")?,
             }
             let title = if *check == previous { "" } else { check };
-            writeln!(f, "{title:FACT_INDENT$}{}", clean(&finding.found))?;
+            writeln!(f, "{title:FIELD_INDENT$}{}", clean(&finding.found))?;
             if let Some(remedy) = &finding.remedy {
-                writeln!(f, "{:indent$}→ {}", "", clean(remedy), indent = 6 + FACT_INDENT)?;
+                writeln!(f, "{:indent$}→ {}", "", clean(remedy), indent = 6 + FIELD_INDENT)?;
             }
             previous = check;
         }
@@ -172,21 +175,21 @@ impl Report {
         match (notes, broken) {
             (0, 0) => writeln!(f, "\nAll is well."),
             (_, 0) => writeln!(f, "\nNothing is broken; {notes} note{}.", plural(notes)),
-            _ => writeln!(f, "\n{broken} to mend, {notes} note{}.", plural(notes)),
+            _ => writeln!(f, "\n{broken} to fix, {notes} note{}.", plural(notes)),
         }
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // https://no-color.org: set to anything but nothing.
+        // https://no-color.org: any value but an empty one switches colour off.
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         self.write(f, wanted && io::stdout().is_terminal())
     }
 }
 
 impl Machine {
-    /// This one.
+    /// Opens this machine.
     fn system() -> Self {
         Self::new(
             std::path::Path::new("/"),

@@ -143,11 +143,11 @@ fn a_raspberry_pi_5() {
     assert_eq!(one(&report, "firmware"), ok("has not slowed the CPU down since the board was started"));
     assert_eq!(one(&report, "memory"), ok("7.00 GiB of 7.87 GiB available"));
     let (status, screen, command) = one(&report, "framebuffer");
-    assert_eq!((status, &*screen), (Status::Ok, "/dev/fb0: vc4drmfb, 1920×1080, 16 bits a pixel"));
+    assert_eq!((status, &*screen), (Status::Ok, "/dev/fb0: vc4drmfb, 1920×1080, 16 bits per pixel"));
     assert_eq!(command, "resnext camera MODEL.rnx SOURCE --fb /dev/fb0");
     fake.write("sys/class/graphics/fb0/bits_per_pixel", "8");
     let (status, _, remedy) = one(&ARM.report(&fake), "framebuffer");
-    assert_eq!((status, &*remedy), (Status::Note, "for camera --fb: fbset -depth 32"));
+    assert_eq!((status, &*remedy), (Status::Note, "to use it with camera --fb: fbset -depth 32"));
     assert_eq!(one(&report, "spi"), ok("/dev/spidev10.0"));
     assert_eq!(one(&report, "user"), ok("pi, in group video"));
     let (status, governor, remedy) = one(&report, "governor");
@@ -155,7 +155,10 @@ fn a_raspberry_pi_5() {
     assert!(remedy.starts_with("echo performance | sudo tee "), "{remedy}");
     // Raw data is no use to us, and decoders are no cameras.
     let (status, camera, remedy) = one(&report, "camera");
-    assert_eq!((status, &*camera), (Status::Note, "/dev/video0: rp1-cfe-csi2_ch0, raw data of a sensor"));
+    assert_eq!(
+        (status, &*camera),
+        (Status::Note, "/dev/video0: rp1-cfe-csi2_ch0, which gives raw data of a sensor")
+    );
     assert!(remedy.contains("rpicam-vid") && remedy.contains("| resnext camera MODEL.rnx -"), "{remedy}");
 }
 
@@ -190,7 +193,7 @@ fn a_raspberry_pi_4_in_trouble() {
     );
     assert!(remedy.contains("echo 1800000 | sudo tee "), "{remedy}");
     let (status, temperature, _) = one(&report, "temperature");
-    assert_eq!((status, &*temperature), (Status::Note, "cpu-thermal 83.7 °C: hot enough to be slowed down"));
+    assert_eq!((status, &*temperature), (Status::Note, "cpu-thermal 83.7 °C: hot enough to slow down"));
     let (status, firmware, remedy) = one(&report, "firmware");
     assert_eq!(status, Status::Note);
     assert!(firmware.starts_with("under-voltage, throttled at this moment"), "{firmware}");
@@ -198,13 +201,13 @@ fn a_raspberry_pi_4_in_trouble() {
     let (status, memory, _) = one(&report, "memory");
     assert_eq!((status, &*memory), (Status::Mend, "20.0 MiB of 926.1 MiB available: too little for a model"));
     let (status, camera, _) = one(&report, "camera");
-    let refused = "/dev/video0: UVC Camera: Logitech C270; /dev/video0 may not be read and written";
+    let refused = "/dev/video0: UVC Camera: Logitech C270; no permission to read and write /dev/video0";
     assert_eq!((status, &*camera), (Status::Mend, refused), "only the node that gives pictures");
-    assert_eq!(one(&report, "spi").2, "for a display on SPI: sudo raspi-config nonint do_spi 0");
+    assert_eq!(one(&report, "spi").2, "to use a display on SPI: sudo raspi-config nonint do_spi 0");
     assert_eq!(one(&report, "user").0, Status::Note);
     fake.write("sys/bus/platform/drivers/raspberrypi-firmware/soc:firmware/get_throttled", "0x80000");
     let (_, firmware, remedy) = one(&neon.report(&fake), "firmware");
-    assert_eq!(firmware, "soft temperature limit since the board was started, though not now");
+    assert_eq!(firmware, "soft temperature limit since the board was started, but not now");
     assert!(remedy.starts_with("cool the board"), "{remedy}");
 }
 
@@ -224,9 +227,9 @@ fn devices_are_refused_for_a_reason() {
     user(&fake, &others, "");
     assert_eq!(remedy(), "sudo usermod -aG video $USER, then log out and in again");
     user(&fake, &others, "anna,pi");
-    assert_eq!(remedy(), "log out and in again: you have been added to group video since");
+    assert_eq!(remedy(), "log out and in again, because you joined group video after you logged in");
     user(&fake, &mine, "anna,pi");
-    assert_eq!(remedy(), "allow it to this process, e.g. docker run --device /dev/video0");
+    assert_eq!(remedy(), "give this process access, for example with docker run --device /dev/video0");
     mode(0o600);
     assert_eq!(remedy(), "sudo chmod g+rw /dev/video0");
     std::fs::remove_file(&device).unwrap();
@@ -270,7 +273,7 @@ fn a_jetson_orin_nano() {
     assert!(report.healthy);
     let [cpu, off] = &found(&report, "cpu")[..] else { panic!("two things about the CPU") };
     assert_eq!(*cpu, ok("4 × Cortex-A78AE at up to 1.51 GHz"));
-    let expected = (Status::Note, "switched off: CPUs 4-5".to_owned(), "sudo nvpmodel -m 0".to_owned());
+    let expected = (Status::Note, "offline: CPUs 4-5".to_owned(), "sudo nvpmodel -m 0".to_owned());
     assert_eq!(*off, expected);
     assert_eq!(one(&report, "governor").2, "sudo jetson_clocks");
     let hottest =
@@ -334,7 +337,7 @@ fn an_x86_machine() {
     let (status, kernels, _) = one(&Program { isa: "avx2", ..pc }.report(&fake), "kernels");
     assert_eq!(
         (status, &*kernels),
-        (Status::Note, "avx2; the CPU has AVX2, AVX-VNNI, but AVX-VNNI cannot be used")
+        (Status::Note, "avx2; the CPU has AVX2, AVX-VNNI, but programs cannot use AVX-VNNI")
     );
     let (status, _, remedy) = one(&Program { isa: "scalar", ..pc }.report(&x86("sse2")), "kernels");
     assert_eq!(
@@ -343,7 +346,7 @@ fn an_x86_machine() {
     );
     let (status, kernels, _) =
         one(&Program { isa: "scalar", arch: "arm", ..pc }.report(&Fake::new()), "kernels");
-    assert_eq!((status, &*kernels), (Status::Note, "scalar: portable Rust, since this is a build for arm"));
+    assert_eq!((status, &*kernels), (Status::Note, "scalar: portable Rust, because this is a build for arm"));
 }
 
 /// `qemu-aarch64` shows programs the machine that it runs on; box64, the other way round.
@@ -352,7 +355,8 @@ fn an_emulated_cpu_is_not_taken_for_the_machine_below() {
     let fake = x86("sse2 avx2");
     let report = ARM.report(&fake);
     let (status, cpu, remedy) = one(&report, "cpu");
-    let emulated = "emulated by 2 × Intel(R) Core(TM) i5: right answers, but latencies of no board";
+    let emulated =
+        "emulated by 2 × Intel(R) Core(TM) i5: results are right, but latencies are those of no board";
     assert_eq!((status, &*cpu), (Status::Note, emulated));
     assert!(remedy.contains("resnext bench"), "{remedy}");
     assert_eq!(one(&report, "kernels"), ok("dotprod"), "of the emulated CPU, without features of the other");

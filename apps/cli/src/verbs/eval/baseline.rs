@@ -1,9 +1,9 @@
-//! What int8 is compared with: an fp32 network, or its logits as they were recorded.
+//! The baseline that int8 is compared with: an fp32 network, or its recorded logits.
 
-use crate::error::Error;
 #[cfg(feature = "compile")]
 use crate::offline::network;
 use crate::session::artifact;
+use crate::terminal::Error;
 use crate::terminal::output;
 use memmap2::Mmap;
 use resnext::Model;
@@ -14,24 +14,24 @@ use std::path::{Path, PathBuf};
 
 /// `--baseline`.
 pub(super) enum Baseline<'a> {
-    /// Logits that were recorded.
+    /// Recorded logits.
     Recorded {
         /// The file.
         path: PathBuf,
-        /// What is in it.
+        /// Its content.
         record: Record<'a>,
     },
-    /// A network, folded.
+    /// A network with folded batch norms.
     #[cfg(feature = "compile")]
     Network {
         /// The file.
         path: PathBuf,
-        /// What is in it.
+        /// Its content.
         network: Box<resnext_calibration::network::Network>,
     },
 }
 
-/// Maps the file.
+/// Maps the file of `--baseline`.
 pub(super) fn map(path: &Path) -> Result<Mmap, Error> {
     let remedy = if cfg!(feature = "compile") {
         "give the fp32 network that the model was compiled from, or its recorded logits"
@@ -42,7 +42,7 @@ pub(super) fn map(path: &Path) -> Result<Mmap, Error> {
 }
 
 impl<'a> Baseline<'a> {
-    /// Reads what is in a mapped file.
+    /// Reads the mapped file.
     pub(super) fn open(path: &Path, bytes: &'a [u8], model: &Model<'_>) -> Result<Self, Error> {
         if Record::is_record(bytes) {
             let record = Record::from_bytes(bytes, model).map_err(|error| Error::at(path, error))?;
@@ -56,12 +56,12 @@ impl<'a> Baseline<'a> {
         #[cfg(not(feature = "compile"))]
         Err(Error::at(
             path,
-            "is no record of fp32 logits, and this build of resnext cannot run fp32; record them on a workstation with \
-             `resnext eval MODEL.rnx --data DIR --baseline MODEL --record FILE`",
+            "is not a record of fp32 logits, and this build of resnext cannot run fp32 networks; record the logits on a \
+             workstation with `resnext eval MODEL.rnx --data DIR --baseline MODEL --record FILE`",
         ))
     }
 
-    /// The images that there is a baseline for.
+    /// Returns the images that the baseline covers.
     pub(super) fn recorded(&self, images: Labelled) -> Result<Labelled, Error> {
         match self {
             Self::Recorded { path, record } => {
@@ -70,14 +70,14 @@ impl<'a> Baseline<'a> {
                 if found.is_empty() {
                     let first = images.samples().iter().next().map_or("", |sample| sample.key());
                     let what = format!(
-                        "has logits of none of the {} images (no {first}); give the directory that they were recorded of",
+                        "has logits for none of the {} images (such as {first}); give the directory that was recorded",
                         images.len()
                     );
                     return Err(Error::at(path, what));
                 }
                 if missing > 0 {
                     output::note(format_args!(
-                        "{}: has no logits of {missing} of {} images, which are left out",
+                        "{}: has no logits for {missing} of {} images, which are left out",
                         path.display(),
                         images.len()
                     ));
@@ -102,7 +102,7 @@ impl<'a> Baseline<'a> {
         }
     }
 
-    /// What to call it in a report.
+    /// Returns its name for reports.
     pub(super) fn name(&self, provenance: &Provenance) -> String {
         match self {
             Self::Recorded { .. } => format!("{}, logits recorded on another machine", provenance.baseline),

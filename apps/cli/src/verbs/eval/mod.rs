@@ -1,26 +1,26 @@
-//! `resnext eval`: accuracy on labelled images, and what int8 costs against fp32.
+//! `resnext eval`: measures accuracy on labelled images, and the drop against fp32.
 
 mod baseline;
 mod page;
 mod text;
 
-use crate::error::Error;
 use crate::files::write::{PendingFile, check_distinct, check_writable, write_atomically};
-use crate::machine::cpus::CpuList;
+use crate::machine::cpu_list::CpuList;
 use crate::session::artifact::Artifact;
+use crate::session::labelled::{labelled, note_left_out};
 use crate::session::latency::{self, Runs};
 use crate::session::samples;
+use crate::terminal::Error;
 use crate::terminal::output;
 use baseline::Baseline;
 use clap::ValueEnum;
 use resnext::{Kernels, Model};
 use resnext_evaluation::journal::{Identity, Journal};
 use resnext_evaluation::record::{self, LogitType, Provenance};
-use resnext_evaluation::truth::{ClassIndex, Labelled, Truth, parse_synsets};
+use resnext_evaluation::truth::{ClassIndex, Labelled};
 use resnext_evaluation::{Evaluation, Run};
 use resnext_models::Variant;
 use resnext_report::Report;
-use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -29,20 +29,21 @@ use std::path::{Path, PathBuf};
 /// Both networks see the same pixels, so the difference is quantization alone.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-DIR has one folder per class, named by identifier (wnid) or label; folders that match no class are
-left out and named. Or it is flat, and --truth FILE has a line for each image:
+DIR has one folder for each class, named by identifier (wnid) or label; folders that match no class are
+left out and listed. Or DIR is flat, and --truth FILE has one line for each image:
   ILSVRC2012_val_00048981,n03995372 85 1 499 272   as in LOC_val_solution.csv
   ILSVRC2012_val_00000001.JPEG n01751748           name and wnid, or label
   ILSVRC2012_val_00000001.JPEG 65                  name and index of the model's output, from 0
   490                                              as in ILSVRC2012_validation_ground_truth.txt
-The last are for the images sorted by name. They count from 1 in the order of the development kit
-(1 is the kit fox, 490 the sea snake), which is not that of the wnids. If yours count in another
-order, give that with --synsets FILE: one wnid a line, or wnid and number.
+The last form applies to the images sorted by name. Its numbers count from 1 in the order of the
+development kit (1 is the kit fox, 490 the sea snake), which is not the order of the wnids. If yours
+count in another order, give that order with --synsets FILE: on each line a wnid, or a wnid and a
+number.
 
-The fp32 network of --baseline runs on tract. Or its logits were recorded before, for a board:
+The fp32 network of --baseline runs on tract. A board can use recorded logits instead:
   resnext eval model.rnx --data val --baseline resnext50.onnx --record logits.safetensors
   resnext eval model.rnx --data val --baseline logits.safetensors
-Recorded logits are refused for other pixels: another photo, another preprocessing.
+Recorded logits are valid only for the same pixels; other photos or another preprocessing are an error.
 
 Examples:
   resnext eval model.rnx --data val --baseline resnext50.pth --html report.html
@@ -53,59 +54,60 @@ JSON: images, skipped, unmatched: [{name, images, ambiguous}], unrecorded, int8:
 top1_ci95, top5_ci95}, classes, warnings, and with --baseline fp32 (as int8), drop_top1_pp,
 drop_top1_pp_ci95, drop_top5_pp, drop_top5_pp_ci95, agreement, agreement_ci95, flips: {lost,
 gained, images: [{image, flip, truth, fp32, int8}]}, mcnemar_p, kl_mean, kl_max, logit_sqnr_db;
-latency: [{network, threads, runs, ms}]; with --html, or of a model that says so, layers: [{name,
-sqnr_db, sensitivity_db, without_db, method, range}]. Accuracies and agreement are fractions of 1, _pp percentage
-points, _ci95 the ends of an interval.")]
+latency: [{network, threads, runs, ms}]; with --html, or if the model states it, layers: [{name,
+sqnr_db, alone_db, without_db, method, range}]. Accuracies and agreement are fractions of 1, _pp are
+percentage points, and _ci95 are the ends of a 95 % confidence interval.")]
 pub(crate) struct Args {
     /// Model to evaluate
     #[arg(value_name = "MODEL.rnx")]
     model: PathBuf,
 
-    /// Directory of images, one folder per class
+    /// Directory of images, with one folder for each class
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
 
-    /// Class of each image, if the directory has no folders for them
+    /// Ground truth: the class of each image, if the directory has no folder for each class
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
 
-    /// Order in which numbers alone count, one wnid a line [default: that of ILSVRC2012's development kit]
+    /// Order of the classes that --truth gives as numbers, one wnid on each line [default: that of ILSVRC2012's development
+    /// kit]
     #[arg(long, value_name = "FILE", requires = "truth")]
     synsets: Option<PathBuf>,
 
-    /// fp32 network to compare with: the file that the model was compiled from, or its recorded logits
+    /// fp32 network to compare with: the file that the model was compiled from, or the recorded logits of that network
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
 
-    /// Write the baseline's logits, to be a --baseline elsewhere
+    /// Write the logits of the baseline, to use them as --baseline elsewhere
     #[arg(long, value_name = "OUT.safetensors", requires = "baseline")]
     record: Option<PathBuf>,
 
-    /// How --record stores them
+    /// Number format of --record
     #[arg(long, value_name = "TYPE", default_value = "f32", requires = "record")]
     record_type: RecordType,
 
-    /// Number of images to use, at even distances [default: all]
+    /// Number of images to use, spread evenly over the directory [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     num: Option<u32>,
 
-    /// Keep what is done in FILE, and go on from it if an earlier run was interrupted; deleted at the end
+    /// Keep finished images in FILE, and continue from it if an earlier run was interrupted; deleted at the end
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
 
-    /// Write a report to read, with pictures, as one HTML file
+    /// Write a report with pictures as one HTML file
     #[arg(long, value_name = "OUT.html")]
     html: Option<PathBuf>,
 
-    /// Inferences of each network to time [default: 50 with --html, else 10, fewer if they take seconds]
+    /// Inferences of each network to time [default: 50 with --html, else 10; fewer if they take seconds]
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     runs: Option<u32>,
 
-    /// Threads to evaluate on [default: one for each CPU]
+    /// Number of threads [default: one for each CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 
-    /// CPUs to evaluate on, such as 0-3 or 0,2,4-5 [default: all]
+    /// CPUs to use, such as 0-3 or 0,2,4-5 [default: all]
     #[arg(long, value_name = "LIST")]
     cpus: Option<CpuList>,
 
@@ -113,7 +115,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Print Markdown, for a README
+    /// Print Markdown
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
 }
@@ -121,9 +123,9 @@ pub(crate) struct Args {
 /// `--record-type`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum RecordType {
-    /// As they are
+    /// 4 bytes for each logit
     F32,
-    /// In half the space; classes less than a thousandth apart may tie
+    /// 2 bytes for each logit; logits that differ by less than 0.1 % may become equal
     F16,
 }
 
@@ -202,38 +204,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         text::print(&model, &evaluation, &report.latency, args)?;
     }
     if let Some(path) = &args.resume {
-        // It has served; should it stay, it only says once more what was said.
+        // The journal is no longer needed. If it stays, it only repeats what is known.
         let _ = fs::remove_file(path);
     }
     Ok(())
-}
-
-/// The images in `data`, each with its class, `num` of them; their truth and its order may be in files.
-pub(crate) fn labelled(
-    data: &Path,
-    (truth, synsets): (Option<&Path>, Option<&Path>),
-    num: Option<u32>,
-    classes: &ClassIndex,
-) -> Result<Labelled, Error> {
-    let all = samples::open(data)?;
-    let labelled = match truth {
-        None => Labelled::by_folder(&all, classes).map_err(|error| Error::at(data, error))?,
-        Some(path) => {
-            let synsets =
-                synsets.map(|path| parse_synsets(&read(path)?).map_err(|error| Error::at(path, error)));
-            let (truth, synsets) = (Truth::parse(&read(path)?), synsets.transpose()?);
-            truth
-                .and_then(|truth| Labelled::by_truth(&all, classes, &truth, synsets.as_deref()))
-                .map_err(|error| Error::at(path, error))?
-        }
-    };
-    let Some(most) = num.map(|n| n as usize) else { return Ok(labelled) };
-    samples::note_fewer(data, labelled.len(), most);
-    Ok(labelled.take_spread(most))
-}
-
-fn read(path: &Path) -> Result<String, Error> {
-    crate::files::text::read(path, "give a text file of labels")
 }
 
 fn provenance(
@@ -244,11 +218,11 @@ fn provenance(
     match baseline {
         Some(Baseline::Recorded { record, .. }) if args.record.is_none() => Ok(record.provenance().clone()),
         Some(Baseline::Recorded { path, .. }) => {
-            Err(Error::at(path, "is recorded already; --record needs the fp32 network as --baseline"))
+            Err(Error::at(path, "is a record already; --record needs the fp32 network as --baseline"))
         }
         #[cfg(feature = "compile")]
         Some(Baseline::Network { path, .. }) => {
-            // Only what is kept beyond this run needs to be told apart.
+            // Only files that outlive this run need to identify the baseline.
             let kept = args.record.is_some() || args.resume.is_some();
             let checksum = bytes.filter(|_| kept).map_or(0, record::checksum);
             Ok(Provenance { baseline: file_name(path), checksum })
@@ -260,7 +234,7 @@ fn provenance(
     }
 }
 
-/// The journal, if something is to be kept.
+/// Opens the journal, if the options need one.
 fn journal(
     args: &Args,
     model: &Model<'_>,
@@ -290,27 +264,7 @@ fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// Says which images were left out: those of unknown class by folder, those that are damaged by name.
-pub(crate) fn note_left_out(evaluation: &Evaluation) {
-    const NAMED: usize = 5;
-    for unmatched in evaluation.unmatched.iter().take(NAMED) {
-        let (name, images) = (&unmatched.name, unmatched.images);
-        let why: &dyn Display = match (name.is_empty(), unmatched.ambiguous) {
-            (true, _) => &"they are in no folder and have no label",
-            (false, true) => &"several classes are called that; use wnids",
-            (false, false) => &"not named after a class of the model",
-        };
-        let name = if name.is_empty() { "without class" } else { name };
-        output::note(format_args!("left out {name} ({images} images): {why}"));
-    }
-    if let Some(rest) = evaluation.unmatched.get(NAMED..).filter(|rest| !rest.is_empty()) {
-        let images: usize = rest.iter().map(|unmatched| unmatched.images).sum();
-        output::note(format_args!("left out {} more that match no class ({images} images)", rest.len()));
-    }
-    samples::note_skipped(&evaluation.failed);
-}
-
-/// What should make one doubt the result.
+/// Returns reasons to doubt the result.
 fn warnings(model: &Model<'_>, evaluation: &Evaluation) -> Vec<String> {
     let mut warnings = Vec::new();
     let variant = variant(model);
@@ -320,26 +274,25 @@ fn warnings(model: &Model<'_>, evaluation: &Evaluation) -> Vec<String> {
             None => ("int8", evaluation.int8),
         };
         warnings.push(format!(
-            "{network} has {:.1} % top-1 where {variant} is published with {:.1} %: wrong preprocessing, labels of other \
-             classes or other weights; check --arch, --resize and --interpolation of `resnext compile`, and the labels",
+            "{network} has {:.1} % top-1, and {variant} is published with {:.1} %: the preprocessing, the labels or the weights \
+             are wrong; check --arch, --resize and --interpolation of `resnext compile`, and the labels",
             100.0 * accuracy.top1.share(),
             100.0 * published
         ));
     }
     if evaluation.comparison.as_ref().is_some_and(|comparison| comparison.logit_sqnr_db < UNLIKE_DB) {
-        let what =
-            "int8 and fp32 hardly resemble each other; is the baseline what the model was compiled from?";
+        let what = "int8 and fp32 differ widely; check that --baseline is the network that the model was compiled from";
         warnings.push(what.to_owned());
     }
     if let Some(what) = samples::identical("images", evaluation.distinct, evaluation.images) {
         warnings.push(format!(
-            "{what}; accuracies and intervals are those of different ones: look for copies in --data"
+            "{what}; accuracies and intervals assume different pictures: look for copies in --data"
         ));
     }
     warnings
 }
 
-/// The published variant that the model says it is of.
+/// Returns the published variant that the model names as its source.
 fn variant(model: &Model<'_>) -> Option<&'static Variant> {
     let metadata: serde_json::Value = serde_json::from_str(model.metadata()).ok()?;
     resnext_models::find(metadata.get("source")?.as_str()?)

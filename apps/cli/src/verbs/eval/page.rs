@@ -1,20 +1,20 @@
-//! What a page has besides accuracy: pictures of the flips, layers. And how long inferences take, which everybody is told.
+//! What the HTML report has besides accuracy: pictures of the flips, layers and latency.
 
 use super::baseline::Baseline;
-use crate::error::Error;
 use crate::session::latency::{Runs, compare};
+use crate::terminal::Error;
 use resnext::Model;
 use resnext_evaluation::truth::Labelled;
 use resnext_photo::Rgb8Image;
 use resnext_report::{FlippedPhoto, Latency, Report};
 
-/// Pictures of flips, at most.
+/// The most pictures of flips.
 const PHOTOS: usize = 24;
 
-/// Quality of their JPEGs: good enough for a look, a few kilobytes.
+/// The JPEG quality of the pictures. At this quality, a picture is clear and takes a few kilobytes.
 const QUALITY: u8 = 80;
 
-/// Fills in whatever can be known.
+/// Fills in the pictures, and the layers if the baseline is a network.
 pub(super) fn fill(
     report: &mut Report<'_>,
     images: &Labelled,
@@ -30,7 +30,7 @@ pub(super) fn fill(
     Ok(())
 }
 
-/// The flips as the networks saw them. A photo that has become unreadable since has none.
+/// Fills in the pictures of the flips as the networks saw them. A photo that has become unreadable since is left out.
 fn photos(report: &mut Report<'_>, images: &Labelled) {
     let Some(comparison) = report.evaluation.and_then(|evaluation| evaluation.comparison.as_ref()) else {
         return;
@@ -44,7 +44,7 @@ fn photos(report: &mut Report<'_>, images: &Labelled) {
     report.flips = comparison.flips.iter().enumerate().take(PHOTOS).filter_map(picture).collect();
 }
 
-/// Times both networks, or int8 alone if fp32 is not here.
+/// Times both networks, or int8 alone if there is no fp32 network.
 pub(super) fn time(
     model: &Model<'_>,
     baseline: Option<&Baseline<'_>>,

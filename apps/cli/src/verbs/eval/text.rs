@@ -1,21 +1,23 @@
-//! The result in words.
+//! The result for people.
 
 use super::Args;
-use crate::error::Error;
 use crate::session::latency::in_words;
-use crate::terminal::output::{self, Column, Facts, Table, terminal_width};
+use crate::terminal::Error;
+use crate::terminal::output::{self, terminal_width};
+use crate::terminal::table::{Column, Fields, Table};
+use crate::terminal::text::{clean, plural};
 use resnext::Model;
 use resnext_evaluation::statistics::{Interval, Proportion};
 use resnext_evaluation::summary::{ClassSummary, Comparison, Evaluation, FlipKind};
 use resnext_report::Latency;
 
-/// Flips that are named.
+/// The number of flips that are named.
 const NAMED: usize = 5;
 
-/// Classes whose drop is shown.
+/// The number of classes whose drop is shown.
 const CLASSES: usize = 3;
 
-/// Prints it.
+/// Prints the result.
 pub(super) fn print(
     model: &Model<'_>,
     evaluation: &Evaluation,
@@ -49,34 +51,34 @@ pub(super) fn print(
         let ([a, b], [c, d]) = (cells(comparison.drop_top1_pp()), cells(comparison.drop_top5_pp()));
         table.row(["drop (points)".to_owned(), a, b, c, d]);
     }
-    let mut facts = Facts::default();
-    facts.add("images", evaluation.images.to_string());
+    let mut fields = Fields::default();
+    fields.add("images", evaluation.images.to_string());
     if let Some(comparison) = &evaluation.comparison {
-        compared(model, evaluation, comparison, &mut facts);
+        compared(model, evaluation, comparison, &mut fields);
     }
     if let Some(latency) = in_words(latency) {
-        facts.add("latency", latency);
+        fields.add("latency", latency);
     }
     if let Some(path) = &args.record {
-        facts.add("recorded", path.display().to_string());
+        fields.add("recorded", path.display().to_string());
     }
     if let Some(path) = &args.html {
-        facts.add("report", path.display().to_string());
+        fields.add("report", path.display().to_string());
     }
-    output::print(&format_args!("{table}\n{facts}"))
+    output::print(&format_args!("{table}\n{fields}"))
 }
 
-fn compared(model: &Model<'_>, evaluation: &Evaluation, comparison: &Comparison, facts: &mut Facts) {
+fn compared(model: &Model<'_>, evaluation: &Evaluation, comparison: &Comparison, fields: &mut Fields) {
     let agreement = &comparison.agreement;
-    facts.add("agreement", format!("{:.2} % name the same class", 100.0 * agreement.share()));
+    fields.add("agreement", format!("same class on {:.2} % of the images", 100.0 * agreement.share()));
     let top1 = &comparison.top1;
     let p = top1.mcnemar_p();
-    facts.add(
+    fields.add(
         "flips",
         format!(
             "{} right answer{} lost, {} gained (McNemar p = {p:.2})",
             top1.lost,
-            output::plural(top1.lost),
+            plural(top1.lost),
             top1.gained
         ),
     );
@@ -91,7 +93,7 @@ fn compared(model: &Model<'_>, evaluation: &Evaluation, comparison: &Comparison,
         } else {
             String::new()
         };
-        facts.add("", format!("{what} {}{more}", output::clean(&shown)));
+        fields.add("", format!("{what} {}{more}", clean(&shown)));
     }
     let mut classes: Vec<_> =
         evaluation.classes.iter().filter(|class| class.lost + class.gained > 0).collect();
@@ -101,15 +103,15 @@ fn compared(model: &Model<'_>, evaluation: &Evaluation, comparison: &Comparison,
             let label = model.class(class.class).map_or("", |class| class.label);
             format!("{label} {:+.2} points of {} images", -100.0 * class.drop(), class.int8.of)
         };
-        facts.add(
+        fields.add(
             "classes",
             "changed most: ".to_owned()
                 + &classes.iter().take(CLASSES).map(class).collect::<Vec<_>>().join(", "),
         );
     }
-    facts.add(
+    fields.add(
         "divergence",
-        format!("{:.5} nats of the probabilities, {:.4} at most", comparison.kl_mean, comparison.kl_max),
+        format!("KL(fp32‖int8) {:.5} nats on average, {:.4} at most", comparison.kl_mean, comparison.kl_max),
     );
-    facts.add("logits", format!("{:.1} dB signal to quantization noise", comparison.logit_sqnr_db));
+    fields.add("logits", format!("{:.1} dB signal-to-quantization-noise ratio", comparison.logit_sqnr_db));
 }

@@ -1,32 +1,32 @@
 //! The one error type of the program.
 
-use crate::terminal::output::clean;
+use super::text::clean;
 use std::fmt;
 use std::path::Path;
 
-/// Why a verb failed. Displays as one line: the subject, what is wrong, how to mend it.
+/// Why a verb failed. Displays as one line: the subject, what is wrong, and how to fix it.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// Something about a file or an option.
+    /// A file or an option is at fault.
     Failed {
-        /// The path or option it is about; empty if there is none to name.
+        /// The path or the option; empty if there is none to name.
         subject: String,
-        /// What is wrong and how to mend it, as `what; remedy`.
+        /// What is wrong and how to fix it, as `what is wrong; how to fix it`.
         what: String,
     },
-    /// Everything there is to say is on stderr already.
+    /// The messages are on stderr already.
     Reported,
-    /// The reader of stdout went away.
+    /// The reader of stdout has closed it.
     OutputClosed,
 }
 
 impl Error {
-    /// A failure that concerns `path`. `what` reads `what is wrong; how to mend it`.
+    /// Creates a failure that concerns `path`. `what` reads `what is wrong; how to fix it`.
     pub(crate) fn at(path: &Path, what: impl fmt::Display) -> Self {
         Self::new(path.display(), what)
     }
 
-    /// A failure that concerns `subject`, such as an option.
+    /// Creates a failure that concerns `subject`, such as an option.
     pub(crate) fn new(subject: impl fmt::Display, what: impl fmt::Display) -> Self {
         Self::Failed { subject: subject.to_string(), what: what.to_string() }
     }
@@ -37,8 +37,8 @@ impl fmt::Display for Error {
         match self {
             Self::Failed { subject, what } if subject.is_empty() => f.write_str(&clean(what)),
             Self::Failed { subject, what } => write!(f, "{}: {}", clean(subject), clean(what)),
-            Self::Reported => f.write_str("failed as reported"),
-            Self::OutputClosed => f.write_str("the reader of the output went away"),
+            Self::Reported => f.write_str("failed; see the messages above"),
+            Self::OutputClosed => f.write_str("the reader of the output has closed it"),
         }
     }
 }
@@ -51,12 +51,12 @@ mod tests {
 
     #[test]
     fn a_failure_is_one_line_whatever_it_says() {
-        let error = Error::at(Path::new("a\nb.jpg"), "bad\r\n\x1b[31mthing; mend it");
-        assert_eq!(error.to_string(), "a\\nb.jpg: bad\\r\\n\\u{1b}[31mthing; mend it");
+        let error = Error::at(Path::new("a\nb.jpg"), "bad\r\n\x1b[31mthing; fix it");
+        assert_eq!(error.to_string(), "a\\nb.jpg: bad\\r\\n\\u{1b}[31mthing; fix it");
     }
 
     #[test]
     fn no_subject_no_colon() {
-        assert_eq!(Error::new("", "broken; mend it").to_string(), "broken; mend it");
+        assert_eq!(Error::new("", "broken; fix it").to_string(), "broken; fix it");
     }
 }

@@ -1,8 +1,8 @@
 //! `resnext camera` without a camera: pictures, files that ffmpeg wrote, pipes, and what goes wrong with them.
 #![cfg(target_os = "linux")]
 
-#[path = "camera/endings.rs"]
 mod endings;
+#[path = "../support/mod.rs"]
 mod support;
 
 use serde_json::Value;

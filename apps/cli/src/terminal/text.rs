@@ -1,0 +1,122 @@
+//! Text for people: safe for a terminal, short enough for its lines.
+
+use std::borrow::Cow;
+use unicode_width::UnicodeWidthStr;
+
+/// Returns `text` with its control characters escaped. Names come from models and file systems, and a terminal obeys every
+/// control sequence that it is sent.
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut cleaned = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c.is_control() {
+            true => cleaned.extend(c.escape_default()),
+            false => cleaned.push(c),
+        }
+    }
+    Cow::Owned(cleaned)
+}
+
+/// Returns `text` cut to at most `width` columns, cleaned, with an ellipsis where it was cut.
+pub(crate) fn shorten(text: &str, width: usize) -> String {
+    let text = clean(text);
+    if text.width() <= width {
+        return text.into_owned();
+    }
+    let mut short = String::new();
+    for c in text.chars() {
+        short.push(c);
+        if short.width() >= width {
+            short.pop();
+            break;
+        }
+    }
+    short + "…"
+}
+
+/// Returns the plural ending for a noun that follows `count`.
+pub(crate) fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// Formats a number of bytes for people.
+pub(crate) fn size(bytes: u64) -> String {
+    let mut size = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if size < 1000.0 {
+            return match unit {
+                "B" => format!("{bytes} B"),
+                _ => format!("{size:.*} {unit}", if size < 10.0 { 2 } else { 1 }),
+            };
+        }
+        size /= 1024.0;
+    }
+    format!("{size:.1} TiB")
+}
+
+/// Draws a bar of up to `width` columns for a `fraction` from 0 to 1, in steps of an eighth of a column.
+pub(crate) fn bar(fraction: f64, width: usize) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = (fraction.clamp(0.0, 1.0) * (8 * width) as f64).round() as usize;
+    let bar = "█".repeat(eighths / 8) + EIGHTHS[eighths % 8];
+    let used = bar.chars().count();
+    bar + &" ".repeat(width.saturating_sub(used))
+}
+
+/// Draws one column for each value, with a height from `low` to `high`. A missing value leaves its column empty.
+pub(crate) fn sparkline(values: &[Option<f64>], low: f64, high: f64, unicode: bool) -> String {
+    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    const ASCII: [char; 8] = ['_', '.', '-', '~', '=', '+', '*', '#'];
+    let levels = if unicode { BLOCKS } else { ASCII };
+    let height = |value: f64| {
+        let fraction = (value - low) / (high - low);
+        // NaN, as of 0 / 0, becomes 0.
+        levels[((fraction * levels.len() as f64) as usize).min(levels.len() - 1)]
+    };
+    values.iter().map(|value| value.map_or(' ', height)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_grow_by_eighths() {
+        assert_eq!(bar(0.0, 4), "    ");
+        assert_eq!(bar(0.5, 4), "██  ");
+        assert_eq!(bar(1.0 / 32.0, 4), "▏   ");
+        assert_eq!(bar(1.0, 4), "████");
+        assert_eq!(bar(7.0, 4), "████");
+        assert_eq!(bar(f64::NAN, 4), "    ");
+    }
+
+    #[test]
+    fn sparklines_have_eight_levels() {
+        let values = [Some(0.0), Some(1.0), None, Some(7.0), Some(8.0), Some(-1.0), Some(f64::NAN)];
+        assert_eq!(sparkline(&values, 0.0, 8.0, true), "▁▂ ██▁▁");
+        assert_eq!(sparkline(&values, 0.0, 8.0, false), "_. ##__");
+        assert_eq!(sparkline(&[Some(3.0)], 3.0, 3.0, true), "▁");
+        assert_eq!(sparkline(&[], 0.0, 1.0, true), "");
+    }
+
+    #[test]
+    fn sizes() {
+        let sizes = [0, 999, 1000, 1 << 20, 25_600_000, 5 << 30].map(size);
+        assert_eq!(sizes, ["0 B", "999 B", "0.98 KiB", "1.00 MiB", "24.4 MiB", "5.00 GiB"]);
+    }
+
+    #[test]
+    fn foreign_text_moves_no_cursor() {
+        assert_eq!(clean("tench"), "tench");
+        assert_eq!(clean("\x1b[2Jboo\u{9b}"), "\\u{1b}[2Jboo\\u{9b}");
+    }
+
+    #[test]
+    fn long_text_is_cut() {
+        assert_eq!(shorten("downsample", 10), "downsample");
+        assert_eq!(shorten("downsample", 5), "down…");
+        assert_eq!(shorten("見本見本", 5), "見本…");
+    }
+}

@@ -1,0 +1,189 @@
+//! Running the model and recording its times.
+
+use super::Args;
+use super::report::{Fp32, Milliseconds};
+use super::sustained::{self, Sustained};
+use crate::machine::allocations;
+use crate::machine::clock::Watch;
+use crate::machine::placement::Placement;
+use crate::records::{self, Log};
+use crate::session::latency::{Call, fixed_pixels, slower};
+use crate::session::statistics::Times;
+use crate::terminal::Error;
+use resnext::{Model, Probe, Runner, Step, Tensor};
+use std::time::{Duration, Instant};
+
+/// The fp32 network that runs in turn with the model.
+pub(super) struct Baseline {
+    call: Box<Call<'static>>,
+    times: Vec<Duration>,
+    /// The allocations of the fp32 network.
+    allocations: u64,
+}
+
+impl Baseline {
+    /// Runs the network once. `counts` says whether the run is measured.
+    fn run(&mut self, counts: bool) -> Result<(), Error> {
+        let (before, start) = (allocations::count(), Instant::now());
+        (self.call)()?;
+        let took = start.elapsed();
+        if counts {
+            self.times.push(took);
+            self.allocations += allocations::count() - before;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the network of `--baseline`.
+#[cfg(feature = "compile")]
+pub(super) fn baseline(args: &Args, model: &Model<'_>) -> Result<Option<Baseline>, Error> {
+    use resnext_calibration::emit::macs;
+    let Some(path) = &args.baseline else { return Ok(None) };
+    let network = crate::offline::network::read(path, Some(model.preprocessing().crop_height as usize))?;
+    if macs(&network) != model.macs() {
+        let [theirs, ours] = [macs(&network), model.macs()].map(|macs| macs as f64 / 1e9);
+        let what = format!(
+            "takes {theirs:.3} GMAC an inference, and the model takes {ours:.3}; give the fp32 network that it was compiled from"
+        );
+        return Err(Error::at(path, what));
+    }
+    let call = crate::offline::layers::fp32(model, &network)
+        .map_err(|error| Error::at(path, error))?
+        .ok_or_else(|| Error::at(path, "has too many weights to be timed in memory; leave out --baseline"))?;
+    let times = Vec::with_capacity(args.runs as usize);
+    Ok(Some(Baseline { call: Box::new(call), times, allocations: 0 }))
+}
+
+#[cfg(not(feature = "compile"))]
+pub(super) fn baseline(_: &Args, _: &Model<'_>) -> Result<Option<Baseline>, Error> {
+    Ok(None)
+}
+
+/// What was measured.
+pub(super) struct Measured {
+    pub(super) runs: u64,
+    pub(super) ms: Milliseconds,
+    pub(super) sustained: Option<Sustained>,
+    pub(super) profile: Option<Profile>,
+    pub(super) allocations: u64,
+    pub(super) fp32: Option<Fp32>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Records times, in memory that is allocated in advance.
+enum Recorder {
+    /// A fixed number of runs.
+    Counted { times: Vec<Duration>, runs: usize },
+    /// As many runs as fit into the duration of `--sustained`.
+    Sustained(Box<sustained::Recorder>),
+}
+
+impl Recorder {
+    fn new(args: &Args, placement: &Placement) -> Self {
+        match args.sustained {
+            Some(length) => Self::Sustained(sustained::Recorder::new(length, placement).into()),
+            None => Self::Counted { times: Vec::with_capacity(args.runs as usize), runs: args.runs as usize },
+        }
+    }
+
+    fn wants_more(&mut self) -> bool {
+        match self {
+            Self::Counted { times, runs } => times.len() < *runs,
+            Self::Sustained(recorder) => recorder.wants_more(),
+        }
+    }
+
+    fn record(&mut self, took: Duration) {
+        match self {
+            Self::Counted { times, .. } => times.push(took),
+            Self::Sustained(recorder) => recorder.record(took),
+        }
+    }
+
+    /// Returns the number of runs, their times and how these changed, or `None` if there were no runs.
+    fn finish(self) -> Option<(u64, Milliseconds, Option<Sustained>)> {
+        match self {
+            Self::Counted { times, runs } => Some((runs as u64, Milliseconds::of(&Times::new(times)?), None)),
+            Self::Sustained(recorder) => {
+                let (runs, ms, sustained) = recorder.finish();
+                Some((runs, ms, Some(sustained)))
+            }
+        }
+    }
+}
+
+/// Warms up and measures. Returns `None` if nothing was run.
+pub(super) fn measure(
+    runner: &mut Runner<'_>,
+    model: &Model<'_>,
+    args: &Args,
+    placement: &Placement,
+    log: &mut Log,
+    mut fp32: Option<&mut Baseline>,
+) -> Result<Option<Measured>, Error> {
+    let failed = |error: resnext::RunError| Error::at(&args.model, error);
+    let input = model.input().map_err(|error| Error::at(&args.model, error))?;
+    let pixels = fixed_pixels(input.pixels() * input.channels);
+    let mut logits = vec![0.0; model.class_count()];
+    let mut recorder = Recorder::new(args, placement);
+    let mut profile = args.profile.then(|| Profile::new(model.step_count()));
+    let mut nothing = ();
+    // Before the warm-up, because the threads would go to sleep again while files are read.
+    let watch = Watch::start(placement);
+    for _ in 0..args.warmup {
+        fp32.as_mut().map_or(Ok(()), |fp32| fp32.run(false))?;
+        runner.load_pixels(&pixels).map_err(failed)?;
+        runner.infer(&mut logits, &mut nothing).map_err(failed)?;
+    }
+    let before = allocations::count();
+    while recorder.wants_more() {
+        fp32.as_mut().map_or(Ok(()), |fp32| fp32.run(true))?;
+        // An inference overwrites its input in the arena, so every inference needs it loaded again.
+        runner.load_pixels(&pixels).map_err(failed)?;
+        let start = Instant::now();
+        let probe: &mut dyn Probe = match &mut profile {
+            Some(profile) => {
+                profile.last = start;
+                profile
+            }
+            None => &mut nothing,
+        };
+        runner.infer(&mut logits, probe).map_err(failed)?;
+        let took = start.elapsed();
+        recorder.record(took);
+        log.inference(took, model, &logits);
+        std::hint::black_box(&logits);
+    }
+    let allocations = allocations::count() - before - fp32.as_ref().map_or(0, |fp32| fp32.allocations);
+    let mut warnings = watch.finish();
+    let Some((runs, ms, sustained)) = recorder.finish() else { return Ok(None) };
+    let fp32 =
+        fp32.and_then(|fp32| Times::new(std::mem::take(&mut fp32.times))).map(|times| Fp32::new(&times, &ms));
+    let int8 = format!("int8 ({}, {} threads)", runner.kernels().isa(), placement.threads);
+    warnings.extend(fp32.as_ref().and_then(|fp32| slower((&int8, ms.p50), (fp32.network, fp32.ms.p50))));
+    warnings.iter().for_each(|warning| records::warning(warning));
+    Ok(Some(Measured { runs, ms, sustained, profile, allocations, fp32, warnings }))
+}
+
+/// The time of each step, summed over all runs in memory that is allocated in advance.
+pub(super) struct Profile {
+    last: Instant,
+    pub(super) steps: Vec<Duration>,
+}
+
+impl Profile {
+    fn new(steps: usize) -> Self {
+        Self { last: Instant::now(), steps: vec![Duration::ZERO; steps] }
+    }
+}
+
+impl Probe for Profile {
+    fn after(&mut self, index: usize, _: &Step<'_>, _: Option<(&Tensor, &[i8])>) {
+        let now = Instant::now();
+        if let Some(total) = self.steps.get_mut(index) {
+            *total += now - self.last;
+        }
+        self.last = now;
+    }
+}

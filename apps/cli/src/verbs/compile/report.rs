@@ -1,0 +1,208 @@
+//! The result of a compilation, for tools and for people.
+
+use super::args::Args;
+use super::max_drop::Met;
+use crate::session::latency;
+use crate::terminal::output::terminal_width;
+use crate::terminal::table::{Column, Fields, Table};
+use crate::terminal::text::size;
+use resnext_calibration::compile::{Compiled, LayerReport, Options};
+use resnext_calibration::data_free;
+use resnext_calibration::given::Kept;
+use resnext_calibration::observe::Range;
+use resnext_calibration::sensitivity::Sensitivity;
+use resnext_report::Latency;
+use serde_json::{Value, json};
+use std::fmt;
+
+/// The number of changed layers that are named.
+const NAMED: usize = 3;
+
+/// The result of a compilation.
+pub(super) struct Summary<'a> {
+    pub(super) args: &'a Args,
+    pub(super) options: &'a Options,
+    pub(super) compiled: &'a Compiled,
+    /// How much of a quantized file the model kept.
+    pub(super) kept: Option<&'a Kept>,
+    /// How `--max-drop` was met.
+    pub(super) met: Option<&'a Met>,
+    /// Synthetic images that a data-free calibration used.
+    pub(super) drawings: Option<usize>,
+    /// Where the names of the classes come from.
+    pub(super) named_after: &'a str,
+    pub(super) latency: &'a [Latency],
+    pub(super) warnings: &'a [String],
+}
+
+impl Summary<'_> {
+    fn method(&self) -> &'static str {
+        match (self.kept, self.met) {
+            (Some(_), _) => "given",
+            (None, Some(met)) => met.method(),
+            (None, None) => self.options.method.name(),
+        }
+    }
+
+    /// The summary for tools.
+    pub(super) fn json(&self) -> Value {
+        let Self { args, compiled, .. } = self;
+        let report = &compiled.report;
+        let sensitivity = |layer: &Sensitivity| json!({ "name": layer.name, "alone_db": layer.alone_db, "without_db": layer.without_db });
+        json!({
+            "output": args.output.display().to_string(),
+            "bytes": compiled.artifact.len(),
+            "qdq": args.qdq.as_ref().map(|path| path.display().to_string()),
+            "samples": report.calibrated,
+            "skipped": report.skipped.len(),
+            "method": self.method(),
+            "data_free": args.data_free,
+            "kept": self.kept.map(kept_json),
+            "agreement": report.agreement,
+            "logit_sqnr_db": report.logit_sqnr_db,
+            "layers": report.layers.iter().map(layer_json).collect::<Vec<_>>(),
+            "sensitivity": report.sensitivity.iter().map(sensitivity).collect::<Vec<_>>(),
+            "max_drop": self.met.map(Met::json),
+            "latency": resnext_report::latency_json(self.latency),
+            "warnings": self.warnings,
+        })
+    }
+}
+
+fn layer_json(layer: &LayerReport) -> Value {
+    let ends = |range: Range| [range.low, range.high];
+    let range = layer.range.map(|int8| json!({ "int8": ends(int8), "seen": layer.seen.map(ends) }));
+    json!({ "name": layer.name, "sqnr_db": layer.sqnr_db, "method": layer.method, "range": range })
+}
+
+fn kept_json(kept: &Kept) -> Value {
+    let changed = |(layer, why): &(String, &str)| json!({ "layer": layer, "why": why });
+    json!({
+        "activations": kept.activations.0,
+        "of_activations": kept.activations.1,
+        "weights": kept.weights.0,
+        "of_weights": kept.weights.1,
+        "changed": kept.changed.iter().map(changed).collect::<Vec<_>>(),
+    })
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = &self.compiled.report;
+        let mut fields = self.fields();
+        if report.checked == 0 {
+            fields.add("int8 vs fp32", "not compared; give --samples DIR to compare them".to_owned());
+            return fields.fmt(f);
+        }
+        self.add_comparison(&mut fields);
+        fields.fmt(f)?;
+        if !report.sensitivity.is_empty() {
+            write!(f, "\n{}", sensitivity_table(&report.sensitivity))?;
+        }
+        Ok(())
+    }
+}
+
+impl Summary<'_> {
+    /// Returns the fields on the model and its calibration.
+    fn fields(&self) -> Fields {
+        let Self { args, compiled, .. } = self;
+        let report = &compiled.report;
+        let mut fields = Fields::default();
+        fields.add("model", format!("{} ({})", args.output.display(), size(compiled.artifact.len() as u64)));
+        fields.add("classes", format!("{}, named after {}", self.options.classes.len(), self.named_after));
+        if let Some(path) = &args.qdq {
+            fields.add("QDQ", path.display().to_string());
+        }
+        match (self.kept, self.met) {
+            (Some(kept), _) => add_kept(&mut fields, kept),
+            (None, _) if args.data_free => fields.add("calibrated", self.data_free()),
+            (None, Some(met)) => {
+                fields.add("calibrated", format!("on {} images, {}", report.calibrated, met.setting()))
+            }
+            (None, None) => {
+                fields.add("calibrated", format!("on {} images, method {}", report.calibrated, self.method()))
+            }
+        }
+        if let Some(met) = self.met {
+            met.add_to(&mut fields);
+        }
+        if !report.skipped.is_empty() {
+            fields.add("skipped", format!("{} images", report.skipped.len()));
+        }
+        if let Some(latency) = latency::in_words(self.latency) {
+            fields.add("latency", latency);
+        }
+        fields
+    }
+
+    fn data_free(&self) -> String {
+        let all = data_free::ADJUSTED_ON;
+        let few = match self.drawings {
+            Some(drawings) if drawings < all => {
+                format!(
+                    " and {drawings} synthetic images (the activations of {all} would take more than 256 MB)"
+                )
+            }
+            _ => String::new(),
+        };
+        format!("data-free, from batch norms{few}, method {}", self.method())
+    }
+
+    /// Adds how close int8 is to fp32, and the next step.
+    fn add_comparison(&self, fields: &mut Fields) {
+        let Self { args, compiled, .. } = self;
+        let report = &compiled.report;
+        let images = if args.data_free { "synthetic images" } else { "samples" };
+        let (agreement, db) = (100.0 * report.agreement, report.logit_sqnr_db);
+        fields.add(
+            "int8 vs fp32",
+            format!("same class on {agreement:.1} % of {} {images}, logits {db:.1} dB SQNR", report.checked),
+        );
+        // A layer that gives only zeros has no ratio: NaN.
+        let mut noisiest: Vec<_> = report.layers.iter().filter(|layer| !layer.sqnr_db.is_nan()).collect();
+        noisiest.sort_by(|a, b| a.sqnr_db.total_cmp(&b.sqnr_db));
+        let named = noisiest.iter().take(3).map(|layer| format!("{} {:.1} dB", layer.name, layer.sqnr_db));
+        fields.add("noisiest", named.collect::<Vec<_>>().join(", "));
+        let (model, network) = (args.output.display(), args.model.display());
+        fields.add(
+            "next",
+            format!("measure the drop of accuracy: resnext eval {model} --data DIR --baseline {network}"),
+        );
+        if let Some(path) = &args.report {
+            fields.add("report", path.display().to_string());
+        }
+    }
+}
+
+fn sensitivity_table(layers: &[Sensitivity]) -> Table<3> {
+    let columns =
+        [Column::text("layer"), Column::number("only it in int8, dB"), Column::number("all but it, dB")];
+    let mut table = Table::new(columns, terminal_width());
+    for layer in layers {
+        let decibels = |db: f64| format!("{db:.1}");
+        table.row([layer.name.clone(), decibels(layer.alone_db), decibels(layer.without_db)]);
+    }
+    table
+}
+
+/// Adds how much of a file's quantization the model kept.
+fn add_kept(fields: &mut Fields, kept: &Kept) {
+    let ((activations, of_activations), (weights, of_weights)) = (kept.activations, kept.weights);
+    let share = 100.0 * weights as f64 / of_weights.max(1) as f64;
+    fields.add(
+        "kept",
+        format!("{activations} of {of_activations} activation scales, {share:.2} % of the integer weights"),
+    );
+    let mut reasons: Vec<&str> = kept.changed.iter().map(|(_, why)| *why).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    for reason in reasons {
+        let layers: Vec<&str> =
+            kept.changed.iter().filter(|(_, why)| *why == reason).map(|(layer, _)| layer.as_str()).collect();
+        let named = layers.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+        let more =
+            if layers.len() > NAMED { format!(" and {} more", layers.len() - NAMED) } else { String::new() };
+        fields.add("changed", format!("{named}{more}: {reason}"));
+    }
+}

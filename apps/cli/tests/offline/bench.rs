@@ -1,0 +1,43 @@
+//! `resnext bench --baseline`.
+
+use crate::support::Folder;
+use crate::{repository, text, tiny};
+use serde_json::Value;
+
+#[test]
+fn bench_times_fp32_in_turn() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let onnx = text(&onnx);
+    let compile = ["compile", onnx, "--samples", text(&photos), "--num", "2", "-o", "tiny.rnx"];
+    folder.resnext(&[&compile[..], &["--effort", "fast"]].concat()).results_and_warnings();
+    let bench = ["bench", "tiny.rnx", "--threads", "1", "--warmup", "1", "--runs", "5", "--baseline"];
+    let report = folder.resnext(&[&bench[..], &[onnx, "--json"]].concat()).json_and_notes();
+    let fp32 = &report["fp32"];
+    assert_eq!(
+        (&fp32["network"], &fp32["threads"]),
+        (&Value::from("fp32 (tract)"), &Value::from(1)),
+        "{fp32}"
+    );
+    let p50 = |of: &Value| of["ms"]["p50"].as_f64().unwrap();
+    assert_eq!(fp32["ratio"].as_f64().unwrap(), p50(fp32) / p50(&report), "{report}");
+    assert_eq!(report["steady_state_allocations"], 0, "those of fp32 are not int8's");
+    assert_eq!(report["fidelity"]["samples"], 2, "{report}");
+    let slower = report["warnings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .any(|warning| warning.as_str().unwrap().starts_with("int8 is slower than fp32 here ("));
+    assert_eq!(slower, p50(&report) > p50(fp32), "{report}");
+    let words = folder.resnext(&[&bench[..], &[onnx]].concat()).results_and_warnings().0;
+    for part in ["fp32 (tract), 1 thread, in turn with int8: ", "accuracy     same class as fp32 on "] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    let weights = repository("models/reference/resnext26_16x4d_half-imagenette.safetensors");
+    let line = folder.resnext(&[&bench[..], &[text(&weights)]].concat()).failure();
+    assert!(
+        line.contains(".safetensors: takes ")
+            && line.contains(" GMAC an inference, and the model takes 0.015; "),
+        "{line}"
+    );
+}

@@ -1,0 +1,222 @@
+//! `resnext compile`.
+
+use crate::support::Folder;
+use crate::{files, repository, text, tiny};
+use serde_json::Value;
+
+#[test]
+fn compile_writes_a_model_that_classifies() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let compile = ["compile", text(&onnx), "--samples", text(&photos), "-o", "tiny.rnx", "--method", "max"];
+    let report = folder.resnext(&[&compile[..], &["--json"]].concat()).json_and_notes();
+    assert_eq!((report["samples"].as_u64(), report["skipped"].as_u64()), (Some(12), Some(0)), "{report}");
+    assert!(report["agreement"].as_f64().unwrap() >= 0.5, "{report}");
+    assert_eq!(report["bytes"].as_u64().unwrap(), std::fs::metadata(folder.path("tiny.rnx")).unwrap().len());
+    let before = std::fs::read(folder.path("tiny.rnx")).unwrap();
+    // In words, and the same bytes again.
+    let words = folder.resnext(&compile).results_and_warnings().0;
+    assert!(words.contains("calibrated   on 12 images, method max"), "{words}");
+    // What it is for: how long it takes, beside fp32, and where to learn what it costs.
+    assert!(words.contains("\nlatency      int8 (") && words.contains(", fp32 (tract) "), "{words}");
+    assert!(words.contains("the drop of accuracy: resnext eval tiny.rnx --data DIR --baseline "), "{words}");
+    assert_eq!(std::fs::read(folder.path("tiny.rnx")).unwrap(), before);
+    let classified = folder.resnext(&["classify", "tiny.rnx", "red.png", "--top-k", "10", "--json"]).json();
+    assert_eq!(classified[0]["top"].as_array().unwrap().len(), 10);
+    let inspected = folder.resnext(&["inspect", "tiny.rnx", "--json"]).json();
+    assert_eq!(inspected["metadata"]["calibration"]["method"], "max", "{inspected}");
+}
+
+#[test]
+fn qdq_goes_out_and_comes_back() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let compile = ["compile", text(&onnx), "--samples", text(&photos), "--num", "3", "-o", "tiny.rnx"];
+    let report = folder.resnext(&[&compile[..], &["--qdq", "tiny.onnx", "--json"]].concat()).json_and_notes();
+    assert_eq!((report["qdq"].as_str(), report["kept"].is_null()), (Some("tiny.onnx"), true), "{report}");
+    // Scales are all in the file: no samples.
+    let back = ["compile", "tiny.onnx", "-o", "back.rnx"];
+    let report = folder.resnext(&[&back[..], &["--json"]].concat()).json_and_notes();
+    let kept = &report["kept"];
+    assert_eq!(kept["activations"], kept["of_activations"], "{report}");
+    assert_eq!(kept["weights"], kept["of_weights"], "{report}");
+    assert!(
+        report["agreement"].is_null() && report["method"] == "given" && report["samples"] == 0,
+        "{report}"
+    );
+    let words = folder.resnext(&back).results_and_warnings().0;
+    assert!(words.contains("activation scales, 100.00 % of the integer weights"), "{words}");
+    let classify = |model: &str| folder.resnext(&["classify", model, "red.png", "--json"]).json();
+    assert_eq!(classify("tiny.rnx"), classify("back.rnx"));
+    let inspected = folder.resnext(&["inspect", "back.rnx", "--json"]).json();
+    assert_eq!(inspected["metadata"]["calibration"]["method"], "given", "{inspected}");
+    folder.resnext(&["inspect", "back.rnx"]).results();
+    // With samples it is compared.
+    let compared =
+        folder.resnext(&[&back[..], &["--samples", text(&photos), "--json"]].concat()).json_and_notes();
+    assert!(compared["logit_sqnr_db"].as_f64().unwrap() > 15.0, "{compared}");
+}
+
+/// Batch norms are enough; where they are folded one line says what to do.
+#[test]
+fn data_free_needs_batch_norms_and_no_images() {
+    let folder = Folder::new();
+    let with_norms = repository("tests/fixtures/pytorch/tiny-opset11-bn.onnx");
+    let compile = ["compile", text(&with_norms), "--data-free", "--method", "max", "-o", "tiny.rnx"];
+    let report = folder.resnext(&[&compile[..], &["--json"]].concat()).json();
+    assert_eq!(
+        (report["data_free"].as_bool(), report["samples"].as_u64()),
+        (Some(true), Some(0)),
+        "{report}"
+    );
+    // Its batch norms have seen nothing, so there is nothing to expect of the noise.
+    assert!(report["logit_sqnr_db"].is_number(), "{report}");
+    let inspected = folder.resnext(&["inspect", "tiny.rnx", "--json"]).json();
+    assert_eq!(inspected["metadata"]["calibration"]["data_free"], true, "{inspected}");
+    std::fs::remove_file(folder.path("tiny.rnx")).unwrap();
+    let before = files(&folder);
+    let folded = tiny().0;
+    let line = folder.resnext(&["compile", text(&folded), "--data-free", "-o", "tiny.rnx"]).failure();
+    assert!(line.contains("has no batch norm") && line.contains("give the checkpoint"), "{line}");
+    assert_eq!(files(&folder), before);
+    let both = folder.resnext(&[&compile[..], &["--samples", "."]].concat());
+    assert_eq!(both.status, 2, "{}", both.stderr);
+}
+
+/// As much effort as it takes, judged by labelled images, half of which choose nothing.
+#[test]
+fn max_drop_raises_the_effort() {
+    let folder = Folder::new();
+    let weights = repository("models/reference/resnext26_16x4d_half-imagenette.safetensors");
+    let photos = repository("calibration/samples");
+    for (photo, class) in [("pagoda", "church"), ("grass", "golf ball")] {
+        std::fs::create_dir_all(folder.path("data").join(class)).unwrap();
+        for copy in ["a.jpg", "b.jpg"] {
+            let from = photos.join(photo).with_extension("jpg");
+            std::fs::copy(from, folder.path("data").join(class).join(copy)).unwrap();
+        }
+    }
+    let arch = "bundled/resnext26_16x4d_half-imagenette";
+    let compile = ["compile", text(&weights), "--arch", arch, "--samples", text(&photos), "-o", "out.rnx"];
+    let limited = [&compile[..], &["--num", "4", "--max-drop", "0"]].concat();
+    let ran = folder.resnext(&[&limited[..], &["--data", "data", "--json"]].concat());
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    for part in [
+        "2 of 4 images choose",
+        "method auto, effort fast: +0.00 points (",
+        "agreement 100.00 %, on 2 images",
+    ] {
+        assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
+    }
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let found = &report["max_drop"];
+    assert_eq!(
+        (&found["attempts"][0]["effort"], &found["held_out"]["images"]),
+        (&"fast".into(), &2.into()),
+        "{found}"
+    );
+    assert!(folder.path("out.rnx").exists());
+    for wrong in [
+        &limited[..],
+        &[&limited[..], &["--data", "data", "--effort", "high"]].concat(),
+        &[&compile[..], &["--data", "data"]].concat(),
+        &[&compile[..], &["--max-drop", "-1", "--data", "data"]].concat(),
+    ] {
+        assert_eq!(folder.resnext(wrong).status, 2, "{wrong:?}");
+    }
+}
+
+#[test]
+fn auto_goes_by_the_shapes() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let compile = ["compile", text(&onnx), "--samples", text(&photos), "--num", "1", "-o", "tiny.rnx"];
+    let ran = folder.resnext(&[&compile[..], &["--arch", "timm/auto"]].concat());
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("which is no published variant"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_model_packed_for_another_cpu_gives_the_same_results() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    for (target, packing) in [("portable", "k4"), ("i8mm", "k8")] {
+        let output = format!("{target}.rnx");
+        folder
+            .resnext(&[
+                "compile",
+                text(&onnx),
+                "--samples",
+                text(&photos),
+                "--num",
+                "2",
+                "-o",
+                &output,
+                "--target",
+                target,
+            ])
+            .results_and_warnings();
+        assert_eq!(folder.resnext(&["inspect", &output, "--json"]).json()["packing"], packing);
+    }
+    let before = std::fs::read(folder.path("i8mm.rnx")).unwrap();
+    let classify = |model: &str| folder.resnext(&["classify", model, "red.png", "--json"]).results();
+    assert_eq!(classify("portable.rnx"), classify("i8mm.rnx"));
+    assert!(std::fs::read(folder.path("i8mm.rnx")).unwrap() == before, "repacked in memory only");
+}
+
+#[test]
+fn compile_reports_as_a_page() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let compile = ["compile", text(&onnx), "--samples", text(&photos), "--num", "3", "-o", "tiny.rnx"];
+    let report = ["--report", "page.html", "--licence", "<CC0>", "--sensitivity", "--json"];
+    let report = folder.resnext(&[&compile[..], &report].concat()).json_and_notes();
+    let (layer, sensitive) = (&report["layers"][0], &report["sensitivity"][0]);
+    assert_eq!((&layer["name"], &layer["method"]), (&sensitive["name"], &Value::from("auto")), "{report}");
+    assert!(layer["range"]["int8"][1].as_f64() > Some(0.0) && layer["range"]["seen"].is_array(), "{layer}");
+    assert_eq!(report["latency"][1]["runs"], 50, "{report}");
+    let inspected = folder.resnext(&["inspect", "tiny.rnx", "--json"]).json();
+    assert_eq!(inspected["metadata"]["licence"], "<CC0>");
+    let page = std::fs::read_to_string(folder.path("page.html")).unwrap();
+    for part in [
+        "tiny.rnx",
+        "on 3 images",
+        "Activations",
+        "Arena",
+        "accuracy has not been measured",
+        "&lt;CC0&gt;",
+        "They suffer most from ",
+        "auto: ",
+        "fp32 (tract), 1 thread",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    // The model says it of itself, to whoever evaluates it without fp32 at hand.
+    let layers = inspected["metadata"]["layers"].as_array().expect("layers");
+    let known = |key: &str| layers.iter().filter(|layer| layer[key].is_f64()).count();
+    assert_eq!(
+        (known("sqnr_db"), known("alone_db")),
+        (layers.len(), layers.len() - 2),
+        "all but the max pool and the mean"
+    );
+    for (class, photo) in [("class 1", "cat"), ("class 2", "grass")] {
+        std::fs::create_dir_all(folder.path("data").join(class)).unwrap();
+        let to = folder.path("data").join(class).join("photo.jpg");
+        std::fs::copy(photos.join(photo).with_extension("jpg"), to).unwrap();
+    }
+    let eval = ["eval", "tiny.rnx", "--data", "data", "--runs", "1", "--html", "eval.html", "--json"];
+    let evaluated = folder.resnext(&eval).json_and_notes();
+    assert_eq!(evaluated["layers"][0]["sensitivity_db"], layers[0]["alone_db"], "{evaluated}");
+    assert_eq!(evaluated["layers"][0]["method"], "auto", "{evaluated}");
+    let page = std::fs::read_to_string(folder.path("eval.html")).unwrap();
+    assert!(page.contains("They suffer most from ") && page.contains("int8 alone"), "{page}");
+    let text =
+        folder.resnext(&[&compile[..], &["--sensitivity", "--markdown"]].concat()).results_and_warnings().0;
+    for part in
+        ["### tiny.rnx", "| ms | p50 |", "| noisiest layers, dB | method | output | logits, it alone |"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let line = folder.resnext(&[&compile[..], &["--report", "no/page.html"]].concat()).failure();
+    assert!(line.contains("no/page.html: cannot be written"), "{line}");
+}

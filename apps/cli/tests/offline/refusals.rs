@@ -1,0 +1,188 @@
+//! Inputs that cannot be used, and those that need a word of warning.
+
+use crate::support::Folder;
+use crate::{files, text, tiny};
+use serde_json::Value;
+
+#[test]
+fn broken_samples_are_named_and_skipped() {
+    let folder = Folder::new();
+    let (onnx, _) = tiny();
+    folder.write("broken.jpg", b"\xff\xd8\xff\xe0 no picture");
+    let ran = folder.resnext(&["compile", text(&onnx), "--samples", ".", "-o", "tiny.rnx", "--json"]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("skipped ./broken.jpg: "), "{}", ran.stderr);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((report["samples"].as_u64(), report["skipped"].as_u64()), (Some(3), Some(1)));
+}
+
+#[test]
+fn samples_that_are_all_alike_are_noticed() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let samples = |copies: &[(&str, usize)]| {
+        let _ = std::fs::remove_dir_all(folder.path("alike"));
+        std::fs::create_dir(folder.path("alike")).unwrap();
+        for (photo, count) in copies {
+            for copy in 0..*count {
+                let to = folder.path("alike").join(format!("{photo}{copy}.jpg"));
+                std::fs::copy(photos.join(photo).with_extension("jpg"), to).unwrap();
+            }
+        }
+        let compile = ["compile", text(&onnx), "--samples", "alike", "-o", "tiny.rnx", "--effort", "fast"];
+        folder.resnext(&[&compile[..], &["--num", "9", "--json"]].concat())
+    };
+    let ran = samples(&[("cat", 5)]);
+    assert!(ran.stderr.contains("resnext: alike: has only 5 images, not 9; "), "{}", ran.stderr);
+    let expected = "all 5 samples are the same picture; the ranges fit only those: give different photos";
+    assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+    assert!(ran.json_and_notes()["warnings"][0].as_str().unwrap().starts_with(expected));
+    let ran = samples(&[("cat", 5), ("grass", 1)]);
+    assert!(ran.stderr.contains("only 2 of the 6 samples are different pictures; "), "{}", ran.stderr);
+    let ran = samples(&[("cat", 2), ("grass", 1)]);
+    assert!(!ran.stderr.contains("picture"), "{}", ran.stderr);
+    // So are images to evaluate on, whose intervals would lie.
+    for copy in 0..4 {
+        std::fs::create_dir_all(folder.path("data/red")).unwrap();
+        std::fs::copy(folder.path("red.png"), folder.path(&format!("data/red/{copy}.png"))).unwrap();
+    }
+    let ran = folder.resnext(&["eval", "model.rnx", "--data", "data"]);
+    assert!(ran.stderr.contains("all 4 images are the same picture; accuracies"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("latency      int8 ("), "{}", ran.stdout);
+}
+
+#[test]
+fn what_cannot_be_compiled_says_why_and_writes_nothing() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let (onnx, photos) = (text(&onnx), text(&photos));
+    std::fs::create_dir(folder.path("empty")).unwrap();
+    folder.write("model.onnx", b"not protobuf");
+    folder.write("names.txt", b"one\ntwo\n");
+    let before = files(&folder);
+    let compile = |args: &[&str]| {
+        let args = [&["compile"], args].concat();
+        folder.resnext(&args).failure()
+    };
+    let cases: [(&[&str], &str); 10] = [
+        (&[onnx, "-o", "out.rnx"], "is not quantized yet; give --samples DIR"),
+        (
+            &[onnx, "--samples", photos, "-o", "out.rnx", "--qdq", "no/such/out.onnx"],
+            "no/such/out.onnx: cannot be written: no such directory",
+        ),
+        (&["model.onnx", "--samples", photos, "-o", "out.rnx"], "not a valid ONNX file"),
+        (&["red.png", "--samples", photos, "-o", "out.rnx"], "not a known model format"),
+        (&["missing.onnx", "--samples", photos, "-o", "out.rnx"], "missing.onnx: cannot be read"),
+        (&[onnx, "--samples", "empty", "-o", "out.rnx"], "contains no .jpg"),
+        (&[onnx, "--samples", photos, "-o", "no/such/out.rnx"], "no such directory"),
+        (&[onnx, "--samples", photos, "-o", "out.rnx", "--labels", "names.txt"], "10 classes but 2 labels"),
+        (&[onnx, "--samples", photos, "-o", "out.rnx", "--arch", "timm/resnext7"], "no such variant"),
+        (
+            &[onnx, "--samples", photos, "-o", "out.rnx", "--arch", "timm/resnext50_32x4d"],
+            "this looks like ResNeXt-",
+        ),
+    ];
+    for (args, expected) in cases {
+        let line = compile(args);
+        assert!(line.contains(expected), "{args:?}: {line}");
+    }
+    assert_eq!(files(&folder), before, "something was left behind");
+}
+
+/// Nothing that is read or written is lost to a path given twice.
+#[test]
+fn no_file_is_written_over_another() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    std::fs::copy(&onnx, folder.path("own.onnx")).unwrap();
+    folder.write("names.txt", b"a\nb\n");
+    let whole = std::fs::read(folder.path("own.onnx")).unwrap();
+    let before = files(&folder);
+    let compile = ["compile", "own.onnx", "--samples", text(&photos), "--num", "1", "-o"];
+    let eval = ["eval", "model.rnx", "--data", "."];
+    let (replaces, twice) =
+        ("is an input of this run and would be overwritten; ", "would be written twice; ");
+    let refused: [(&[&str], &[&str], &str); 7] = [
+        (&compile, &["own.onnx"], replaces),
+        (&compile, &["a.rnx", "--labels", "names.txt", "--report", "./names.txt"], replaces),
+        (&compile, &["a.rnx", "--report", "./a.rnx"], twice),
+        (&compile, &["a.rnx", "--qdq", "a.rnx"], twice),
+        (&["import", "--weights", "own.onnx", "-o"], &["./own.onnx"], replaces),
+        (&eval, &["--html", "model.rnx"], replaces),
+        (&eval, &["--html", "page.html", "--resume", "page.html"], twice),
+    ];
+    for (verb, paths, why) in refused {
+        let line = folder.resnext(&[verb, paths].concat()).failure();
+        assert!(line.contains(why), "{line}");
+    }
+    assert_eq!(files(&folder), before);
+    assert!(std::fs::read(folder.path("own.onnx")).unwrap() == whole);
+}
+
+/// Labels as editors on Windows save them; what is no text, or has no end, is said in one line.
+#[test]
+fn labels_are_read_whatever_wrote_them() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let compile = |labels: &str| {
+        let compile = ["compile", text(&onnx), "--samples", text(&photos), "--num", "1", "--effort", "fast"];
+        folder.resnext(&[&compile[..], &["-o", "out.rnx", "--labels", labels, "--json"]].concat())
+    };
+    folder.write("names.txt", "\u{feff}a\r\nb\r\nc\r\nd\r\ne\r\nf\r\ng\r\nh\r\ni\r\nj\r\n".as_bytes());
+    compile("names.txt").json_and_notes();
+    let inspected = folder.resnext(&["inspect", "out.rnx", "--json"]).json();
+    let label = |index: usize| inspected["classes"][index]["label"].as_str().unwrap();
+    assert_eq!((label(0), label(9)), ("a", "j"));
+    std::fs::remove_file(folder.path("out.rnx")).unwrap();
+    folder.write("nine.txt", b"1\n2\n3\n4\n5\n6\n7\n8\n9\n");
+    let before = files(&folder);
+    let mut refused = vec![
+        ("nine.txt", "has 10 classes but 9 labels were given; "),
+        (".", ".: is a directory; "),
+        ("model.rnx", "model.rnx: is not text; "),
+        ("missing.txt", "missing.txt: no such file; "),
+    ];
+    if cfg!(target_os = "linux") {
+        refused.push(("/dev/zero", "/dev/zero: has more than 256 MiB; "));
+    }
+    for (labels, why) in refused {
+        let line = compile(labels).failure();
+        assert!(line.contains(why), "{line}");
+    }
+    assert_eq!(files(&folder), before);
+}
+
+/// What cannot hold weights is not waited for, and says what it is.
+#[test]
+fn weights_come_from_files() {
+    let folder = Folder::new();
+    let (_, photos) = tiny();
+    let compile =
+        |model: &str| folder.resnext(&["compile", model, "--samples", text(&photos), "-o", "a.rnx"]);
+    let line = compile(".").failure();
+    assert!(line.contains(".: cannot be read (it is a directory); "), "{line}");
+    if cfg!(target_os = "linux") {
+        let line = compile("/dev/zero").failure();
+        assert!(line.contains("/dev/zero: cannot be read (it is not a regular file); "), "{line}");
+    }
+    let (onnx, _) = tiny();
+    let small = ["compile", text(&onnx), "--samples", text(&photos), "-o", "a.rnx", "--resize", "1"];
+    let line = folder.resnext(&small).failure();
+    assert!(line.starts_with("resnext: --resize 1: is less than the input of 72×72 pixels; "), "{line}");
+    assert!(!folder.path("a.rnx").exists());
+}
+
+#[test]
+fn cpus_that_do_not_exist_are_refused() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let verbs: [&[&str]; 3] = [
+        &["demo"],
+        &["eval", "model.rnx", "--data", text(&photos)],
+        &["compile", text(&onnx), "--samples", text(&photos), "-o", "out.rnx"],
+    ];
+    for verb in verbs {
+        let line = folder.resnext(&[verb, &["--cpus", "65535"]].concat()).failure();
+        assert!(line.starts_with("resnext: --cpus 65535: "), "{line}");
+    }
+}
