@@ -3,6 +3,8 @@
 //! `verbs` has one module per verb. The other folders hold what several verbs need. Results go to stdout, everything else
 //! goes to stderr.
 
+#![deny(unsafe_code)]
+
 mod files;
 mod machine;
 #[cfg(feature = "manual")]

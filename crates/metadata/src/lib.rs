@@ -251,7 +251,8 @@ mod tests {
     fn the_parts_have_their_types() {
         let metadata = Metadata::parse(WRITTEN[2]);
         assert_eq!(metadata.source.as_deref(), Some("a.onnx"));
-        let Calibration { method, percentile, samples, skipped, layers, data_free, .. } = metadata.calibration;
+        let Calibration { method, percentile, samples, skipped, layers, data_free, .. } =
+            metadata.calibration;
         assert_eq!((method.as_deref(), percentile), (Some("percentile"), Some(99.999)));
         assert_eq!((samples, skipped, data_free), (Some(3), Some(1), false));
         assert_eq!(layers["conv1"], "percentile 99.99");

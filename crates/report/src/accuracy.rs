@@ -1,4 +1,4 @@
-//! Accuracies with intervals, and classes.
+//! The accuracies with their intervals, and the accuracy of each class.
 
 use crate::Report;
 use crate::page::Section;
@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use resnext_evaluation::statistics::{Interval, Proportion};
 use resnext_evaluation::summary::{ClassSummary, Comparison, Evaluation};
 
-/// Classes that are shown before one has to ask.
+/// The most classes that the page shows unfolded.
 const FEW_CLASSES: usize = 12;
 
 pub(crate) fn section(report: &Report<'_>) -> Option<Section> {
@@ -29,7 +29,7 @@ fn note(report: &Report<'_>, evaluation: &Evaluation) -> Markup {
             @match (&report.baseline, &evaluation.comparison) {
                 (Some(baseline), Some(_)) => {
                     "Both networks read the same pixels of " (plural(evaluation.images, "image"))
-                    ", so the difference is quantization alone. fp32: " (baseline) "."
+                    ", so quantization alone makes the difference. The fp32 baseline is " (baseline) "."
                 }
                 _ => { (plural(evaluation.images, "image")) ", int8 alone." }
             }
@@ -68,16 +68,16 @@ fn table(evaluation: &Evaluation) -> Markup {
                     (p_value(comparison.top1.mcnemar_p())) ")"
                 }
                 dt { "Divergence" } dd {
-                    "KL(fp32‖int8) of the probabilities " (format!("{:.5}", comparison.kl_mean)) " nats on average, "
+                    "KL(fp32‖int8) of the probabilities is " (format!("{:.5}", comparison.kl_mean)) " nats on average and "
                     (format!("{:.4}", comparison.kl_max)) " at most"
                 }
-                dt { "Logits" } dd { (format!("{:.1}", comparison.logit_sqnr_db)) " dB signal to quantization noise" }
+                dt { "Logits" } dd { (format!("{:.1}", comparison.logit_sqnr_db)) " dB signal-to-quantization-noise ratio" }
             }
         }
     }
 }
 
-/// Accuracies, and the paired drop, as marks on their intervals.
+/// Draws the accuracies and the paired drop as marks on their intervals.
 fn intervals(evaluation: &Evaluation, comparison: &Comparison) -> Markup {
     let (fp32, int8) = (&comparison.fp32.top1, &evaluation.int8.top1);
     let both =
@@ -104,8 +104,8 @@ fn intervals(evaluation: &Evaluation, comparison: &Comparison) -> Markup {
                 (axis(&ticks(&drops, "")))
             }
             p.note {
-                "Each accuracy alone could be anywhere in its interval (Wilson). The drop is known far better, because both \
-                 networks meet the same images: its interval (Tango) looks at the flips alone."
+                "Each accuracy by itself could lie anywhere in its interval (Wilson). The drop is known much better, because both \
+                 networks read the same images: its interval (Tango) depends on the flips alone."
             }
         }
     }
@@ -131,7 +131,7 @@ fn left_out(evaluation: &Evaluation) -> Markup {
                     @for unmatched in &evaluation.unmatched {
                         li {
                             @if unmatched.name.is_empty() { "without a class" }
-                            @else if unmatched.ambiguous { (unmatched.name) " names several classes" }
+                            @else if unmatched.ambiguous { (unmatched.name) " is the name of several classes" }
                             @else { (unmatched.name) " is no class of the model" }
                             ": " (plural(unmatched.images, "image"))
                         }
@@ -147,7 +147,7 @@ fn left_out(evaluation: &Evaluation) -> Markup {
 fn classes(report: &Report<'_>, evaluation: &Evaluation) -> Markup {
     let compared = evaluation.comparison.is_some();
     let mut classes: Vec<&ClassSummary> = evaluation.classes.iter().collect();
-    // Those that changed most first; otherwise in their order.
+    // The classes that changed most come first; equal ones keep their order.
     classes.sort_by(|a, b| b.drop().abs().total_cmp(&a.drop().abs()));
     let changed = classes.iter().filter(|class| class.lost + class.gained > 0).count();
     html! {

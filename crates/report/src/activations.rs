@@ -1,4 +1,4 @@
-//! Distributions of activations, with the range that int8 covers.
+//! The distributions of activations, with the range that int8 covers.
 
 use crate::page::Section;
 use crate::plot::{SIDE, Scale, axis, line, plot, rect, steps};
@@ -14,10 +14,9 @@ pub(crate) fn section(report: &Report<'_>) -> Option<Section> {
     }
     let content = html! {
         p.note {
-            "Values that fp32 gives"
+            "The fp32 values of each layer"
             @if report.layer_images > 0 { " on " (plural(report.layer_images, "image")) }
-            ", heights on a logarithmic scale, exact zeros left out. int8 covers what lies between the lines; the rest is clipped to \
-             them."
+            ", without exact zeros, on a logarithmic scale. int8 covers the values between the two lines and clips all others."
         }
         div.legend { span { i.int8 {} "fp32 values" } span { i.clip {} "ends of int8's range" } }
         div.grid { @for (layer, distribution) in layers { (figure(layer, distribution)) } }
@@ -32,7 +31,7 @@ fn figure(layer: &Layer, distribution: &Distribution) -> Markup {
     let scale = Scale::new(least, most);
     let at = |value: f64| SIDE * scale.at(value);
     let greatest = distribution.bins.iter().copied().max().unwrap_or(0);
-    // One value is a hair high, so that rare ones can be seen.
+    // A single value has a visible height, so that rare values can be seen.
     let log = |count: u64| if count == 0 { 0.0 } else { (1.0 + count as f64).ln() };
     let heights: Vec<f64> =
         distribution.bins.iter().map(|&count| 0.96 * log(count) / log(greatest.max(1))).collect();
@@ -64,7 +63,7 @@ fn figure(layer: &Layer, distribution: &Distribution) -> Markup {
     }
 }
 
-/// What share of the values is clipped, to two digits.
+/// Formats the share of clipped values.
 fn clips(share: f64) -> String {
     let percent = 100.0 * share;
     match percent {

@@ -1,4 +1,4 @@
-//! Which tensor lives where in the arena, and when: read off the model's own steps.
+//! Where and when each tensor lives in the arena, derived from the steps of the model.
 
 use crate::Report;
 use crate::page::Section;
@@ -7,27 +7,27 @@ use crate::text::{plural, size};
 use maud::{Markup, html};
 use resnext::{Model, Tensor};
 
-/// A tensor's stay in the arena.
+/// The time and place of a tensor in the arena.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Life {
     /// The step that writes it, or `input`.
     pub(crate) name: String,
-    /// First byte.
+    /// Its first byte.
     pub(crate) start: usize,
-    /// Bytes, border and slack included.
+    /// Its length in bytes, including halo and slack.
     pub(crate) len: usize,
-    /// Steps during which it is there.
+    /// The steps during which it is live.
     pub(crate) steps: std::ops::Range<usize>,
 }
 
-/// The lives of all tensors, in the order in which they are written.
+/// Returns the lives of all tensors, in the order in which they are written.
 pub(crate) fn lives(model: &Model<'_>) -> Vec<Life> {
     let life = |name: &str, tensor: &Tensor, step: usize| {
         let range = tensor.arena_range();
         Life { name: name.to_owned(), start: range.start, len: range.len(), steps: step..step + 1 }
     };
     let mut lives: Vec<Life> = model.input().iter().map(|input| life("input", input, 0)).collect();
-    // A step reads what was written last at a place.
+    // A step reads the tensor that was written last at an offset.
     let read = |lives: &mut Vec<Life>, tensor: &Tensor, until: usize| {
         let found = lives.iter_mut().rev().find(|life| life.start == tensor.arena_offset);
         if let Some(life) = found {
@@ -37,7 +37,7 @@ pub(crate) fn lives(model: &Model<'_>) -> Vec<Life> {
     for (index, step) in model.steps().enumerate() {
         let output = step.output();
         for tensor in step.reads() {
-            // A residual in the output's own memory hands it over.
+            // A residual that shares the memory of the output ends where the output begins.
             let in_place = output.is_some_and(|output| output.arena_offset == tensor.arena_offset);
             read(&mut lives, &tensor, if in_place { index } else { index + 1 });
         }
@@ -66,9 +66,9 @@ pub(crate) fn section(report: &Report<'_>) -> Option<Section> {
         .collect();
     let content = html! {
         p.note {
-            "All the memory an inference uses: " (size(report.model.arena_len())) " for " (plural(lives.len(), "tensor"))
-            " that would take " (size(sum)) " side by side. From left to right the " (plural(count, "step"))
-            ", from bottom to top addresses; a tensor's name and place appear under the pointer."
+            "An inference uses " (size(report.model.arena_len())) " of memory in all, for " (plural(lives.len(), "tensor"))
+            " that would take " (size(sum)) " without sharing. The plot shows the " (plural(count, "step"))
+            " from left to right and the addresses from bottom to top. Point at a tensor to see its name and place."
         }
         (plot("arena", "Timeline of the arena; the list below has the numbers", &picture))
         (axis(&labels))
@@ -102,7 +102,7 @@ fn tensor(life: &Life, arena: f64, count: usize) -> Markup {
     rect(&format!("life {}", colour(&life.name)), [x, y, steps, height], &title)
 }
 
-/// Class of the style sheet by stage.
+/// Returns the class in the style sheet for the stage of a step.
 fn colour(name: &str) -> &'static str {
     match stage(name) {
         "1" => "s1",
@@ -114,7 +114,7 @@ fn colour(name: &str) -> &'static str {
     }
 }
 
-/// The stage that a step's name tells.
+/// Returns the stage in the name of a step.
 fn stage(name: &str) -> &str {
     match name.strip_prefix("layer").and_then(|rest| rest.split('.').next()) {
         Some(stage) => stage,
@@ -123,7 +123,7 @@ fn stage(name: &str) -> &str {
     }
 }
 
-/// First and last step of each stage that is long enough for a label.
+/// Returns the first and last step of each stage that is long enough for a label.
 fn stages(names: &[String]) -> Vec<(usize, usize, String)> {
     let mut stages: Vec<(usize, usize, String)> = Vec::new();
     for (index, name) in names.iter().enumerate() {

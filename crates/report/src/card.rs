@@ -1,91 +1,84 @@
-//! The model card: what the model is, where it comes from, how it was made.
+//! The model card: what the model is, where it comes from, and how it was made.
 
 use crate::Report;
 use crate::page::Section;
 use crate::text::{count, size};
 use maud::html;
 use resnext::format::VERSION;
+use resnext_metadata::Metadata;
 use serde_json::Value;
 
-/// How deep nested metadata is shown.
+/// The deepest level of nested metadata that is shown.
 const DEEPEST: usize = 4;
 
-fn metadata(report: &Report<'_>) -> Value {
-    serde_json::from_str(report.model.metadata()).unwrap_or(Value::Null)
-}
-
-/// Source and calibration in one line.
+/// Returns source, calibration and cost in one line.
 pub(crate) fn subtitle(report: &Report<'_>) -> String {
-    let metadata = metadata(report);
-    let text = |pointer: &str| metadata.pointer(pointer).and_then(Value::as_str);
-    let mut parts = Vec::new();
-    parts.extend(text("/source").map(str::to_owned));
-    let method = text("/calibration/method");
-    let samples = metadata.pointer("/calibration/samples").and_then(Value::as_u64);
-    let data_free = metadata.pointer("/calibration/data_free") == Some(&Value::Bool(true));
-    if let (Some(method), true) = (method, data_free) {
-        parts.push(format!("calibrated data-free, from batch norms, method {method}"));
-    } else if let (Some(method), Some(samples)) = (method, samples) {
-        parts.push(format!("calibrated on {} images, method {method}", count(samples as usize)));
+    let Metadata { source, calibration, .. } = Metadata::parse(report.model.metadata());
+    let mut parts = Vec::from_iter(source);
+    match (calibration.method, calibration.samples) {
+        (Some(method), _) if calibration.data_free => {
+            parts.push(format!("calibrated data-free, from batch norms, method {method}"));
+        }
+        (Some(method), Some(samples)) => {
+            parts.push(format!("calibrated on {} images, method {method}", count(samples as usize)));
+        }
+        _ => {}
     }
     parts.push(format!("{:.2} GMAC", report.model.macs() as f64 / 1e9));
     parts.join(" · ")
 }
 
 pub(crate) fn section(report: &Report<'_>) -> Section {
-    let facts = facts(report);
     let content = html! {
-        p.note { "What the model file says of itself." }
-        dl.card { @for (name, value) in facts { dt { (name) } dd { (value) } } }
+        p.note { "What the model file states about itself." }
+        dl.card { @for (name, value) in entries(report) { dt { (name) } dd { (value) } } }
     };
     Section { id: "card", title: "Model card", content }
 }
 
-/// Names and values, also for Markdown.
-pub(crate) fn facts(report: &Report<'_>) -> Vec<(String, String)> {
+/// Returns the names and values of the card.
+fn entries(report: &Report<'_>) -> Vec<(String, String)> {
     let model = report.model;
-    let metadata = metadata(report);
-    let mut facts = Vec::new();
-    let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
-    if let Some(source) = metadata.get("source").and_then(Value::as_str) {
-        fact("source", source.to_owned());
+    let Metadata { source, licence, .. } = Metadata::parse(model.metadata());
+    let mut entries = Vec::new();
+    let mut entry = |name: &str, value: String| entries.push((name.to_owned(), value));
+    if let Some(source) = source {
+        entry("source", source);
     }
-    let licence =
-        ["/licence", "/license"].iter().find_map(|key| metadata.pointer(key)).and_then(Value::as_str);
-    fact("licence of the weights", licence.unwrap_or("not stated; ask their source").to_owned());
-    fact("file", format!("{}, format {VERSION}", size(model.artifact_len())));
-    fact("arena", size(model.arena_len()));
-    fact("compute", format!("{:.3} GMAC in {} steps", model.macs() as f64 / 1e9, model.step_count()));
-    fact("classes", count(model.class_count()));
-    fact("preprocessing", resnext_evaluation::record::preprocessing(model));
-    if let Value::Object(entries) = &metadata {
-        // What is said above, or elsewhere on the page.
-        let told = |key: &str| matches!(key, "source" | "licence" | "license" | "layers");
-        for (key, value) in entries.iter().filter(|(key, _)| !told(key)) {
-            flatten(key, value, 1, &mut facts);
+    entry("licence of the weights", licence.unwrap_or_else(|| "not stated; ask their source".to_owned()));
+    entry("file", format!("{}, format {VERSION}", size(model.artifact_len())));
+    entry("arena", size(model.arena_len()));
+    entry("compute", format!("{:.3} GMAC in {} steps", model.macs() as f64 / 1e9, model.step_count()));
+    entry("classes", count(model.class_count()));
+    entry("preprocessing", resnext_evaluation::record::preprocessing(model));
+    // Everything else, whether this version knows the key or not.
+    if let Ok(Value::Object(metadata)) = serde_json::from_str(model.metadata()) {
+        let shown_elsewhere = |key: &str| matches!(key, "source" | "licence" | "license" | "layers");
+        for (key, value) in metadata.iter().filter(|(key, _)| !shown_elsewhere(key)) {
+            flatten(key, value, 1, &mut entries);
         }
     }
-    facts
+    entries
 }
 
-/// Nested values, one fact each, named by their path.
-fn flatten(name: &str, value: &Value, depth: usize, facts: &mut Vec<(String, String)>) {
+/// Adds one entry for each nested value, named by its path.
+fn flatten(name: &str, value: &Value, depth: usize, entries: &mut Vec<(String, String)>) {
     match value {
         Value::Null => {}
-        Value::Object(entries) if depth < DEEPEST => {
-            entries
+        Value::Object(values) if depth < DEEPEST => {
+            values
                 .iter()
-                .for_each(|(key, value)| flatten(&format!("{name}: {key}"), value, depth + 1, facts));
+                .for_each(|(key, value)| flatten(&format!("{name}: {key}"), value, depth + 1, entries));
         }
-        // Tables are for tools; `resnext inspect --json` has them.
+        // Long lists and tables are for tools; `resnext inspect --json` shows them.
         Value::Array(items) if items.len() > 12 || items.iter().any(Value::is_object) => {
-            facts.push((name.replace('_', " "), format!("{} entries", items.len())));
+            entries.push((name.replace('_', " "), format!("{} entries", items.len())));
         }
         Value::Array(items) => {
             let items: Vec<String> = items.iter().map(scalar).collect();
-            facts.push((name.replace('_', " "), items.join(", ")));
+            entries.push((name.replace('_', " "), items.join(", ")));
         }
-        value => facts.push((name.replace('_', " "), scalar(value))),
+        value => entries.push((name.replace('_', " "), scalar(value))),
     }
 }
 

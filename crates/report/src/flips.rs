@@ -1,4 +1,4 @@
-//! Images of which one network alone is right, with what both say.
+//! The images that only one network classifies correctly, with the predictions of both.
 
 use crate::Report;
 use crate::page::Section;
@@ -21,9 +21,9 @@ pub(crate) fn section(report: &Report<'_>) -> Option<Section> {
     let rest = comparison.flips.len() - shown.len();
     let content = html! {
         @if comparison.flips.is_empty() {
-            p.note { "None: where one network is right, so is the other." }
+            p.note { "There are none: wherever one network is right, the other is right too." }
         } @else {
-            p.note { "The pictures are what the networks saw. Bars are probabilities, the right class is bold." }
+            p.note { "The pictures show the pixels that the networks saw. Bars show probabilities, and the right class is bold." }
         }
         div.photos { @for (flip, jpeg) in shown { (photo(report.model, flip, jpeg)) } }
         @if rest > 0 {

@@ -1,4 +1,4 @@
-//! The report for tools. What design and README promise of `eval --json` is here.
+//! The report as JSON. Its keys are a contract with the tools that read `eval --json`.
 
 use crate::latency::sorted;
 use crate::text::percentile;
@@ -8,8 +8,8 @@ use resnext_evaluation::statistics::{Interval, Proportion};
 use resnext_evaluation::summary::{Accuracy, ClassSummary, Comparison, Evaluation, Flip, FlipKind};
 use serde_json::{Map, Value, json};
 
-/// Everything but pictures. Accuracies and agreement are fractions of 1, `_pp` are percentage points, `_ci95` are the ends
-/// of intervals.
+/// Returns the report as JSON, without pictures. Accuracies and agreement are fractions of 1, `_pp` are percentage points, and
+/// `_ci95` are the ends of a 95 % confidence interval.
 pub fn json(report: &Report<'_>) -> Value {
     let mut map = Map::new();
     map.insert("model".into(), report.name.clone().into());
@@ -24,7 +24,7 @@ pub fn json(report: &Report<'_>) -> Value {
             let range = layer.distribution.as_ref().map(
                 |d| json!({ "int8": [d.clip.0, d.clip.1], "seen": [d.low, d.high], "clipped": d.clipped }),
             );
-            json!({ "name": layer.name, "sqnr_db": layer.sqnr_db, "sensitivity_db": layer.sensitivity_db,
+            json!({ "name": layer.name, "sqnr_db": layer.sqnr_db, "alone_db": layer.alone_db,
                     "without_db": layer.without_db, "method": layer.method, "range": range })
         };
         map.insert("layers".into(), report.layers.iter().map(entry).collect());
@@ -33,7 +33,7 @@ pub fn json(report: &Report<'_>) -> Value {
     Value::Object(map)
 }
 
-/// Measured times, one entry a network.
+/// Returns the measured times as JSON, with one entry for each network.
 pub fn latency(measured: &[Latency]) -> Value {
     let entry = |measured: &Latency| {
         let sorted = sorted(measured);
@@ -119,7 +119,7 @@ fn ends(interval: &Interval) -> Value {
     json!([interval.low, interval.high])
 }
 
-/// The class's identifier, or its index if the model has no identifiers.
+/// Returns the identifier of the class, or its index if the model has no identifiers.
 fn identifier(report: &Report<'_>, class: usize) -> String {
     let id = report.model.class(class).map_or("", |class| class.id);
     if id.is_empty() { class.to_string() } else { id.to_owned() }

@@ -1,4 +1,4 @@
-//! How long inferences take.
+//! The latency of the networks.
 
 use crate::page::Section;
 use crate::plot::{SIDE, Scale, axis, bin, line, plot, steps};
@@ -18,7 +18,7 @@ pub(crate) fn section(report: &Report<'_>) -> Option<Section> {
     let measured: Vec<(&Latency, Vec<f64>)> =
         report.latency.iter().filter(|l| !l.ms.is_empty()).map(|l| (l, sorted(l))).collect();
     let slowest = measured.iter().map(|(_, sorted)| percentile(sorted, 99)).reduce(f64::max)?;
-    // From 0, so that distances are proportions; beyond the 99th percentile everything is in the last bin.
+    // The scale starts at 0, so that distances are proportions. All times beyond the 99th percentile are in the last bin.
     let scale = Scale::new(0.0, 1.05 * slowest);
     let binned: Vec<Vec<usize>> = measured.iter().map(|(_, sorted)| bin(sorted, &scale, BINS)).collect();
     let class = |latency: &Latency| if latency.int8 { "int8" } else { "fp32" };
@@ -37,8 +37,8 @@ pub(crate) fn section(report: &Report<'_>) -> Option<Section> {
     let first = measured.first().map_or(0.0, |(_, sorted)| percentile(sorted, 50));
     let content = html! {
         p.note {
-            "Inference alone on this machine, networks in turn, so that a change of its speed meets all alike. \
-             Each histogram has its own height; dashed lines are medians."
+            "Inference alone, on the machine that wrote this report. The networks run in turn, so that a change in its speed \
+             affects all of them alike. Each histogram has its own height; dashed lines are medians."
         }
         div.legend { @for (latency, _) in &measured {
             span { i class=(class(latency)) {} (latency.network) ", " (plural(latency.threads, "thread")) }
@@ -46,7 +46,7 @@ pub(crate) fn section(report: &Report<'_>) -> Option<Section> {
         (plot("big", "Histogram of latencies; the table below has the numbers", &picture))
         (axis(&ticks))
         div.scroll { table {
-            thead { tr { th { "ms" } th { "p50" } th { "p90" } th { "p99" } th.wide { "min" } th.wide { "runs" } th { "ratio" } } }
+            thead { tr { th { "ms" } th { "p50" } th { "p90" } th { "p99" } th.wide { "min" } th.wide { "runs" } th { "speed-up" } } }
             tbody { @for (latency, sorted) in &measured { tr {
                 td { (latency.network) ", " (plural(latency.threads, "thread")) }
                 @for percent in [50, 90, 99] { td { (format!("{:.2}", percentile(sorted, percent))) } }

@@ -1,9 +1,11 @@
-//! What is known of an int8 model, for people and tools: one self-contained HTML page, Markdown for a README, JSON.
+//! Reports on an int8 model for people and tools: one self-contained HTML page, Markdown for a README, and JSON.
 //!
-//! A [`Report`] is filled in as far as its maker knows; sections without data are left out. The page needs no network and
-//! no script, follows the reader's light or dark theme and reads on a phone: plots are inline SVG without text, stretched
-//! to the width there is, with labels beside them. Names come from files and models, so everything is escaped (by
-//! [`maud`]).
+//! The caller fills in as much of a [`Report`] as it knows, and sections without data are left out. The page needs neither
+//! network nor scripts, follows the light or dark theme of its reader, and fits a phone: plots are inline SVG without text that
+//! stretches to the available width, with labels in HTML beside them. Names come from files and models, so [`maud`] escapes
+//! all of them.
+
+#![forbid(unsafe_code)]
 
 mod accuracy;
 mod activations;
@@ -25,36 +27,37 @@ pub use page::html;
 
 use resnext::Model;
 use resnext_evaluation::Evaluation;
+use resnext_metadata::Metadata;
 
-/// Everything a report may say.
+/// The content of a report.
 #[derive(Debug)]
 pub struct Report<'a> {
     /// The int8 model.
     pub model: &'a Model<'a>,
-    /// What to call it: the name of its file.
+    /// The name of the model: that of its file.
     pub name: String,
-    /// What the program that writes the report is called, with its version.
+    /// The program that writes the report, with its version.
     pub tool: String,
-    /// What fp32 was, such as `resnext50.onnx on tract`.
+    /// The fp32 baseline, such as `resnext50.onnx on tract`.
     pub baseline: Option<String>,
-    /// Accuracy and drop.
+    /// The accuracy and its drop.
     pub evaluation: Option<&'a Evaluation>,
-    /// Images of which one network alone is right, as many as there is room for.
+    /// Pictures of images that only one of the networks classifies correctly.
     pub flips: Vec<FlippedPhoto>,
-    /// How long inferences take.
+    /// The latency of each network.
     pub latency: Vec<Latency>,
     /// The layers in execution order.
     pub layers: Vec<Layer>,
-    /// Images on which the layers were compared.
+    /// The number of images on which the layers were compared.
     pub layer_images: usize,
-    /// What the reader should know before believing any of it.
+    /// Reasons to doubt the report.
     pub warnings: Vec<String>,
 }
 
 impl<'a> Report<'a> {
-    /// A report of nothing but the model, with what compiling found out of its layers.
+    /// Creates a report on the model alone, with what its metadata states about its layers.
     pub fn new(model: &'a Model<'a>, name: impl Into<String>, tool: impl Into<String>) -> Self {
-        let (layers, layer_images) = compiled::layers(model.metadata());
+        let (layers, layer_images) = compiled::layers(Metadata::parse(model.metadata()));
         Self {
             model,
             name: name.into(),
@@ -73,27 +76,27 @@ impl<'a> Report<'a> {
 /// A picture for one of the [flips](resnext_evaluation::Comparison::flips).
 #[derive(Clone, Debug)]
 pub struct FlippedPhoto {
-    /// Index into the comparison's flips.
+    /// The index of the flip in the comparison.
     pub flip: usize,
-    /// What the networks saw, as JPEG.
+    /// The pixels that the networks saw, as JPEG.
     pub jpeg: Vec<u8>,
 }
 
-/// Measured times of one network.
+/// The measured times of one network.
 #[derive(Clone, Debug)]
 pub struct Latency {
-    /// Such as `int8 (dotprod)`.
+    /// The name of the network, such as `int8 (dotprod)`.
     pub network: String,
     /// Whether it is the int8 network.
     pub int8: bool,
-    /// Threads.
+    /// The number of threads.
     pub threads: usize,
-    /// Milliseconds of each inference.
+    /// The time of each inference in ms.
     pub ms: Vec<f64>,
 }
 
 impl Latency {
-    /// Milliseconds that half of the inferences did not exceed; `None` if there was none.
+    /// Returns the median in ms, or `None` if there are no times.
     pub fn median(&self) -> Option<f64> {
         (!self.ms.is_empty()).then(|| text::percentile(&latency::sorted(self), 50))
     }
@@ -102,38 +105,38 @@ impl Latency {
 /// What is known of a layer.
 #[derive(Clone, Debug, Default)]
 pub struct Layer {
-    /// Name.
+    /// Its name.
     pub name: String,
-    /// Signal to quantization noise ratio of its output, dB, with all errors of earlier layers.
+    /// The signal-to-quantization-noise ratio of its output in dB, with the errors of all earlier layers.
     pub sqnr_db: Option<f64>,
-    /// The same of the logits when this layer alone is quantized, dB.
-    pub sensitivity_db: Option<f64>,
-    /// The same when every layer but this one is quantized, dB.
+    /// The signal-to-quantization-noise ratio of the logits in dB when only this layer is quantized.
+    pub alone_db: Option<f64>,
+    /// The signal-to-quantization-noise ratio of the logits in dB when every layer but this one is quantized.
     pub without_db: Option<f64>,
-    /// How its range was chosen.
+    /// How the range of its output was chosen.
     pub method: Option<String>,
-    /// The values it gives.
+    /// The distribution of its output.
     pub distribution: Option<Distribution>,
 }
 
-/// Distribution of a layer's fp32 values, and what int8 covers of it.
+/// The distribution of the fp32 values of a layer, and the range that int8 covers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Distribution {
-    /// Counts in bins of equal width from `low` to `high`.
+    /// The counts in bins of equal width from `low` to `high`.
     pub bins: Vec<u64>,
-    /// Least value seen.
+    /// The least value.
     pub low: f64,
-    /// Greatest value seen.
+    /// The greatest value.
     pub high: f64,
-    /// Least and greatest value that int8 represents; everything beyond is clipped.
+    /// The least and the greatest value that int8 represents. Values beyond them are clipped.
     pub clip: (f64, f64),
-    /// Share of the values beyond, 0..1.
+    /// The share of clipped values, 0 to 1.
     pub clipped: f64,
 }
 
 impl Distribution {
-    /// Sorts values, given as middle and count of narrower bins, into `bins` bins from `low` to `high`; of `all` values, if
-    /// some are in no bin.
+    /// Sorts `values`, which are the middles and counts of narrower bins, into `bins` bins from `low` to `high`. `all` is the
+    /// number of all values, including those that are in no bin.
     pub fn new(
         values: impl Iterator<Item = (f64, u64)>,
         bins: usize,

@@ -1,4 +1,4 @@
-//! The report for a README: a few tables and sentences.
+//! The report as Markdown: a few tables and sentences for a README.
 
 use crate::layers::decibels;
 use crate::page::sentence;
@@ -8,13 +8,13 @@ use resnext_evaluation::statistics::{Interval, Proportion};
 use resnext_evaluation::summary::FlipKind;
 use std::fmt::Write;
 
-/// Layers that are listed.
+/// The number of layers that are listed.
 const NOISIEST: usize = 5;
 
-/// Flips that are listed by name.
+/// The number of flips that are listed by name.
 const NAMED: usize = 20;
 
-/// The report as Markdown, without pictures.
+/// Returns the report as Markdown, without pictures.
 pub fn markdown(report: &Report<'_>) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
@@ -83,7 +83,7 @@ fn write(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
     writeln!(out, "\nModel file {file}, arena {arena}. {}.", escape(&card::subtitle(report)))
 }
 
-/// The layers with most noise, and what each costs the logits if that was measured.
+/// Writes the noisiest layers, and what each of them costs if that was measured.
 fn noisiest(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
     let mut layers: Vec<(f64, &Layer)> =
         report.layers.iter().filter_map(|layer| Some((layer.sqnr_db?, layer))).collect();
@@ -92,16 +92,16 @@ fn noisiest(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
     if layers.is_empty() {
         return Ok(());
     }
-    let sensitivity = layers.iter().any(|(_, layer)| layer.sensitivity_db.is_some());
+    let sensitivity = layers.iter().any(|(_, layer)| layer.alone_db.is_some());
     let (titles, rule) =
-        if sensitivity { (" logits, it alone | logits, all but it |", "---|---|") } else { ("", "") };
+        if sensitivity { (" logits, only it | logits, all but it |", "---|---|") } else { ("", "") };
     writeln!(out, "\n| noisiest layers, dB | method | output |{titles}\n|---|---|---|{rule}")?;
     for (sqnr, layer) in layers {
         let (name, method) = (escape(&layer.name), escape(layer.method.as_deref().unwrap_or_default()));
         write!(out, "| {name} | {method} | {} |", decibels(sqnr))?;
         if sensitivity {
             let [alone, without] =
-                [layer.sensitivity_db, layer.without_db].map(|db| db.map_or_else(String::new, decibels));
+                [layer.alone_db, layer.without_db].map(|db| db.map_or_else(String::new, decibels));
             write!(out, " {alone} | {without} |")?;
         }
         writeln!(out)?;
@@ -109,7 +109,7 @@ fn noisiest(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-/// What would be markup, or end a cell of a table, as text.
+/// Escapes what would be markup or end a cell of a table.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -124,7 +124,7 @@ fn escape(text: &str) -> String {
     out
 }
 
-/// Text inside backquotes.
+/// Replaces what cannot stand between backquotes.
 fn code(text: &str) -> String {
     let plain = |c: char| if c == '`' || c == '|' || c.is_control() { '_' } else { c };
     text.chars().map(plain).collect()

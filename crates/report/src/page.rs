@@ -1,4 +1,4 @@
-//! The page: head, verdict, sections in the order of interest.
+//! The HTML page: head, verdict, and the sections in the order of interest.
 
 use crate::text::{count, p_value, percent, plural, signed, size};
 use crate::{Report, accuracy, activations, arena, card, flips, latency, layers};
@@ -8,15 +8,15 @@ const STYLE: &str = include_str!("style.css");
 
 /// A section of the page.
 pub(crate) struct Section {
-    /// For links.
+    /// The anchor for links.
     pub(crate) id: &'static str,
-    /// Heading.
+    /// The heading.
     pub(crate) title: &'static str,
-    /// What is under it.
+    /// The content below the heading.
     pub(crate) content: Markup,
 }
 
-/// The report as one HTML file that needs nothing else.
+/// Returns the report as one HTML file that needs no other file.
 pub fn html(report: &Report<'_>) -> String {
     let sections: Vec<Section> = [
         accuracy::section(report),
@@ -37,7 +37,7 @@ pub fn html(report: &Report<'_>) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                // Browsers otherwise ask the server, or the folder, for one.
+                // Without this link, browsers request an icon from the server or folder.
                 link rel="icon" href="data:,";
                 title { (report.name) " – resnext report" }
                 style { (PreEscaped(STYLE)) }
@@ -65,42 +65,47 @@ pub fn html(report: &Report<'_>) -> String {
     page.into_string()
 }
 
-/// What the accuracies amount to, in one sentence, and whether that is good news.
+/// Returns the verdict on the accuracies in one sentence, and whether it is good news.
 pub(crate) fn sentence(report: &Report<'_>) -> (String, Option<bool>) {
     let Some(evaluation) = report.evaluation else {
-        return ("Compiled to int8; accuracy has not been measured here.".to_owned(), None);
+        return ("Compiled to int8; the accuracy has not been measured.".to_owned(), None);
     };
     let images = plural(evaluation.images, "image");
     let Some(comparison) = &evaluation.comparison else {
         let top1 = percent(evaluation.int8.top1.share());
         return (
-            format!("int8 names the right class of {top1} % of {images}; there was no fp32 baseline."),
+            format!("int8 names the right class for {top1} % of {images}; there was no fp32 baseline."),
             None,
         );
     };
     let (drop, interval) = comparison.drop_top1_pp();
     let (points, low, high) = (signed(drop), signed(interval.low), signed(interval.high));
-    // With few images everything is within the interval: no reason to rejoice.
+    // With few images the interval is so wide that 0 always lies in it. That is not good news.
     const WIDE_PP: f64 = 1.0;
     if interval.contains(0.0) && interval.high > WIDE_PP {
         let text = format!(
-            "{images} are too few to tell: the drop of top-1 is {points} points here, and could be anything between {low} \
-             and {high}."
+            "{images} are too few to tell: the measured drop of top-1 is {points} points, and the real one could lie anywhere \
+             between {low} and {high}."
         );
         (text, None)
     } else if interval.contains(0.0) {
         let text = format!(
-            "No loss of accuracy that {images} could show: the drop of top-1 is {points} points, and lies between {low} and \
-             {high}."
+            "{images} show no loss of accuracy: the measured drop of top-1 is {points} points, and the real one lies between \
+             {low} and {high}."
         );
         (text, Some(true))
     } else if drop > 0.0 {
-        (format!("int8 loses {drop:.2} points of top-1 on {images}, between {low} and {high}."), Some(false))
+        (
+            format!(
+                "int8 loses {drop:.2} points of top-1 on {images}; the real drop lies between {low} and {high}."
+            ),
+            Some(false),
+        )
     } else {
         let points = format!("{:.2}", -drop);
         (
             format!(
-                "int8 is {points} points better than fp32 on {images}: the drop lies between {low} and {high}."
+                "int8 is {points} points better than fp32 on {images}; the real drop lies between {low} and {high}."
             ),
             Some(true),
         )
@@ -137,14 +142,14 @@ fn tiles(report: &Report<'_>) -> Vec<Tile> {
                 tile(signed(drop), "points", between);
                 let fp32 = percent(comparison.fp32.top1.share());
                 tile(percent(int8.top1.share()), "%", format!("top-1 of int8; fp32 {fp32} %"));
-                tile(percent(comparison.agreement.share()), "%", "name the same class".into());
+                tile(percent(comparison.agreement.share()), "%", "of the images get the same class".into());
                 let flips =
                     format!("McNemar p: {} lost, {} gained", comparison.top1.lost, comparison.top1.gained);
                 tile(p_value(comparison.top1.mcnemar_p()), "", flips);
                 tile(
                     format!("{:.1}", comparison.logit_sqnr_db),
                     "dB",
-                    "signal to quantization noise of the logits".into(),
+                    "signal-to-quantization-noise ratio of the logits".into(),
                 );
             }
             None => {
@@ -164,6 +169,6 @@ fn tiles(report: &Report<'_>) -> Vec<Tile> {
         tile(format!("{median:.2}"), "ms", than);
     }
     let arena = size(report.model.arena_len());
-    tile(size(report.model.artifact_len()), "", format!("model file; {arena} of arena to run"));
+    tile(size(report.model.artifact_len()), "", format!("model file; the arena takes {arena}"));
     tiles
 }

@@ -1,9 +1,9 @@
-//! Plots as inline SVG without text, in a box of 1000×1000 units that is stretched to the room there is; labels are HTML
-//! beside it, so that they keep their size on any screen. Colours are the style sheet's.
+//! Plots as inline SVG without text, in a box of 1000×1000 units that stretches to the available room. Labels are HTML beside
+//! the plot, so that they keep their size on any screen. The style sheet sets the colours.
 
 use maud::{Markup, html};
 
-/// Units along each side of a plot.
+/// The length of each side of a plot in units.
 pub(crate) const SIDE: f64 = 1000.0;
 
 /// A linear scale onto `0..1`.
@@ -14,19 +14,19 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// From `low` to `high`; never empty.
+    /// Creates a scale from `low` to `high`. An empty or invalid range becomes 0 to 1.
     pub(crate) fn new(low: f64, high: f64) -> Self {
         let sound = low.is_finite() && high.is_finite() && high > low;
         if sound { Self { low, high } } else { Self { low: 0.0, high: 1.0 } }
     }
 
-    /// Where `value` lies, 0..1; what lies beyond is at the edge.
+    /// Returns the position of `value` from 0 to 1. Values beyond the scale are at its edge.
     pub(crate) fn at(&self, value: f64) -> f64 {
         let at = (value - self.low) / (self.high - self.low);
         if at.is_nan() { 0.0 } else { at.clamp(0.0, 1.0) }
     }
 
-    /// Round values in the scale, about `count` of them.
+    /// Returns about `count` round values within the scale.
     pub(crate) fn ticks(&self, count: usize) -> Vec<f64> {
         let rough = (self.high - self.low) / count.max(1) as f64;
         let magnitude = 10f64.powf(rough.log10().floor());
@@ -40,19 +40,19 @@ impl Scale {
     }
 }
 
-/// A number for an attribute: short, never NaN, never with an exponent.
+/// Formats a number for an attribute: short, never NaN, and never with an exponent.
 pub(crate) fn number(value: f64) -> String {
     let value = if value.is_finite() { value } else { 0.0 };
     let text = format!("{value:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A position as a percentage for a style.
+/// Formats a position as a percentage for a style.
 pub(crate) fn along(share: f64) -> String {
     format!("{}%", number(100.0 * share))
 }
 
-/// A rectangle in units of the box.
+/// Draws a rectangle in units of the box.
 pub(crate) fn rect(class: &str, [x, y, width, height]: [f64; 4], title: &str) -> Markup {
     html! {
         rect class=(class) x=(number(x)) y=(number(y)) width=(number(width)) height=(number(height)) {
@@ -61,12 +61,12 @@ pub(crate) fn rect(class: &str, [x, y, width, height]: [f64; 4], title: &str) ->
     }
 }
 
-/// A vertical line at `x` units.
+/// Draws a vertical line at `x` units.
 pub(crate) fn line(class: &str, x: f64) -> Markup {
     html! { line class=(class) x1=(number(x)) x2=(number(x)) y1="0" y2=(number(SIDE)) {} }
 }
 
-/// The outline of a histogram as one filled path; `heights` are 0..1, from left to right over `x` units.
+/// Draws the outline of a histogram as one filled path. `heights` are from 0 to 1, and the bins lie between `from` and `to`.
 pub(crate) fn steps(class: &str, heights: &[f64], (from, to): (f64, f64)) -> Markup {
     let width = (to - from) / heights.len().max(1) as f64;
     let mut path = format!("M{} {}", number(from), number(SIDE));
@@ -78,7 +78,7 @@ pub(crate) fn steps(class: &str, heights: &[f64], (from, to): (f64, f64)) -> Mar
     html! { path class=(class) d=(path) {} }
 }
 
-/// A plot with what it shows in words, for those who cannot see it.
+/// Draws a plot. `label` describes it for readers who cannot see it.
 pub(crate) fn plot(class: &str, label: &str, content: &Markup) -> Markup {
     html! {
         svg class=(class) viewBox="0 0 1000 1000" preserveAspectRatio="none" role="img" aria-label=(label) {
@@ -87,7 +87,7 @@ pub(crate) fn plot(class: &str, label: &str, content: &Markup) -> Markup {
     }
 }
 
-/// Labels below a plot, at positions 0..1.
+/// Writes labels below a plot, at positions from 0 to 1.
 pub(crate) fn axis(labels: &[(f64, String)]) -> Markup {
     html! {
         div.axis aria-hidden="true" {
@@ -99,7 +99,7 @@ pub(crate) fn axis(labels: &[(f64, String)]) -> Markup {
     }
 }
 
-/// Counts of `values` in `bins` equal parts of `scale`.
+/// Counts `values` in `bins` equal parts of `scale`.
 pub(crate) fn bin(values: &[f64], scale: &Scale, bins: usize) -> Vec<usize> {
     let mut counts = vec![0; bins.max(1)];
     let last = counts.len() - 1;

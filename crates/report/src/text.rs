@@ -1,13 +1,13 @@
-//! Numbers as people read them.
+//! Numbers for people.
 
 use resnext::Model;
 
-/// Fractions as percentages.
+/// Formats a fraction as a percentage.
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.2}", 100.0 * share)
 }
 
-/// Percentage points with a sign; the minus is a real one.
+/// Formats percentage points with a sign. The minus is U+2212.
 pub(crate) fn signed(value: f64) -> String {
     let rounded = format!("{value:+.2}");
     match rounded.as_str() {
@@ -16,7 +16,7 @@ pub(crate) fn signed(value: f64) -> String {
     }
 }
 
-/// Thousands apart.
+/// Formats a number with separators between thousands.
 pub(crate) fn count(number: usize) -> String {
     let digits = number.to_string();
     let mut out = String::new();
@@ -29,12 +29,12 @@ pub(crate) fn count(number: usize) -> String {
     out
 }
 
-/// `1 image`, `2 images`.
+/// Formats a number of things: `1 image`, `2 images`.
 pub(crate) fn plural(number: usize, one: &str) -> String {
     format!("{} {one}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
-/// Bytes.
+/// Formats a number of bytes.
 pub(crate) fn size(bytes: usize) -> String {
     match bytes {
         0..1024 => format!("{bytes} B"),
@@ -43,7 +43,7 @@ pub(crate) fn size(bytes: usize) -> String {
     }
 }
 
-/// As many digits as tell values apart.
+/// Formats a number with about three digits.
 pub(crate) fn short(value: f64) -> String {
     let text = match value.abs() {
         0.0 => "0".to_owned(),
@@ -55,12 +55,12 @@ pub(crate) fn short(value: f64) -> String {
     text.replace('-', "−")
 }
 
-/// A probability of a test.
+/// Formats the p-value of a test.
 pub(crate) fn p_value(p: f64) -> String {
     if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.2}") }
 }
 
-/// What people call class `class`.
+/// Returns the name of class `class` for people.
 pub(crate) fn class(model: &Model<'_>, class: usize) -> String {
     match model.class(class) {
         Some(names) if !names.label.is_empty() => names.label.to_owned(),
@@ -69,7 +69,7 @@ pub(crate) fn class(model: &Model<'_>, class: usize) -> String {
     }
 }
 
-/// The nearest-rank percentile of sorted values.
+/// Returns the nearest-rank percentile of sorted values.
 pub(crate) fn percentile(sorted: &[f64], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied().unwrap_or(0.0)

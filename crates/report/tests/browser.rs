@@ -92,7 +92,7 @@ fn report<'a>(model: &'a Model<'a>, evaluation: &'a Evaluation) -> Report<'a> {
         Layer {
             name: step.name.to_owned(),
             sqnr_db: Some(36.0 - index as f64 / 3.0),
-            sensitivity_db: Some(50.0 - (index * 7 % 13) as f64),
+            alone_db: Some(50.0 - (index * 7 % 13) as f64),
             without_db: Some(34.0 + (index * 5 % 11) as f64 / 10.0),
             method: Some(if index % 4 == 0 { "percentile" } else { "mse" }.to_owned()),
             distribution: step
@@ -190,7 +190,7 @@ fn readable_in_light_and_dark_on_desk_and_phone() {
             "int8 (avx2), 1 thread",
             "calibration: method",
             "stage 3",
-            "They suffer most from layer2.1.conv1 (38.0 dB)",
+            "The layers that cost most are layer2.1.conv1 (38.0 dB)",
             "all but it",
             "percentile: −0.50 to 2.60, clips 22.7 %",
         ] {
@@ -288,7 +288,7 @@ fn json_keeps_its_promises() {
     let layer = &value["layers"][0];
     assert_eq!(layer["range"]["int8"], json!([-0.5, 2.6]));
     assert!((0.001..0.5).contains(&layer["range"]["clipped"].as_f64().expect("share")), "{layer}");
-    assert_eq!((&layer["sensitivity_db"], &layer["without_db"]), (&json!(50.0), &json!(34.0)));
+    assert_eq!((&layer["alone_db"], &layer["without_db"]), (&json!(50.0), &json!(34.0)));
     assert_eq!(layer["method"], "percentile");
     assert_eq!(value["unmatched"][0]["name"], "<b>folder</b>");
 }
@@ -303,7 +303,7 @@ fn markdown_is_a_table_that_nothing_breaks() {
         "| drop, points | +2.00 (",
         "7 right answers lost and 3 gained",
         "McNemar p = 0.34",
-        "| noisiest layers, dB | method | output | logits, it alone | logits, all but it |",
+        "| noisiest layers, dB | method | output | logits, only it | logits, all but it |",
         "| fc | mse | 27.0 | 43.0 | 34.3 |",
     ] {
         assert!(text.contains(expected), "{expected} is not in\n{text}");

@@ -1,6 +1,7 @@
 //! The machine that the program runs on: its CPUs, clocks, temperatures and memory.
 
 mod affinity;
+#[expect(unsafe_code, reason = "the trait GlobalAlloc is unsafe to implement")]
 pub(crate) mod allocations;
 pub(crate) mod big_cores;
 pub(crate) mod board;

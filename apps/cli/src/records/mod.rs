@@ -4,6 +4,7 @@
 //! `defmt` the option does not exist and the functions of this module do nothing.
 
 #[cfg(feature = "defmt")]
+#[expect(unsafe_code, reason = "the trait defmt::Logger is unsafe to implement")]
 mod logger;
 
 use crate::terminal::Error;

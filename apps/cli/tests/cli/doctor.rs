@@ -4,7 +4,7 @@ use crate::keys;
 use crate::support::Folder;
 use serde_json::Value;
 
-/// On whatever machine the tests run; what it says of others is tested on fake ones.
+/// Runs on the machine of the tests. Unit tests check other machines with fake files.
 #[test]
 fn doctor_looks_at_this_machine() {
     let folder = Folder::new();

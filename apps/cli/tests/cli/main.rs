@@ -18,7 +18,7 @@ pub(crate) fn keys(value: &Value) -> Vec<&str> {
     keys
 }
 
-/// The CPUs that this process may run on, and so the program.
+/// Returns the CPUs that this process, and so the program, may run on.
 #[cfg(target_os = "linux")]
 pub(crate) fn usable_cpus() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();

@@ -1,4 +1,4 @@
-//! What all verbs have in common: options, exit statuses, errors in one line, output that fits.
+//! What all verbs share: options, exit statuses, errors in one line, and output that fits the terminal.
 
 use crate::support::{Folder, Ran, colour_model, command};
 #[cfg(target_os = "linux")]

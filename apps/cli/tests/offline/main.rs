@@ -1,4 +1,4 @@
-//! Verbs of the offline half as users and scripts meet them.
+//! The verbs of the offline half as users and scripts meet them.
 #![cfg(feature = "compile")]
 
 mod bench;

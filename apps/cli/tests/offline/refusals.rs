@@ -1,4 +1,4 @@
-//! Inputs that cannot be used, and those that need a word of warning.
+//! Inputs that are refused, and inputs that get a warning.
 
 use crate::support::Folder;
 use crate::{files, text, tiny};
@@ -41,7 +41,7 @@ fn samples_that_are_all_alike_are_noticed() {
     assert!(ran.stderr.contains("only 2 of the 6 samples are different pictures; "), "{}", ran.stderr);
     let ran = samples(&[("cat", 2), ("grass", 1)]);
     assert!(!ran.stderr.contains("picture"), "{}", ran.stderr);
-    // So are images to evaluate on, whose intervals would lie.
+    // Copies among images for evaluation get a warning too, because the intervals would be wrong.
     for copy in 0..4 {
         std::fs::create_dir_all(folder.path("data/red")).unwrap();
         std::fs::copy(folder.path("red.png"), folder.path(&format!("data/red/{copy}.png"))).unwrap();
@@ -89,7 +89,7 @@ fn what_cannot_be_compiled_says_why_and_writes_nothing() {
     assert_eq!(files(&folder), before, "something was left behind");
 }
 
-/// Nothing that is read or written is lost to a path given twice.
+/// A path that is given twice never destroys an input or output.
 #[test]
 fn no_file_is_written_over_another() {
     let folder = Folder::new();
@@ -119,7 +119,7 @@ fn no_file_is_written_over_another() {
     assert!(std::fs::read(folder.path("own.onnx")).unwrap() == whole);
 }
 
-/// Labels as editors on Windows save them; what is no text, or has no end, is said in one line.
+/// Labels may have the line ends and byte order mark of Windows. A file that is no text, or has no end, is an error in one line.
 #[test]
 fn labels_are_read_whatever_wrote_them() {
     let folder = Folder::new();
@@ -152,7 +152,7 @@ fn labels_are_read_whatever_wrote_them() {
     assert_eq!(files(&folder), before);
 }
 
-/// What cannot hold weights is not waited for, and says what it is.
+/// A path that cannot hold weights is an error at once.
 #[test]
 fn weights_come_from_files() {
     let folder = Folder::new();

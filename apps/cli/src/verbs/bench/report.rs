@@ -11,8 +11,8 @@ use crate::session::latency::FP32;
 use crate::session::statistics::{Times, milliseconds};
 use crate::terminal::Error;
 use resnext::{Runner, Tensor};
+use resnext_metadata::{Fidelity, Metadata};
 use serde::Serialize;
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub(super) struct Report {
     /// The time from opening the file to a validated model, including repacking if the CPU needs it.
     pub(super) load_ms: f64,
     /// As the model states it.
-    pub(super) fidelity: Value,
+    pub(super) fidelity: Option<Fidelity>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fp32: Option<Fp32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,7 +114,6 @@ impl Report {
         let failed = |error: &dyn fmt::Display| Error::at(artifact.path(), error);
         let measured = measured.ok_or_else(|| failed(&"nothing was run; give --runs 1 or more"))?;
         let Measured { runs, ms, sustained, profile, allocations, fp32, warnings } = measured;
-        let metadata: Value = serde_json::from_str(model.metadata()).unwrap_or_default();
         let mut kernels = BTreeMap::new();
         for (index, step) in model.steps().enumerate() {
             *kernels.entry(runner.kernel_name(index, &step)).or_default() += 1;
@@ -138,7 +137,7 @@ impl Report {
             isa: runner.kernels().isa(),
             kernels,
             gmac,
-            fidelity: metadata.get("fidelity").cloned().unwrap_or_default(),
+            fidelity: Metadata::parse(model.metadata()).fidelity,
             fp32,
             profile: profile.map(|profile| layers(runner, &profile.steps, runs)),
             sustained,

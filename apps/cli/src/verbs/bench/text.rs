@@ -4,7 +4,7 @@ use super::report::{Fp32, Layer, Milliseconds, Report, per_second};
 use crate::terminal::output::terminal_width;
 use crate::terminal::table::{Column, Fields, Table};
 use crate::terminal::text::{clean, plural, shorten, size};
-use serde_json::Value;
+use resnext_metadata::Fidelity;
 use std::cmp::Reverse;
 use std::fmt;
 
@@ -48,9 +48,7 @@ impl fmt::Display for Report {
             memory += &format!("   peak resident {}", size(peak));
         }
         fields.add("memory", memory);
-        let fidelity = |key: &str| self.fidelity.get(key).and_then(Value::as_f64);
-        if let (Some(samples), Some(agreement), Some(db)) =
-            (fidelity("samples"), fidelity("agreement"), fidelity("logit_sqnr_db"))
+        if let Some(Fidelity { samples, agreement: Some(agreement), logit_sqnr_db: Some(db) }) = self.fidelity
         {
             let same = format!("same class as fp32 on {:.1} % of {samples} samples", 100.0 * agreement);
             fields.add(

@@ -19,6 +19,7 @@ use resnext_evaluation::journal::{Identity, Journal};
 use resnext_evaluation::record::{self, LogitType, Provenance};
 use resnext_evaluation::truth::{ClassIndex, Labelled};
 use resnext_evaluation::{Evaluation, Run};
+use resnext_metadata::Metadata;
 use resnext_models::Variant;
 use resnext_report::Report;
 use std::fs;
@@ -294,6 +295,5 @@ fn warnings(model: &Model<'_>, evaluation: &Evaluation) -> Vec<String> {
 
 /// Returns the published variant that the model names as its source.
 fn variant(model: &Model<'_>) -> Option<&'static Variant> {
-    let metadata: serde_json::Value = serde_json::from_str(model.metadata()).ok()?;
-    resnext_models::find(metadata.get("source")?.as_str()?)
+    resnext_models::find(&Metadata::parse(model.metadata()).source?)
 }
