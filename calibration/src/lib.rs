@@ -25,6 +25,8 @@
 //! | [`evaluate`] | the fp32 half of an evaluation; the rest is `resnext-evaluation` |
 //! | [`bundled`] | photos and classes that the program carries |
 
+#![forbid(unsafe_code)]
+
 pub mod bundled;
 pub mod compile;
 pub mod data_free;

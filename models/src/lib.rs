@@ -16,6 +16,7 @@
 //! assert_eq!(variant.architecture.macs(size) / 1_000_000, 4_230);
 //! ```
 #![no_std]
+#![forbid(unsafe_code)]
 
 #[cfg(test)]
 extern crate std;

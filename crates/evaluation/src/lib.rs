@@ -14,6 +14,8 @@
 //! | [`fidelity`], [`statistics`] | noise, divergence, intervals, tests |
 //! | [`summary`] | all of it: accuracies, drop, flips, classes |
 
+#![forbid(unsafe_code)]
+
 pub mod fidelity;
 pub mod journal;
 pub mod outcome;

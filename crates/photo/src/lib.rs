@@ -4,6 +4,8 @@
 //! JPEG is decoded by a port of libjpeg-turbo, which Pillow and OpenCV decode with, to the byte. Decoders of other
 //! descent interpolate chroma and round otherwise: `benches/record/jpeg.md`.
 
+#![forbid(unsafe_code)]
+
 mod jpeg;
 
 use image::{DynamicImage, ImageError, ImageReader, Limits};
