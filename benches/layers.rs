@@ -21,7 +21,7 @@ mod support;
 use criterion::{Criterion, Throughput};
 use resnext::format::{NO_TENSOR, SECTION_ALIGN};
 use resnext::{Kernels, Model, Runner, pack};
-use resnext_models::topology::{Conv, Op, Place, Role};
+use resnext_models::layers::{Conv, Op, Place, Role};
 use std::fmt;
 use std::hint::black_box;
 use std::time::{Duration, Instant};

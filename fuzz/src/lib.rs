@@ -1,7 +1,7 @@
 //! What the targets share.
 
 use resnext_checkpoint::FileError;
-use resnext_checkpoint::stored::TensorFile;
+use resnext_checkpoint::tensor::TensorFile;
 
 /// One of the `sound` files, changed: `data` is which one, and then for each change where (two bytes,
 /// little-endian) and the new value.

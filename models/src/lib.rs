@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`variant`] | what describes one published model: architecture, preprocessing, accuracy |
 //! | [`zoo`] | which models there are: [`ZOO`], [`find`] |
-//! | [`topology`] | which layers a model has, and what they cost: [`Architecture::layers`], [`Architecture::params`], [`Architecture::macs`] |
+//! | [`layers`] | which layers a model has, and what they cost: [`Architecture::layers`], [`Architecture::params`], [`Architecture::macs`] |
 //! | [`labels`] | what the outputs mean: [`imagenet1k`](labels::imagenet1k), [`IMAGENETTE`](labels::IMAGENETTE) |
 //! | [`reference`](mod@reference) | a small trained model to run without a download |
 //!
@@ -23,7 +23,7 @@ extern crate std;
 
 pub mod labels;
 pub mod reference;
-pub mod topology;
+pub mod layers;
 pub mod variant;
 pub mod zoo;
 

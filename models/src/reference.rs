@@ -44,7 +44,7 @@ pub static ARTIFACT: &[u8] = include_bytes!("../reference/resnext26_16x4d_half-i
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::{Op, Place, Role};
+    use crate::layers::{Op, Place, Role};
     use crate::zoo::find;
     use std::format;
     use std::string::{String, ToString};

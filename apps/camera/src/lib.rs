@@ -17,7 +17,7 @@ mod latency;
 mod pipeline;
 mod reading;
 pub mod show;
-pub mod smooth;
+pub mod smoothing;
 pub mod source;
 mod stop;
 

@@ -4,7 +4,7 @@ use crate::captured::Captured;
 use crate::handoff::{Handoff, Staleness};
 use crate::latency::{Latencies, Percentiles};
 use crate::reading::{Guess, Health, Picture, Reading, Show, ShowError};
-use crate::smooth::{MOST_GUESSES, Smoother, Smoothing};
+use crate::smoothing::{MOST_GUESSES, Smoother, Smoothing};
 use crate::source::{Delivery, Source, SourceError};
 use crate::stop::Stop;
 use heapless::Deque;

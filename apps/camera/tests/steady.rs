@@ -7,7 +7,7 @@ mod runtime;
 use resnext::preprocess::{Yuv, YuvMatrix, YuvRange};
 use resnext::{Model, Pool, Runner};
 use resnext_camera::show::{JsonLines, Style, Terminal};
-use resnext_camera::smooth::Smoothing;
+use resnext_camera::smoothing::Smoothing;
 use resnext_camera::source::{Colours, Kind, Raw, Source, Stream, Y4m};
 use resnext_camera::{
     Health, Options, Picture, PixelFormat, RawFormat, Reading, Show, ShowError, Stop, Summary, run,

@@ -27,7 +27,7 @@ mod walk;
 
 use std::path::Path;
 
-use resnext_checkpoint::stored::Source;
+use resnext_checkpoint::tensor::Source;
 use resnext_checkpoint::{FileError, content};
 use tract_onnx::pb::ModelProto;
 

@@ -2,7 +2,7 @@
 //!
 //! | module | role |
 //! |---|---|
-//! | [`stored`] | tensors that stay in the file they came in: what every reader gives |
+//! | [`tensor`] | tensors that stay in the file they came in: what every reader gives |
 //! | [`content`] | which format a file is, by its first bytes |
 //! | [`safetensors`] | `.safetensors` |
 //! | [`pickle`] | Python's pickle as data |
@@ -14,20 +14,19 @@
 
 pub mod content;
 mod error;
-mod numpy;
 pub mod paddle;
 pub mod pickle;
 pub mod pytorch;
 mod rebuild;
 pub mod safetensors;
 mod state_dict;
-pub mod stored;
+pub mod tensor;
 
 use std::path::Path;
 
 use content::Content;
 pub use error::FileError;
-use stored::{Source, TensorFile};
+use tensor::{Source, TensorFile};
 
 /// Maps the file at `path` and reads it as [`read`] does.
 ///

@@ -8,7 +8,7 @@ use crate::FileError;
 use crate::pickle;
 use crate::rebuild::Rebuilder;
 use crate::state_dict;
-use crate::stored::{Source, TensorFile};
+use crate::tensor::{Source, TensorFile};
 
 /// Finds the arrays in a pickle.
 ///

@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::content::{Content, recognise};
 use crate::pickle::{Pickle, Value};
 use crate::rebuild::{Rebuilder, natural};
-use crate::stored::{Element, Encoding, Entry, Source, TensorFile, View};
+use crate::tensor::{Element, Encoding, Entry, Source, TensorFile, View};
 use crate::{FileError, state_dict};
 
 /// The format's name in messages.

@@ -1,10 +1,11 @@
 //! From the calls in a pickle to the tensors that they would make.
 
+mod numpy;
+
 use crate::FileError;
-use crate::numpy;
 use crate::pickle::{Object, Pickle, Value, harmful, inert};
 use crate::pytorch::{self, Storages};
-use crate::stored::{Entry, Source, StoredTensor, View, ViewError};
+use crate::tensor::{Entry, Source, StoredTensor, View, ViewError};
 
 /// Calls around a tensor, such as `_rebuild_parameter`, that are looked through.
 const MAX_WRAPPERS: usize = 4;

@@ -3,7 +3,7 @@
 use safetensors::tensor::{Dtype, SafeTensors, TensorInfo};
 
 use crate::FileError;
-use crate::stored::{Element, Entry, Source, StoredTensor, TensorFile, View, ViewError};
+use crate::tensor::{Element, Entry, Source, StoredTensor, TensorFile, View, ViewError};
 
 /// Validates the header, including that all tensors lie inside the file.
 ///

@@ -3,7 +3,7 @@
 use crate::FileError;
 use crate::pickle::Value;
 use crate::rebuild::{Meaning, Rebuilder};
-use crate::stored::TensorFile;
+use crate::tensor::TensorFile;
 
 /// Keys under which training programs keep weights, best first: timm's averaged weights, torchvision's, then
 /// the plain ones of timm and OpenMMLab, of PyTorch's tutorials, and of torchvision.

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use resnext_checkpoint::stored::Source;
+use resnext_checkpoint::tensor::Source;
 use resnext_checkpoint::{FileError, read};
 
 /// Every checkpoint in the fixtures.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use resnext_checkpoint::stored::TensorFile;
+use resnext_checkpoint::tensor::TensorFile;
 use resnext_checkpoint::{FileError, open};
 
 fn path(name: &str) -> PathBuf {

@@ -4,7 +4,7 @@
 //! A header that identifies the evaluation, then entries of one size, each with its own checksum. An entry that was being
 //! written when the power went is recognised and dropped with all behind it.
 
-use crate::fidelity::Noise;
+use crate::noise::Noise;
 use crate::outcome::{Answer, Guess, Original, Outcome, TOP};
 use crate::record::{Provenance, preprocessing};
 use crate::truth::Labelled;

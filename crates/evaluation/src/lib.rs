@@ -11,12 +11,12 @@
 //! | [`record`] | fp32 logits in a file, instead of fp32 |
 //! | [`outcome`] | what becomes of one image |
 //! | [`journal`] | outcomes on disk, to go on after an interruption |
-//! | [`fidelity`], [`statistics`] | noise, divergence, intervals, tests |
+//! | [`noise`], [`statistics`] | noise, divergence, intervals, tests |
 //! | [`summary`] | all of it: accuracies, drop, flips, classes |
 
 #![forbid(unsafe_code)]
 
-pub mod fidelity;
+pub mod noise;
 pub mod journal;
 pub mod outcome;
 pub mod record;

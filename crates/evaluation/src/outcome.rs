@@ -1,6 +1,6 @@
 //! What becomes of one image: both networks' answers, and how far apart they are. A few hundred bytes, however many classes.
 
-use crate::fidelity::Noise;
+use crate::noise::Noise;
 use crate::statistics::kl_divergence;
 use resnext::top_k;
 

@@ -1,6 +1,6 @@
 //! What the outcomes of all images amount to.
 
-use crate::fidelity::Noise;
+use crate::noise::Noise;
 use crate::outcome::{Answer, Outcome};
 use crate::run::Outcomes;
 use crate::samples::SampleError;

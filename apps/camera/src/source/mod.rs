@@ -6,14 +6,14 @@
 //! | `raw` | uncompressed frames one after the other, from a pipe or a file | from a pipe |
 //! | `y4m` | YUV4MPEG2, which says itself what its frames are | from a pipe |
 //! | `mjpeg` | JPEGs one after the other, with anything between them | from a pipe |
-//! | `pictures` | a JPEG or PNG file, or a folder of them | no |
+//! | `image_files` | a JPEG or PNG file, or a folder of them | no |
 //!
 //! [`open`] tells them apart, by the kind of file and by its first bytes.
 
 mod mjpeg;
 mod open;
 mod paced;
-mod pictures;
+mod image_files;
 mod raw;
 mod stream;
 pub mod v4l2;
@@ -22,7 +22,7 @@ mod y4m;
 pub use mjpeg::Mjpeg;
 pub use open::{Colours, Container, Wanted, open};
 pub use paced::Paced;
-pub use pictures::Pictures;
+pub use image_files::Pictures;
 pub use raw::Raw;
 pub use stream::{Input, Stream};
 pub use y4m::Y4m;

@@ -5,10 +5,10 @@
 //! when the [`Framebuffer`] is dropped, not when the program is killed.
 
 mod device;
-mod pixels;
+mod pixel_layout;
 
 pub use device::{Device, OpenError};
-pub use pixels::{Channel, PixelFormat};
+pub use pixel_layout::{Channel, PixelFormat};
 
 use super::canvas::Canvas;
 use crate::reading::{Picture, Reading, Show, ShowError};

@@ -15,7 +15,7 @@ use display::{Display, Remarks};
 use resnext::Model;
 use resnext::preprocess::{YuvMatrix, YuvRange};
 use resnext_camera::show::{JsonLines, Style, Terminal};
-use resnext_camera::smooth::{MOST_GUESSES, Smoothing};
+use resnext_camera::smoothing::{MOST_GUESSES, Smoothing};
 use resnext_camera::source::v4l2::{self, Listed};
 use resnext_camera::source::{Colours, Container, Wanted, open};
 use resnext_camera::{Health, Options, PipelineError, PixelFormat, Show, ShowError, Stop, Summary};

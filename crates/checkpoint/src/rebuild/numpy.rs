@@ -8,7 +8,7 @@
 use crate::FileError;
 use crate::pickle::{Call, Pickle, Span, Value};
 use crate::rebuild::Rebuilder;
-use crate::stored::{Element, Encoding, Entry, View, row_major};
+use crate::tensor::{Element, Encoding, Entry, View, row_major};
 
 /// What describes an array.
 #[derive(Clone, Copy, Debug)]
