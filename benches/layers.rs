@@ -21,7 +21,7 @@ mod support;
 use criterion::{Criterion, Throughput};
 use resnext::format::{NO_TENSOR, SECTION_ALIGN};
 use resnext::{Kernels, Model, Runner, pack};
-use resnext_models::layers::{Conv, Op, Place, Role};
+use resnext_models::layers::{Conv, Op, Position, Role};
 use std::fmt;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -66,14 +66,14 @@ fn shapes() -> Vec<Shape> {
     for (network, id) in NETWORKS.into_iter().enumerate() {
         let variant = resnext_models::find(id).expect("a published variant");
         let mut shortcut = None;
-        for layer in variant.architecture.layers(variant.preprocess.size.into()) {
-            let adds = match (layer.place, layer.op) {
+        for layer in variant.architecture.layers(variant.preprocessing.size.into()) {
+            let adds = match (layer.position, layer.op) {
                 // It comes before what it is added to.
-                (Place::Block { role: Role::Shortcut, .. }, Op::Conv(conv)) => {
+                (Position::Block { role: Role::Shortcut, .. }, Op::Conv(conv)) => {
                     shortcut = Some(conv);
                     continue;
                 }
-                (Place::Block { role: Role::Expand, .. }, _) => {
+                (Position::Block { role: Role::Expand, .. }, _) => {
                     shortcut.take().map_or(Adds::Residual, Adds::Shortcut)
                 }
                 _ => Adds::Nothing,

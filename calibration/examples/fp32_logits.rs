@@ -17,7 +17,7 @@ use resnext_calibration::import::{ImportOptions, architecture, load_with};
 /// Of compiled weights and activations at a time; the largest networks have 3.3 GB of weights.
 const SEGMENT_BYTES: usize = 256 << 20;
 
-const USAGE: &str = "usage: fp32_logits --arch SOURCE/VARIANT WEIGHTS INPUT.f32 OUTPUT.f32";
+const USAGE: &str = "usage: fp32_logits --arch LIBRARY/VARIANT WEIGHTS INPUT.f32 OUTPUT.f32";
 
 fn main() -> ExitCode {
     match run() {
@@ -37,7 +37,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
     let variant = resnext_models::find(arch).ok_or_else(|| format!("{arch}: no such variant"))?;
     let image = read(Path::new(input))?;
-    let options = ImportOptions { input_size: Some(variant.preprocess.size.into()) };
+    let options = ImportOptions { input_size: Some(variant.preprocessing.size.into()) };
     let mut network = load_with(Path::new(weights), options)?;
     architecture::expect(&network.topology, variant)?;
     fold_batch_norm(&mut network);

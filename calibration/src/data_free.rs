@@ -53,7 +53,7 @@ pub fn compile(
 
 /// What stands in for photos.
 pub fn drawings() -> Samples {
-    (0..DRAWINGS).map(|seed| Sample::drawn(format!("drawing {seed}"), draw, seed)).collect()
+    (0..DRAWINGS).map(|seed| Sample::synthetic(format!("drawing {seed}"), draw, seed)).collect()
 }
 
 /// How many drawings the likeness of `network` is adjusted on: [`ADJUSTED_ON`], or as many as fit 256 MB where `network`

@@ -53,5 +53,5 @@ pub mod round;
 pub mod sensitivity;
 mod stream;
 
-pub use resnext_checkpoint::tensor as stored;
+pub use resnext_checkpoint as stored;
 pub use resnext_evaluation::{noise as fidelity, samples};

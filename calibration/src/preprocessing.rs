@@ -115,7 +115,7 @@ mod tests {
             let image = frame(width.parse().unwrap(), height.parse().unwrap());
             let mut results: Vec<(Recipe, u32)> = vec![];
             for variant in &variants {
-                let recipe = Preprocessing::of(&variant.preprocess).recipe;
+                let recipe = Preprocessing::of(&variant.preprocessing).recipe;
                 if results.iter().all(|(known, _)| *known != recipe) {
                     results.push((recipe, crc32(&image.crop(&recipe).unwrap())));
                 }

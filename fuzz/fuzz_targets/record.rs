@@ -4,7 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use resnext::Model;
-use resnext_evaluation::record::{Record, checksum};
+use resnext_evaluation::provenance::checksum;
+use resnext_evaluation::record::Record;
 use resnext_models::reference;
 
 fuzz_target!(|data: &[u8]| {

@@ -1,7 +1,6 @@
 //! What the targets share.
 
-use resnext_checkpoint::FileError;
-use resnext_checkpoint::tensor::TensorFile;
+use resnext_checkpoint::{FileError, TensorFile};
 
 /// One of the `sound` files, changed: `data` is which one, and then for each change where (two bytes,
 /// little-endian) and the new value.

@@ -1,21 +1,21 @@
-//! What the outputs of a classifier mean.
+//! The classes of the outputs.
 
 use core::iter::FusedIterator;
 use core::str::Lines;
 
-/// One class: its WordNet synset and a word for it.
+/// A class: a synset of WordNet and a word for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Class {
-    /// WordNet 3.0 identifier, `n` and eight digits; unique, and the usual folder name in data sets.
+    /// The WordNet 3.0 identifier, `n` and eight digits. It is unique, and the usual name of a folder in data sets.
     pub wnid: &'static str,
     /// The first word of the synset. **Not unique**: `crane` and `maillot` each name two classes of ImageNet.
     pub label: &'static str,
 }
 
-/// One line a class, `wnid<TAB>label`; provenance and licence in `labels/README.md`.
+/// Each line holds a class as `wnid<TAB>label`. `labels/README.md` has the provenance and the licence.
 const IMAGENET1K: &str = include_str!("../labels/imagenet1k.txt");
 
-/// The 1000 classes of ImageNet-1k in the order of every source's outputs, which is the order of the wnids.
+/// Returns the 1000 classes of ImageNet-1k in the order of the outputs of every library, which is the order of the wnids.
 ///
 /// ```
 /// let goldfish = resnext_models::labels::imagenet1k().nth(1).unwrap();
@@ -25,11 +25,11 @@ pub fn imagenet1k() -> impl ExactSizeIterator<Item = Class> + FusedIterator + Cl
     Classes { lines: IMAGENET1K.lines(), left: 1000 }
 }
 
-/// One wnid a line; provenance in `labels/README.md`.
+/// Each line holds a wnid. `labels/README.md` has the provenance.
 const ILSVRC2012: &str = include_str!("../labels/ilsvrc2012.txt");
 
-/// The wnids of ImageNet-1k in the order in which ILSVRC2012's development kit numbers them, from 1: the order of
-/// `ILSVRC2012_validation_ground_truth.txt`. It is **not** the order of the outputs, [`imagenet1k`].
+/// Returns the wnids of ImageNet-1k in the order in which the development kit of ILSVRC2012 numbers them, from 1, as in
+/// `ILSVRC2012_validation_ground_truth.txt`. It is **not** the order of the outputs, which is that of [`imagenet1k`].
 ///
 /// ```
 /// let mut wnids = resnext_models::labels::ilsvrc2012();
@@ -39,7 +39,7 @@ pub fn ilsvrc2012() -> impl Iterator<Item = &'static str> + Clone {
     ILSVRC2012.lines()
 }
 
-/// The classes of Imagenette, ten easily told apart ones of ImageNet, in the order of the reference model's outputs.
+/// The classes of Imagenette, ten classes of ImageNet that differ clearly, in the order of the outputs of the reference model.
 pub const IMAGENETTE: [Class; 10] = [
     Class { wnid: "n01440764", label: "tench" },
     Class { wnid: "n02102040", label: "English springer" },
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(classes.next(), None);
     }
 
-    /// Well-known indices of the sources' outputs.
+    /// Well-known indices of the libraries' outputs.
     #[test]
     fn known_positions() {
         for (index, label) in

@@ -1,73 +1,73 @@
-//! From an [`Architecture`] to its layers, and what they cost.
+//! The layers of an [`Architecture`] and their cost.
 //!
-//! Only layers with weights appear. Between them, in every variant: a 3×3 stride-2 max pooling after the stem,
-//! a global average pooling before the classifier, and the 2×2 average pooling of [`Shortcut::AvgPool`]. All of
-//! them, like every stride-2 convolution here, give ⌈n / 2⌉ pixels for n.
+//! Only layers with weights are listed. Every variant also has a 3×3 max pooling of stride 2 after the stem, a global average
+//! pooling before the classifier, and, with [`Shortcut::AvgPool`], 2×2 average poolings. Poolings and convolutions of stride 2
+//! reduce n pixels to ⌈n / 2⌉.
 
 use core::fmt;
 use core::iter::FusedIterator;
 
-use crate::variant::{Architecture, Shortcut, Stem};
+use crate::architecture::{Architecture, Shortcut, Stem};
 
 /// Output channels of the first two convolutions of a deep stem.
 const DEEP_STEM_CHANNELS: usize = 32;
 /// Output channels of every stem.
 const STEM_CHANNELS: usize = 64;
-/// Output channels of a bottleneck over its `planes`.
+/// Ratio of the output channels of a bottleneck to its planes.
 const EXPANSION: usize = 4;
 
 impl Architecture {
-    /// The layers with weights, in the order they can be executed, for a square image of `size` pixels.
+    /// Returns the layers with weights, in an order of execution, for an image of `size`×`size` pixels.
     pub fn layers(&self, size: usize) -> Layers {
         let mut layers = Layers {
             architecture: *self,
             size,
             channels: 3,
             next: Some(match self.stem {
-                Stem::Plain => Place::Stem,
-                Stem::Deep => Place::DeepStem(0),
+                Stem::Plain => Position::Stem,
+                Stem::Deep => Position::DeepStem(0),
             }),
             left: 0,
         };
-        layers.left = layers.clone().count_places();
+        layers.left = layers.clone().count_positions();
         layers
     }
 
-    /// Number of trained parameters: weights, biases, and the scale and shift of each batch norm.
+    /// Returns the number of trained parameters: weights, biases, and the scales and shifts of batch norms.
     pub fn params(&self) -> u64 {
-        // The resolution does not matter, as long as no layer vanishes.
+        // Any resolution will do at which no layer vanishes.
         self.layers(224).map(|layer| layer.op.params()).sum()
     }
 
-    /// Number of multiply-accumulates of the convolutions and the classifier for one image of `size`×`size`.
+    /// Returns the number of multiply-accumulates for an image of `size`×`size` pixels.
     pub fn macs(&self, size: usize) -> u64 {
         self.layers(size).map(|layer| layer.op.macs()).sum()
     }
 
-    /// Channels of the 3×3 convolutions in `stage` 0..4.
+    /// Returns the number of channels of the 3×3 convolutions in `stage` 0..4.
     pub const fn inner_width(&self, stage: usize) -> usize {
         let planes = (self.planes as usize) << stage;
         planes * self.base_width as usize / 64 * self.cardinality as usize
     }
 
-    /// Output channels of `stage` 0..4.
+    /// Returns the number of output channels of `stage` 0..4.
     pub const fn stage_channels(&self, stage: usize) -> usize {
         EXPANSION * ((self.planes as usize) << stage)
     }
 }
 
-/// One layer with weights.
+/// A layer with weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Layer {
-    /// Where it is.
-    pub place: Place,
-    /// What it computes.
+    /// Its position in the network.
+    pub position: Position,
+    /// Its arithmetic.
     pub op: Op,
 }
 
-/// Where a layer is. Displayed in the spelling of torchvision and timm, for example `layer1.0.conv2`.
+/// The position of a layer in the network. Displays as the name in torchvision and timm, such as `layer1.0.conv2`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum Position {
     /// The 7×7 convolution of [`Stem::Plain`].
     Stem,
     /// One of the three convolutions of [`Stem::Deep`], 0..3.
@@ -78,32 +78,32 @@ pub enum Place {
         stage: usize,
         /// Block of the stage, from 0.
         block: usize,
-        /// Which of its convolutions.
+        /// The convolution of the block.
         role: Role,
     },
     /// The fully connected layer.
     Classifier,
 }
 
-/// The convolutions of a bottleneck block, in the order of [`Layers`]: the shortcut comes first, because the
-/// expansion adds it to its own result.
+/// The convolutions of a bottleneck block, in the order of [`Layers`]. The shortcut comes first, because the expansion adds it
+/// to its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// 1×1 on the block's input, in the first block of a stage.
+    /// 1×1, on the input of the first block of a stage.
     Shortcut,
     /// 1×1 to the inner width.
     Reduce,
-    /// Grouped 3×3; it carries the block's stride.
+    /// Grouped 3×3, with the stride of the block.
     Grouped,
-    /// 1×1 to the stage's output channels, plus the shortcut.
+    /// 1×1 to the output channels of the stage. Its result is added to the shortcut.
     Expand,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Stem => f.write_str("conv1"),
-            // Batch norm and ReLU take the indices between.
+            // A batch norm and a ReLU take the two indices between.
             Self::DeepStem(index) => write!(f, "conv1.{}", 3 * index),
             Self::Block { stage, block, role } => {
                 let role = match role {
@@ -122,14 +122,14 @@ impl fmt::Display for Place {
 /// The arithmetic of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
-    /// Convolution without bias, followed by batch norm.
+    /// A convolution without bias, followed by a batch norm.
     Conv(Conv),
-    /// Fully connected, with bias.
+    /// A fully connected layer with bias.
     Linear(Linear),
 }
 
 impl Op {
-    /// Weights, without bias and batch norm.
+    /// Returns the number of weights, without bias and batch norm.
     pub const fn weights(&self) -> u64 {
         match self {
             Self::Conv(c) => (c.out_channels * (c.in_channels / c.groups) * c.kernel * c.kernel) as u64,
@@ -137,7 +137,7 @@ impl Op {
         }
     }
 
-    /// Trained parameters: weights and bias, or weights and the batch norm's scale and shift.
+    /// Returns the number of trained parameters: the weights, and the bias or the scale and shift of the batch norm.
     pub const fn params(&self) -> u64 {
         match self {
             Self::Conv(c) => self.weights() + 2 * c.out_channels as u64,
@@ -145,7 +145,7 @@ impl Op {
         }
     }
 
-    /// Multiply-accumulates for one image; those on padding count.
+    /// Returns the number of multiply-accumulates for one image, including those on padding.
     pub const fn macs(&self) -> u64 {
         match self {
             Self::Conv(c) => self.weights() * (c.output_size * c.output_size) as u64,
@@ -157,24 +157,24 @@ impl Op {
 /// A square convolution on a square image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv {
-    /// Channels read.
+    /// Input channels.
     pub in_channels: usize,
-    /// Channels written.
+    /// Output channels.
     pub out_channels: usize,
-    /// Height and width of the kernel; odd.
+    /// Height and width of the kernel. Odd.
     pub kernel: usize,
-    /// Step in both directions.
+    /// Stride in both directions.
     pub stride: usize,
-    /// Groups; divides both channel counts.
+    /// Number of groups. It divides both numbers of channels.
     pub groups: usize,
-    /// Height and width of the input; of the pooled input, if this is an average-pooled shortcut.
+    /// Height and width of the input. For an average-pooled shortcut, those of the pooled input.
     pub input_size: usize,
     /// Height and width of the output.
     pub output_size: usize,
 }
 
 impl Conv {
-    /// Zeros on each side of the input.
+    /// Returns the number of zeros on each side of the input.
     pub const fn padding(&self) -> usize {
         self.kernel / 2
     }
@@ -183,25 +183,26 @@ impl Conv {
 /// `y = W x + b`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Linear {
-    /// Values read.
+    /// Number of inputs.
     pub in_features: usize,
-    /// Values written: the classes.
+    /// Number of outputs, which are the classes.
     pub out_features: usize,
 }
 
-/// Iterator over the layers of an architecture; from [`Architecture::layers`].
+/// Iterator over the layers of an architecture, from [`Architecture::layers`].
 #[derive(Clone, Debug)]
 pub struct Layers {
     architecture: Architecture,
-    /// Height, width and channels of what the next block or stem convolution reads.
+    /// Height and width of the input of the next block or stem convolution.
     size: usize,
+    /// Channels of that input.
     channels: usize,
-    next: Option<Place>,
+    next: Option<Position>,
     left: usize,
 }
 
 impl Layers {
-    fn count_places(mut self) -> usize {
+    fn count_positions(mut self) -> usize {
         let mut count = 0;
         while self.advance().is_some() {
             count += 1;
@@ -210,29 +211,29 @@ impl Layers {
     }
 
     fn advance(&mut self) -> Option<Layer> {
-        let place = self.next?;
-        let (op, next) = match place {
-            Place::Stem => {
+        let position = self.next?;
+        let (op, next) = match position {
+            Position::Stem => {
                 let op = self.stem(7, 2, STEM_CHANNELS);
                 (op, Some(self.enter(0, 0)))
             }
-            Place::DeepStem(0) => (self.stem(3, 2, DEEP_STEM_CHANNELS), Some(Place::DeepStem(1))),
-            Place::DeepStem(1) => (self.stem(3, 1, DEEP_STEM_CHANNELS), Some(Place::DeepStem(2))),
-            Place::DeepStem(_) => {
+            Position::DeepStem(0) => (self.stem(3, 2, DEEP_STEM_CHANNELS), Some(Position::DeepStem(1))),
+            Position::DeepStem(1) => (self.stem(3, 1, DEEP_STEM_CHANNELS), Some(Position::DeepStem(2))),
+            Position::DeepStem(_) => {
                 let op = self.stem(3, 1, STEM_CHANNELS);
                 (op, Some(self.enter(0, 0)))
             }
-            Place::Block { stage, block, role } => self.block(stage, block, role),
-            Place::Classifier => {
+            Position::Block { stage, block, role } => self.block(stage, block, role),
+            Position::Classifier => {
                 let out_features = self.architecture.classes.into();
                 (Op::Linear(Linear { in_features: self.channels, out_features }), None)
             }
         };
         self.next = next;
-        Some(Layer { place, op })
+        Some(Layer { position, op })
     }
 
-    /// A stem convolution; the size it leaves behind includes the max pooling, if it is the last.
+    /// Returns a convolution of the stem. After the last one, the max pooling reduces the size.
     fn stem(&mut self, kernel: usize, stride: usize, out_channels: usize) -> Op {
         let conv = conv(self.channels, out_channels, kernel, stride, 1, self.size);
         let last = out_channels == STEM_CHANNELS;
@@ -241,23 +242,23 @@ impl Layers {
         Op::Conv(conv)
     }
 
-    /// The first convolution at or after `block` of `stage`.
-    fn enter(&self, stage: usize, block: usize) -> Place {
+    /// Returns the first convolution at or after `block` of `stage`.
+    fn enter(&self, stage: usize, block: usize) -> Position {
         let Some(&blocks) = self.architecture.blocks.get(stage) else {
-            return Place::Classifier;
+            return Position::Classifier;
         };
         if block == usize::from(blocks) {
             return self.enter(stage + 1, 0);
         }
         let projects = block == 0 && (stage > 0 || self.channels != self.architecture.stage_channels(stage));
-        Place::Block { stage, block, role: if projects { Role::Shortcut } else { Role::Reduce } }
+        Position::Block { stage, block, role: if projects { Role::Shortcut } else { Role::Reduce } }
     }
 
-    fn block(&mut self, stage: usize, block: usize, role: Role) -> (Op, Option<Place>) {
+    fn block(&mut self, stage: usize, block: usize, role: Role) -> (Op, Option<Position>) {
         let stride = if stage > 0 && block == 0 { 2 } else { 1 };
         let inner = self.architecture.inner_width(stage);
         let outer = self.architecture.stage_channels(stage);
-        let then = |role| Some(Place::Block { stage, block, role });
+        let then = |role| Some(Position::Block { stage, block, role });
         let (conv, next) = match role {
             Role::Shortcut => {
                 let (stride, size) = match self.architecture.shortcut {
@@ -361,7 +362,7 @@ mod tests {
             assert_eq!(variant.to_string(), id);
             let a = variant.architecture;
             assert_eq!(format!("{:.3}", a.params() as f64 / 1e6), params, "{id}: parameters");
-            let macs = a.macs(variant.preprocess.size.into());
+            let macs = a.macs(variant.preprocessing.size.into());
             assert_eq!(format!("{:.3}", macs as f64 / 1e9), gmac, "{id}: multiply-accumulates");
         }
     }
@@ -414,7 +415,7 @@ mod tests {
     #[test]
     fn names_are_those_of_torchvision() {
         let a = find("torchvision/resnext50_32x4d").unwrap().architecture;
-        let names: Vec<String> = a.layers(224).map(|layer| layer.place.to_string()).collect();
+        let names: Vec<String> = a.layers(224).map(|layer| layer.position.to_string()).collect();
         assert_eq!(names.len(), 1 + 16 * 3 + 4 + 1);
         let start = [
             "conv1",
@@ -426,7 +427,7 @@ mod tests {
         ];
         assert_eq!(names[..6], start);
         assert_eq!(names[names.len() - 2..], ["layer4.2.conv3", "fc"]);
-        let stem: Vec<String> = a.vd().layers(224).take(4).map(|layer| layer.place.to_string()).collect();
+        let stem: Vec<String> = a.vd().layers(224).take(4).map(|layer| layer.position.to_string()).collect();
         assert_eq!(stem, ["conv1.0", "conv1.3", "conv1.6", "layer1.0.downsample"]);
     }
 
@@ -439,52 +440,56 @@ mod tests {
                 let (mut channels, mut side) = (3, size);
                 let mut shortcut = None;
                 let mut inner = (0, 0);
-                let mut places = HashSet::new();
+                let mut positions = HashSet::new();
                 let layers = a.layers(size);
                 let (expected, mut seen) = (layers.len(), 0);
-                for Layer { place, op } in layers {
+                for Layer { position, op } in layers {
                     seen += 1;
-                    assert!(places.insert(place), "{variant}: {place} twice");
-                    match (place, op) {
-                        (Place::Stem | Place::DeepStem(_), Op::Conv(c)) => {
-                            assert_eq!((c.in_channels, c.input_size), (channels, side), "{variant} {place}");
-                            let last = matches!(place, Place::Stem | Place::DeepStem(2));
+                    assert!(positions.insert(position), "{variant}: {position} twice");
+                    match (position, op) {
+                        (Position::Stem | Position::DeepStem(_), Op::Conv(c)) => {
+                            assert_eq!(
+                                (c.in_channels, c.input_size),
+                                (channels, side),
+                                "{variant} {position}"
+                            );
+                            let last = matches!(position, Position::Stem | Position::DeepStem(2));
                             (channels, side) =
                                 (c.out_channels, c.output_size.div_ceil(1 + usize::from(last)));
                         }
-                        (Place::Block { role, .. }, Op::Conv(c)) => match role {
+                        (Position::Block { role, .. }, Op::Conv(c)) => match role {
                             Role::Shortcut => {
-                                assert_eq!(c.in_channels, channels, "{variant} {place}");
+                                assert_eq!(c.in_channels, channels, "{variant} {position}");
                                 shortcut = Some((c.out_channels, c.output_size));
                             }
                             Role::Reduce => {
                                 assert_eq!(
                                     (c.in_channels, c.input_size),
                                     (channels, side),
-                                    "{variant} {place}"
+                                    "{variant} {position}"
                                 );
                                 inner = (c.out_channels, c.output_size);
                             }
                             Role::Grouped => {
-                                assert_eq!((c.in_channels, c.input_size), inner, "{variant} {place}");
-                                assert_eq!(c.in_channels % c.groups, 0, "{variant} {place}");
+                                assert_eq!((c.in_channels, c.input_size), inner, "{variant} {position}");
+                                assert_eq!(c.in_channels % c.groups, 0, "{variant} {position}");
                                 inner = (c.out_channels, c.output_size);
                             }
                             Role::Expand => {
-                                assert_eq!((c.in_channels, c.input_size), inner, "{variant} {place}");
+                                assert_eq!((c.in_channels, c.input_size), inner, "{variant} {position}");
                                 let added = shortcut.take().unwrap_or((channels, side));
                                 (channels, side) = (c.out_channels, c.output_size);
-                                assert_eq!(added, (channels, side), "{variant} {place}: shortcut");
+                                assert_eq!(added, (channels, side), "{variant} {position}: shortcut");
                             }
                         },
-                        (Place::Classifier, Op::Linear(l)) => {
+                        (Position::Classifier, Op::Linear(l)) => {
                             assert_eq!((l.in_features, l.out_features), (channels, 1000), "{variant}");
                         }
-                        (place, op) => panic!("{variant}: {place} is {op:?}"),
+                        (position, op) => panic!("{variant}: {position} is {op:?}"),
                     }
                 }
                 assert_eq!(seen, expected, "{variant}: length");
-                assert!(places.contains(&Place::Classifier));
+                assert!(positions.contains(&Position::Classifier));
             }
         }
     }

@@ -1,16 +1,18 @@
-//! Every ResNeXt variant the project serves, as const data, with no `std`, no allocation and no dependencies.
+//! Every published ResNeXt that resnext serves, as const data. The crate uses neither `std` nor an allocator and has no
+//! dependencies.
 //!
-//! | module | answers |
+//! | module | contents |
 //! |---|---|
-//! | [`variant`] | what describes one published model: architecture, preprocessing, accuracy |
-//! | [`zoo`] | which models there are: [`ZOO`], [`find`] |
-//! | [`layers`] | which layers a model has, and what they cost: [`Architecture::layers`], [`Architecture::params`], [`Architecture::macs`] |
-//! | [`labels`] | what the outputs mean: [`imagenet1k`](labels::imagenet1k), [`IMAGENETTE`](labels::IMAGENETTE) |
-//! | [`reference`](mod@reference) | a small trained model to run without a download |
+//! | [`variant`] | a published model: architecture, preprocessing, accuracy |
+//! | [`architecture`], [`preprocessing`] | the shape of a network, and how images are prepared for it |
+//! | [`zoo`] | all models: [`ZOO`], [`find`] |
+//! | [`mod@layers`] | the layers of a model and their cost: [`Architecture::layers`], [`Architecture::params`], [`Architecture::macs`] |
+//! | [`labels`] | the classes of the outputs: [`imagenet1k`](labels::imagenet1k), [`IMAGENETTE`](labels::IMAGENETTE) |
+//! | [`reference`](mod@reference) | a small trained model that needs no download |
 //!
 //! ```
 //! let variant = resnext_models::find("torchvision/resnext50_32x4d").unwrap();
-//! let size = variant.preprocess.size.into();
+//! let size = variant.preprocessing.size.into();
 //! assert_eq!(variant.architecture.depth(), 50);
 //! assert_eq!(variant.architecture.params(), 25_028_904);
 //! assert_eq!(variant.architecture.macs(size) / 1_000_000, 4_230);
@@ -21,11 +23,15 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod architecture;
 pub mod labels;
-pub mod reference;
 pub mod layers;
+pub mod preprocessing;
+pub mod reference;
 pub mod variant;
 pub mod zoo;
 
-pub use variant::{Accuracy, Architecture, Interpolation, Preprocessing, Shortcut, Source, Stem, Variant};
+pub use architecture::{Architecture, Shortcut, Stem};
+pub use preprocessing::{Interpolation, Preprocessing};
+pub use variant::{Accuracy, Library, Variant};
 pub use zoo::{ZOO, find};

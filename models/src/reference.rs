@@ -1,28 +1,29 @@
-//! A small trained ResNeXt, so that everything can be tried without a download.
+//! A small trained ResNeXt that needs no download.
 //!
-//! It knows the ten classes of [Imagenette](IMAGENETTE). Its grouped convolutions have 4, 8, 16 and 32 channels a
-//! group, as those of resnext50_32x4d do, at half the groups. Training, accuracy and licence are described in
-//! `reference/README.md`.
+//! It knows the ten classes of [Imagenette](IMAGENETTE). Its grouped convolutions have groups of 4, 8, 16 and 32 channels, as
+//! in resnext50_32x4d, and half as many groups. `reference/README.md` describes its training, its accuracy and its licence.
 
+use crate::architecture::{Architecture, Shortcut, Stem};
 use crate::labels::{Class, IMAGENETTE};
-use crate::variant::{Accuracy, Architecture, Interpolation, Preprocessing, Shortcut, Source, Stem, Variant};
+use crate::preprocessing::{Interpolation, Preprocessing};
+use crate::variant::{Accuracy, Library, Variant};
 
-/// What the model is. [`published`](Variant::published) was measured on Imagenette's validation images, with the
+/// The variant of the model. [`published`](Variant::published) was measured on the validation images of Imagenette, with the
 /// rounded [`WEIGHTS`].
 pub static VARIANT: Variant = Variant {
-    source: Source::Bundled,
+    library: Library::Bundled,
     name: "resnext26_16x4d_half-imagenette",
     architecture: Architecture {
         blocks: [2, 2, 2, 2],
         cardinality: 16,
-        // On 32 planes, 8 a 64 planes makes 4 channels a group.
+        // With 32 planes, a base width of 8 gives groups of 4 channels.
         base_width: 8,
         planes: 32,
         stem: Stem::Plain,
         shortcut: Shortcut::Projection,
         classes: IMAGENETTE.len() as u16,
     },
-    preprocess: Preprocessing {
+    preprocessing: Preprocessing {
         size: 160,
         resize: 182,
         crop: 0.875,
@@ -31,20 +32,20 @@ pub static VARIANT: Variant = Variant {
     published: Accuracy { top1: 84.70, top5: 98.70 },
 };
 
-/// The meaning of the model's outputs.
+/// The classes of the outputs.
 pub const CLASSES: &[Class] = &IMAGENETTE;
 
-/// The trained weights as a safetensors file with timm's key names: convolutions and classifier in fp16, batch norm
-/// and the classifier's bias in fp32. A `static`, so that a program holds them once however often it names them.
+/// The trained weights: a safetensors file with the keys of timm. Convolutions and classifier are in fp16, batch norms and the
+/// bias of the classifier in fp32. This is a `static`, so that a program that names it several times holds it once.
 pub static WEIGHTS: &[u8] = include_bytes!("../reference/resnext26_16x4d_half-imagenette.safetensors");
 
-/// The model compiled to int8, a `.rnx` artifact: what `resnext compile` makes of [`WEIGHTS`] and Imagenette's photos.
+/// The `.rnx` artifact: the model as resnext compiles it from [`WEIGHTS`] and photos of Imagenette.
 pub static ARTIFACT: &[u8] = include_bytes!("../reference/resnext26_16x4d_half-imagenette.rnx");
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::{Op, Place, Role};
+    use crate::layers::{Op, Position, Role};
     use crate::zoo::find;
     use std::format;
     use std::string::{String, ToString};
@@ -56,7 +57,7 @@ mod tests {
         (core::str::from_utf8(&rest[..length]).unwrap(), rest.len() - length)
     }
 
-    /// Enough JSON for one entry of the header: `"name":{"dtype":"F16","shape":[64,3,7,7],…`.
+    /// Reads one entry of the JSON header, such as `"name":{"dtype":"F16","shape":[64,3,7,7],…`.
     fn entry(name: &str) -> (&'static str, &'static str) {
         let (header, _) = header();
         let start = header.find(&format!("\"{name}\":{{")).unwrap_or_else(|| panic!("no tensor {name}"));
@@ -74,21 +75,21 @@ mod tests {
         assert_eq!(CLASSES.len(), usize::from(VARIANT.architecture.classes));
     }
 
-    /// The file has exactly the tensors of the described topology, in its shapes.
+    /// The file has exactly the tensors of the architecture, in its shapes.
     #[test]
     fn weights_fit_the_description() {
         let mut bytes = 0;
-        for layer in VARIANT.architecture.layers(VARIANT.preprocess.size.into()) {
-            let place = layer.place.to_string();
+        for layer in VARIANT.architecture.layers(VARIANT.preprocessing.size.into()) {
+            let position = layer.position.to_string();
             let (weight, shape): (String, String) = match layer.op {
                 Op::Conv(c) => {
                     let shape =
                         format!("{},{},{},{}", c.out_channels, c.in_channels / c.groups, c.kernel, c.kernel);
-                    let (weight, norm) = match layer.place {
-                        Place::Block { role: Role::Shortcut, .. } => {
-                            (format!("{place}.0"), format!("{place}.1"))
+                    let (weight, norm) = match layer.position {
+                        Position::Block { role: Role::Shortcut, .. } => {
+                            (format!("{position}.0"), format!("{position}.1"))
                         }
-                        _ => (place.clone(), place.replace("conv", "bn")),
+                        _ => (position.clone(), position.replace("conv", "bn")),
                     };
                     for part in ["weight", "bias", "running_mean", "running_var"] {
                         let expected = c.out_channels.to_string();
@@ -104,7 +105,7 @@ mod tests {
                 Op::Linear(l) => {
                     assert_eq!(entry("fc.bias"), ("F32", "10"));
                     bytes += 4 * l.out_features;
-                    (place, format!("{},{}", l.out_features, l.in_features))
+                    (position, format!("{},{}", l.out_features, l.in_features))
                 }
             };
             assert_eq!(entry(&format!("{weight}.weight")), ("F16", shape.as_str()), "{weight}");

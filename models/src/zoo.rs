@@ -1,16 +1,18 @@
-//! The variants themselves.
+//! All published variants.
 
+use crate::architecture::Architecture;
+use crate::preprocessing::{Interpolation, Preprocessing};
 use crate::reference;
-use crate::variant::Source::{Mmcls, Ppcls, Timm, Torchvision};
-use crate::variant::{Accuracy, Architecture, Interpolation, Preprocessing, Source, Variant};
+use crate::variant::Library::{Mmcls, Ppcls, Timm, Torchvision};
+use crate::variant::{Accuracy, Library, Variant};
 
-/// Finds a variant of the [`ZOO`], or the [reference](mod@reference) model, by `source/name`, for example
-/// `torchvision/resnext50_32x4d`; case does not matter.
+/// Finds a variant of the [`ZOO`], or the [reference](mod@reference) model, by `library/name`, such as
+/// `torchvision/resnext50_32x4d`, in any case.
 pub fn find(id: &str) -> Option<&'static Variant> {
-    let (source, name) = id.split_once('/')?;
+    let (library, name) = id.split_once('/')?;
     ZOO.iter()
         .chain([&reference::VARIANT])
-        .find(|v| v.source.as_str().eq_ignore_ascii_case(source) && v.name.eq_ignore_ascii_case(name))
+        .find(|v| v.library.as_str().eq_ignore_ascii_case(library) && v.name.eq_ignore_ascii_case(name))
 }
 
 const DEPTH_50: [u8; 4] = [3, 4, 6, 3];
@@ -44,20 +46,19 @@ const OPENCV_BILINEAR_320: Preprocessing =
     Preprocessing { size: 320, resize: 320, crop: 1.0, ..OPENCV_BILINEAR };
 
 const fn row(
-    source: Source,
+    library: Library,
     name: &'static str,
     architecture: Architecture,
-    preprocess: Preprocessing,
+    preprocessing: Preprocessing,
     top1: f32,
     top5: f32,
 ) -> Variant {
-    Variant { source, name, architecture, preprocess, published: Accuracy { top1, top5 } }
+    Variant { library, name, architecture, preprocessing, published: Accuracy { top1, top5 } }
 }
 
-/// Every variant, grouped by source. The trailing notes say which of several published weights is meant.
+/// Every variant, grouped by library. The notes at the ends of lines say which of several published weights is meant.
 ///
-/// The WSL rows (weakly supervised pre-training) are plain ResNeXt-101 with wider groups; timm's `50d` is Paddle's
-/// `vd`.
+/// The WSL variants (weakly supervised pre-training) are ResNeXt-101 with wider groups. timm's `50d` is Paddle's `vd`.
 #[rustfmt::skip]
 pub const ZOO: &[Variant] = &[
     row(Torchvision, "resnext50_32x4d",           X50_32X4D,     PILLOW_BILINEAR,     77.618, 93.698),  // V1
@@ -96,7 +97,7 @@ pub const ZOO: &[Variant] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::variant::{Shortcut, Stem};
+    use crate::architecture::{Shortcut, Stem};
     use std::string::ToString;
 
     #[test]
@@ -136,18 +137,18 @@ mod tests {
     #[test]
     fn crop_and_resize_agree() {
         for variant in ZOO {
-            let Preprocessing { size, resize, crop, .. } = variant.preprocess;
+            let Preprocessing { size, resize, crop, .. } = variant.preprocessing;
             assert_eq!((f32::from(size) / crop) as u16, resize, "{variant}");
         }
     }
 
     #[test]
-    fn sources_keep_their_resampling() {
+    fn libraries_keep_their_resampling() {
         for variant in ZOO {
-            let opencv = variant.preprocess.interpolation == Interpolation::OpenCvBilinear;
-            assert_eq!(opencv, variant.source == Ppcls, "{variant}");
+            let opencv = variant.preprocessing.interpolation == Interpolation::OpenCvBilinear;
+            assert_eq!(opencv, variant.library == Ppcls, "{variant}");
         }
-        let count = |source| ZOO.iter().filter(|v| v.source == source).count();
+        let count = |library| ZOO.iter().filter(|v| v.library == library).count();
         assert_eq!([Torchvision, Timm, Mmcls, Ppcls].map(count), [2, 8, 4, 17]);
     }
 }

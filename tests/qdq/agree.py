@@ -174,7 +174,7 @@ def arguments() -> argparse.Namespace:
     )
     option = parser.add_argument
     option("--model", type=Path, default=BUNDLED, metavar="FILE", help="fp32 network (default: the bundled one)")
-    option("--arch", metavar="SOURCE/VARIANT", help="what it is, as for `resnext compile`")
+    option("--arch", metavar="LIBRARY/VARIANT", help="what it is, as for `resnext compile`")
     option("--samples", type=Path, default=PHOTOS / "calib", metavar="DIR", help="photos to calibrate on")
     option("--val", type=Path, default=PHOTOS / "val", metavar="DIR", help="photos in folders named after classes")
     option("--every", type=count, default=1, metavar="N", help="take every Nth of these (default: all)")

@@ -40,9 +40,13 @@ fn named(text: &str, top: &BTreeSet<&str>) -> Vec<String> {
             in_block = !in_block;
             continue;
         }
-        let code: Vec<&str> = if in_block { vec![line] } else { line.split('`').skip(1).step_by(2).collect() };
-        let words = code.iter().flat_map(|code| code.split(|c: char| c.is_whitespace() || "'\"()=:,;".contains(c)));
-        found.extend(words.filter(|word| is_path(word, top)).map(|word| word.trim_end_matches('.').to_owned()));
+        let code: Vec<&str> =
+            if in_block { vec![line] } else { line.split('`').skip(1).step_by(2).collect() };
+        let words =
+            code.iter().flat_map(|code| code.split(|c: char| c.is_whitespace() || "'\"()=:,;".contains(c)));
+        found.extend(
+            words.filter(|word| is_path(word, top)).map(|word| word.trim_end_matches('.').to_owned()),
+        );
     }
     found
 }

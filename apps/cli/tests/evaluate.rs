@@ -4,9 +4,11 @@ mod support;
 
 use indicatif::ProgressBar;
 use resnext::Model;
-use resnext_evaluation::journal::{Identity, Journal};
+use resnext_evaluation::identity::Identity;
+use resnext_evaluation::journal::Journal;
 use resnext_evaluation::outcome::{Outcome, pixel_checksum};
-use resnext_evaluation::record::{self, LogitType, Provenance, Record};
+use resnext_evaluation::provenance::Provenance;
+use resnext_evaluation::record::{self, LogitType, Record};
 use resnext_evaluation::samples::Samples;
 use resnext_evaluation::truth::{ClassIndex, Labelled};
 use resnext_evaluation::{Run, run};
@@ -170,7 +172,7 @@ fn an_interrupted_evaluation_goes_on() {
     let model = Model::from_bytes(&artifact).unwrap();
     let fp32 = std::fs::read(folder.path("fp32.safetensors")).unwrap();
     let baseline = Record::from_bytes(&fp32, &model).unwrap();
-    let images = labelled(&folder, &model).recorded(&baseline);
+    let images = labelled(&folder, &model).recorded(|key| baseline.contains(key));
     let identity = Identity::new(&model, &images, baseline.provenance());
     let path = folder.path("journal");
     {

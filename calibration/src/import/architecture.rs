@@ -22,8 +22,8 @@ pub fn expect(topology: &Topology, variant: &Variant) -> Result<(), ImportErrorK
     if has(topology, &variant.architecture) {
         return Ok(());
     }
-    // Of several with the same topology, rather one of the source that was asked for.
-    let found = looks_like(topology).min_by_key(|found| found.source != variant.source);
+    // Of several with the same topology, rather one of the library that was asked for.
+    let found = looks_like(topology).min_by_key(|found| found.library != variant.library);
     let network = Described(topology);
     Err(ImportErrorKind::Architecture {
         found: found.map_or_else(|| network.to_string(), |found| format!("{found}: {network}")),

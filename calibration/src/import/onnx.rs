@@ -27,8 +27,7 @@ mod walk;
 
 use std::path::Path;
 
-use resnext_checkpoint::tensor::Source;
-use resnext_checkpoint::{FileError, content};
+use resnext_checkpoint::{FileBytes, FileError, content};
 use tract_onnx::pb::ModelProto;
 
 use super::ImportOptions;
@@ -42,7 +41,7 @@ const OLDEST_OPSET: i64 = 11;
 
 /// Reads the model in `path` and calls it `name`.
 pub(crate) fn load(path: &Path, name: String, options: ImportOptions) -> Result<Network, ImportErrorKind> {
-    let source = Source::map(path).map_err(|e| ImportErrorKind::File(FileError::Read(e)))?;
+    let source = FileBytes::map(path).map_err(|e| ImportErrorKind::File(FileError::Read(e)))?;
     content::not_a_model(source.bytes()).map_err(ImportErrorKind::File)?;
     let proto = file::decode(source.bytes()).map_err(|e| ImportErrorKind::corrupt("ONNX", e))?;
     import(&proto, &Files::new(path, source), name, options)

@@ -31,7 +31,7 @@ pub(crate) fn photos(folder: &str) -> Option<Samples> {
 
 /// The bundled fp32 network, folded.
 pub(crate) fn reference_network() -> Network {
-    let options = ImportOptions { input_size: Some(reference::VARIANT.preprocess.size.into()) };
+    let options = ImportOptions { input_size: Some(reference::VARIANT.preprocessing.size.into()) };
     let mut network =
         load_safetensors(reference::WEIGHTS, reference::VARIANT.name, options).expect("bundled weights");
     fold_batch_norm(&mut network);
@@ -44,7 +44,7 @@ pub(crate) fn reference_options(method: Method, threads: usize) -> Options {
         method,
         techniques: Techniques::FAST,
         sensitivity: false,
-        preprocessing: Preprocessing::of(&reference::VARIANT.preprocess),
+        preprocessing: Preprocessing::of(&reference::VARIANT.preprocessing),
         classes: bundled::reference_classes(),
         source: reference::VARIANT.to_string(),
         threads,

@@ -1,35 +1,39 @@
-//! What a file is, by its first bytes. Names lie: people save login pages as `.pth`.
+//! Tells formats apart by the first bytes of a file, not by its name: people save login pages as `.pth`.
 
 use crate::FileError;
 
 /// A format of checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Content {
     /// A JSON header and raw tensors.
     SafeTensors,
-    /// A zip archive, which PyTorch has written since 1.6.
+    /// A zip archive, as PyTorch writes since 1.6.
     PyTorchZip,
-    /// A sequence of pickles and raw storages, which PyTorch wrote before.
+    /// A sequence of pickles and raw storages, as PyTorch wrote before 1.6.
     PyTorchLegacy,
     /// One pickle.
     Pickle,
 }
 
-/// The longest header of a `.safetensors` file that its library reads, in bytes.
+/// Bytes of the longest header of a `.safetensors` file that its library reads.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// Recognises a checkpoint.
+/// The number at the start of PyTorch's format before the zip archive, 0x1950a86a20f9469cfc6c.
+const PYTORCH_MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+
+/// Returns the format of a checkpoint.
 ///
 /// # Errors
 ///
-/// The content is something else; if it is something that people take for a checkpoint, the error says so.
+/// Returns an error if the content is no checkpoint. The error names what people often mistake for one.
 pub fn recognise(bytes: &[u8]) -> Result<Content, FileError> {
     let header_len = bytes.first_chunk().map_or(u64::MAX, |&len| u64::from_le_bytes(len));
     match *bytes {
         _ if header_len <= MAX_HEADER && bytes.get(8) == Some(&b'{') => Ok(Content::SafeTensors),
         [b'P', b'K', 3 | 5, 4 | 6, ..] => Ok(Content::PyTorchZip),
         // The magic number, in any of the forms in which pickle protocols 2 to 5 begin.
-        [0x80, 2..=5, ..] if contains(&bytes[..bytes.len().min(32)], &crate::pytorch::MAGIC) => {
+        [0x80, 2..=5, ..] if contains(&bytes[..bytes.len().min(32)], &PYTORCH_MAGIC) => {
             Ok(Content::PyTorchLegacy)
         }
         [0x80, 2..=5, ..] | [b'(' | b'}' | b']', .., b'.'] => Ok(Content::Pickle),
@@ -37,11 +41,11 @@ pub fn recognise(bytes: &[u8]) -> Result<Content, FileError> {
     }
 }
 
-/// Refuses what is no model of any kind: an empty file, a web page, a pointer to a file.
+/// Refuses a file that is no model of any kind.
 ///
 /// # Errors
 ///
-/// It is one of these.
+/// Returns an error if the file is empty, a web page or a Git LFS pointer.
 pub fn not_a_model(bytes: &[u8]) -> Result<(), FileError> {
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     let (what, remedy) = if bytes.is_empty() {
@@ -62,7 +66,7 @@ pub fn not_a_model(bytes: &[u8]) -> Result<(), FileError> {
     Err(FileError::other(what, remedy))
 }
 
-/// The error for a file that is none of the formats.
+/// Returns the error for a file that has none of the formats.
 fn misnamed(bytes: &[u8]) -> FileError {
     let other = |what: &str, remedy: &str| FileError::other(what, remedy);
     match *bytes {
@@ -74,12 +78,12 @@ fn misnamed(bytes: &[u8]) -> FileError {
             "it is a tar archive",
             "unpack it; if PyTorch before 0.2 wrote it, load it there and save the state dict again",
         ),
-        // One stream of tensors, each after its version, level of detail and description.
+        // A stream of tensors. Before each stand its version, its level of detail and its description.
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, _, 0, 0, 0, 8, ..] => other(
             "it holds the parameters of an exported Paddle program without their names",
             "give the .pdparams file of the model",
         ),
-        // The fields `ir_version` and `producer_name` or `opset_import` of a protobuf.
+        // The protobuf fields `ir_version` and `producer_name` or `opset_import`.
         [8, 1..=32, 0x12 | 0x3a | 0x42, ..] => other("it seems to be an ONNX file", "name it .onnx"),
         [b'{' | b'[', ..] => {
             other("it is JSON text, not a checkpoint", "look into it, and download the file itself")
@@ -123,7 +127,7 @@ mod tests {
     fn formats_are_told_apart() {
         let safetensors = b"\x02\0\0\0\0\0\0\0{}";
         assert_eq!(recognise(safetensors).unwrap(), Content::SafeTensors);
-        // Lengths of headers whose bytes read "<" and " <".
+        // Headers whose lengths read "<" and " <".
         assert_eq!(recognise(b"<\x01\0\0\0\0\0\0{}").unwrap(), Content::SafeTensors);
         assert_eq!(recognise(b" <\0\0\0\0\0\0{}").unwrap(), Content::SafeTensors);
         assert_eq!(recognise(b"PK\x03\x04").unwrap(), Content::PyTorchZip);

@@ -2,26 +2,26 @@
 
 use std::fmt;
 
-/// Why a file of weights cannot be read. Displays as one line, to follow the file's name: what is wrong; how
-/// to mend it.
+/// Why a file of weights cannot be read. Displays as one line, `what is wrong; how to fix it`, to follow the name of the
+/// file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// The operating system refused to read the file.
+    /// The operating system did not read the file.
     #[error("cannot be read ({0}); check the path and its permissions")]
     Read(std::io::Error),
-    /// Its content is none of the formats.
+    /// The content has none of the known formats.
     #[error("not a known model format; give a .onnx, .pth, .safetensors or .pdparams file")]
     Format,
-    /// Its content is something else that is easily mistaken for a checkpoint.
+    /// The content is something else that is easily mistaken for a checkpoint.
     #[error("{what}; {remedy}")]
     Other {
-        /// What it is.
+        /// What the file is.
         what: String,
-        /// How to get at the weights.
+        /// How to get the weights.
         remedy: String,
     },
-    /// It does not parse as its format.
+    /// The file does not parse as its format.
     #[error("not a valid {format} file ({reason}); it may be truncated, so export or download it again")]
     Corrupt {
         /// Name of the format.
@@ -29,42 +29,51 @@ pub enum FileError {
         /// What the parser said.
         reason: String,
     },
-    /// It names a class or function that no tensor is made of.
+    /// The file names a class or function that builds no tensor.
     #[error(
         "it wants to run `{}`, which makes no tensor; convert it to .safetensors where you trust it, or \
          download it from a trusted source",
         .0.escape_debug()
     )]
     Forbidden(String),
-    /// A tensor is not what the file says.
+    /// A tensor is not as the file describes it.
     #[error("tensor `{}`: {problem}; {remedy}", .name.escape_debug())]
     Tensor {
-        /// Its name.
+        /// Name of the tensor.
         name: String,
         /// What is wrong with it.
         problem: String,
-        /// How to mend it.
+        /// How to fix it.
         remedy: &'static str,
     },
 }
 
 impl FileError {
+    /// Makes an [`Other`](Self::Other).
     pub(crate) fn other(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Other { what: what.into(), remedy: remedy.into() }
     }
 
-    /// A damaged file. `reason` may span lines: it comes from a parser.
+    /// Makes a [`Corrupt`](Self::Corrupt). `reason` comes from a parser and may span lines.
     pub fn corrupt(format: &'static str, reason: impl fmt::Display) -> Self {
         let reason = reason.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
         Self::Corrupt { format, reason }
     }
 
-    /// A damaged tensor.
+    /// Makes a [`Tensor`](Self::Tensor) whose file is damaged.
     pub(crate) fn tensor(name: &str, problem: impl fmt::Display) -> Self {
         Self::Tensor {
             name: name.to_owned(),
             problem: problem.to_string(),
             remedy: "download the file again",
         }
+    }
+
+    /// The file was written on a big-endian machine.
+    pub(crate) fn big_endian() -> Self {
+        Self::other(
+            "its numbers are big-endian",
+            "load it with torch.load and save it again on a little-endian machine",
+        )
     }
 }

@@ -1,56 +1,75 @@
-//! Files of weights, as users download them: read in place, decoded when needed, never executed.
+//! Reads files of weights as users download them: in place, decoded when needed, and never executed.
+//!
+//! [`open`] maps a checkpoint of any format and returns its tensors as a [`TensorFile`]. Each [`StoredTensor`] stays in the
+//! file until [`StoredTensor::read`] decodes it.
+//!
+//! ```no_run
+//! let file = resnext_checkpoint::open("resnext50_32x4d.pth".as_ref())?;
+//! for name in file.names() {
+//!     println!("{name}: {:?}", file.get(name).map(|entry| &entry.shape));
+//! }
+//! # Ok::<(), resnext_checkpoint::FileError>(())
+//! ```
 //!
 //! | module | role |
 //! |---|---|
-//! | [`tensor`] | tensors that stay in the file they came in: what every reader gives |
-//! | [`content`] | which format a file is, by its first bytes |
+//! | [`content`] | tells formats apart by the first bytes of a file |
 //! | [`safetensors`] | `.safetensors` |
-//! | [`pickle`] | Python's pickle as data |
-//! | [`pytorch`] | `.pth`, `.pt`, `.bin`: the zip format and the older one |
+//! | [`pytorch`] | `.pth`, `.pt`, `.bin`: the zip format and the one before it |
 //! | [`paddle`] | `.pdparams`: pickled NumPy arrays |
-//! | `state_dict`, `rebuild` | where in a pickle the weights are, and what tensors its calls would make |
+//! | [`pickle`] | Python's pickles as data |
 //!
-//! No content of a file causes a panic, runs code or takes memory out of proportion to its size.
+//! No file makes these functions panic, run code, or take memory out of proportion to its size.
+
+#![deny(unsafe_code)]
 
 pub mod content;
+mod element;
 mod error;
+#[allow(unsafe_code, reason = "maps files and releases their pages")]
+mod file_bytes;
+mod latin1;
 pub mod paddle;
 pub mod pickle;
 pub mod pytorch;
 mod rebuild;
 pub mod safetensors;
 mod state_dict;
-pub mod tensor;
+mod tensor;
+mod tensor_file;
 
-use std::path::Path;
+pub use element::{Element, Encoding};
+pub use error::FileError;
+pub use file_bytes::FileBytes;
+pub use tensor::{StoredTensor, View, ViewError};
+pub use tensor_file::{Entry, TensorFile};
 
 use content::Content;
-pub use error::FileError;
-use tensor::{Source, TensorFile};
+use std::path::Path;
 
 /// Maps the file at `path` and reads it as [`read`] does.
 ///
 /// # Errors
 ///
-/// As for [`read`]; also if the file cannot be opened.
+/// Returns an error if the file cannot be opened, and the errors of [`read`].
 pub fn open(path: &Path) -> Result<TensorFile, FileError> {
-    read(Source::map(path).map_err(FileError::Read)?)
+    read(FileBytes::map(path).map_err(FileError::Read)?)
 }
 
-/// Finds the tensors in a checkpoint of any format; its content says which.
+/// Finds the tensors in a checkpoint. The content of the file decides its format.
 ///
-/// In a pickle (PyTorch, Paddle), the weights are taken from the first of these keys that holds some:
-/// `state_dict_ema`, `model_ema`, `state_dict`, `model_state_dict`, `model`; or else from the top. Averaged
-/// weights come first because they are the ones that were evaluated and published. The prefixes `module.` and
-/// `_orig_mod.` that wrappers put before every name are removed.
+/// In a pickle (PyTorch, Paddle), the weights stand under the first of these keys that holds any: `state_dict_ema`,
+/// `model_ema`, `state_dict`, `model_state_dict`, `model`; without such a key they stand at the top. Averaged weights come
+/// first because they are the ones that libraries evaluated and published. The prefixes `module.` and `_orig_mod.`, which
+/// wrappers put before every name, are removed.
 ///
 /// # Errors
 ///
-/// The file is something else, is damaged, or can only be read by running code.
-pub fn read(source: Source) -> Result<TensorFile, FileError> {
-    match content::recognise(source.bytes())? {
-        Content::SafeTensors => safetensors::read(source),
-        Content::PyTorchZip | Content::PyTorchLegacy => pytorch::read(source),
-        Content::Pickle => paddle::read(source),
+/// Returns an error if the file is no checkpoint, is damaged, or can only be read by running code.
+pub fn read(file: FileBytes) -> Result<TensorFile, FileError> {
+    match content::recognise(file.bytes())? {
+        Content::SafeTensors => safetensors::read(file),
+        Content::PyTorchZip | Content::PyTorchLegacy => pytorch::read(file),
+        Content::Pickle => paddle::read(file),
     }
 }

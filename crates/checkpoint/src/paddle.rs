@@ -1,23 +1,23 @@
-//! `.pdparams`: the pickle of a dictionary of NumPy arrays.
+//! `.pdparams`: a pickled dictionary of NumPy arrays.
 //!
-//! `paddle.save` writes arrays as they are (`_legacy_save` in `paddle/framework/io.py`), or, where the
-//! dictionary is nested, as `tuple((name, array))` and `eval('data', {'data': array})`; `rebuild` knows all
-//! three.
+//! `paddle.save` writes a flat dictionary of plain arrays (`_legacy_save` in `paddle/framework/io.py`). In a nested
+//! dictionary it writes an array as `tuple((name, array))` or as `eval('data', {'data': array})`. `rebuild` reads all three.
 
-use crate::FileError;
+use crate::error::FileError;
+use crate::file_bytes::FileBytes;
 use crate::pickle;
-use crate::rebuild::Rebuilder;
+use crate::rebuild::{Storages, TensorBuilder};
 use crate::state_dict;
-use crate::tensor::{Source, TensorFile};
+use crate::tensor_file::TensorFile;
 
 /// Finds the arrays in a pickle.
 ///
 /// # Errors
 ///
-/// It is damaged, has no arrays, or can only be read by running code.
-pub fn read(source: Source) -> Result<TensorFile, FileError> {
-    let (pickle, _) = pickle::load(source.bytes(), 0).map_err(|e| FileError::corrupt("pickle", e))?;
-    let file = state_dict::read(Rebuilder::new(&pickle, &source, Default::default()))?;
-    source.release(&(0..source.bytes().len()));
+/// Returns an error if the pickle is damaged, has no arrays, or can only be read by running code.
+pub fn read(bytes: FileBytes) -> Result<TensorFile, FileError> {
+    let (pickle, _) = pickle::load(bytes.bytes(), 0).map_err(|e| FileError::corrupt("pickle", e))?;
+    let file = state_dict::read(TensorBuilder::new(&pickle, &bytes, Storages::new()))?;
+    bytes.release(&(0..bytes.bytes().len()));
     Ok(file)
 }

@@ -1,31 +1,34 @@
-//! The `.safetensors` format: a JSON header, then raw little-endian tensors.
+//! The `.safetensors` format: a JSON header and raw little-endian tensors.
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorInfo};
 
-use crate::FileError;
-use crate::tensor::{Element, Entry, Source, StoredTensor, TensorFile, View, ViewError};
+use crate::element::Element;
+use crate::error::FileError;
+use crate::file_bytes::FileBytes;
+use crate::tensor::{StoredTensor, View, ViewError};
+use crate::tensor_file::{Entry, TensorFile};
 
-/// Validates the header, including that all tensors lie inside the file.
+/// Lists the tensors of a file and checks that they lie inside it.
 ///
 /// # Errors
 ///
-/// The header is damaged or disagrees with the length of the file.
-pub fn read(source: Source) -> Result<TensorFile, FileError> {
+/// Returns an error if the header is damaged or disagrees with the length of the file.
+pub fn read(bytes: FileBytes) -> Result<TensorFile, FileError> {
     let (header_len, header) =
-        SafeTensors::read_metadata(source.bytes()).map_err(|e| FileError::corrupt("safetensors", e))?;
-    // Eight bytes hold the header's length; `read_metadata` has checked the sum against the file.
+        SafeTensors::read_metadata(bytes.bytes()).map_err(|e| FileError::corrupt("safetensors", e))?;
+    // Eight bytes hold the length of the header. `read_metadata` has checked the sum against the file.
     let data = header_len + 8;
     let mut file = TensorFile::default();
     for name in header.offset_keys() {
         if let Some(info) = header.info(&name) {
-            let entry = entry(&source, data, info).map_err(|e| FileError::tensor(&name, e))?;
+            let entry = entry(&bytes, data, info).map_err(|e| FileError::tensor(&name, e))?;
             file.insert(name, entry);
         }
     }
     Ok(file)
 }
 
-fn entry(source: &Source, data: usize, info: &TensorInfo) -> Result<Entry, ViewError> {
+fn entry(bytes: &FileBytes, data: usize, info: &TensorInfo) -> Result<Entry, ViewError> {
     let element = match info.dtype {
         Dtype::F16 => Element::F16,
         Dtype::BF16 => Element::BF16,
@@ -40,5 +43,5 @@ fn entry(source: &Source, data: usize, info: &TensorInfo) -> Result<Entry, ViewE
     };
     let range = data + info.data_offsets.0..data + info.data_offsets.1;
     let view = View::contiguous(range, element, info.shape.clone());
-    StoredTensor::new(source.clone(), view).map(Entry::from)
+    StoredTensor::new(bytes.clone(), view).map(Entry::from)
 }

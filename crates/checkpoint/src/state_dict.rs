@@ -1,41 +1,42 @@
-//! Where in a pickle the weights are.
+//! Finds the weights in what a training program saved.
 
-use crate::FileError;
-use crate::pickle::Value;
-use crate::rebuild::{Meaning, Rebuilder};
-use crate::tensor::TensorFile;
+use crate::error::FileError;
+use crate::pickle::{Pickle, Value};
+use crate::rebuild::{Meaning, TensorBuilder, entry, meaning, refuse_harmful};
+use crate::tensor_file::TensorFile;
 
-/// Keys under which training programs keep weights, best first: timm's averaged weights, torchvision's, then
-/// the plain ones of timm and OpenMMLab, of PyTorch's tutorials, and of torchvision.
+/// Keys under which training programs keep weights, best first: the averaged weights of timm and of torchvision, then the
+/// plain weights of timm and OpenMMLab, of PyTorch's tutorials, and of torchvision.
 const KEYS: [&str; 5] = ["state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model"];
 
-/// How many of these may be nested.
+/// How deep the keys may be nested.
 const MAX_DEPTH: usize = 4;
 
-/// What DataParallel and `torch.compile` put before every name.
+/// Prefixes that DataParallel and `torch.compile` put before every name.
 const PREFIXES: [&str; 2] = ["module.", "_orig_mod."];
 
-/// What PyTorch's AveragedModel keeps besides the weights.
+/// A tensor that PyTorch's AveragedModel keeps beside the weights.
 const AVERAGED: &str = "n_averaged";
 
-/// The key under which Paddle notes tensors of more than 1 GiB, which protocols 2 and 3 made it cut into
-/// slices. The largest tensor of any ResNeXt has 170 MB.
+/// The key under which Paddle lists tensors of more than 1 GiB, which it slices for protocols 2 and 3. The largest tensor
+/// of any ResNeXt has 170 MB.
 const SLICED: &str = "UnpackBigParamInfor@@";
 
-/// Finds the weights and lists their tensors. Whatever else stands beside them is left out.
-pub(crate) fn read(mut from: Rebuilder<'_>) -> Result<TensorFile, FileError> {
-    from.expect_harmless()?;
-    let pairs = find(&from)?;
+/// Lists the tensors of the weights in a pickle and ignores what stands beside them.
+pub(crate) fn read(mut builder: TensorBuilder<'_>) -> Result<TensorFile, FileError> {
+    let pickle = builder.pickle;
+    refuse_harmful(pickle)?;
+    let pairs = find(pickle)?;
     let mut tensors = Vec::new();
     for (key, value) in pairs {
-        let Some(name) = from.pickle.name(key) else { continue };
+        let Some(name) = pickle.name(key) else { continue };
         if name == SLICED {
             return Err(FileError::other(
                 "it holds tensors cut into slices",
                 "load it with paddle.load and save it with protocol=4",
             ));
         }
-        if let Some(entry) = from.entry(name, value)? {
+        if let Some(entry) = entry(&mut builder, name, value)? {
             tensors.push((name, entry));
         }
     }
@@ -51,28 +52,25 @@ pub(crate) fn read(mut from: Rebuilder<'_>) -> Result<TensorFile, FileError> {
     Ok(file)
 }
 
-/// The pairs of the dictionary of weights.
-fn find(from: &Rebuilder<'_>) -> Result<Vec<(Value, Value)>, FileError> {
-    let mut value = from.pickle.root;
+/// Returns the pairs of the dictionary of weights.
+fn find(pickle: &Pickle<'_>) -> Result<Vec<(Value, Value)>, FileError> {
+    let mut value = pickle.root;
     for _ in 0..MAX_DEPTH {
-        let Some(pairs) = from.pickle.pairs(value) else {
-            return Err(no_dictionary(from, value));
+        let Some(pairs) = pickle.pairs(value) else {
+            return Err(no_dictionary(pickle, value));
         };
-        // The last of a key counts, as in Python.
+        // The last pair of a key counts, as in Python.
         let last = |wanted: &&str| {
-            pairs
-                .iter()
-                .rev()
-                .find(|(key, _)| from.pickle.name(*key) == Some(*wanted))
-                .map(|&(_, value)| value)
+            pairs.iter().rev().find(|(key, _)| pickle.name(*key) == Some(*wanted)).map(|&(_, value)| value)
         };
-        let filled = |value: &Value| from.pickle.pairs(*value).is_some_and(|pairs| !pairs.is_empty());
+        let filled = |value: &Value| pickle.pairs(*value).is_some_and(|pairs| !pairs.is_empty());
         if let Some(inner) = KEYS.iter().filter_map(last).find(filled) {
             value = inner;
-        } else if let Some(class) = KEYS.iter().filter_map(last).find_map(|value| module(from, value)) {
+        } else if let Some(class) = KEYS.iter().filter_map(last).find_map(|value| module_class(pickle, value))
+        {
             return Err(whole_model(&class));
-        } else if pairs.iter().all(|&(_, value)| matches!(from.meaning(value), Meaning::Other)) {
-            return Err(no_tensors(from, &pairs));
+        } else if pairs.iter().all(|&(_, value)| matches!(meaning(pickle, value), Meaning::Other)) {
+            return Err(no_tensors(pickle, &pairs));
         } else {
             return Ok(pairs);
         }
@@ -80,14 +78,15 @@ fn find(from: &Rebuilder<'_>) -> Result<Vec<(Value, Value)>, FileError> {
     Err(FileError::other("its weights are nested too deeply", "save model.state_dict() by itself"))
 }
 
-/// The class of `value` if it is an instance of `torch.nn.Module`.
-fn module(from: &Rebuilder<'_>, value: Value) -> Option<String> {
-    let Meaning::Unknown(module, name) = from.meaning(value) else { return None };
-    let state = from.pickle.pairs(from.pickle.call(value)?.state?)?;
-    let has_modules = state.iter().any(|&(key, _)| from.pickle.name(key) == Some("_modules"));
+/// Returns the class of `value` if it is an instance of `torch.nn.Module`.
+fn module_class(pickle: &Pickle<'_>, value: Value) -> Option<String> {
+    let Meaning::Unknown(module, name) = meaning(pickle, value) else { return None };
+    let state = pickle.pairs(pickle.call(value)?.state?)?;
+    let has_modules = state.iter().any(|&(key, _)| pickle.name(key) == Some("_modules"));
     has_modules.then(|| format!("{module}.{name}"))
 }
 
+/// Returns the error for a pickled model.
 fn whole_model(class: &str) -> FileError {
     FileError::other(
         format!("it holds a whole model ({}), which only its Python code can build", class.escape_debug()),
@@ -95,16 +94,18 @@ fn whole_model(class: &str) -> FileError {
     )
 }
 
-fn no_dictionary(from: &Rebuilder<'_>, value: Value) -> FileError {
-    match (module(from, value), from.meaning(value)) {
+/// Returns the error for a pickle that holds `value` instead of a dictionary.
+fn no_dictionary(pickle: &Pickle<'_>, value: Value) -> FileError {
+    match (module_class(pickle, value), meaning(pickle, value)) {
         (Some(class), _) => whole_model(&class),
         (None, Meaning::Unknown(module, name)) => FileError::Forbidden(format!("{module}.{name}")),
         (None, _) => FileError::other("it holds no dictionary of weights", "save model.state_dict()"),
     }
 }
 
-fn no_tensors(from: &Rebuilder<'_>, pairs: &[(Value, Value)]) -> FileError {
-    let names = pairs.iter().filter_map(|&(key, _)| from.pickle.name(key)).take(4);
+/// Returns the error for a dictionary without weights.
+fn no_tensors(pickle: &Pickle<'_>, pairs: &[(Value, Value)]) -> FileError {
+    let names = pairs.iter().filter_map(|&(key, _)| pickle.name(key)).take(4);
     let names: Vec<_> = names.map(|name| format!("`{}`", name.escape_debug())).collect();
     let seen = if names.is_empty() { "nothing".into() } else { names.join(", ") };
     FileError::other(

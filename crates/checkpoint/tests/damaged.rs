@@ -5,8 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use resnext_checkpoint::tensor::Source;
-use resnext_checkpoint::{FileError, read};
+use resnext_checkpoint::{FileBytes, FileError, read};
 
 /// Every checkpoint in the fixtures.
 fn fixtures() -> Vec<(String, Vec<u8>)> {
@@ -20,7 +19,7 @@ fn fixtures() -> Vec<(String, Vec<u8>)> {
 /// Reads all that can be read; returns how much that was.
 fn exhaust(name: &str, bytes: Vec<u8>) -> Option<usize> {
     let len = bytes.len();
-    match read(Source::from(bytes)) {
+    match read(FileBytes::from(bytes)) {
         Ok(file) => {
             let names: Vec<_> = file.names().map(str::to_owned).collect();
             let tensors = names.iter().filter_map(|name| file.get(name)?.data.as_ref().ok());
@@ -95,7 +94,7 @@ fn array(shape: &[u8], data: &[u8]) -> Vec<u8> {
 
 /// The line for a file that is refused.
 fn error(file: Vec<u8>) -> String {
-    let error: FileError = read(Source::from(file)).expect_err("hostile");
+    let error: FileError = read(FileBytes::from(file)).expect_err("hostile");
     error.to_string()
 }
 

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use resnext_checkpoint::tensor::TensorFile;
-use resnext_checkpoint::{FileError, open};
+use resnext_checkpoint::{FileError, TensorFile, open};
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)

@@ -1,19 +1,19 @@
-//! What has been done so far, on disk, so that an evaluation can go on where it was interrupted, and so that fp32 logits
-//! need no memory until they are [recorded](crate::record).
+//! The outcomes of an evaluation on disk.
 //!
-//! A header that identifies the evaluation, then entries of one size, each with its own checksum. An entry that was being
-//! written when the power went is recognised and dropped with all behind it.
+//! An interrupted evaluation resumes from its journal. The journal also holds fp32 logits until they are
+//! [recorded](crate::record), so that they need no memory.
+//!
+//! A journal has a header that identifies the evaluation, and entries of equal size. Each entry has a checksum, which reveals
+//! an entry that was not written to its end. Such an entry and all entries after it are dropped.
 
+use crate::identity::Identity;
 use crate::noise::Noise;
-use crate::outcome::{Answer, Guess, Original, Outcome, TOP};
-use crate::record::{Provenance, preprocessing};
-use crate::truth::Labelled;
-use resnext::{Model, Op};
+use crate::outcome::{Answer, Original, Outcome, Prediction, TOP};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::xxh3_64;
 use zerocopy::little_endian::{F32, F64, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -25,7 +25,7 @@ const VERSION: u32 = 1;
 struct Header {
     magic: [u8; 8],
     version: U32,
-    /// fp32 logits behind each entry; 0 if none are kept.
+    /// Number of fp32 logits that follow each entry, or 0.
     logits: U32,
     identity: U64,
 }
@@ -34,7 +34,7 @@ struct Header {
 #[repr(C)]
 struct Entry {
     image: U32,
-    /// Classes of int8's answer, and of fp32's.
+    /// Numbers of predictions of int8's answer and of fp32's.
     lengths: [u8; 2],
     compared: u8,
     reserved: u8,
@@ -46,62 +46,25 @@ struct Entry {
     noise: F64,
 }
 
-/// What tells one evaluation from another: model, images, their classes, baseline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity(u64);
-
-impl Identity {
-    /// Of the evaluation of `model` on `images` against the network of `baseline`. How the model's weights are packed does
-    /// not matter, as it does not to results.
-    pub fn new(model: &Model<'_>, images: &Labelled, baseline: &Provenance) -> Self {
-        let mut hash = Xxh3::new();
-        let mut add = |bytes: &[u8]| {
-            hash.update(&(bytes.len() as u64).to_le_bytes());
-            hash.update(bytes);
-        };
-        add(model.metadata().as_bytes());
-        for step in model.steps() {
-            add(step.name.as_bytes());
-            let output = step.output();
-            add(&output.map_or(0.0, |tensor| tensor.scale).to_le_bytes());
-            if let Op::Conv(conv) = step.op {
-                // Biases and multipliers follow from the weights, and are packed in one way only.
-                add(conv.blocks.as_bytes());
-            }
-            if let Op::Linear(linear) = step.op {
-                add(linear.blocks.as_bytes());
-            }
-        }
-        add(preprocessing(model).as_bytes());
-        add(&baseline.checksum.to_le_bytes());
-        add(baseline.baseline.as_bytes());
-        for (sample, truth) in images.samples().iter().zip(images.truths()) {
-            add(sample.key().as_bytes());
-            add(&(*truth as u64).to_le_bytes());
-        }
-        Self(hash.digest())
-    }
-}
-
-/// Why a journal cannot be used. Displays as one line.
+/// Why a journal cannot be used. Displays as one line that begins with the path.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JournalError {
-    /// The file system failed.
-    #[error("{}: cannot be read or written ({source}); give --resume a file on a disk with room", .path.display())]
+    /// The file cannot be read or written.
+    #[error("{}: cannot be read or written ({source}); give a file on a disk with room", .path.display())]
     Io {
         /// The journal.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The file is something else.
-    #[error("{}: is not a journal of `resnext eval --resume`; give a file that does not exist yet", .0.display())]
+    /// The file is no journal.
+    #[error("{}: is not the journal of an evaluation; give a file that does not exist yet", .0.display())]
     NotAJournal(PathBuf),
-    /// The journal is of another evaluation.
+    /// The journal belongs to another evaluation.
     #[error(
         "{}: is the journal of another evaluation (another model, baseline, list of images or options); repeat that \
-         command, or delete the file to start over",
+         evaluation, or delete the file to start over",
         .0.display()
     )]
     Other(PathBuf),
@@ -117,12 +80,12 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal of the evaluation that `identity` identifies, or begins it. `logits` of fp32 are kept for each
-    /// image.
+    /// Opens the journal at `path`, or creates it. It belongs to the evaluation that `identity` identifies, and keeps `logits`
+    /// fp32 logits for each image.
     ///
     /// # Errors
     ///
-    /// The file is another evaluation's, or cannot be read or written.
+    /// Returns an error if the file belongs to another evaluation, is no journal, or cannot be read or written.
     pub fn open(path: &Path, identity: Identity, logits: usize) -> Result<Self, JournalError> {
         let failed = |source| JournalError::Io { path: path.to_owned(), source };
         let mut options = OpenOptions::new();
@@ -130,11 +93,11 @@ impl Journal {
         Self::resume(path, file, identity, logits)
     }
 
-    /// A journal in a file without a name, for logits only.
+    /// Creates a journal in a file without a name, to hold `logits` fp32 logits for each image until they are recorded.
     ///
     /// # Errors
     ///
-    /// The file cannot be written.
+    /// Returns an error if the file cannot be written.
     pub fn anonymous(file: File, logits: usize) -> Result<Self, JournalError> {
         Self::resume(Path::new("temporary file"), file, Identity(0), logits)
     }
@@ -154,14 +117,14 @@ impl Journal {
         let mut sound = size_of::<Header>() as u64;
         if header == expected.as_bytes() {
             let mut entry = vec![0; entry_len(logits)];
-            // A read that fails ends the journal like a torn entry: at worst some images are evaluated again.
+            // A failed read ends the journal like an incomplete entry. At worst some images are evaluated again.
             while reader.read_exact(&mut entry).is_ok() {
                 let Some(outcome) = decode(&entry) else { break };
                 done.push(outcome);
                 sound += entry.len() as u64;
             }
         } else if expected.as_bytes().starts_with(&header) {
-            // New, or interrupted before the header was whole.
+            // The file is new, or writing its header was interrupted.
             file.rewind().and_then(|()| file.write_all(expected.as_bytes())).map_err(failed)?;
         } else if header.starts_with(&MAGIC) {
             return Err(JournalError::Other(path.to_owned()));
@@ -172,54 +135,54 @@ impl Journal {
         Ok(Self { path: path.to_owned(), file: Mutex::new(file), logits, done })
     }
 
-    /// What had been done when the journal was opened.
+    /// Returns the outcomes that the journal held when it was opened.
     pub fn done(&self) -> &[Outcome] {
         &self.done
     }
 
-    /// Adds an image. `logits` of fp32, as many as the journal keeps.
+    /// Adds the outcome of an image, and as many fp32 `logits` as the journal keeps.
     ///
     /// # Errors
     ///
-    /// The file cannot be written.
+    /// Returns an error if the file cannot be written.
     pub fn add(&self, outcome: &Outcome, logits: &[f32]) -> Result<(), JournalError> {
         let entry = encode(outcome, if self.logits > 0 { logits } else { &[] });
         let mut file = self.file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        // One write: another process that reads, or a crash, sees whole entries.
+        // A single write, so that a crash or another process sees whole entries.
         file.write_all(&entry).map_err(|source| self.failed(source))
     }
 
-    /// Number of images in the journal.
+    /// Returns the number of images in the journal.
     ///
     /// # Errors
     ///
-    /// The file cannot be read.
+    /// Returns an error if the file cannot be read.
     pub fn len(&self) -> Result<usize, JournalError> {
         let mut file = self.file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let end = file.seek(SeekFrom::End(0)).map_err(|source| self.failed(source))?;
         Ok((end.saturating_sub(size_of::<Header>() as u64) / entry_len(self.logits) as u64) as usize)
     }
 
-    /// Whether no image has been added.
+    /// Returns whether the journal has no image.
     ///
     /// # Errors
     ///
-    /// The file cannot be read.
+    /// Returns an error if the file cannot be read.
     pub fn is_empty(&self) -> Result<bool, JournalError> {
         Ok(self.len()? == 0)
     }
 
-    /// The outcome of the image that was added as number `index`, and the little-endian fp32 logits kept with it.
+    /// Returns entry `index`: the outcome and the little-endian fp32 logits of an image.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or has been changed since.
+    /// Returns an error if the file cannot be read or has been changed.
     pub(crate) fn entry(&self, index: usize) -> Result<(Outcome, Vec<u8>), JournalError> {
         let mut entry = vec![0; entry_len(self.logits)];
         let at = size_of::<Header>() as u64 + index as u64 * entry.len() as u64;
         let mut file = self.file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let read = file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut entry));
-        // Entries are added at the end.
+        // New entries go to the end.
         read.and_then(|()| file.seek(SeekFrom::End(0))).map_err(|source| self.failed(source))?;
         let outcome = decode(&entry).ok_or_else(|| {
             self.failed(io::Error::new(io::ErrorKind::InvalidData, "an entry has been damaged"))
@@ -238,16 +201,16 @@ fn entry_len(logits: usize) -> usize {
 
 fn encode(outcome: &Outcome, logits: &[f32]) -> Vec<u8> {
     let original = outcome.fp32.unwrap_or_default();
-    let answers = [&outcome.int8, &original.answer].map(Answer::guesses);
-    let guess = |answer: usize, i: usize| answers[answer].get(i).copied().unwrap_or_default();
+    let answers = [&outcome.int8, &original.answer].map(Answer::predictions);
+    let prediction = |answer: usize, i: usize| answers[answer].get(i).copied().unwrap_or_default();
     let entry = Entry {
         image: (outcome.image as u32).into(),
-        lengths: answers.map(|guesses| guesses.len() as u8),
+        lengths: answers.map(|predictions| predictions.len() as u8),
         compared: outcome.fp32.is_some().into(),
         reserved: 0,
         pixels: outcome.pixels.into(),
-        classes: [0, 1].map(|a| std::array::from_fn(|i| (guess(a, i).class as u32).into())),
-        probabilities: [0, 1].map(|a| std::array::from_fn(|i| guess(a, i).probability.into())),
+        classes: [0, 1].map(|a| std::array::from_fn(|i| (prediction(a, i).class as u32).into())),
+        probabilities: [0, 1].map(|a| std::array::from_fn(|i| prediction(a, i).probability.into())),
         kl: original.kl.into(),
         signal: original.noise.signal.into(),
         noise: original.noise.noise.into(),
@@ -259,7 +222,7 @@ fn encode(outcome: &Outcome, logits: &[f32]) -> Vec<u8> {
     bytes
 }
 
-/// `None` if the entry is damaged.
+/// Decodes an entry. Returns `None` if it is damaged.
 fn decode(bytes: &[u8]) -> Option<Outcome> {
     let (content, checksum) = bytes.split_last_chunk()?;
     if xxh3_64(content) != u64::from_le_bytes(*checksum) {
@@ -267,12 +230,12 @@ fn decode(bytes: &[u8]) -> Option<Outcome> {
     }
     let (entry, _) = Entry::ref_from_prefix(content).ok()?;
     let answer = |a: usize| {
-        let guesses = entry.classes[a].iter().zip(&entry.probabilities[a]);
-        let guess = |(class, probability): (&U32, &F32)| Guess {
+        let predictions = entry.classes[a].iter().zip(&entry.probabilities[a]);
+        let prediction = |(class, probability): (&U32, &F32)| Prediction {
             class: class.get() as usize,
             probability: probability.get(),
         };
-        Answer::of(guesses.take(entry.lengths[a].into()).map(guess))
+        Answer::of(predictions.take(entry.lengths[a].into()).map(prediction))
     };
     Some(Outcome {
         image: entry.image.get() as usize,

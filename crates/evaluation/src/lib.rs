@@ -1,24 +1,26 @@
-//! What int8 costs in accuracy, measured on labelled images. Nothing here needs the offline half: with fp32 logits that
-//! were recorded elsewhere, a board measures its own drop.
+//! Measures what int8 costs in accuracy on labelled images. Nothing here needs the offline half: with recorded fp32 logits,
+//! a board measures its own drop.
 //!
-//! Modules in the order data takes:
+//! [`run()`] runs a model over [`Labelled`](truth::Labelled) images, and [`Evaluation::new`] sums up the outcomes.
 //!
 //! | module | role |
 //! |---|---|
-//! | [`samples`] | image files, found and decoded one at a time |
-//! | [`truth`] | which class each is of: folders, ILSVRC2012's files of labels |
-//! | [`mod@run`] | int8 over all images, on all threads |
-//! | [`record`] | fp32 logits in a file, instead of fp32 |
-//! | [`outcome`] | what becomes of one image |
-//! | [`journal`] | outcomes on disk, to go on after an interruption |
+//! | [`samples`] | finds image files and decodes them one at a time |
+//! | [`truth`] | the class of each image, from folders or from ILSVRC2012's files of labels |
+//! | [`record`], [`provenance`] | fp32 logits in a file, and where they come from |
+//! | [`mod@run`] | runs int8 over all images, on all threads |
+//! | [`outcome`] | the result for one image |
+//! | [`journal`], [`identity`] | outcomes on disk, so that an interrupted evaluation resumes |
 //! | [`noise`], [`statistics`] | noise, divergence, intervals, tests |
-//! | [`summary`] | all of it: accuracies, drop, flips, classes |
+//! | [`summary`] | accuracies, drop, flips, classes |
 
 #![forbid(unsafe_code)]
 
-pub mod noise;
+pub mod identity;
 pub mod journal;
+pub mod noise;
 pub mod outcome;
+pub mod provenance;
 pub mod record;
 pub mod run;
 pub mod samples;

@@ -1,8 +1,8 @@
-//! How far int8 is from fp32 on the same pixels, layer by layer.
+//! The noise that quantization adds to a tensor.
 
 use resnext::Tensor;
 
-/// Signal and noise power; adds up over samples.
+/// Power of a signal and of its noise. Sums over several samples add up.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Noise {
     /// Σ fp32².
@@ -12,7 +12,7 @@ pub struct Noise {
 }
 
 impl Noise {
-    /// Compares an int8 tensor (NHWC with border) with its fp32 original (`[channels][height][width]`).
+    /// Compares an int8 tensor (NHWC with halo) with its fp32 original (`[channels][height][width]`).
     pub fn of_tensor(tensor: &Tensor, quantized: &[i8], original: &[f32]) -> Self {
         let mut sum = Self::default();
         let pixels = tensor.pixels();
@@ -25,8 +25,8 @@ impl Noise {
         sum
     }
 
-    /// Compares a tensor of two digits a channel, base 256, what a global average pool gives, with its fp32 original, one
-    /// number a channel.
+    /// Compares the output of a global average pool, which has two digits of base 256 for each channel, with its fp32 original,
+    /// which has one number for each channel.
     pub fn of_digits(tensor: &Tensor, quantized: &[i8], original: &[f32]) -> Self {
         let mut sum = Self::default();
         let (high, low) = quantized.split_at(tensor.channels);
@@ -49,7 +49,7 @@ impl Noise {
         self.noise += (quantized - original) * (quantized - original);
     }
 
-    /// Signal to quantization noise ratio in dB; infinite without noise.
+    /// Returns the signal-to-quantization-noise ratio in dB. It is infinite without noise.
     pub fn sqnr_db(self) -> f64 {
         10.0 * (self.signal / self.noise).log10()
     }
@@ -62,7 +62,7 @@ impl std::ops::AddAssign for Noise {
     }
 }
 
-/// Index of the greatest logit; the first of equals.
+/// Returns the index of the greatest logit, and the first one of several that are equal.
 pub fn argmax(logits: &[f32]) -> usize {
     resnext::top_k::<1>(logits).first().map_or(0, |hit| hit.class)
 }

@@ -1,93 +1,96 @@
-//! What becomes of one image: both networks' answers, and how far apart they are. A few hundred bytes, however many classes.
+//! The result for one image: the answers of both networks and the distance between them. It takes a few hundred bytes for any
+//! number of classes.
 
 use crate::noise::Noise;
 use crate::statistics::kl_divergence;
 use resnext::top_k;
 
-/// Classes that an answer keeps.
+/// Number of classes that an answer keeps.
 pub const TOP: usize = 5;
 
-/// One class of an answer.
+/// A class and its probability.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Guess {
+pub struct Prediction {
     /// Index of the class.
     pub class: usize,
     /// Softmax probability, 0..1.
     pub probability: f32,
 }
 
-/// One network's answer to one image: its most probable classes, most probable first.
+/// The answer of a network to an image: the most probable classes, most probable first.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Answer {
-    guesses: [Guess; TOP],
+    predictions: [Prediction; TOP],
     len: usize,
 }
 
 impl Answer {
-    /// The answer that logits give.
+    /// Ranks the classes by `logits`.
     pub fn new(logits: &[f32]) -> Self {
         Self::of(
-            top_k::<TOP>(logits).iter().map(|hit| Guess { class: hit.class, probability: hit.probability }),
+            top_k::<TOP>(logits)
+                .iter()
+                .map(|hit| Prediction { class: hit.class, probability: hit.probability }),
         )
     }
 
-    /// The first [`TOP`] of `guesses`.
-    pub(crate) fn of(guesses: impl IntoIterator<Item = Guess>) -> Self {
+    /// Keeps the first [`TOP`] of `predictions`.
+    pub(crate) fn of(predictions: impl IntoIterator<Item = Prediction>) -> Self {
         let mut answer = Self::default();
-        for (slot, guess) in answer.guesses.iter_mut().zip(guesses) {
-            *slot = guess;
+        for (slot, prediction) in answer.predictions.iter_mut().zip(predictions) {
+            *slot = prediction;
             answer.len += 1;
         }
         answer
     }
 
-    /// The most probable classes.
-    pub fn guesses(&self) -> &[Guess] {
-        &self.guesses[..self.len]
+    /// Returns the most probable classes, most probable first.
+    pub fn predictions(&self) -> &[Prediction] {
+        &self.predictions[..self.len]
     }
 
-    /// The most probable class.
+    /// Returns the most probable class.
     pub fn class(&self) -> usize {
-        self.guesses[0].class
+        self.predictions[0].class
     }
 
-    /// Whether the most probable class is the right one.
+    /// Returns whether the most probable class is `truth`.
     pub fn is_right(&self, truth: usize) -> bool {
         self.class() == truth
     }
 
-    /// Whether the right class is among the first [`TOP`].
+    /// Returns whether `truth` is among the first [`TOP`] classes.
     pub fn contains(&self, truth: usize) -> bool {
-        self.guesses().iter().any(|guess| guess.class == truth)
+        self.predictions().iter().any(|prediction| prediction.class == truth)
     }
 }
 
-/// What fp32 says of an image, and how far int8 is from it.
+/// The answer of fp32 to an image, and the distance of int8 from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Original {
-    /// fp32's answer.
+    /// The answer of fp32.
     pub answer: Answer,
-    /// Kullback–Leibler divergence of int8's softmax from fp32's, nats.
+    /// Kullback–Leibler divergence of int8's softmax from fp32's, in nats.
     pub kl: f64,
-    /// Power of the logits, and of their difference.
+    /// Power of fp32's logits and of their difference from int8's.
     pub noise: Noise,
 }
 
-/// What becomes of an image.
+/// The result for one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Outcome {
-    /// Index of the image among those evaluated.
+    /// Index of the image in the list of images.
     pub image: usize,
     /// XXH3-64 of the pixels that both networks read.
     pub pixels: u64,
-    /// int8's answer.
+    /// The answer of int8.
     pub int8: Answer,
     /// The comparison, if there is a baseline.
     pub fp32: Option<Original>,
 }
 
 impl Outcome {
-    /// Judges logits.
+    /// Compares the logits of int8 with those of fp32, if there are any.
     pub fn new(image: usize, pixels: u64, int8: &[f32], fp32: Option<&[f32]>) -> Self {
         let fp32 = fp32.map(|original| Original {
             answer: Answer::new(original),
@@ -98,7 +101,7 @@ impl Outcome {
     }
 }
 
-/// What identifies the pixels of an image that networks read, after decoding, resizing and cropping.
+/// Returns the checksum of the pixels that the networks read, after decoding, resizing and cropping.
 pub fn pixel_checksum(pixels: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(pixels)
 }

@@ -1,4 +1,4 @@
-//! Runs the int8 network over all images, on all threads, and compares with recorded fp32 logits if there are any.
+//! Runs the int8 network over all images, on all threads, and compares it with recorded fp32 logits.
 
 use crate::journal::{Journal, JournalError};
 use crate::outcome::{Outcome, pixel_checksum};
@@ -10,38 +10,38 @@ use resnext::{Model, RunError, Runner};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-/// An evaluation: what is run on what.
+/// What an evaluation runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
     /// The int8 network.
     pub model: &'a Model<'a>,
     /// The images and their classes.
     pub images: &'a Labelled,
-    /// Where outcomes are kept meanwhile.
+    /// The journal of the outcomes, if the evaluation has one.
     pub journal: Option<&'a Journal>,
-    /// Threads to run on, each on an image of its own.
+    /// Number of threads. Each evaluates other images.
     pub threads: usize,
-    /// Is given a length and a message.
+    /// Shows the progress.
     pub progress: &'a ProgressBar,
 }
 
-/// What became of the images.
+/// The results for all images.
 #[derive(Debug, Default)]
 pub struct Outcomes {
-    /// In the order of the images.
+    /// Outcomes, in the order of the images.
     pub done: Vec<Outcome>,
     /// Images that could not be decoded.
     pub failed: Vec<SampleError>,
 }
 
-/// Why a run stopped. Displays as one line.
+/// Why an evaluation stopped. Displays as one line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunFailed {
-    /// The model does not run.
+    /// The model cannot be run.
     #[error(transparent)]
     Model(#[from] RunError),
-    /// The journal cannot be written.
+    /// The journal cannot be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// An image is not the one whose logits were recorded.
@@ -56,7 +56,7 @@ pub enum RunFailed {
 }
 
 impl Run<'_> {
-    /// Indices of the images that the journal does not have yet.
+    /// Returns the indices of the images that the journal does not have yet.
     pub fn pending(&self) -> Vec<usize> {
         let mut pending = vec![true; self.images.len()];
         for outcome in self.journal.map_or(&[][..], Journal::done) {
@@ -67,7 +67,7 @@ impl Run<'_> {
         (0..pending.len()).filter(|&image| pending[image]).collect()
     }
 
-    /// What the journal has, with what has been `done` since, in the order of the images.
+    /// Joins the outcomes in the journal and those that are `done` since, in the order of the images.
     pub fn complete(&self, done: impl IntoIterator<Item = Outcome>, failed: Vec<SampleError>) -> Outcomes {
         let before = self.journal.map_or(&[][..], Journal::done).iter().copied();
         let mut done: Vec<Outcome> =
@@ -78,14 +78,16 @@ impl Run<'_> {
     }
 }
 
-/// Runs int8, and compares with `baseline` if there is one. Each image of `baseline` that is pending must be in it.
+/// Runs int8 over the images, and compares it with the logits in `baseline`. An image that `baseline` does not have is not
+/// compared.
 ///
-/// Memory does not grow with the number of images, a few hundred bytes of outcome each apart. Results do not depend on the
-/// number of threads, nor on whether a journal was begun earlier.
+/// Memory grows by a few hundred bytes for each image. Results depend neither on the number of threads nor on interruptions
+/// that a journal bridges.
 ///
 /// # Errors
 ///
-/// [`RunFailed`]; an image that cannot be decoded is only counted.
+/// Returns an error if the model cannot be run, the journal cannot be written, or recorded logits do not fit their images. An
+/// image that cannot be decoded is no error: it is listed in [`Outcomes::failed`].
 pub fn run(run: &Run<'_>, baseline: Option<&Record<'_>>) -> Result<Outcomes, RunFailed> {
     let pending = run.pending();
     run.progress.reset();
@@ -128,11 +130,11 @@ pub fn run(run: &Run<'_>, baseline: Option<&Record<'_>>) -> Result<Outcomes, Run
     Ok(run.complete(done, failed.into_iter().map(|(_, error)| error).collect()))
 }
 
-/// What one thread has done.
+/// The results of one thread.
 #[derive(Default)]
 struct Share {
     done: Vec<Outcome>,
-    /// With the index of the image.
+    /// Errors, each with the index of its image.
     failed: Vec<(usize, SampleError)>,
 }
 

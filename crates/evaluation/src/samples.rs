@@ -1,7 +1,7 @@
-//! Sample images for calibration and evaluation: finding them, choosing among them, decoding them.
+//! Finds, selects and decodes sample images for calibration and evaluation.
 //!
-//! Images are listed once, in an order that does not depend on the file system, and decoded one at a time,
-//! so that a data set never has to fit in memory.
+//! Images are listed once, in an order that does not depend on the file system. They are decoded one at a time, so that a data
+//! set need not fit in memory.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -11,124 +11,124 @@ use std::path::{Path, PathBuf};
 use resnext::preprocess::Preprocessing;
 use resnext_photo::Rgb8Image;
 
-/// File extensions that are taken for images, compared without regard to case.
+/// Extensions of image files, in any case.
 const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
 
-/// A directory of images cannot be used. Displays as one line.
+/// Why a directory of images cannot be used. Displays as one line that begins with the path.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SamplesError {
-    /// The directory or one below it cannot be listed.
+    /// The directory, or one below it, cannot be listed.
     #[error("{}: cannot be read ({source}); give a directory of sample images", .path.display())]
     Read {
         /// The directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The path is not a directory.
     #[error("{}: not a directory; give the directory that contains the sample images", .0.display())]
     NotADirectory(PathBuf),
-    /// There is no image in the directory.
+    /// The directory has no image.
     #[error("{}: contains no .jpg, .jpeg or .png file; give a directory of sample images", .0.display())]
     Empty(PathBuf),
 }
 
-/// One image cannot be used. Displays as one line.
+/// Why an image cannot be used. Displays as one line that begins with the name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {reason}; skip or replace this image")]
 pub struct SampleError {
     /// Name of the sample.
     pub name: String,
-    /// What is wrong with it.
+    /// What is wrong with the image.
     pub reason: String,
 }
 
-/// One image that has not been decoded yet.
+/// An image that is not decoded yet.
 #[derive(Clone, Debug)]
 pub struct Sample {
     name: String,
     key: String,
     class: Option<String>,
-    source: Source,
+    origin: Origin,
 }
 
-/// Where the bytes of an encoded image come from.
+/// Where an image comes from.
 #[derive(Clone, Debug)]
-enum Source {
+enum Origin {
     File(PathBuf),
     Memory(&'static [u8]),
-    /// No bytes: it is drawn each time, from a seed.
-    Drawn(fn(u64) -> Rgb8Image, u64),
+    /// A function makes the image from a seed, each time that it is needed.
+    Synthetic(fn(u64) -> Rgb8Image, u64),
 }
 
 impl Sample {
-    /// An encoded (JPEG or PNG) image that is part of the program.
+    /// Makes a sample of an encoded (JPEG or PNG) image that is part of the program.
     pub fn embedded(name: impl Into<String>, class: Option<&str>, encoded: &'static [u8]) -> Self {
         let name = name.into();
-        Self { key: name.clone(), name, class: class.map(str::to_owned), source: Source::Memory(encoded) }
+        Self { key: name.clone(), name, class: class.map(str::to_owned), origin: Origin::Memory(encoded) }
     }
 
-    /// An image file outside any [`Samples`].
+    /// Makes a sample of a single image file.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         let name = path.display().to_string();
-        Self { key: name.clone(), name, class: None, source: Source::File(path) }
+        Self { key: name.clone(), name, class: None, origin: Origin::File(path) }
     }
 
-    /// An image that `draw` makes of `seed` whenever it is looked at.
-    pub fn drawn(name: impl Into<String>, draw: fn(u64) -> Rgb8Image, seed: u64) -> Self {
+    /// Makes a synthetic sample, which `draw` makes from `seed` each time that it is needed.
+    pub fn synthetic(name: impl Into<String>, draw: fn(u64) -> Rgb8Image, seed: u64) -> Self {
         let name = name.into();
-        Self { key: name.clone(), name, class: None, source: Source::Drawn(draw, seed) }
+        Self { key: name.clone(), name, class: None, origin: Origin::Synthetic(draw, seed) }
     }
 
-    /// The path as it was listed, or the name it was embedded under.
+    /// Returns the path of the file, or the name of an embedded image.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The path below the directory that was opened, with `/` between folders: the same on every machine.
+    /// Returns the path below the listed directory, with `/` between folders. It is the same on every machine.
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// Name of the folder that contains the image, if that is not the directory that was opened: in the
-    /// usual one-folder-per-class layout, the class.
+    /// Returns the name of the folder of the image, unless that is the listed directory itself. Where each class has a folder,
+    /// this is the class.
     pub fn class(&self) -> Option<&str> {
         self.class.as_deref()
     }
 
-    /// The encoded bytes.
+    /// Returns the encoded image.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or there is none.
+    /// Returns an error if the file cannot be read or the sample has no file.
     pub fn bytes(&self) -> Result<Cow<'static, [u8]>, SampleError> {
-        match &self.source {
-            Source::Memory(bytes) => Ok(Cow::Borrowed(bytes)),
-            Source::File(path) => fs::read(path).map(Cow::Owned).map_err(|e| self.error(e)),
-            Source::Drawn(..) => Err(self.error("is drawn and has no file")),
+        match &self.origin {
+            Origin::Memory(bytes) => Ok(Cow::Borrowed(bytes)),
+            Origin::File(path) => fs::read(path).map(Cow::Owned).map_err(|e| self.error(e)),
+            Origin::Synthetic(..) => Err(self.error("is synthetic and has no file")),
         }
     }
 
-    /// Decodes the image to 8-bit RGB as Pillow would, see [`Rgb8Image::decode`].
+    /// Decodes the image to 8-bit RGB as Pillow does; see [`Rgb8Image::decode`].
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or is refused. The error names the sample, so that a caller can report it,
-    /// count it and go on.
+    /// Returns an error if the file cannot be read or decoded. The error names the sample, so that a caller can report it and
+    /// continue.
     pub fn decode(&self) -> Result<Rgb8Image, SampleError> {
-        match &self.source {
-            Source::Drawn(draw, seed) => Ok(draw(*seed)),
+        match &self.origin {
+            Origin::Synthetic(draw, seed) => Ok(draw(*seed)),
             _ => Rgb8Image::decode(&self.bytes()?).map_err(|e| self.error(e)),
         }
     }
 
-    /// Decodes, resizes and crops the image: the pixels that both networks read, `height × width × 3` bytes.
+    /// Decodes, resizes and crops the image. Returns the pixels that both networks read, `height × width × 3` bytes.
     ///
     /// # Errors
     ///
-    /// As of [`decode`](Self::decode), or the image is larger than the runtime's limit.
+    /// Returns the errors of [`decode`](Self::decode), and an error if the image is larger than the limit of the runtime.
     pub fn pixels(&self, preprocessing: &Preprocessing) -> Result<Vec<u8>, SampleError> {
         self.decode()?.crop(preprocessing).map_err(|reason| self.error(reason))
     }
@@ -146,12 +146,12 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// Lists the images (`.jpg`, `.jpeg`, `.png`) in `directory` and all directories below it, sorted by
-    /// path. Symbolic links are followed; a directory that was already listed is not listed again.
+    /// Lists the images (`.jpg`, `.jpeg`, `.png`) in `directory` and in all directories below it, sorted by path. Follows
+    /// symbolic links, but lists no directory twice.
     ///
     /// # Errors
     ///
-    /// `directory` does not exist, is not a directory, cannot be read, or has no image.
+    /// Returns an error if `directory` does not exist, is not a directory, cannot be read, or has no image.
     pub fn open(directory: &Path) -> Result<Self, SamplesError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
@@ -169,7 +169,7 @@ impl Samples {
             }
             for entry in fs::read_dir(&folder).map_err(failed(&folder))? {
                 let path = entry.map_err(failed(&folder))?.path();
-                // A dangling link is neither; it shows up as an unreadable image if it is named like one.
+                // A dangling link with the name of an image becomes an unreadable image.
                 if path.is_dir() {
                     pending.push(path);
                 } else if is_image(&path) {
@@ -190,28 +190,28 @@ impl Samples {
                 name: path.display().to_string(),
                 key: parts.join("/"),
                 class,
-                source: Source::File(path),
+                origin: Origin::File(path),
             }
         };
         Ok(Self { samples: files.into_iter().map(sample).collect() })
     }
 
-    /// Number of samples.
+    /// Returns the number of samples.
     pub fn len(&self) -> usize {
         self.samples.len()
     }
 
-    /// Whether there is no sample.
+    /// Returns whether there is no sample.
     pub fn is_empty(&self) -> bool {
         self.samples.is_empty()
     }
 
-    /// The samples in order.
+    /// Iterates over the samples in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Sample> {
         self.samples.iter()
     }
 
-    /// The distinct classes, sorted.
+    /// Returns the distinct classes, sorted.
     pub fn classes(&self) -> Vec<&str> {
         let mut classes: Vec<_> = self.iter().filter_map(Sample::class).collect();
         classes.sort_unstable();
@@ -219,25 +219,25 @@ impl Samples {
         classes
     }
 
-    /// `count` samples evenly spaced over the list, or all if there are not more. The list is sorted by path,
-    /// so classes of similar size get similar shares. The choice depends on nothing but the list.
+    /// Returns `count` samples, evenly spaced over the list, or all if there are fewer. The list is sorted by path, so classes of
+    /// similar size get similar shares. The choice depends on the list alone.
     #[must_use]
     pub fn take_spread(&self, count: usize) -> Self {
         let picked = Self::spread(self.len(), count);
         Self { samples: picked.into_iter().map(|i| self.samples[i].clone()).collect() }
     }
 
-    /// `count` of the indices below `len`, evenly spaced, or all if there are not more.
+    /// Returns `count` of the indices below `len`, evenly spaced, or all if there are fewer.
     pub(crate) fn spread(len: usize, count: usize) -> Vec<usize> {
         if count >= len {
             return (0..len).collect();
         }
-        // The middle of each of `count` equal parts, in integers wide enough for any length.
+        // The middle of each of `count` equal parts. The integers are wide enough for any length.
         let middle = |i: usize| ((2 * i as u128 + 1) * len as u128 / (2 * count as u128)) as usize;
         (0..count).map(middle).collect()
     }
 
-    /// Sample `index`.
+    /// Returns sample `index`.
     pub fn get(&self, index: usize) -> Option<&Sample> {
         self.samples.get(index)
     }

@@ -1,46 +1,47 @@
-//! What a sample of images says about all images: intervals and tests.
+//! Confidence intervals and tests.
 
-/// Standard normal quantile of 97.5 %, for two-sided intervals of 95 %.
+/// The 97.5 % quantile of the standard normal distribution, for two-sided intervals of 95 %.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// A share of the images.
+/// The proportion of images that have a property.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Proportion {
-    /// Images of which something holds.
+    /// Number of images that have the property.
     pub hits: usize,
-    /// All images.
+    /// Number of all images.
     pub of: usize,
 }
 
-/// Where a value lies with a confidence of 95 %.
+/// The interval in which a value lies with a confidence of 95 %.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Interval {
-    /// Least value.
+    /// Lower bound.
     pub low: f64,
-    /// Greatest value.
+    /// Upper bound.
     pub high: f64,
 }
 
 impl Interval {
-    /// Whether `value` lies in it.
+    /// Returns whether `value` lies in the interval.
     pub fn contains(&self, value: f64) -> bool {
         self.low <= value && value <= self.high
     }
 }
 
 impl Proportion {
-    /// Counts an image.
+    /// Counts an image that has the property if `holds`.
     pub fn count(&mut self, holds: bool) {
         self.hits += usize::from(holds);
         self.of += 1;
     }
 
-    /// As a fraction, 0..1; 0 of no images.
+    /// Returns the proportion as a fraction, 0..1, or 0 if there are no images.
     pub fn share(&self) -> f64 {
         self.hits as f64 / self.of.max(1) as f64
     }
 
-    /// Wilson's score interval (Wilson 1927), 95 %: sound also for few images and shares near 0 or 1.
+    /// Returns Wilson's score interval of 95 % (Wilson 1927), which is also valid for few images and for proportions near 0 or
+    /// 1.
     pub fn interval(&self) -> Interval {
         if self.of == 0 {
             return Interval { low: 0.0, high: 1.0 };
@@ -48,40 +49,40 @@ impl Proportion {
         let (n, p, z2) = (self.of as f64, self.share(), Z * Z);
         let middle = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
         let half = Z / (1.0 + z2 / n) * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
-        // At the ends the bounds are exact, rounding aside.
+        // The bounds 0 and 1 are exact, and rounding must not change them.
         let low = if self.hits == 0 { 0.0 } else { (middle - half).max(0.0) };
         let high = if self.hits == self.of { 1.0 } else { (middle + half).min(1.0) };
         Interval { low, high }
     }
 }
 
-/// Two networks' right and wrong answers to the same images, as far as they differ.
+/// How the right and wrong answers of two networks to the same images differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Paired {
-    /// Images.
+    /// Number of images.
     pub images: usize,
-    /// Right at first, wrong now.
+    /// Images that the first network has right and the second has wrong.
     pub lost: usize,
-    /// Wrong at first, right now.
+    /// Images that the first network has wrong and the second has right.
     pub gained: usize,
 }
 
 impl Paired {
-    /// What accuracy fell by, as a fraction of the images.
+    /// Returns the drop of accuracy from the first network to the second, as a fraction of the images.
     pub fn drop(&self) -> f64 {
         (self.lost as f64 - self.gained as f64) / self.images.max(1) as f64
     }
 
-    /// Tango's score interval of the drop (Tango 1998, Statistics in Medicine 17:891), 95 %.
+    /// Returns Tango's score interval of 95 % for the drop (Tango 1998, Statistics in Medicine 17:891).
     ///
-    /// It looks at the pairs that differ, so it is far narrower than what two separate accuracies would give, and unlike
-    /// Wald's it does not collapse where few differ: without any, it says how little that means.
+    /// It depends on the pairs that differ, so it is far narrower than intervals of two separate accuracies. Unlike Wald's
+    /// interval, it keeps a width even if no pair differs.
     pub fn drop_interval(&self) -> Interval {
         if self.images == 0 {
             return Interval { low: -1.0, high: 1.0 };
         }
         let drop = self.drop();
-        // The score falls as the supposed drop grows: bisect for where it is ±Z.
+        // The score falls as the supposed drop grows. Bisection finds where it is ±Z.
         let solve = |mut low: f64, mut high: f64, target: f64| {
             for _ in 0..80 {
                 let middle = f64::midpoint(low, high);
@@ -96,24 +97,25 @@ impl Paired {
         Interval { low: solve(-1.0, drop, Z), high: solve(drop, 1.0, -Z) }
     }
 
-    /// Standardised difference of the observed drop from a supposed one, with the variance that is most likely under it.
+    /// Returns the standardised difference of the observed drop from a supposed one, with the variance that is most likely for
+    /// the supposed drop.
     fn score(&self, supposed: f64) -> f64 {
         let (n, lost, gained) = (self.images as f64, self.lost as f64, self.gained as f64);
         let (a, b, c) = (2.0 * n, (2.0 * n - lost + gained) * supposed - lost - gained, {
             -gained * supposed * (1.0 - supposed)
         });
-        // Most likely share of gains, given the drop.
+        // The most likely proportion of gains, given the drop.
         let gains = ((b * b - 4.0 * a * c).max(0.0).sqrt() - b) / (2.0 * a);
         let variance = n * (2.0 * gains + supposed * (1.0 - supposed));
         let difference = lost - gained - n * supposed;
         if variance > 0.0 { difference / variance.sqrt() } else { difference.signum() * f64::INFINITY }
     }
 
-    /// Probability of losses and gains at least this unequal if neither network were better: McNemar's exact
-    /// test, two-sided.
+    /// Returns the p-value of McNemar's exact two-sided test: the probability of losses and gains that differ at least this
+    /// much if neither network were better.
     pub fn mcnemar_p(&self) -> f64 {
         let (n, k) = (self.lost + self.gained, self.lost.min(self.gained));
-        // Σ C(n, i) / 2ⁿ for i ≤ k, by ratios of neighbouring terms; logarithms, since 2⁻ⁿ may underflow.
+        // Σ C(n, i) / 2ⁿ for i ≤ k, by ratios of neighbouring terms, in logarithms because 2⁻ⁿ may underflow.
         let mut log_term = -(n as f64) * std::f64::consts::LN_2;
         let mut sum = 0.0;
         for i in 0..=k {
@@ -124,10 +126,10 @@ impl Paired {
     }
 }
 
-/// Kullback–Leibler divergence of `quantized`'s softmax from `original`'s, in nats: what is lost by taking the one for the
-/// other. Never negative, 0 if they are alike.
+/// Returns the Kullback–Leibler divergence of the softmax of `quantized` from that of `original`, in nats. It is 0 if they
+/// are equal and never negative.
 ///
-/// Both are logits, as many of one as of the other.
+/// Both are logits of the same classes.
 pub fn kl_divergence(original: &[f32], quantized: &[f32]) -> f64 {
     let log_sum = |logits: &[f32]| {
         let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);

@@ -1,4 +1,4 @@
-//! What the outcomes of all images amount to.
+//! Sums up the outcomes of all images.
 
 use crate::noise::Noise;
 use crate::outcome::{Answer, Outcome};
@@ -9,12 +9,12 @@ use crate::truth::{Labelled, Unmatched};
 use resnext_models::Variant;
 use std::collections::HashSet;
 
-/// Accuracy of one network.
+/// Accuracy of a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accuracy {
-    /// The most probable class is the right one.
+    /// Images whose most probable class is the right one.
     pub top1: Proportion,
-    /// The right class is among the five most probable.
+    /// Images whose right class is among the five most probable ones.
     pub top5: Proportion,
 }
 
@@ -25,49 +25,49 @@ impl Accuracy {
     }
 }
 
-/// What evaluating found out.
+/// The result of an evaluation.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
-    /// Images evaluated.
+    /// Number of images that were evaluated.
     pub images: usize,
-    /// Different pictures among them, once they are cropped.
+    /// Number of different pictures among them, after cropping.
     pub distinct: usize,
     /// Images that could not be decoded.
     pub failed: Vec<SampleError>,
-    /// Images left out because their class is not known.
+    /// Images that were left out because the model does not know their class.
     pub unmatched: Vec<Unmatched>,
-    /// Images left out because their fp32 logits have not been recorded.
+    /// Number of images that were left out because their fp32 logits have not been recorded.
     pub unrecorded: usize,
-    /// Accuracy of the artifact.
+    /// Accuracy of int8.
     pub int8: Accuracy,
-    /// The comparison, if there is a baseline.
+    /// The comparison with fp32, if there is a baseline.
     pub comparison: Option<Comparison>,
-    /// Per class that has images, in the order of the classes.
+    /// Results of each class that has images, in the order of the classes.
     pub classes: Vec<ClassSummary>,
 }
 
-/// int8 against fp32 on the same pixels.
+/// The comparison of int8 with fp32 on the same pixels.
 #[derive(Clone, Debug)]
 pub struct Comparison {
-    /// Accuracy of the baseline.
+    /// Accuracy of fp32.
     pub fp32: Accuracy,
-    /// Images on which both name the same class.
+    /// Images to which both networks give the same class.
     pub agreement: Proportion,
-    /// Right and wrong answers of the most probable class.
+    /// Images that int8 loses and gains by the most probable class.
     pub top1: Paired,
-    /// The same of the five most probable.
+    /// Images that int8 loses and gains by the five most probable classes.
     pub top5: Paired,
-    /// Kullback–Leibler divergence of int8's softmax from fp32's, nats: mean over the images.
+    /// Kullback–Leibler divergence of int8's softmax from fp32's, in nats: mean over the images.
     pub kl_mean: f64,
-    /// The greatest of any image.
+    /// Greatest divergence of any image, in nats.
     pub kl_max: f64,
-    /// Signal to quantization noise ratio of the logits, dB.
+    /// Signal-to-quantization-noise ratio of the logits, in dB.
     pub logit_sqnr_db: f64,
-    /// Images on which the networks name different classes and one is right.
+    /// Images of which exactly one network has the right class.
     pub flips: Vec<Flip>,
 }
 
-/// Whether a right answer was lost or gained.
+/// Whether int8 loses or gains a right answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlipKind {
     /// fp32 has it right and int8 wrong.
@@ -76,7 +76,7 @@ pub enum FlipKind {
     Gained,
 }
 
-/// An image of which one network alone is right.
+/// An image of which exactly one network has the right class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Flip {
     /// Index of the image.
@@ -87,36 +87,36 @@ pub struct Flip {
     pub truth: usize,
     /// Which network is right.
     pub kind: FlipKind,
-    /// int8's answer.
+    /// The answer of int8.
     pub int8: Answer,
-    /// fp32's answer.
+    /// The answer of fp32.
     pub fp32: Answer,
 }
 
-/// One class.
+/// Results of one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClassSummary {
     /// Index of the class.
     pub class: usize,
-    /// Its images that int8 has right.
+    /// Images of the class that int8 has right.
     pub int8: Proportion,
-    /// Its images that fp32 has right; of none without baseline.
+    /// Images of the class that fp32 has right. Counts no images without a baseline.
     pub fp32: Proportion,
-    /// Right answers of fp32 that int8 loses.
+    /// Images that fp32 has right and int8 has wrong.
     pub lost: usize,
-    /// Wrong answers of fp32 that int8 has right.
+    /// Images that fp32 has wrong and int8 has right.
     pub gained: usize,
 }
 
 impl ClassSummary {
-    /// What accuracy fell by, as a fraction of the class's images.
+    /// Returns the drop of accuracy, as a fraction of the images of the class.
     pub fn drop(&self) -> f64 {
         Paired { images: self.int8.of, lost: self.lost, gained: self.gained }.drop()
     }
 }
 
 impl Evaluation {
-    /// Counts and averages. `None` if no image could be decoded.
+    /// Sums up `outcomes`. Returns `None` if no image could be decoded.
     pub fn new(images: &Labelled, outcomes: Outcomes) -> Option<Self> {
         let Outcomes { done, failed } = outcomes;
         if done.is_empty() {
@@ -131,12 +131,12 @@ impl Evaluation {
                 continue;
             };
             int8.count(&outcome.int8, truth);
-            let place = classes.binary_search_by_key(&truth, |class| class.class).unwrap_or_else(|place| {
-                classes.insert(place, ClassSummary { class: truth, ..ClassSummary::default() });
-                place
+            let index = classes.binary_search_by_key(&truth, |class| class.class).unwrap_or_else(|index| {
+                classes.insert(index, ClassSummary { class: truth, ..ClassSummary::default() });
+                index
             });
-            classes[place].int8.count(outcome.int8.is_right(truth));
-            compared.count(outcome, truth, sample.key(), &mut classes[place]);
+            classes[index].int8.count(outcome.int8.is_right(truth));
+            compared.count(outcome, truth, sample.key(), &mut classes[index]);
         }
         let comparison = (compared.agreement.of > 0).then(|| compared.comparison());
         let unmatched = images.unmatched().to_vec();
@@ -154,17 +154,18 @@ impl Evaluation {
         })
     }
 
-    /// Images that were left out, for whatever reason.
+    /// Returns the number of images that were left out for any reason.
     pub fn skipped(&self) -> usize {
         self.failed.len()
             + self.unrecorded
             + self.unmatched.iter().map(|unmatched| unmatched.images).sum::<usize>()
     }
 
-    /// The published top-1 accuracy of `variant`, 0..1, if the network is so far below it that chance does not explain
-    /// it: preprocessing, labels or weights are wrong then. fp32 is judged, or int8 if that is all there is.
+    /// Returns the published top-1 accuracy of `variant`, 0..1, if the accuracy of fp32 is so far below it that chance does not
+    /// explain the difference. In that case preprocessing, labels or weights are wrong. Without a baseline, the accuracy of
+    /// int8 counts.
     pub fn far_below_published(&self, variant: &Variant) -> Option<f64> {
-        // Other images of the same kind differ by a few points, as ImageNet-V2 shows.
+        // The accuracy on other images of the same kind differs by a few points, as ImageNet-V2 shows.
         const FAR: f64 = 0.08;
         let published = f64::from(variant.published.top1) / 100.0;
         let accuracy = self.comparison.as_ref().map_or(self.int8, |comparison| comparison.fp32);
@@ -227,23 +228,24 @@ fn pair(paired: &mut Paired, before: bool, now: bool) {
 }
 
 impl Comparison {
-    /// Names of the images that were lost or gained.
+    /// Returns the names of the images that int8 loses or gains.
     pub fn names(&self, kind: FlipKind) -> impl Iterator<Item = &str> {
         self.flips.iter().filter(move |flip| flip.kind == kind).map(|flip| flip.name.as_str())
     }
 
-    /// Drop of top-1 accuracy in percentage points, and where it lies with a confidence of 95 %.
+    /// Returns the drop of top-1 accuracy and its 95 % interval, in percentage points.
     pub fn drop_top1_pp(&self) -> (f64, Interval) {
         pp(&self.top1)
     }
 
-    /// The same of top-5.
+    /// Returns the drop of top-5 accuracy and its 95 % interval, in percentage points.
     pub fn drop_top5_pp(&self) -> (f64, Interval) {
         pp(&self.top5)
     }
 }
 
-/// Percentage points. The drop is rounded to what millions of images could resolve, so that 0.1 prints as 0.1.
+/// Returns a drop and its interval in percentage points. The drop is rounded to six decimals, which millions of images could
+/// resolve, so that 0.1 prints as 0.1.
 fn pp(paired: &Paired) -> (f64, Interval) {
     let Interval { low, high } = paired.drop_interval();
     let drop = (100.0 * paired.drop() * 1e6).round() / 1e6;

@@ -2,9 +2,11 @@
 
 use indicatif::ProgressBar;
 use resnext::Model;
-use resnext_evaluation::journal::{Identity, Journal};
+use resnext_evaluation::identity::Identity;
+use resnext_evaluation::journal::Journal;
 use resnext_evaluation::outcome::Outcome;
-use resnext_evaluation::record::{self, LogitType, Provenance, Record};
+use resnext_evaluation::provenance::Provenance;
+use resnext_evaluation::record::{self, LogitType, Record};
 use resnext_evaluation::samples::{Sample, Samples};
 use resnext_evaluation::truth::{ClassIndex, Labelled, Truth};
 use resnext_evaluation::{Outcomes, Run, RunFailed, run};

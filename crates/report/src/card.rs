@@ -50,7 +50,7 @@ fn entries(report: &Report<'_>) -> Vec<(String, String)> {
     entry("arena", size(model.arena_len()));
     entry("compute", format!("{:.3} GMAC in {} steps", model.macs() as f64 / 1e9, model.step_count()));
     entry("classes", count(model.class_count()));
-    entry("preprocessing", resnext_evaluation::record::preprocessing(model));
+    entry("preprocessing", resnext_evaluation::provenance::preprocessing(model));
     // Everything else, whether this version knows the key or not.
     if let Ok(Value::Object(metadata)) = serde_json::from_str(model.metadata()) {
         let shown_elsewhere = |key: &str| matches!(key, "source" | "licence" | "license" | "layers");

@@ -63,12 +63,12 @@ fn answer(model: &Model<'_>, network: &str, answer: &Answer, truth: usize) -> Ma
     html! {
         div class=(network) {
             h3 { (network) }
-            @for guess in answer.guesses() {
-                @let label = class(model, guess.class);
-                div.guess.right[guess.class == truth] {
-                    i style={ "width:" (along(guess.probability.into())) } {}
+            @for prediction in answer.predictions() {
+                @let label = class(model, prediction.class);
+                div.prediction.right[prediction.class == truth] {
+                    i style={ "width:" (along(prediction.probability.into())) } {}
                     span title=(label) { (label) }
-                    (format!("{:.1} %", 100.0 * guess.probability))
+                    (format!("{:.1} %", 100.0 * prediction.probability))
                 }
             }
         }

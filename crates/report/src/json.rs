@@ -88,11 +88,11 @@ fn evaluated(report: &Report<'_>, evaluation: &Evaluation, map: &mut Map<String,
 
 fn flips(report: &Report<'_>, comparison: &Comparison) -> Value {
     let top = |answer: &Answer| -> Value {
-        let guess = |guess: &resnext_evaluation::outcome::Guess| {
-            json!({ "class": identifier(report, guess.class), "label": label(report, guess.class),
-                    "probability": guess.probability })
+        let prediction = |prediction: &resnext_evaluation::outcome::Prediction| {
+            json!({ "class": identifier(report, prediction.class), "label": label(report, prediction.class),
+                    "probability": prediction.probability })
         };
-        answer.guesses().iter().map(guess).collect()
+        answer.predictions().iter().map(prediction).collect()
     };
     let flip = |flip: &Flip| {
         let kind = match flip.kind {

@@ -5,16 +5,16 @@ use crate::terminal::Error;
 use crate::terminal::output::note;
 use resnext_calibration::import::architecture::{Described, expect, looks_like};
 use resnext_calibration::network::Network;
-use resnext_models::{Source, Variant};
+use resnext_models::{Library, Variant};
 use std::path::Path;
 
 /// The value of `--arch`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Arch {
-    /// `SOURCE/VARIANT`.
+    /// `LIBRARY/VARIANT`.
     Variant(&'static Variant),
-    /// `auto` or `SOURCE/auto`: the variant is recognised by the shapes of the network.
-    Auto(Option<Source>),
+    /// `auto` or `LIBRARY/auto`: the variant is recognised by the shapes of the network.
+    Auto(Option<Library>),
 }
 
 impl Arch {
@@ -23,13 +23,14 @@ impl Arch {
         if let Some(variant) = resnext_models::find(name) {
             return Ok(Self::Variant(variant));
         }
-        let (source, tail) = name.split_once('/').map_or((None, name), |(source, tail)| (Some(source), tail));
+        let (library, tail) =
+            name.split_once('/').map_or((None, name), |(library, tail)| (Some(library), tail));
         if tail.eq_ignore_ascii_case("auto") {
             let named =
-                |source: &str| Source::ALL.into_iter().find(|s| s.as_str().eq_ignore_ascii_case(source));
-            match source.map(named) {
+                |library: &str| Library::ALL.into_iter().find(|l| l.as_str().eq_ignore_ascii_case(library));
+            match library.map(named) {
                 None => return Ok(Self::Auto(None)),
-                Some(Some(source)) => return Ok(Self::Auto(Some(source))),
+                Some(Some(library)) => return Ok(Self::Auto(Some(library))),
                 Some(None) => {}
             }
         }
@@ -63,7 +64,7 @@ pub(crate) fn network(
     size: Option<u32>,
 ) -> Result<(Network, Option<&'static Variant>), Error> {
     let side = |variant: Option<&Variant>| {
-        size.or(variant.map(|v| v.preprocess.size.into())).map(|side| side as usize)
+        size.or(variant.map(|v| v.preprocessing.size.into())).map(|side| side as usize)
     };
     let network = network::read(path, side(arch.and_then(Arch::variant)))?;
     match arch {
@@ -72,9 +73,9 @@ pub(crate) fn network(
             expect(&network.topology, variant).map_err(|error| Error::at(path, error))?;
             Ok((network, Some(variant)))
         }
-        Some(Arch::Auto(source)) => {
+        Some(Arch::Auto(library)) => {
             let found =
-                looks_like(&network.topology).filter(|v| source.is_none_or(|source| v.source == source));
+                looks_like(&network.topology).filter(|v| library.is_none_or(|library| v.library == library));
             let variant = only(path, &network, &found.collect::<Vec<_>>());
             match variant.filter(|v| side(Some(v)) != Some(network.input.height)) {
                 Some(variant) => Ok((network::read(path, side(Some(variant)))?, Some(variant))),
@@ -96,7 +97,7 @@ fn only(path: &Path, network: &Network, found: &[&'static Variant]) -> Option<&'
             ));
             None
         }
-        [variant, rest @ ..] if rest.iter().all(|other| other.preprocess == variant.preprocess) => {
+        [variant, rest @ ..] if rest.iter().all(|other| other.preprocessing == variant.preprocessing) => {
             note(format_args!("{path}: has the architecture of {names}"));
             Some(variant)
         }
@@ -121,7 +122,7 @@ mod tests {
             matches!(parse("timm/resnext50d_32x4d"), Ok(Arch::Variant(v)) if v.name == "resnext50d_32x4d")
         );
         assert!(matches!(parse("auto"), Ok(Arch::Auto(None))));
-        assert!(matches!(parse("Timm/Auto"), Ok(Arch::Auto(Some(Source::Timm)))));
+        assert!(matches!(parse("Timm/Auto"), Ok(Arch::Auto(Some(Library::Timm)))));
         for (wrong, hint) in
             [("keras/auto", "resnext zoo"), ("resnext50d_32x4d", "did you mean timm/"), ("", "mean")]
         {

@@ -25,7 +25,7 @@ pub(crate) fn preprocessing(variant: Option<&Variant>, network: &Network) -> Pre
     let size = network.input.height as u32;
     // timm's rule for the usual crop of 0.875: ⌊size / 0.875⌋.
     if let Some(variant) = variant {
-        return Preprocessing::of(&variant.preprocess);
+        return Preprocessing::of(&variant.preprocessing);
     }
     let usual = Preprocessing::imagenet(size, size * 8 / 7);
     match network.given.as_ref().and_then(|given| given.pixels.as_ref()) {

@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let say = |text: &dyn Display| if args.json { Ok(()) } else { output::print(&text) };
 
     let variant = &reference::VARIANT;
-    let side = usize::from(variant.preprocess.size);
+    let side = usize::from(variant.preprocessing.size);
     let import = ImportOptions { input_size: Some(side) };
     let mut network = load_safetensors(reference::WEIGHTS, variant.name, import).map_err(failed)?;
     fold_batch_norm(&mut network);

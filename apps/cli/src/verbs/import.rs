@@ -34,7 +34,7 @@ pub(crate) struct Args {
     weights: PathBuf,
 
     /// Published variant of the checkpoint, or auto to recognise it by its shapes
-    #[arg(long, value_name = "SOURCE/VARIANT")]
+    #[arg(long, value_name = "LIBRARY/VARIANT")]
     arch: Option<String>,
 
     /// Model to write
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let (network, variant) = arch::network(&args.weights, arch, args.size)?;
     let properties = variant.map_or_else(Vec::new, |variant| {
         let mut properties = vec![("source", variant.to_string())];
-        properties.extend(Preprocessing::of(&variant.preprocess).properties());
+        properties.extend(Preprocessing::of(&variant.preprocessing).properties());
         properties
     });
     let file = OnnxFile::fp32(&network, &properties);

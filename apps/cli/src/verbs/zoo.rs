@@ -127,10 +127,10 @@ impl Report {
 
 impl Row {
     fn new(variant: &Variant) -> Self {
-        let Variant { source, name, architecture: a, preprocess: p, published } = *variant;
+        let Variant { library, name, architecture: a, preprocessing: p, published } = *variant;
         Self {
             arch: variant.to_string(),
-            source: source.as_str(),
+            source: library.as_str(),
             name,
             published: Published { top1: fraction(published.top1), top5: fraction(published.top5) },
             params: a.params(),

@@ -9,7 +9,7 @@ use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 
 use crate::import::checks::finite;
 use crate::import::error::{ImportErrorKind, Place};
-use crate::stored::{Element, Source, StoredTensor, View};
+use crate::stored::{Element, FileBytes, StoredTensor, View};
 
 /// What to do about a tensor whose data is not what its shape says.
 const DAMAGED: &str = "the file is damaged; export or download it again";
@@ -17,16 +17,16 @@ const DAMAGED: &str = "the file is damaged; export or download it again";
 /// The files that a model's tensors are in.
 pub(super) struct Files {
     /// The model itself, for what [`decode`](super::file::decode) left in it.
-    model: Source,
+    model: FileBytes,
     /// Where other files are looked up, and nowhere outside it.
     directory: PathBuf,
     /// Files mapped so far.
-    beside: RefCell<HashMap<String, Source>>,
+    beside: RefCell<HashMap<String, FileBytes>>,
 }
 
 impl Files {
     /// The files of the model in `path`, which is mapped as `model`.
-    pub(super) fn new(path: &Path, model: Source) -> Self {
+    pub(super) fn new(path: &Path, model: FileBytes) -> Self {
         let directory = path.parent().map(Path::to_owned).unwrap_or_default();
         Self { model, directory, beside: RefCell::default() }
     }
@@ -127,13 +127,13 @@ impl Files {
         name: &str,
         proto: &TensorProto,
         inside: impl FnOnce() -> Vec<u8>,
-    ) -> Result<(Source, std::ops::Range<usize>), ImportErrorKind> {
+    ) -> Result<(FileBytes, std::ops::Range<usize>), ImportErrorKind> {
         if proto.data_location == Some(DataLocation::External as i32) {
             return self.external(name, proto);
         }
         let bytes = inside();
         let range = 0..bytes.len();
-        Ok((Source::from(bytes), range))
+        Ok((FileBytes::from(bytes), range))
     }
 
     /// Where the data of `proto` is, which is not in the message.
@@ -141,7 +141,7 @@ impl Files {
         &self,
         name: &str,
         proto: &TensorProto,
-    ) -> Result<(Source, std::ops::Range<usize>), ImportErrorKind> {
+    ) -> Result<(FileBytes, std::ops::Range<usize>), ImportErrorKind> {
         let wrong = |problem: String, remedy: &str| {
             ImportErrorKind::layer(Place::Tensor(name.to_owned()), problem, remedy)
         };
@@ -173,7 +173,7 @@ impl Files {
     }
 
     /// The file at `location`, relative to the model.
-    fn beside(&self, name: &str, location: &str) -> Result<Source, ImportErrorKind> {
+    fn beside(&self, name: &str, location: &str) -> Result<FileBytes, ImportErrorKind> {
         if let Some(source) = self.beside.borrow().get(location) {
             return Ok(source.clone());
         }
@@ -186,7 +186,7 @@ impl Files {
             let problem = format!("it is kept in `{shown}`, outside the model's directory");
             return Err(wrong(problem, "expected a file beside the model; export the model again"));
         }
-        let source = Source::map(&self.directory.join(location)).map_err(|error| {
+        let source = FileBytes::map(&self.directory.join(location)).map_err(|error| {
             let problem = format!("it is kept in `{shown}`, which cannot be read ({error})");
             wrong(problem, "keep that file beside the model")
         })?;

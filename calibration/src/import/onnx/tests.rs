@@ -596,7 +596,7 @@ fn damage(whole: &[u8], times: u64) {
             damaged[at] = (pair[1].abs() * 255.0) as u8;
         }
         damaged.truncate((noise(seed, 1)[0].abs() * 2.0 * whole.len() as f32) as usize);
-        let source = Source::from(damaged);
+        let source = FileBytes::from(damaged);
         let Ok(proto) = file::decode(source.bytes()) else { continue };
         let files = Files::new(Path::new(""), source.clone());
         if let Err(error) = import(&proto, &files, "tiny".into(), ImportOptions::default()) {

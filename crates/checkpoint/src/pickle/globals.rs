@@ -1,12 +1,12 @@
 //! Which classes and functions a checkpoint may name.
 //!
-//! Nothing that is named is ever run, so any pickle is safe to read here. It need not be elsewhere: whoever
-//! gets a file that runs code when Python loads it should hear of it. Hence three kinds: what builds tensors
-//! (known to [`rebuild`](crate::rebuild)) and [`inert`] values may stand anywhere; what is [`harmful`] may
-//! stand nowhere; all else, such as the configuration and optimizer classes of training frameworks, may stand
-//! where no tensor depends on it.
+//! Any pickle is safe to read here, because nothing that it names is run. It may be unsafe elsewhere, so a user should learn
+//! that a file runs code when Python loads it. Names therefore have three kinds. Functions that build tensors, which
+//! [`rebuild`](crate::rebuild) knows, and [`inert`] values may stand anywhere. [`harmful`] names may stand nowhere. All
+//! others, such as the configuration and optimizer classes of training frameworks, may stand where no tensor depends on
+//! them.
 
-/// Modules that run code, start programs, or touch files or networks. The usual suspects, not a proof.
+/// Modules that run code, start programs, or use files or networks. The list holds the usual ones and is not complete.
 const HARMFUL: &[&str] = &[
     "_pickle",
     "_posixsubprocess",
@@ -57,7 +57,7 @@ const HARMFUL: &[&str] = &[
     "webbrowser",
 ];
 
-/// Builtins that only make values.
+/// Built-in functions that only make values.
 const BUILTINS: &[&str] = &[
     "bool",
     "bytearray",
@@ -82,11 +82,11 @@ const BUILTINS: &[&str] = &[
 /// Other modules whose classes only hold values.
 const VALUES: &[&str] = &["argparse", "collections", "datetime", "decimal", "fractions", "pathlib", "uuid"];
 
-/// Whether a call of this in Python runs code that the file chooses.
+/// Returns whether calling `module.name` in Python runs code that the file chooses.
 pub(crate) fn harmful(module: &str, name: &str) -> bool {
     let root = module.split('.').next().unwrap_or_default();
     match root {
-        // Python 3.11 writes the members of enumerations like this, and mmengine the methods of its history.
+        // Python 3.11 writes members of enumerations with `getattr`, and mmengine methods of its history.
         "builtins" | "__builtin__" => name != "getattr" && !BUILTINS.contains(&name),
         "numpy" => ["numpy.testing", "numpy.f2py"].iter().any(|m| module.starts_with(m)),
         "torch" => {
@@ -97,7 +97,7 @@ pub(crate) fn harmful(module: &str, name: &str) -> bool {
     }
 }
 
-/// Whether this makes a value that is no tensor, and does nothing else.
+/// Returns whether `module.name` makes a value that is no tensor, and does nothing else.
 pub(crate) fn inert(module: &str, name: &str) -> bool {
     match module {
         "builtins" | "__builtin__" => BUILTINS.contains(&name),

@@ -1,14 +1,15 @@
-//! The stack machine. Instructions as in CPython's `Lib/pickletools.py`, protocols 0 to 5.
+//! The stack machine that reads a pickle. CPython's `Lib/pickletools.py` describes the instructions of protocols 0 to 5.
 
 use std::collections::HashMap;
 
-use super::{Call, MAX_INSTRUCTIONS, Object, ObjectId, Pickle, PickleError, Span, Value};
+use super::error::{MAX_INSTRUCTIONS, PickleError};
+use super::graph::{Call, Object, ObjectId, Pickle, Span, Value};
 
-/// Reads the pickle that starts at byte `start` of `file`; returns it and the offset of the byte after it.
+/// Reads the pickle that starts at byte `start` of `file`. Returns it and the offset of the byte after it.
 ///
 /// # Errors
 ///
-/// The bytes are no pickle, or use what no checkpoint needs.
+/// Returns an error if the bytes are no pickle, or use an instruction that no checkpoint needs.
 pub fn load(file: &[u8], start: usize) -> Result<(Pickle<'_>, usize), PickleError> {
     let mut machine = Machine {
         file,
@@ -39,13 +40,13 @@ struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// Executes one instruction; returns the result if that was the last.
+    /// Executes one instruction. Returns the pickled value if it was the last one.
     fn step(&mut self) -> Result<Option<Value>, PickleError> {
         let at = self.at;
         let wrong = PickleError::Operands(at);
         let [code] = self.fixed()?;
         match code {
-            // What frames the program.
+            // The frame of the program.
             b'\x80' => drop(self.fixed::<1>()?), // PROTO
             b'\x95' => drop(self.fixed::<8>()?), // FRAME
             b'.' => return self.pop().map(Some), // STOP
@@ -199,7 +200,7 @@ impl Machine<'_> {
                 self.call(function, arguments);
             }
             b'\x92' => {
-                // NEWOBJ_EX; nothing that matters has keyword arguments
+                // NEWOBJ_EX; no tensor has keyword arguments
                 let _keywords = self.pop()?;
                 let arguments = self.pop()?;
                 let function = self.pop()?;
@@ -243,7 +244,7 @@ impl Machine<'_> {
         Ok(None)
     }
 
-    /// The next `N` bytes.
+    /// Takes the next `N` bytes.
     fn fixed<const N: usize>(&mut self) -> Result<[u8; N], PickleError> {
         let rest = self.file.get(self.at..).unwrap_or_default();
         let bytes = rest.first_chunk().ok_or(PickleError::Truncated(self.at))?;
@@ -251,14 +252,14 @@ impl Machine<'_> {
         Ok(*bytes)
     }
 
-    /// The next `N` bytes as an integer.
+    /// Takes the next `N` bytes as an integer.
     fn unsigned<const N: usize>(&mut self) -> Result<u64, PickleError> {
         let mut bytes = [0; 8];
         bytes[..N].copy_from_slice(&self.fixed::<N>()?);
         Ok(u64::from_le_bytes(bytes))
     }
 
-    /// A length of `N` bytes and as many bytes as it says, which are skipped, not touched.
+    /// Takes a length of `N` bytes and skips as many bytes as it says, without touching their pages.
     fn span<const N: usize>(&mut self) -> Result<Span, PickleError> {
         let truncated = PickleError::Truncated(self.at);
         let len = usize::try_from(self.unsigned::<N>()?).map_err(|_| truncated)?;
@@ -280,7 +281,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// An integer of as many bytes as the length says.
+    /// Pushes an integer whose number of bytes precedes it.
     fn long<const N: usize>(&mut self) -> Result<(), PickleError> {
         let span = self.span::<N>()?;
         let bytes = &self.file[span.start..span.start + span.len];
@@ -296,7 +297,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// The bytes up to the next line break, which is skipped.
+    /// Takes the bytes up to the next line break, and the line break.
     fn line_span(&mut self) -> Result<Span, PickleError> {
         let start = self.at;
         let rest = self.file.get(start..).unwrap_or_default();
@@ -305,7 +306,7 @@ impl Machine<'_> {
         Ok(Span { start, len })
     }
 
-    /// A line that should be a number; anything that is no text is no number either.
+    /// Takes a line that should be a number. Returns an empty line if it is not UTF-8, which no number is.
     fn line(&mut self) -> Result<&str, PickleError> {
         let Span { start, len } = self.line_span()?;
         Ok(std::str::from_utf8(&self.file[start..start + len]).unwrap_or_default())
@@ -316,7 +317,7 @@ impl Machine<'_> {
         self.line()?.parse().map_err(|_| PickleError::Operands(at))
     }
 
-    /// Pushes a line of a text protocol, unless it would have to be decoded.
+    /// Pushes a line of a text protocol, or [`Value::Unread`] if it would have to be decoded.
     fn push_plain(&mut self, span: Span, value: fn(Span) -> Value) {
         let bytes = &self.file[span.start..span.start + span.len];
         let plain = bytes.iter().all(|&b| b.is_ascii() && b != b'\\');
@@ -334,7 +335,7 @@ impl Machine<'_> {
         Ok(top)
     }
 
-    /// Everything above the last mark, which is removed.
+    /// Removes the last mark and everything above it, and returns the latter.
     fn pop_mark(&mut self) -> Result<Vec<Value>, PickleError> {
         let mark = self.marks.pop().ok_or(PickleError::Operands(self.at))?;
         Ok(self.stack.split_off(mark))
@@ -352,7 +353,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Adds an object to the graph. There are fewer than instructions, times two.
+    /// Adds an object to the graph. An instruction adds two at most, so their number fits 32 bits.
     fn allocate(&mut self, object: Object) -> Value {
         let id = ObjectId(self.objects.len() as u32);
         self.objects.push(object);
@@ -369,7 +370,7 @@ impl Machine<'_> {
         self.create(Object::Call(Box::new(call)));
     }
 
-    /// The object on top of the stack, to be changed.
+    /// Returns the object on top of the stack.
     fn target(&mut self) -> Result<&mut Object, PickleError> {
         let wrong = PickleError::Operands(self.at);
         match self.top()? {
@@ -382,7 +383,7 @@ impl Machine<'_> {
         let wrong = PickleError::Operands(self.at);
         match self.target()? {
             Object::List(list) => list.extend(values),
-            // Kept nowhere: what is a list to its class is no tensor.
+            // The values are dropped: an object that its class fills like a list is no tensor.
             Object::Call(_) => {}
             _ => return Err(wrong),
         }
@@ -400,7 +401,7 @@ impl Machine<'_> {
     }
 }
 
-/// Keys and values that follow each other.
+/// Returns the pairs of keys and values that alternate in `values`. Returns `None` if a value is missing.
 fn pairs(values: &[Value]) -> Option<Vec<(Value, Value)>> {
     let (pairs, rest) = values.as_chunks::<2>();
     rest.is_empty().then(|| pairs.iter().map(|&[key, value]| (key, value)).collect())

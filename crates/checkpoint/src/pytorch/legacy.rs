@@ -1,20 +1,19 @@
-//! The format before the zip archive: four pickles (magic number, version, machine, object), a fifth with the
-//! keys of the storages, and then each storage, as its number of elements in 64 bits and their bytes.
+//! The format before the zip archive: pickles of the magic number, the version, the machine, the saved object and the keys
+//! of its storages, then each storage as its number of elements in 64 bits and their bytes.
 
 use std::collections::HashMap;
 
-use super::zip::big_endian;
-use super::{FORMAT, Storages, storage_id};
-use crate::FileError;
+use crate::error::FileError;
 use crate::pickle::{self, Object, Pickle, Value};
+use crate::rebuild::{Storages, storage_id};
 
-/// The one version there ever was.
+/// The only version of the format.
 const VERSION: i64 = 1001;
 
-/// Finds the pickle and the storages.
+/// Finds the pickle of the saved object and its storages.
 pub(super) fn open(bytes: &[u8]) -> Result<(Pickle<'_>, Storages), FileError> {
-    let corrupt = |reason: &str| FileError::corrupt(FORMAT, reason);
-    let load = |at| pickle::load(bytes, at).map_err(|e| FileError::corrupt(FORMAT, e));
+    let corrupt = |reason: &str| FileError::corrupt("PyTorch", reason);
+    let load = |at| pickle::load(bytes, at).map_err(|e| FileError::corrupt("PyTorch", e));
     let (_magic, at) = load(0)?;
     let (version, at) = load(at)?;
     if version.root != Value::Int(VERSION) {
@@ -26,7 +25,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Pickle<'_>, Storages), FileError> {
         .iter()
         .any(|&(key, value)| machine.name(key) == Some("little_endian") && value == Value::Bool(false))
     {
-        return Err(big_endian());
+        return Err(FileError::big_endian());
     }
     let (object, at) = load(at)?;
     let (keys, mut at) = load(at)?;

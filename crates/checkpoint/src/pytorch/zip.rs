@@ -1,5 +1,5 @@
-//! The zip format, since PyTorch 1.6: `archive/data.pkl`, and each storage as the entry `archive/data/KEY`,
-//! not compressed.
+//! The zip format, since PyTorch 1.6: the pickle `archive/data.pkl`, and each storage as the uncompressed entry
+//! `archive/data/KEY`.
 
 use std::collections::HashMap;
 use std::io;
@@ -7,19 +7,19 @@ use std::ops::Range;
 
 use rawzip::{CompressionMethod, ZipArchiveEntryWayfinder, ZipLocator, ZipSliceArchive, ZipSliceEntry};
 
-use super::{FORMAT, Storages};
-use crate::FileError;
+use crate::error::FileError;
 use crate::pickle::{self, Pickle};
+use crate::rebuild::Storages;
 
-/// How far from the end the directory may be announced: the longest comment, and some garbage.
+/// How far from the end of the file the search for the directory goes: the longest comment, and some garbage.
 const MAX_TRAILER: u64 = 1 << 17;
 
-/// Finds the pickle and the storages.
+/// Finds the pickle of the saved object and its storages.
 pub(super) fn open(bytes: &[u8]) -> Result<(Pickle<'_>, Storages), FileError> {
     let archive = Archive::new(bytes)?;
     let pickle = archive.pickle(bytes)?;
     if archive.entry("byteorder")?.is_some_and(|entry| entry.data() == b"big") {
-        return Err(big_endian());
+        return Err(FileError::big_endian());
     }
     let mut storages = Storages::new();
     for name in archive.entries.keys() {
@@ -32,16 +32,9 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Pickle<'_>, Storages), FileError> {
     Ok((pickle, storages))
 }
 
-pub(super) fn big_endian() -> FileError {
-    FileError::other(
-        "its numbers are big-endian",
-        "load it with torch.load and save it again on a little-endian machine",
-    )
-}
-
 struct Archive<'a> {
     zip: ZipSliceArchive<&'a [u8]>,
-    /// By name, in the directory of `data.pkl`.
+    /// The entries in the folder of `data.pkl`, by name.
     entries: HashMap<String, (ZipArchiveEntryWayfinder, CompressionMethod)>,
 }
 
@@ -56,7 +49,7 @@ impl<'a> Archive<'a> {
                 all.insert(name, (entry.wayfinder(), entry.compression_method()));
             }
         }
-        // Called after the file, or `archive`.
+        // The folder has the name of the file, or is called `archive`.
         let directories = all.keys().filter_map(|name| name.strip_suffix("data.pkl"));
         let root =
             directories.filter(|root| root.is_empty() || root.ends_with('/')).min_by_key(|root| root.len());
@@ -78,7 +71,7 @@ impl<'a> Archive<'a> {
         Ok(Self { zip, entries })
     }
 
-    /// The entry called `name`, which must not be compressed.
+    /// Returns the entry called `name`, which must not be compressed.
     fn entry(&self, name: &str) -> Result<Option<ZipSliceEntry<'_>>, FileError> {
         let Some(&(wayfinder, method)) = self.entries.get(name) else {
             return Ok(None);
@@ -94,7 +87,7 @@ impl<'a> Archive<'a> {
         self.zip.get_entry(wayfinder).map(Some).map_err(corrupt)
     }
 
-    /// The pickle, whose checksum is verified; the storages would have to be read for theirs.
+    /// Reads the pickle and verifies its checksum. Those of the storages are not verified: that would read the whole file.
     fn pickle(&self, bytes: &'a [u8]) -> Result<Pickle<'a>, FileError> {
         let entry = self.entry("data.pkl")?.ok_or_else(|| corrupt("it has no data.pkl"))?;
         io::copy(&mut entry.verifying_reader(entry.data()), &mut io::sink()).map_err(corrupt)?;
@@ -104,7 +97,7 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// Where in the file the bytes of an entry are.
+/// Returns where the bytes of an entry lie in the file.
 fn range(entry: &ZipSliceEntry<'_>) -> Result<Range<usize>, FileError> {
     let (start, end) = entry.compressed_data_range();
     match (usize::try_from(start), usize::try_from(end)) {
@@ -114,5 +107,5 @@ fn range(entry: &ZipSliceEntry<'_>) -> Result<Range<usize>, FileError> {
 }
 
 fn corrupt(reason: impl std::fmt::Display) -> FileError {
-    FileError::corrupt(FORMAT, reason)
+    FileError::corrupt("PyTorch", reason)
 }

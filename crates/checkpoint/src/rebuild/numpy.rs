@@ -1,16 +1,17 @@
 //! NumPy arrays in pickles.
 //!
-//! `ndarray.__reduce__` gives `_reconstruct(ndarray, (0,), b'b')` and the state `(1, shape, dtype, Fortran
-//! order, bytes)`; protocol 5 gives `_frombuffer(bytes, dtype, shape, order)`. A dtype is `dtype('f4', False,
-//! True)` with the state `(3, '<', …)`. For protocols below 3, Python 3 writes bytes as `_codecs.encode(text,
-//! 'latin1')`.
+//! `ndarray.__reduce__` writes `_reconstruct(ndarray, (0,), b'b')` with the state `(1, shape, dtype, Fortran order, bytes)`.
+//! Protocol 5 writes `_frombuffer(bytes, dtype, shape, order)`. A dtype is `dtype('f4', False, True)` with the state
+//! `(3, '<', …)`. For protocols below 3, Python 3 writes bytes as `_codecs.encode(text, 'latin1')`.
 
-use crate::FileError;
+use super::builder::TensorBuilder;
+use crate::element::{Element, Encoding};
+use crate::error::FileError;
 use crate::pickle::{Call, Pickle, Span, Value};
-use crate::rebuild::Rebuilder;
-use crate::tensor::{Element, Encoding, Entry, View, row_major};
+use crate::tensor::{View, row_major};
+use crate::tensor_file::Entry;
 
-/// What describes an array.
+/// The description of an array.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Array {
     shape: Value,
@@ -20,8 +21,9 @@ pub(crate) struct Array {
     data: Value,
 }
 
-/// The array that `call`, of the function `module.name`, makes.
-pub(crate) fn array(pickle: &Pickle<'_>, module: &str, name: &str, call: &Call) -> Option<Array> {
+/// Returns the array that `call` makes, if it calls one of NumPy's functions. `module` and `name` are those of the called
+/// function.
+pub(super) fn array(pickle: &Pickle<'_>, module: &str, name: &str, call: &Call) -> Option<Array> {
     match (module, name) {
         ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => {
             match *pickle.tuple(call.state?)? {
@@ -43,14 +45,14 @@ pub(crate) fn array(pickle: &Pickle<'_>, module: &str, name: &str, call: &Call) 
     }
 }
 
-/// The tensor in an array.
-pub(crate) fn tensor(from: &mut Rebuilder<'_>, name: &str, array: Array) -> Result<Entry, FileError> {
-    let shape = from.sizes(name, array.shape)?;
-    let element = match element(from.pickle, array.dtype) {
+/// Makes the tensor of an array.
+pub(super) fn tensor(builder: &mut TensorBuilder<'_>, name: &str, array: Array) -> Result<Entry, FileError> {
+    let shape = builder.sizes(name, array.shape)?;
+    let element = match element(builder.pickle, array.dtype) {
         Ok(element) => element,
         Err(reason) => return Ok(Entry { shape, data: Err(reason) }),
     };
-    let Some((Span { start, len }, encoding)) = data(from.pickle, array.data) else {
+    let Some((Span { start, len }, encoding)) = data(builder.pickle, array.data) else {
         return Err(FileError::Tensor {
             name: name.to_owned(),
             problem: "its elements are not written as bytes".into(),
@@ -58,7 +60,7 @@ pub(crate) fn tensor(from: &mut Rebuilder<'_>, name: &str, array: Array) -> Resu
         });
     };
     if encoding == Encoding::Latin1 {
-        from.spend(name, len)?;
+        builder.spend_text(name, len)?;
     }
     let mut strides = row_major(&shape);
     if array.fortran {
@@ -66,10 +68,10 @@ pub(crate) fn tensor(from: &mut Rebuilder<'_>, name: &str, array: Array) -> Resu
         strides = row_major(&reversed);
         strides.reverse();
     }
-    from.view(name, View { range: start..start + len, encoding, element, shape, strides, offset: 0 })
+    builder.tensor(name, View { range: start..start + len, encoding, element, shape, strides, offset: 0 })
 }
 
-/// The type of elements, or why it is not read.
+/// Returns the type of the elements, or why it is not read.
 fn element(pickle: &Pickle<'_>, dtype: Value) -> Result<Element, String> {
     let describe = || {
         let call = pickle.call(dtype)?;
@@ -80,7 +82,7 @@ fn element(pickle: &Pickle<'_>, dtype: Value) -> Result<Element, String> {
     match describe() {
         Some((_, ">")) => Err("its elements are big-endian".into()),
         Some(("f2", _)) => Ok(Element::F16),
-        // NumPy has no such type; Paddle writes bfloat16 like this.
+        // NumPy has no bfloat16. Paddle writes its bits as unsigned integers.
         Some(("u2", _)) => Ok(Element::BF16),
         Some(("f4", _)) => Ok(Element::F32),
         Some(("f8", _)) => Ok(Element::F64),
@@ -89,7 +91,7 @@ fn element(pickle: &Pickle<'_>, dtype: Value) -> Result<Element, String> {
     }
 }
 
-/// Where the elements lie and how they are written.
+/// Returns where the elements lie and how they are encoded.
 fn data(pickle: &Pickle<'_>, value: Value) -> Option<(Span, Encoding)> {
     if let Value::Bytes(span) = value {
         return Some((span, Encoding::Raw));
@@ -101,7 +103,7 @@ fn data(pickle: &Pickle<'_>, value: Value) -> Option<(Span, Encoding)> {
         {
             Some((span, Encoding::Latin1))
         }
-        // How protocol 2 writes no bytes at all.
+        // Protocol 2 writes an empty byte string in this way.
         (("builtins" | "__builtin__", "bytes"), &[]) => Some((Span { start: 0, len: 0 }, Encoding::Raw)),
         _ => None,
     }

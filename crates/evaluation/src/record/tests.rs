@@ -1,6 +1,10 @@
+use super::format::{class_checksum, hex};
 use super::*;
+use crate::journal::Journal;
 use crate::outcome::Outcome;
-use crate::samples::Sample;
+use crate::provenance::Provenance;
+use crate::samples::{Sample, Samples};
+use resnext::Model;
 use resnext_models::reference;
 
 fn model() -> Model<'static> {
@@ -40,6 +44,7 @@ fn what_was_recorded_comes_back() {
         let mut row = Vec::new();
         for (image, name) in ["a/1.jpg", "a/2.jpg", "b/ü.png"].into_iter().enumerate() {
             let found = record.find(name).expect(name);
+            assert!(record.contains(name));
             assert_eq!((found, record.pixels(found)), (image, 1000 + image as u64));
             record.read(found, &mut row);
             assert_eq!(row.len(), 10);

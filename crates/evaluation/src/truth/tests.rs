@@ -1,4 +1,6 @@
 use super::*;
+use crate::samples::{Sample, Samples};
+use resnext::Model;
 use resnext_models::reference;
 
 fn classes() -> ClassIndex {
@@ -45,13 +47,12 @@ fn a_directory_that_matches_nothing_is_described() {
     let error = Labelled::by_folder(&samples(&["cats/1", "dogs/2"]), &classes()).expect_err("no class");
     assert_eq!(error, TruthError::NoFolder { found: "cats, dogs".into(), example: "n01440764".into() });
     let flat = Labelled::by_folder(&samples(&["1", "2"]), &classes()).expect_err("flat").to_string();
-    assert!(flat.contains("found no folders") && flat.contains("--truth"), "{flat}");
+    assert!(flat.contains("found no folders") && flat.contains("a file of labels"), "{flat}");
 }
 
 #[test]
 fn a_label_of_two_classes_names_none() {
-    let mut classes = classes();
-    classes.by_label.insert("crane".into(), None);
+    let classes = ClassIndex::of([("n01440764", "tench"), ("n02012849", "crane"), ("n03126707", "crane")]);
     let labelled = Labelled::by_folder(&samples(&["crane/1", "tench/2"]), &classes).expect("tench");
     let unmatched = Unmatched { name: "crane".into(), images: 1, ambiguous: true };
     assert_eq!((labelled.truths(), labelled.unmatched()), (&[0][..], &[unmatched][..]));

@@ -65,7 +65,7 @@ pub(crate) struct Args {
 
     /// Published variant of the network, such as timm/resnext50_32x4d, or auto to recognise it by its shapes; the model
     /// gets the preprocessing of this variant
-    #[arg(long, value_name = "SOURCE/VARIANT")]
+    #[arg(long, value_name = "LIBRARY/VARIANT")]
     pub(super) arch: Option<String>,
 
     /// Number of samples to use, spread evenly over the directory [default: 512, or all if there are fewer]

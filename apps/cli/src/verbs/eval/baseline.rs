@@ -7,7 +7,8 @@ use crate::terminal::Error;
 use crate::terminal::output;
 use memmap2::Mmap;
 use resnext::Model;
-use resnext_evaluation::record::{Provenance, Record};
+use resnext_evaluation::provenance::Provenance;
+use resnext_evaluation::record::Record;
 use resnext_evaluation::truth::Labelled;
 use resnext_evaluation::{Outcomes, Run};
 use std::path::{Path, PathBuf};
@@ -65,7 +66,7 @@ impl<'a> Baseline<'a> {
     pub(super) fn recorded(&self, images: Labelled) -> Result<Labelled, Error> {
         match self {
             Self::Recorded { path, record } => {
-                let found = images.recorded(record);
+                let found = images.recorded(|key| record.contains(key));
                 let missing = found.unrecorded();
                 if found.is_empty() {
                     let first = images.samples().iter().next().map_or("", |sample| sample.key());

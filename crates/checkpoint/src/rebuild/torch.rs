@@ -1,0 +1,37 @@
+//! PyTorch's tensors in pickles.
+
+use super::builder::TensorBuilder;
+use super::storage::storage_id;
+use crate::element::Encoding;
+use crate::error::FileError;
+use crate::pickle::Value;
+use crate::tensor::View;
+use crate::tensor_file::Entry;
+
+/// Makes the tensor of `_rebuild_tensor(storage, offset, size, stride, …)`.
+pub(super) fn tensor(
+    builder: &TensorBuilder<'_>,
+    name: &str,
+    arguments: &[Value],
+) -> Result<Entry, FileError> {
+    let damaged = |problem: &str| FileError::tensor(name, problem);
+    let &[storage, offset, shape, strides, ..] = arguments else {
+        return Err(damaged("its description is too short"));
+    };
+    let Some(id) = builder.pickle.persistent(storage).and_then(|id| storage_id(builder.pickle, id)) else {
+        return Err(damaged("its storage is of an unknown kind"));
+    };
+    let shape = builder.sizes(name, shape)?;
+    let element = match id.kind.element {
+        Ok(element) => element,
+        Err(other) => return Ok(Entry { shape, data: Err(format!("its element type is {other}")) }),
+    };
+    let strides = builder.sizes(name, strides)?;
+    let offset = offset.as_usize().and_then(|offset| offset.checked_add(id.offset));
+    let offset = offset.ok_or_else(|| damaged("its offset is not a number from zero"))?;
+    let Some(range) = builder.storages.get(id.key) else {
+        return Err(damaged("its storage is not in the file"));
+    };
+    builder
+        .tensor(name, View { range: range.clone(), encoding: Encoding::Raw, element, shape, strides, offset })
+}

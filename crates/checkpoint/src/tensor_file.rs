@@ -1,0 +1,83 @@
+//! The named tensors of a checkpoint.
+
+use std::collections::HashMap;
+
+use crate::tensor::StoredTensor;
+
+/// What a [`TensorFile`] has under one name.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Size along each dimension.
+    pub shape: Vec<usize>,
+    /// The elements, or why they cannot be read as floats, such as `its element type is int64`.
+    pub data: Result<StoredTensor, String>,
+}
+
+impl From<StoredTensor> for Entry {
+    fn from(tensor: StoredTensor) -> Self {
+        Self { shape: tensor.shape().to_vec(), data: Ok(tensor) }
+    }
+}
+
+/// The named tensors of a checkpoint, in the order of the file.
+#[derive(Clone, Debug, Default)]
+pub struct TensorFile {
+    entries: Vec<(String, Entry)>,
+    index: HashMap<String, usize>,
+}
+
+impl TensorFile {
+    /// Adds a tensor. It replaces an earlier tensor of the same name, as in a Python dictionary.
+    pub fn insert(&mut self, name: String, entry: impl Into<Entry>) {
+        let entry = entry.into();
+        match self.index.get(&name) {
+            Some(&at) => self.entries[at].1 = entry,
+            None => {
+                self.index.insert(name.clone(), self.entries.len());
+                self.entries.push((name, entry));
+            }
+        }
+    }
+
+    /// Removes the tensor called `name` and returns it.
+    pub fn remove(&mut self, name: &str) -> Option<Entry> {
+        let at = self.index.remove(name)?;
+        let (_, entry) = self.entries.remove(at);
+        self.index.values_mut().filter(|index| **index > at).for_each(|index| *index -= 1);
+        Some(entry)
+    }
+
+    /// Returns the tensor called `name`.
+    pub fn get(&self, name: &str) -> Option<&Entry> {
+        self.index.get(name).map(|&at| &self.entries[at].1)
+    }
+
+    /// Returns all names, in the order of the file.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(name, _)| name.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::element::Element;
+    use crate::tensor::View;
+
+    #[test]
+    fn files_keep_their_order_and_the_last_of_a_name() {
+        let tensor = |v: f32| {
+            let view = View::contiguous(0..4, Element::F32, vec![1]);
+            StoredTensor::new(v.to_le_bytes().to_vec().into(), view).unwrap()
+        };
+        let mut file = TensorFile::default();
+        for (name, value) in [("b", 1.0), ("a", 2.0), ("c", 3.0), ("b", 4.0)] {
+            file.insert(name.into(), tensor(value));
+        }
+        assert_eq!(file.names().collect::<Vec<_>>(), ["b", "a", "c"]);
+        let read = |file: &TensorFile, name: &str| file.get(name).map(|e| e.data.clone().unwrap().read()[0]);
+        assert_eq!(read(&file, "b"), Some(4.0));
+        assert!(file.remove("a").is_some() && file.remove("a").is_none());
+        assert_eq!((read(&file, "b"), read(&file, "a"), read(&file, "c")), (Some(4.0), None, Some(3.0)));
+    }
+}
