@@ -130,3 +130,32 @@ pub(crate) fn as_root(workspace: &Workspace, program: &str) -> Command {
     command.args(["-n", program]);
     command
 }
+
+/// How to get what [`has_nightly`] looks for.
+pub(crate) const NIGHTLY_REMEDY: &str =
+    "rustup toolchain install nightly --profile minimal -c miri -c rust-src";
+
+/// Returns whether there is a nightly compiler with Miri and the standard library's source.
+pub(crate) fn has_nightly(workspace: &Workspace) -> bool {
+    // rustup would fetch what is missing, which is the user's to decide.
+    let list = workspace
+        .command("rustup")
+        .args(["component", "list", "--toolchain", "nightly", "--installed"])
+        .output();
+    list.is_ok_and(|list| {
+        let text = String::from_utf8_lossy(&list.stdout);
+        let has = |component: &str| text.lines().any(|line| line.starts_with(component));
+        list.status.success() && has("miri") && has("rust-src")
+    })
+}
+
+/// Returns whether rustup has a toolchain whose name begins so.
+pub(crate) fn has_toolchain(workspace: &Workspace, name: &str) -> bool {
+    let list = workspace.command("rustup").args(["toolchain", "list"]).output();
+    list.is_ok_and(|list| String::from_utf8_lossy(&list.stdout).lines().any(|line| line.starts_with(name)))
+}
+
+/// Returns the host's target, for the architectures that sanitizers run on.
+pub(crate) fn host() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
+}

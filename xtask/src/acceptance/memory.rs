@@ -1,16 +1,75 @@
-//! Tools that watch memory while the runtime's own tests run: ThreadSanitizer, AddressSanitizer, Miri.
+//! Tools that watch memory while tests of the runtime run. They need a nightly compiler with Miri and the standard library's
+//! source; without it these steps are skipped.
 
 use crate::step::{Result, Step};
+use crate::tools;
+use std::process::Command;
 
-pub(crate) fn thread_sanitizer(step: &mut Step<'_>) -> Result {
-    step.skip("to be written");
-    Ok(())
-}
-pub(crate) fn address_sanitizer(step: &mut Step<'_>) -> Result {
-    step.skip("to be written");
-    Ok(())
-}
+/// The thread pool and what splits a step over it.
+const POOL: &str = "--lib -- threads workers ops::part";
+/// A network of every kind of step on one to four threads: the pool, `Shared` and `OutputChunk` at work.
+const NETWORK: &str = "--test bit_exact -- small_network";
+/// Everything that reads artifacts, and preprocessing.
+const ALL: &str = "--lib --tests";
+
+/// Runs the pool and a network in Miri, on the scalar path: Miri has no vector instructions of Arm and few of x86-64.
+///
+/// # Errors
+///
+/// A test fails, or does something undefined.
 pub(crate) fn miri(step: &mut Step<'_>) -> Result {
-    step.skip("to be written");
+    for tests in [POOL, NETWORK] {
+        let Some(mut test) = nightly(step, &format!("miri test -p resnext {tests}")) else {
+            return Ok(());
+        };
+        test.env("CARGO_TARGET_DIR", step.workspace.target.join("miri"));
+        step.attempt(&mut test);
+    }
     Ok(())
+}
+
+/// Runs the pool and a network with every kernel in ThreadSanitizer.
+///
+/// # Errors
+///
+/// A test fails, or threads race.
+pub(crate) fn thread_sanitizer(step: &mut Step<'_>) -> Result {
+    sanitized(step, "thread", &[POOL, NETWORK])
+}
+
+/// Runs the runtime's tests with every kernel in AddressSanitizer.
+///
+/// # Errors
+///
+/// A test fails, or reads or writes beyond an allocation.
+pub(crate) fn address_sanitizer(step: &mut Step<'_>) -> Result {
+    sanitized(step, "address", &[ALL])
+}
+
+fn sanitized(step: &mut Step<'_>, sanitizer: &str, sets: &[&str]) -> Result {
+    let target = tools::host();
+    for tests in sets {
+        // The standard library is built with the sanitizer too, since ThreadSanitizer must see how it synchronizes.
+        let build = format!("test -Zbuild-std --target {target} -p resnext --no-fail-fast {tests}");
+        let Some(mut test) = nightly(step, &build) else {
+            return Ok(());
+        };
+        let folder = step.workspace.target.join(format!("{sanitizer}-sanitizer"));
+        test.env("CARGO_TARGET_DIR", folder).env("RUSTFLAGS", format!("-Zsanitizer={sanitizer}"));
+        // Allocations that are never freed belong to threads that outlive a test.
+        test.env("ASAN_OPTIONS", "detect_leaks=0");
+        step.attempt(&mut test);
+    }
+    Ok(())
+}
+
+/// Builds a command of the nightly cargo; without it the step is skipped.
+fn nightly(step: &mut Step<'_>, arguments: &str) -> Option<Command> {
+    if !tools::has_nightly(step.workspace) {
+        step.skip(tools::NIGHTLY_REMEDY);
+        return None;
+    }
+    let mut cargo = step.workspace.cargo(&format!("+nightly {arguments}"));
+    cargo.env_remove("RUSTUP_TOOLCHAIN");
+    Some(cargo)
 }

@@ -1,5 +1,6 @@
 //! What the acceptance wants of the machine, and how it gets there.
 
+use crate::manifests;
 use crate::step::{Result, Step};
 use crate::tools::{self, BARE, BOARD, Std};
 use crate::workspace::{Workspace, in_ci};
@@ -78,6 +79,7 @@ pub(crate) fn set_up(step: &mut Step<'_>, install: bool) -> Result {
                 step.log("rustup cannot; Debian's packages may have them");
             }
         }
+        rustup_extras(step)?;
         install_packages(step)?;
         for need in missing(step.workspace) {
             if let Source::Crate(arguments) = need.from {
@@ -99,6 +101,28 @@ pub(crate) fn set_up(step: &mut Step<'_>, install: bool) -> Result {
     }
     let advice = if install { "" } else { "\n`cargo xtask acceptance --install` installs them" };
     Err(format!("missing:\n  {}{advice}", missing.join("\n  ")).into())
+}
+
+/// Asks rustup for what makes optional steps possible: not every mirror has it.
+fn rustup_extras(step: &mut Step<'_>) -> Result {
+    let oldest = manifests::promised_compiler(step)?;
+    let workspace = step.workspace;
+    let mut wanted = Vec::new();
+    if !tools::has_toolchain(workspace, &oldest) {
+        wanted.push(format!("toolchain install {oldest} --profile minimal"));
+    }
+    if !tools::has_nightly(workspace) {
+        wanted.push(match tools::has_toolchain(workspace, "nightly") {
+            true => "component add --toolchain nightly miri rust-src".into(),
+            false => tools::NIGHTLY_REMEDY.trim_start_matches("rustup ").into(),
+        });
+    }
+    for arguments in wanted.iter().filter(|_| workspace.has("rustup")) {
+        if step.run(workspace.command("rustup").args(arguments.split(' '))).is_err() {
+            step.note(format!("rustup cannot {arguments}"));
+        }
+    }
+    Ok(())
 }
 
 impl Need {
