@@ -28,30 +28,23 @@
 #![forbid(unsafe_code)]
 
 pub mod bundled;
-pub mod compile;
-pub mod data_free;
-pub mod drawing;
+pub mod compiler;
 pub mod emit;
-pub mod emulate;
-pub mod escalate;
 pub mod evaluate;
 pub mod export;
-pub mod fold;
 pub mod fp32;
-pub mod gains;
-pub mod given;
 pub mod import;
-pub mod layers;
-pub mod moments;
 pub mod network;
 pub mod observe;
-mod parallel;
-pub mod plan;
 pub mod preprocessing;
 pub mod quantize;
-pub mod round;
-pub mod sensitivity;
-mod stream;
 
-pub use resnext_checkpoint as stored;
-pub use resnext_evaluation::{noise as fidelity, samples};
+pub use compiler as compile;
+pub use compiler::{data_free, emulate, escalate, prequantized as given, sensitivity, synthetic as drawing};
+pub use emit::arena_plan as plan;
+pub use evaluate::layers;
+pub use network::batch_norm as fold;
+pub use observe::noise_gain as gains;
+pub use quantize::{moments, weight_rounding as round};
+pub use resnext_checkpoint::stored;
+pub use resnext_evaluation::{fidelity, samples};

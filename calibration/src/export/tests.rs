@@ -1,10 +1,10 @@
 use super::*;
 use crate::bundled;
-use crate::compile::{Options, Techniques, compile};
+use crate::compiler::{Options, Techniques, compile};
 use crate::emit::ClassName;
-use crate::fold::fold_batch_norm;
+use crate::network::batch_norm::fold_batch_norm;
 use crate::fp32::{Fp32Model, OnnxModel};
-use crate::given::{self, Kept};
+use crate::compiler::prequantized::{self, Kept};
 use crate::import::tests::{forget_statistics, noise, relative_error, tiny_deep_network, tiny_network};
 use crate::import::{ImportOptions, load_with};
 use crate::network::ValueId;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::fold::fold_batch_norm;
+use crate::network::batch_norm::fold_batch_norm;
 use crate::import::tests::{FULL, SMALL, noise, reference, relative_error, tiny_network};
 use crate::import::{ImportOptions, load_with};
 

@@ -12,7 +12,7 @@ use super::ImportOptions;
 use super::checks::finite;
 use super::error::{ImportErrorKind, Place};
 use super::families::Family;
-use super::topology::{
+use super::assembly::{
     Bottleneck, Builder, Part, Pool, Projection, SHORTCUT_POOL, STEM_POOL, pointwise, spatial, stem,
 };
 use crate::network::{BatchNorm, Conv, Linear, Network, Shape, Window};

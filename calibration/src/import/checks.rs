@@ -1,7 +1,7 @@
 //! Checks of single layers: whether tensors, windows and shapes fit each other.
 
 use super::error::{ImportErrorKind, Place};
-use super::topology::Part;
+use super::assembly::Part;
 use crate::network::{Conv, Shape, Window};
 
 /// Checks that all `values` are finite; `place` names the tensor.

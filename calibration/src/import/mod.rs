@@ -11,7 +11,7 @@ mod checks;
 mod error;
 mod families;
 pub mod onnx;
-mod topology;
+mod assembly;
 
 use std::path::Path;
 
@@ -61,7 +61,7 @@ pub fn load(path: &Path) -> Result<Network, ImportError> {
 /// [`resnext_checkpoint::read`] recognises.
 ///
 /// The network is named after the file and keeps its batch norms
-/// ([`fold_batch_norm`](crate::fold::fold_batch_norm) removes them). Every weight in it is finite and every
+/// ([`fold_batch_norm`](crate::network::batch_norm::fold_batch_norm) removes them). Every weight in it is finite and every
 /// shape is consistent.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use tract_onnx::pb::NodeProto;
 use super::graph::{Attributes, Graph, place};
 use crate::import::checks::{describe, size};
 use crate::import::error::ImportErrorKind;
-use crate::import::topology::Pool;
+use crate::import::assembly::Pool;
 use crate::network::{BatchNorm, Conv, Linear, Shape, Weights, Window};
 
 /// A `Conv` with its weight and bias.

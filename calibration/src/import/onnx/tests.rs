@@ -77,7 +77,7 @@ fn every_way_of_writing_the_head_reads_back_the_same() {
 #[test]
 fn folded_models_read_back_the_same() {
     let mut original = tiny_network(64);
-    crate::fold::fold_batch_norm(&mut original);
+    crate::network::batch_norm::fold_batch_norm(&mut original);
     let network = read(&Exporter::export(&original, &DIMS, Head::Flatten).model()).expect("a ResNeXt");
     forget_statistics(&mut original);
     assert_eq!(format!("{network:?}"), format!("{original:?}"));
@@ -301,7 +301,7 @@ fn deep_networks_read_back_the_same() {
             let model = Exporter::export(&network, &dims, head).model();
             assert_reads(&model, &network, &format!("{side}, {head:?}"));
         }
-        crate::fold::fold_batch_norm(&mut network);
+        crate::network::batch_norm::fold_batch_norm(&mut network);
         forget_statistics(&mut network);
         assert_reads(&Exporter::export(&network, &dims, Head::Flatten).model(), &network, "folded");
         assert_eq!((network.topology.stem, network.topology.shortcut), (Stem::Deep, Shortcut::AvgPool));
@@ -442,7 +442,7 @@ fn constants_may_be_computed() {
     let network = read(&build().model()).expect("a ResNeXt");
     let image = noise(5, 3 * 64 * 64);
     let logits = |mut network: Network| {
-        crate::fold::fold_batch_norm(&mut network);
+        crate::network::batch_norm::fold_batch_norm(&mut network);
         let mut model = crate::fp32::Fp32Model::new(&network, &[]).expect("a model");
         model.run(&image).expect("a run").result().to_vec()
     };

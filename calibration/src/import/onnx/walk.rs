@@ -4,11 +4,11 @@ use tract_onnx::pb::NodeProto;
 
 use super::graph::{Attributes, Graph, place};
 use super::layers;
-use crate::given::Pixels;
+use crate::compiler::prequantized::Pixels;
 use crate::import::ImportOptions;
 use crate::import::error::ImportErrorKind;
 use crate::import::families::Family;
-use crate::import::topology::{Bottleneck, Builder, Part, Pool, Projection};
+use crate::import::assembly::{Bottleneck, Builder, Part, Pool, Projection};
 use crate::network::{Linear, Network, Shape};
 use crate::quantize::Activation;
 

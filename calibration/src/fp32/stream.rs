@@ -236,7 +236,7 @@ impl<P: Pass> Stage<'_, P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fold::fold_batch_norm;
+    use crate::network::batch_norm::fold_batch_norm;
     use crate::import::tests::tiny_network;
 
     /// Notes every value's sum.

@@ -4,6 +4,9 @@
 //! and per-layer error reports are built on it. [`OnnxModel`] runs the original `.onnx` file through
 //! tract-onnx and knows nothing of our IR, so it checks the importer and the folding independently.
 
+mod parallel;
+pub(crate) mod stream;
+
 use std::ops::Range;
 use std::path::Path;
 
@@ -15,7 +18,7 @@ use tract_core::ops::nn::{DataFormat, Reduce, Reducer};
 use tract_onnx::prelude::{InferenceModelExt, TractError};
 
 use crate::network::{Conv, Linear, Network, Node as NetworkNode, Op as NetworkOp, Shape, ValueId, Window};
-use crate::parallel::parallel;
+use crate::fp32::parallel::parallel;
 use crate::quantize::Activation;
 
 /// The fp32 oracle could not be built or run. Displays as one line.

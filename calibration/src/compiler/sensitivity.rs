@@ -1,6 +1,6 @@
 //! What each layer costs: quantized alone, and kept in fp32 while the rest is quantized.
 
-use crate::emulate::{rounded_network, sqnr_db};
+use crate::compiler::emulate::{rounded_network, sqnr_db};
 use crate::fp32::{Fp32Error, Fp32Model};
 use crate::network::{Network, Node, Op};
 use crate::preprocessing::Preprocessing;

@@ -12,11 +12,11 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
 use resnext::format::MAX_DIGITS;
 
-use crate::compile::CompileError;
+use crate::compiler::CompileError;
 use crate::network::{Network, Op, Shape, ValueId, Window};
 use crate::preprocessing::Preprocessing;
 use crate::quantize::Activation;
-use crate::stream::Pass;
+use crate::fp32::stream::Pass;
 
 /// Pixels of one image that a layer may look at: 256 · 255² still is an exact f32.
 const MOST_PIXELS: usize = 256;
@@ -334,12 +334,12 @@ impl Pass for Gather<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compile::CompileError;
-    use crate::fold::fold_batch_norm;
+    use crate::compiler::CompileError;
+    use crate::network::batch_norm::fold_batch_norm;
     use crate::import::tests::tiny_network;
     use crate::observe::Range as Values;
     use crate::quantize::quantize;
-    use crate::stream::{Budget, Input, stream};
+    use crate::fp32::stream::{Budget, Input, stream};
     use indicatif::ProgressBar;
 
     /// Whether the layers are gathered together or a few at a time, each has the same moments, and no batch is too large.

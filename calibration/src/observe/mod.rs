@@ -9,6 +9,7 @@ const BINS: usize = 4096;
 mod auto;
 mod channels;
 mod method;
+pub mod noise_gain;
 
 pub use auto::least_harm;
 pub use channels::{Bin, ChannelHistogram};

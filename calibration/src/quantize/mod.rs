@@ -12,11 +12,14 @@
 //!   two that the largest weight of each asks for, and the scales of both follow from it.
 //! * The mean over all pixels is the sum, in two digits, and needs no range.
 
-use crate::moments::Moments;
+pub mod moments;
+pub mod weight_rounding;
+
+use crate::quantize::moments::Moments;
 use crate::network::{Conv, Linear, Network, Op, ValueId};
 use crate::observe::Range;
 use crate::preprocessing::Preprocessing;
-use crate::round::Factored;
+use crate::quantize::weight_rounding::Factored;
 use resnext::format::MAX_DIGITS;
 use resnext::requantize;
 
@@ -167,7 +170,7 @@ pub fn quantize(
 
 /// Quantizes a folded `network` whose activation `i` is to be `outputs[i]`, which has entries as [`quantize`]'s `ranges`
 /// has. Weights that are [integers](crate::network::Weights::steps) stay the integers that they are, as far as the
-/// arithmetic allows; see [`crate::given`].
+/// arithmetic allows; see [`crate::compiler::prequantized`].
 ///
 /// # Errors
 ///

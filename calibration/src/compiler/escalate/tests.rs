@@ -1,6 +1,6 @@
 use super::*;
 use crate::bundled;
-use crate::fold::fold_batch_norm;
+use crate::network::batch_norm::fold_batch_norm;
 use crate::import::tests::tiny_network;
 use crate::preprocessing::Preprocessing;
 use resnext_evaluation::outcome::Outcome;

@@ -5,12 +5,14 @@
 //! source graph here or says which node does not fit. Residual additions are not nodes: they belong to the
 //! convolution that feeds them, as in the runtime.
 
+pub mod batch_norm;
+
 use std::fmt;
 use std::sync::Arc;
 
 use resnext_models::{Shortcut, Stem};
 
-use crate::given::Given;
+use crate::compiler::prequantized::Given;
 use crate::stored::StoredTensor;
 
 /// Names one value (activation tensor): `ValueId(0)` is the image, `ValueId(i + 1)` is the output of node `i`.

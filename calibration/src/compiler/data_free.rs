@@ -3,7 +3,7 @@
 //! A batch norm gives each channel the mean β and the deviation |γ| over training images, whatever they were; so much is
 //! known of every convolution's output (M. Nagel et al., *Data-Free Quantization Through Weight Equalization and Bias
 //! Correction*, 2019). What is not known is the shape of the distributions and how channels go together. That is taken
-//! from [drawings](crate::drawing): they go through a *likeness* of the network, whose convolutions are adjusted one after
+//! from [drawings](crate::compiler::synthetic): they go through a *likeness* of the network, whose convolutions are adjusted one after
 //! the other until their outputs have the mean and deviation that they should. Histograms and covariances of its
 //! activations then go the way of any calibration. `calibration/README.md` says what this costs.
 
@@ -11,8 +11,8 @@ use std::collections::HashMap;
 
 use indicatif::ProgressBar;
 
-use crate::compile::{CompileError, Compiled, Options, Seen, compile_seen, images};
-use crate::drawing::draw;
+use crate::compiler::{CompileError, Compiled, Options, Seen, compile_seen, images};
+use crate::compiler::synthetic::draw;
 use crate::fp32::{Fp32Error, Fp32Model};
 use crate::network::{Conv, Network, Node, Op, Shape, Statistics, ValueId};
 use crate::samples::{Sample, Samples};
@@ -33,7 +33,7 @@ const BUDGET: usize = 256 << 20;
 /// A channel that hardly moves on drawings is not blown up further than this to move as much as it should.
 const MOST_BLOWN_UP: f64 = 16.0;
 
-/// Compiles a folded `network` without images: as [`compile`](crate::compile::compile) does, on drawings, as far as its batch
+/// Compiles a folded `network` without images: as [`compile`](crate::compiler::compile) does, on drawings, as far as its batch
 /// norms tell what it should see in them.
 ///
 /// # Errors
@@ -205,7 +205,7 @@ fn finish(output: &mut [f32], adjustments: &[Adjustment], residual: Option<&[f32
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fold::fold_batch_norm;
+    use crate::network::batch_norm::fold_batch_norm;
     use crate::import::{ImportOptions, load_safetensors};
     use resnext_models::reference;
 

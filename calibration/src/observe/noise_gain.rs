@@ -85,7 +85,7 @@ fn squares_by_input(conv: &Conv, gains: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fold::fold_batch_norm;
+    use crate::network::batch_norm::fold_batch_norm;
     use crate::import::tests::tiny_network;
 
     /// Behind the last block there is no nonlinearity, and gains follow from the classifier's weights alone.

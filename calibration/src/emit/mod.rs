@@ -1,7 +1,9 @@
 //! Writes the artifact.
 
+pub mod arena_plan;
+
 use crate::network::{Conv, Linear, Network, Node, Op, ValueId};
-use crate::plan::Plan;
+use crate::emit::arena_plan::Plan;
 use crate::preprocessing::Preprocessing;
 use crate::quantize::{Activation, Layer, QuantizedConv, QuantizedLinear, QuantizedShortcut};
 use resnext::format::{

@@ -15,7 +15,7 @@
 //! * A max pooling passes values on, the mean over all pixels is exact but for what 15 bits cannot hold, and the logits are
 //!   floats, whatever the file quantizes any of them to.
 
-use crate::compile::{Basis, CompileError, Compiled, Options, expect_labels, finish};
+use crate::compiler::{Basis, CompileError, Compiled, Options, expect_labels, finish};
 use crate::network::{Network, Op, ValueId, Weights};
 use crate::preprocessing::Preprocessing;
 use crate::quantize::{Activation, Layer, Quantized, quantize_to};

@@ -1,10 +1,12 @@
 //! The fp32 half of an evaluation: the baseline runs on the pixels that int8 reads. Everything else of it is
 //! `resnext-evaluation`.
 
+pub mod layers;
+
 use crate::fp32::Fp32Error;
 use crate::network::Network;
 use crate::preprocessing::Preprocessing;
-use crate::stream::{Budget, Input, Pass, stream};
+use crate::fp32::stream::{Budget, Input, Pass, stream};
 use indicatif::ProgressBar;
 use resnext::{Model, RunError, Runner};
 use resnext_evaluation::journal::{Journal, JournalError};

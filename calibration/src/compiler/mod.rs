@@ -1,18 +1,25 @@
 //! The offline step: calibrate, quantize, plan, emit, and check the result against fp32.
 
+pub mod data_free;
+pub mod emulate;
+pub mod escalate;
+pub mod prequantized;
+pub mod sensitivity;
+pub mod synthetic;
+
 use crate::emit::{ClassName, Parts, emit, set_metadata};
 use crate::fidelity::{Noise, argmax};
 use crate::fp32::Fp32Error;
-use crate::gains::Gains;
-use crate::moments::{AT_ONCE, Gather, Moments, batches};
+use crate::observe::noise_gain::Gains;
+use crate::quantize::moments::{AT_ONCE, Gather, Moments, batches};
 use crate::network::{Network, Node, Op};
 use crate::observe::{ChannelHistogram, Histogram, Method, Range, least_harm};
-use crate::plan::plan;
+use crate::emit::arena_plan::plan;
 use crate::preprocessing::Preprocessing;
 use crate::quantize::{Layer, QuantizeError, Quantized, quantize, requantize_node};
 use crate::samples::{Sample, SampleError, Samples};
-use crate::sensitivity::{Sensitivity, sensitivity};
-use crate::stream::{Budget, Input, Pass, stream};
+use crate::compiler::sensitivity::{Sensitivity, sensitivity};
+use crate::fp32::stream::{Budget, Input, Pass, stream};
 use indicatif::ProgressBar;
 use resnext::{LoadError, Model, Probe, RunError, Runner, Step, Tensor};
 use resnext_evaluation::outcome::pixel_checksum;
@@ -32,7 +39,7 @@ const SENSITIVITY_SAMPLES: usize = 16;
 pub struct Techniques {
     /// Move biases so that every channel keeps its mean.
     pub correct_bias: bool,
-    /// Round the weights of a row together, which corrects biases too: [`round`](crate::round).
+    /// Round the weights of a row together, which corrects biases too: [`round`](crate::quantize::weight_rounding).
     pub round_together: bool,
 }
 
@@ -220,7 +227,7 @@ pub fn compile(
 pub(crate) struct Seen<'a> {
     /// What is quantized.
     pub(crate) network: &'a Network,
-    /// What drawings go through in its place, [`data_free`](crate::data_free); `None` of photos, which go through the
+    /// What drawings go through in its place, [`data_free`](crate::compiler::data_free); `None` of photos, which go through the
     /// network itself.
     pub(crate) likeness: Option<&'a Network>,
     pub(crate) samples: &'a Samples,

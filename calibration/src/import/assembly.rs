@@ -14,7 +14,7 @@ use resnext_models::{Shortcut, Stem};
 
 use super::checks::{check_tensors, describe, expect_groups, expect_window, fits, size, slide};
 use super::error::{ImportErrorKind, Place};
-use crate::given::Given;
+use crate::compiler::prequantized::Given;
 use crate::network::{Conv, Linear, Network, Node, Op, Shape, Topology, ValueId, Window};
 use crate::quantize::Activation;
 

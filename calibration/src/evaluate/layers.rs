@@ -1,12 +1,12 @@
 //! The layers of a compiled model against fp32 on some images: noise, distribution, and the range that int8 covers.
 
-use crate::compile::{Compare, CompileError, Pair};
+use crate::compiler::{Compare, CompileError, Pair};
 use crate::evaluate::preprocessing;
 use crate::fidelity::Noise;
 use crate::network::Network;
 use crate::observe::{Histogram, Range};
 use crate::samples::Samples;
-use crate::stream::{Budget, Input, Pass, stream};
+use crate::fp32::stream::{Budget, Input, Pass, stream};
 use indicatif::ProgressBar;
 use resnext::{Model, Op, Step};
 

@@ -12,18 +12,18 @@ use resnext::{LoadError, Model};
 use resnext_evaluation::Evaluation;
 use resnext_evaluation::statistics::Interval;
 
-use crate::compile::{
+use crate::compiler::{
     Calibration, CompileError, Compiled, Options, Seen, Techniques, calibrate, compile_to, expect_labels,
     images,
 };
-use crate::emulate::{rounded_network, sqnr_db};
+use crate::compiler::emulate::{rounded_network, sqnr_db};
 use crate::evaluate::EvaluateError;
 use crate::fp32::{Fp32Error, Fp32Model};
 use crate::network::Network;
 use crate::observe::{Method, Range};
 use crate::quantize::quantize;
 use crate::samples::Samples;
-use crate::sensitivity::sensitivity;
+use crate::compiler::sensitivity::sensitivity;
 
 /// Layers that get a range of their own, at most. Each costs a pass over the samples and an evaluation.
 const MOST_LAYERS: usize = 6;
