@@ -4,10 +4,10 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use resnext::{Kernels, Model, Runner};
-use resnext_calibration::evaluate::preprocessing;
-use resnext_calibration::fold::fold_batch_norm;
 use resnext_calibration::fp32::Fp32Model;
 use resnext_calibration::import::{ImportOptions, load_safetensors};
+use resnext_calibration::network::fold_batch_norm;
+use resnext_calibration::preprocessing::normalize;
 use resnext_models::reference;
 use std::hint::black_box;
 
@@ -24,7 +24,7 @@ fn whole_model(c: &mut Criterion) {
         .expect("the bundled weights load");
     fold_batch_norm(&mut network);
     let mut fp32 = Fp32Model::new(&network, &[]).expect("fp32");
-    let normalized = preprocessing(&model).normalize(&pixels);
+    let normalized = normalize(model.preprocessing(), &pixels);
     group.bench_function("fp32-tract", |b| {
         b.iter(|| black_box(fp32.run(&normalized).expect("logits").result()[0]));
     });

@@ -1,20 +1,20 @@
-//! What each part of calibration brings, measured on labelled images, as a table in Markdown.
+//! Measures what each part of calibration gains, on labelled images, and prints it as a table in Markdown.
+
 use indicatif::ProgressBar;
 use resnext::Model;
-use resnext_calibration::compile::{Options, Techniques, compile};
+use resnext::preprocess::Preprocessing;
 use resnext_calibration::evaluate::Judge;
-use resnext_calibration::fold::fold_batch_norm;
 use resnext_calibration::import::{ImportOptions, load_with};
-use resnext_calibration::observe::Method;
-use resnext_calibration::preprocessing::Preprocessing;
-use resnext_calibration::{bundled, data_free, samples::Samples};
+use resnext_calibration::network::fold_batch_norm;
+use resnext_calibration::{Compiler, Method, Options, ScaleSource, Techniques, bundled, synthetic_images};
+use resnext_evaluation::samples::Samples;
 use resnext_evaluation::truth::{ClassIndex, Labelled};
 use std::error::Error;
 use std::path::PathBuf;
 use std::time::Instant;
 
 const USAGE: &str = "MODEL SIZE DATA CACHE NUM ROW...: DATA has folders calib and val, CACHE keeps fp32 logits, a row is a \
-                     method or percentage, then +bias, +gptq, +free, +drawn";
+                     method or percentage, then +bias, +gptq, +free, +synthetic";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fold_batch_norm(&mut network);
     // timm's rule for the usual crop of 0.875.
     let preprocessing = Preprocessing::imagenet(size, size * 8 / 7);
+    let synthetic = synthetic_images();
     let calib = Samples::open(&data.join("calib"))?.take_spread(num);
     let val = Samples::open(&data.join("val"))?;
     std::fs::create_dir_all(&cache)?;
@@ -45,22 +46,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("|---|---|---|---|---|---|---|---|");
     for row in rows {
         let (method, techniques, source) = parse(&row)?;
-        let options = Options {
-            method,
-            techniques,
-            sensitivity: false,
-            keep_quantized: false,
-            preprocessing,
-            classes: classes.clone(),
-            source: String::new(),
-            threads: 2,
-        };
+        let options =
+            Options { method, techniques, threads: 2, ..Options::new(preprocessing, classes.clone()) };
         let start = Instant::now();
-        let compiled = match source {
-            Source::Photos => compile(&network, &calib, &options, &progress)?,
-            Source::BatchNorms => data_free::compile(&network, &options, &progress)?,
-            Source::Drawings => compile(&network, &data_free::drawings(), &options, &progress)?,
+        let scales = match source {
+            Source::Photos => ScaleSource::Samples(&calib),
+            Source::BatchNorms => ScaleSource::BatchNorms,
+            Source::Synthetic => ScaleSource::Samples(&synthetic),
         };
+        let compiled = Compiler::new(&network, &options).compile(scales)?;
         let seconds = start.elapsed().as_secs_f64();
         let model = Model::from_bytes(&compiled.artifact)?;
         let evaluation = judge.judge(&model)?;
@@ -82,13 +76,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What a row is calibrated on.
+/// Where the scales of a row come from.
 enum Source {
     Photos,
-    /// Nothing: `--data-free`.
     BatchNorms,
-    /// Drawings as if they were photos.
-    Drawings,
+    /// Synthetic images, used as if they were photos.
+    Synthetic,
 }
 
 fn parse(row: &str) -> Result<(Method, Techniques, Source), Box<dyn Error>> {
@@ -106,7 +99,7 @@ fn parse(row: &str) -> Result<(Method, Techniques, Source), Box<dyn Error>> {
             "bias" => techniques.correct_bias = true,
             "gptq" => techniques.round_together = true,
             "free" => source = Source::BatchNorms,
-            "drawn" => source = Source::Drawings,
+            "synthetic" => source = Source::Synthetic,
             other => return Err(format!("{other}: not a technique; {USAGE}").into()),
         }
     }

@@ -1,20 +1,20 @@
-//! What the fp32 path makes of a checkpoint: the logits that `tests/zoo/sweep.py` holds against the library's own.
+//! Computes the fp32 logits of a checkpoint, which `tests/zoo/sweep.py` compares with those of the library that published it.
 //!
 //!     cargo run --release -p resnext-calibration --example fp32_logits -- --arch timm/resnext50_32x4d \
 //!         model.safetensors image.f32 logits.f32
 //!
-//! The image is the network's input as it is, raw little-endian f32 of shape [1, 3, S, S], where S is the test size
-//! of the variant; the logits are written in the same way.
+//! The image is the normalised input of the network, raw little-endian f32 of shape [1, 3, S, S], where S is the test size of the
+//! variant. The logits are written in the same way.
 
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
-use resnext_calibration::fold::fold_batch_norm;
 use resnext_calibration::fp32::{Fp32Model, segments};
 use resnext_calibration::import::{ImportOptions, architecture, load_with};
+use resnext_calibration::network::fold_batch_norm;
 
-/// Of compiled weights and activations at a time; the largest networks have 3.3 GB of weights.
+/// Bytes of compiled weights and activations in memory at a time. The largest networks have 3.3 GB of weights.
 const SEGMENT_BYTES: usize = 256 << 20;
 
 const USAGE: &str = "usage: fp32_logits --arch LIBRARY/VARIANT WEIGHTS INPUT.f32 OUTPUT.f32";
@@ -39,7 +39,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let image = read(Path::new(input))?;
     let options = ImportOptions { input_size: Some(variant.preprocessing.size.into()) };
     let mut network = load_with(Path::new(weights), options)?;
-    architecture::expect(&network.topology, variant)?;
+    architecture::expect(&network.architecture, variant)?;
     fold_batch_norm(&mut network);
     let mut value = image;
     for nodes in segments(&network, SEGMENT_BYTES, 1) {

@@ -1,9 +1,10 @@
-//! What the program carries to show itself: photos, and the reference model's recipe.
+//! Photos and class names that are part of this crate.
 //!
 //! Authors and licences of the photos are in `calibration/samples/README.md`.
 
+use resnext_evaluation::samples::{Sample, Samples};
+
 use crate::emit::ClassName;
-use crate::samples::{Sample, Samples};
 
 macro_rules! photos {
     ($($name:literal),+) => {
@@ -11,7 +12,7 @@ macro_rules! photos {
     };
 }
 
-/// A dozen freely licensed photos: enough to try the path, too few to calibrate a model that matters.
+/// Returns a dozen freely licensed photos: enough to try calibration, too few for a model that matters.
 pub fn photos() -> Samples {
     let photos = photos![
         "admiral",
@@ -30,12 +31,12 @@ pub fn photos() -> Samples {
     photos.into_iter().map(|(name, bytes)| Sample::embedded(name, None, bytes)).collect()
 }
 
-/// The classes of the reference model.
+/// Returns the classes of the reference model.
 pub fn reference_classes() -> Vec<ClassName> {
     resnext_models::reference::CLASSES.iter().map(ClassName::from).collect()
 }
 
-/// The classes of ImageNet-1k.
+/// Returns the classes of ImageNet-1k.
 pub fn imagenet_classes() -> Vec<ClassName> {
     resnext_models::labels::imagenet1k().map(|class| ClassName::from(&class)).collect()
 }

@@ -1,50 +1,57 @@
 //! The offline half of resnext: an fp32 ResNeXt goes in, a calibrated int8 artifact comes out.
 //!
-//! Modules in the order data takes:
+//! ```no_run
+//! use resnext::preprocess::Preprocessing;
+//! use resnext_calibration::import::{ImportOptions, load_with};
+//! use resnext_calibration::network::fold_batch_norm;
+//! use resnext_calibration::{Compiler, Options, ScaleSource, bundled};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let import = ImportOptions { input_size: Some(224) };
+//! let mut network = load_with("resnext50_32x4d.pth".as_ref(), import)?;
+//! fold_batch_norm(&mut network);
+//! let options = Options::new(Preprocessing::imagenet(224, 232), bundled::imagenet_classes());
+//! let photos = resnext_evaluation::samples::Samples::open("photos".as_ref())?;
+//! let compiled = Compiler::new(&network, &options).compile(ScaleSource::Samples(&photos))?;
+//! std::fs::write("resnext50_32x4d.rnx", &compiled.artifact)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Compiler`] is the way through all modules, in the order in which data passes them; each depends on those before it alone:
 //!
 //! | module | role |
 //! |---|---|
-//! | [`stored`] (of `resnext-checkpoint`) | tensors that stay in the file they came in |
+//! | [`network`] | the intermediate representation: layers, weights that stay in their file, batch norms folded into them |
 //! | [`import`] | ONNX file or checkpoint → [`network::Network`] |
-//! | [`fold`] | batch norm into weights |
-//! | [`samples`] (of `resnext-evaluation`), [`preprocessing`] | photos → cropped pixels |
 //! | [`fp32`] | the network in float, on tract: statistics and baseline |
-//! | [`observe`] | activations → histograms → ranges |
-//! | [`gains`] | what noise in a value costs in the logits |
-//! | [`moments`], [`round`] | means and covariances of inputs → weights rounded together |
-//! | [`emulate`], [`sensitivity`] | parts of int8 inside fp32 |
-//! | [`quantize`] | ranges and weights → integers |
-//! | [`given`] | a file's own scales → integers, without calibration |
-//! | [`plan`] | lifetimes → arena offsets |
-//! | [`emit`] | all of it → the bytes of a `.rnx` |
-//! | [`compile`] | the whole path, and a check of the result against fp32 |
-//! | [`escalate`] | ever more of it, until the drop is small enough |
-//! | [`data_free`], [`drawing`] | calibration without images |
-//! | [`layers`] | noise and distribution of every layer of a compiled model |
-//! | [`export`] | the network as ONNX, fp32 or quantized, for other tools |
-//! | [`evaluate`] | the fp32 half of an evaluation; the rest is `resnext-evaluation` |
-//! | [`bundled`] | photos and classes that the program carries |
+//! | `observe` | activations → histograms → ranges, and what noise in a value costs in the logits |
+//! | `quantize` | ranges and weights → integers |
+//! | `emit` | integers → arena offsets → the bytes of a `.rnx` file |
+//! | [`export`] | the network as ONNX, in fp32 or quantized, for other tools |
+//! | [`evaluate`] | int8 beside fp32: the drop of accuracy, the noise of every layer |
+//! | `compiler` | the driver: samples, batch norms or a quantized file → artifact, report, metadata |
+//!
+//! [`preprocessing`] normalises pixels for fp32, and [`bundled`] holds photos and class names. Samples and statistics are those of
+//! `resnext-evaluation`.
 
 #![forbid(unsafe_code)]
 
 pub mod bundled;
-pub mod compiler;
-pub mod emit;
+mod compiler;
+mod emit;
 pub mod evaluate;
 pub mod export;
 pub mod fp32;
 pub mod import;
 pub mod network;
-pub mod observe;
+mod observe;
 pub mod preprocessing;
-pub mod quantize;
+mod quantize;
 
-pub use compiler as compile;
-pub use compiler::{data_free, emulate, escalate, prequantized as given, sensitivity, synthetic as drawing};
-pub use emit::arena_plan as plan;
-pub use evaluate::layers;
-pub use network::batch_norm as fold;
-pub use observe::noise_gain as gains;
-pub use quantize::{moments, weight_rounding as round};
-pub use resnext_checkpoint::stored;
-pub use resnext_evaluation::{fidelity, samples};
+pub use compiler::{
+    Attempt, CompileError, Compiled, Compiler, EscalateError, Escalated, LayerReport, Options, Report,
+    Retained, SURROGATE_IMAGES, ScaleSource, Sensitivity, Techniques, synthetic_images,
+};
+pub use emit::ClassName;
+pub use observe::{Histogram, Method, ObserveError};
+pub use quantize::QuantizeError;

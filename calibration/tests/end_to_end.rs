@@ -3,36 +3,34 @@
 mod support;
 
 use indicatif::ProgressBar;
+use resnext::preprocess::Preprocessing;
 use resnext::{Model, Runner};
-use resnext_calibration::bundled;
-use resnext_calibration::compile::{CompileError, Compiled, Options, Techniques, compile};
-use resnext_calibration::data_free;
-use resnext_calibration::evaluate::{EvaluateError, evaluate};
-use resnext_calibration::fidelity::Noise;
-use resnext_calibration::fold::fold_batch_norm;
+use resnext_calibration::evaluate::{EvaluateError, evaluate, examine};
 use resnext_calibration::fp32::Fp32Model;
 use resnext_calibration::import::{ImportOptions, load_with};
-use resnext_calibration::layers::examine;
-use resnext_calibration::network::{Node, Op};
-use resnext_calibration::observe::Method;
-use resnext_calibration::preprocessing::Preprocessing;
-use resnext_calibration::samples::{Sample, Samples};
+use resnext_calibration::network::{Node, Op, fold_batch_norm};
+use resnext_calibration::preprocessing::normalize;
+use resnext_calibration::{
+    CompileError, Compiled, Compiler, Method, ObserveError, Options, ScaleSource, Techniques, bundled,
+};
+use resnext_evaluation::fidelity::Noise;
+use resnext_evaluation::samples::{Sample, Samples};
 use resnext_evaluation::truth::{ClassIndex, Labelled};
 use resnext_evaluation::{Evaluation, Run};
-use support::{photos, reference_network, reference_options, root, synthetic_pixels};
+use support::{compile, photos, reference_network, reference_options, root, synthetic_pixels};
 
 fn quiet() -> ProgressBar {
     ProgressBar::hidden()
 }
 
 fn compiled(method: Method, samples: &Samples, threads: usize) -> Compiled {
-    compile(&reference_network(), samples, &reference_options(method, threads), &quiet()).expect("compiles")
+    compile(&reference_network(), samples, &reference_options(method, threads)).expect("compiles")
 }
 
-/// As `resnext compile` does it unless told otherwise.
+/// Compiles as `resnext compile` does by default.
 fn usual(samples: &Samples) -> Compiled {
     let options = Options { techniques: Techniques::HIGH, ..reference_options(Method::Auto, 2) };
-    compile(&reference_network(), samples, &options, &quiet()).expect("compiles")
+    compile(&reference_network(), samples, &options).expect("compiles")
 }
 
 #[test]
@@ -46,9 +44,8 @@ fn the_same_inputs_give_the_same_bytes() {
     assert!(one.artifact != other.artifact, "the method does not matter?");
 }
 
-/// The committed artifact is what the committed weights and the calibration photos give, as
-/// `models/reference/README.md` says. Not to the byte: tract multiplies with other kernels on another CPU, and
-/// ranges follow its last bits.
+/// The committed weights and the calibration photos give the committed artifact, as `models/reference/README.md` says. They do
+/// not give it to the byte: tract multiplies with other kernels on another CPU, and ranges depend on the last bits.
 #[test]
 fn the_committed_artifact_is_reproducible() {
     let Some(samples) = photos("imagenette/calib") else {
@@ -76,7 +73,7 @@ fn the_committed_artifact_is_reproducible() {
             }
         }
     }
-    // Ranges are chosen from a grid: where two are as good, the last bits may choose the neighbour.
+    // Ranges are chosen from a grid. Where two are equally good, the last bits may choose the neighbour.
     assert!(neighbours.len() <= 2, "{neighbours:?}: recompile models/reference, see its README");
     let calibration = |model: &Model<'_>| -> serde_json::Value {
         serde_json::from_str::<serde_json::Value>(model.metadata()).expect("JSON")["calibration"].clone()
@@ -84,7 +81,7 @@ fn the_committed_artifact_is_reproducible() {
     assert_eq!(calibration(&fresh), calibration(&committed));
 }
 
-/// int8 is within its quantization error of fp32: every layer keeps its signal, the logits most of it.
+/// int8 stays within its quantization error of fp32, in every layer and in the logits.
 #[test]
 fn every_layer_is_close_to_fp32() {
     let report = compiled(Method::Max, &bundled::photos(), 2).report;
@@ -95,12 +92,12 @@ fn every_layer_is_close_to_fp32() {
     assert!(report.agreement > 0.9, "{}", report.agreement);
 }
 
-/// Each block that projects its shortcut is a step shorter: its last convolution has the weights of both, and sums of them all.
+/// A block with a projection has a step less: its last convolution holds the weights of both, and the sums over all of them.
 #[test]
 fn projection_shortcuts_are_part_of_a_step() {
     let artifact = compiled(Method::Max, &bundled::photos().take_spread(2), 2).artifact;
     let model = Model::from_bytes(&artifact).expect("loads");
-    let mut joined = Vec::new();
+    let mut fused = Vec::new();
     for step in model.steps() {
         let resnext::Op::Conv(conv) = step.op else { continue };
         let Some(shortcut) = conv.shortcut else { continue };
@@ -113,19 +110,19 @@ fn projection_shortcuts_are_part_of_a_step() {
             }
             assert_eq!(block.weight_sum.map(i32::from), sums, "{}", step.name);
         }
-        joined.push((step.name, shortcut.stride));
+        fused.push((step.name, shortcut.stride));
     }
     let names = ["layer1.0.conv3", "layer2.0.conv3", "layer3.0.conv3", "layer4.0.conv3"];
-    assert_eq!(joined, names.into_iter().zip([1, 2, 2, 2]).collect::<Vec<_>>());
+    assert_eq!(fused, names.into_iter().zip([1, 2, 2, 2]).collect::<Vec<_>>());
 }
 
-/// What is done beyond ranges takes noise away, is repeatable, and knows what each layer costs.
+/// The techniques beyond ranges remove noise, are repeatable, and the sensitivity of each layer is measured.
 #[test]
 fn effort_takes_noise_away() {
     let photos = bundled::photos();
     let run = |techniques, threads| {
         let options = Options { techniques, sensitivity: true, ..reference_options(Method::Auto, threads) };
-        compile(&reference_network(), &photos, &options, &quiet()).expect("compiles")
+        compile(&reference_network(), &photos, &options).expect("compiles")
     };
     let (fast, high, again) = (run(Techniques::FAST, 2), run(Techniques::HIGH, 2), run(Techniques::HIGH, 1));
     assert!(high.artifact == again.artifact, "threads change the artifact");
@@ -134,7 +131,7 @@ fn effort_takes_noise_away() {
     let sensitivity = &high.report.sensitivity;
     let network = reference_network();
     assert_eq!(sensitivity.len(), network.nodes.len() - 2, "all but the max pool and the mean");
-    assert_eq!(high.report.layers.len(), network.nodes.len() - 4, "shortcuts are joined");
+    assert_eq!(high.report.layers.len(), network.nodes.len() - 4, "shortcuts are fused");
     let unmeasured = high.report.layers.iter().find(|layer| layer.sqnr_db.is_nan());
     assert!(unmeasured.is_none(), "{unmeasured:?}");
     for layer in sensitivity {
@@ -143,12 +140,12 @@ fn effort_takes_noise_away() {
     }
 }
 
-/// Without images int8 stays as close to fp32 as photos are to tell: nearly as with a few of them.
+/// Without images int8 stays nearly as close to fp32, measured on photos, as with a few of them.
 #[test]
 fn batch_norms_are_nearly_as_good_as_photos() {
     let network = reference_network();
     let options = Options { techniques: Techniques::NORMAL, ..reference_options(Method::Auto, 2) };
-    let free = data_free::compile(&network, &options, &quiet()).expect("compiles");
+    let free = Compiler::new(&network, &options).compile(ScaleSource::BatchNorms).expect("compiles");
     assert_eq!(free.report.calibrated, 0);
     let model = Model::from_bytes(&free.artifact).expect("loads");
     let metadata: serde_json::Value = serde_json::from_str(model.metadata()).expect("JSON");
@@ -156,7 +153,7 @@ fn batch_norms_are_nearly_as_good_as_photos() {
     let (layers, images) = examine(&model, &network, &bundled::photos(), 2, &quiet()).expect("runs");
     let db = layers.last().expect("logits").noise.sqnr_db();
     assert!(images == 12 && db > 28.0, "{db:.1} dB on {images} photos");
-    // Not one value of the photos is far outside what was expected of it.
+    // No layer has values on photos that are far outside its range.
     for layer in &layers {
         let (Some(covered), seen) = (layer.covered, layer.histogram.quantile(0.999)) else { continue };
         assert!(seen < 1.3 * covered.high, "{}: {seen} beyond {covered:?}", layer.name);
@@ -194,14 +191,14 @@ fn another_network_is_no_baseline() {
     let artifact = compiled(Method::Max, &bundled::photos(), 2).artifact;
     let model = Model::from_bytes(&artifact).expect("loads");
     let mut network = reference_network();
-    network.topology.classes = 1000;
+    network.architecture.classes = 1000;
     let (images, progress) = (Labelled::default(), quiet());
     let run = Run { model: &model, images: &images, journal: None, threads: 1, progress: &progress };
     let error = evaluate(&run, &network).expect_err("other classes");
     assert!(matches!(error, EvaluateError::Baseline { baseline: 1000, model: 10, .. }), "{error}");
 }
 
-/// An ONNX file with odd sizes all the way (72 pixels: 36, 18, 9, 5, 3), which no artifact in use has.
+/// An ONNX file whose sides become odd (72 pixels: 36, 18, 9, 5, 3), as those of no artifact in use do.
 #[test]
 fn odd_sizes_work() {
     let path = root().join("tests/fixtures/pytorch/tiny-opset11-bn.onnx");
@@ -209,25 +206,24 @@ fn odd_sizes_work() {
     fold_batch_norm(&mut network);
     let size = network.input.height;
     let mut options = reference_options(Method::Max, 1);
-    options.preprocessing.recipe.short_side = size as u32;
-    (options.preprocessing.recipe.crop_height, options.preprocessing.recipe.crop_width) =
-        (size as u32, size as u32);
-    let compiled = compile(&network, &bundled::photos(), &options, &quiet()).expect("compiles");
+    options.preprocessing.short_side = size as u32;
+    (options.preprocessing.crop_height, options.preprocessing.crop_width) = (size as u32, size as u32);
+    let compiled = compile(&network, &bundled::photos(), &options).expect("compiles");
     let model = Model::from_bytes(&compiled.artifact).expect("loads");
     let (mut arena, mut int8) = (vec![0; model.arena_len()], vec![0.0; 10]);
     let mut runner = Runner::new(&model, &mut arena).expect("arena");
     let photo = bundled::photos().iter().nth(3).expect("photo").decode().expect("decodes");
-    let pixels = options.preprocessing.crop(&photo).expect("crops");
+    let pixels = photo.crop(&options.preprocessing).expect("crops");
     runner.load_pixels(&pixels).expect("pixels");
     runner.infer(&mut int8, &mut ()).expect("runs");
     let mut fp32 = Fp32Model::new(&network, &[]).expect("runs");
-    let outputs = fp32.run(&options.preprocessing.normalize(&pixels)).expect("runs");
+    let outputs = fp32.run(&normalize(&options.preprocessing, &pixels)).expect("runs");
     let sqnr = Noise::of_slices(&int8, outputs.result()).sqnr_db();
     assert!(sqnr > 15.0, "{sqnr:.1} dB: {int8:?} {:?}", outputs.result());
 }
 
-/// A deep stem, and average pools on sides of 16, 8 and 4 pixels, then on 18, 9 and 5. A mean has less noise than what
-/// it is a mean of, also on an odd side, whose last windows are half empty.
+/// A deep stem, and average pools on sides of 16, 8 and 4 pixels, then on 18, 9 and 5. A mean has less noise than the values that
+/// it averages, also on an odd side, whose last windows are half empty.
 #[test]
 fn deep_networks_keep_their_signal() {
     let path = root().join("calibration/tests/fixtures/zoo/timm-50d.safetensors");
@@ -236,7 +232,7 @@ fn deep_networks_keep_their_signal() {
         fold_batch_norm(&mut network);
         let mut options = reference_options(Method::Max, 2);
         options.preprocessing = Preprocessing::imagenet(size as u32, size as u32);
-        let report = compile(&network, &bundled::photos(), &options, &quiet()).expect("compiles").report;
+        let report = compile(&network, &bundled::photos(), &options).expect("compiles").report;
         let mut pools = 0;
         let of = |node: &Node| report.layers.iter().find(|layer| layer.name == node.name).expect("a step");
         for (_, node) in network.steps() {
@@ -266,9 +262,8 @@ fn broken_samples_are_skipped_and_named() {
 
     let none: Samples = [Sample::embedded("broken", None, b"nonsense")].into_iter().collect();
     let options = reference_options(Method::Max, 1);
-    let error =
-        compile(&reference_network(), &none, &options, &quiet()).expect_err("nothing to calibrate on");
-    assert!(matches!(error, CompileError::NoSamples { found: 1, .. }), "{error}");
+    let error = compile(&reference_network(), &none, &options).expect_err("nothing to calibrate on");
+    assert!(matches!(error, CompileError::Observe(ObserveError::NoSamples { found: 1, .. })), "{error}");
     assert!(error.to_string().contains("broken"), "{error}");
 }
 
@@ -279,13 +274,12 @@ fn not_finite_activations_name_layer_and_sample() {
         conv.bias[0] = f32::NAN;
         conv.relu = false;
     }
-    let error =
-        compile(&network, &bundled::photos(), &reference_options(Method::Max, 1), &quiet()).expect_err("NaN");
+    let error = compile(&network, &bundled::photos(), &reference_options(Method::Max, 1)).expect_err("NaN");
     let text = error.to_string();
     assert!(text.contains(&network.nodes[3].name) && text.contains("admiral"), "{text}");
 }
 
-/// A layer that was never trained, or lost its weights, is named; it still compiles.
+/// A layer that was never trained, or lost its weights, is reported; the network still compiles.
 #[test]
 fn layers_that_never_change_are_named() {
     let mut network = reference_network();
@@ -294,13 +288,13 @@ fn layers_that_never_change_are_named() {
     conv.bias.fill(1.5);
     let options = reference_options(Method::Auto, 2);
     let samples = bundled::photos().take_spread(3);
-    let report = compile(&network, &samples, &options, &quiet()).expect("compiles").report;
+    let report = compile(&network, &samples, &options).expect("compiles").report;
     let constant: Vec<_> =
         report.layers.iter().filter_map(|layer| Some((layer.name.as_str(), layer.constant?))).collect();
     assert_eq!(constant, [(network.nodes[3].name.as_str(), 1.5)]);
     assert_eq!((report.distinct, report.calibrated), (3, 3));
     let twice: Samples = samples.iter().chain(&samples).cloned().collect();
-    let report = compile(&reference_network(), &twice, &options, &quiet()).expect("compiles").report;
+    let report = compile(&reference_network(), &twice, &options).expect("compiles").report;
     assert_eq!((report.distinct, report.calibrated), (3, 6));
     assert!(report.layers.iter().all(|layer| layer.constant.is_none()));
 }
@@ -309,11 +303,11 @@ fn layers_that_never_change_are_named() {
 fn wrong_number_of_labels_is_an_error() {
     let mut options = reference_options(Method::Max, 1);
     options.classes.pop();
-    let error = compile(&reference_network(), &bundled::photos(), &options, &quiet()).expect_err("9 labels");
+    let error = compile(&reference_network(), &bundled::photos(), &options).expect_err("9 labels");
     assert!(error.to_string().contains("10 classes but 9 labels"), "{error}");
 }
 
-/// The pixels that int8 reads are those fp32 reads: the synthetic image is classified alike.
+/// int8 and fp32 read the same pixels: they classify the synthetic image alike.
 #[test]
 fn synthetic_image_agrees() {
     let artifact = compiled(Method::Max, &bundled::photos(), 2).artifact;
@@ -324,8 +318,7 @@ fn synthetic_image_agrees() {
     runner.load_pixels(&pixels).expect("pixels");
     runner.infer(&mut int8, &mut ()).expect("runs");
     let mut fp32 = Fp32Model::new(&reference_network(), &[]).expect("runs");
-    let outputs =
-        fp32.run(&resnext_calibration::evaluate::preprocessing(&model).normalize(&pixels)).expect("runs");
+    let outputs = fp32.run(&normalize(model.preprocessing(), &pixels)).expect("runs");
     let sqnr = Noise::of_slices(&int8, outputs.result()).sqnr_db();
     assert!(sqnr > 12.0, "{sqnr:.1} dB");
 }

@@ -2,11 +2,11 @@
 
 mod support;
 
-use resnext_calibration::fold::fold_batch_norm;
+use resnext::preprocess::Preprocessing;
 use resnext_calibration::fp32::{Fp32Model, OnnxModel};
 use resnext_calibration::import::{ImportOptions, load_with};
-use resnext_calibration::network::Network;
-use resnext_calibration::preprocessing::Preprocessing;
+use resnext_calibration::network::{Network, fold_batch_norm};
+use resnext_calibration::preprocessing::normalize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use support::{reference_network, root, synthetic_pixels};
@@ -27,7 +27,7 @@ fn expected(fixture: &Value, model: &str) -> (usize, Vec<f32>) {
 }
 
 fn image(size: usize) -> Vec<f32> {
-    Preprocessing::imagenet(size as u32, size as u32).normalize(&synthetic_pixels(size))
+    normalize(&Preprocessing::imagenet(size as u32, size as u32), &synthetic_pixels(size))
 }
 
 fn assert_close(name: &str, actual: &[f32], expected: &[f32]) {

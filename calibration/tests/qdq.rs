@@ -1,28 +1,27 @@
-//! Files that onnxruntime quantized, in small: `fixtures/qdq/README.md` tells how they were made.
+//! Small networks that onnxruntime has quantized. `fixtures/qdq/README.md` says how they were made.
 
 mod support;
 
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
+use resnext::preprocess::Preprocessing;
 use resnext::{Model, Runner};
 use resnext_calibration::bundled::photos;
-use resnext_calibration::compile::{CompileError, Compiled, Options, compile};
-use resnext_calibration::emit::ClassName;
-use resnext_calibration::fidelity::{Noise, argmax};
-use resnext_calibration::fold::fold_batch_norm;
+use resnext_calibration::evaluate::examine;
 use resnext_calibration::fp32::Fp32Model;
-use resnext_calibration::given::{self, Kept};
 use resnext_calibration::import::{ImportOptions, load_with};
-use resnext_calibration::layers;
-use resnext_calibration::network::Network;
-use resnext_calibration::observe::Method;
-use resnext_calibration::preprocessing::Preprocessing;
-use resnext_calibration::samples::Samples;
+use resnext_calibration::network::{Network, fold_batch_norm};
+use resnext_calibration::preprocessing::normalize;
+use resnext_calibration::{
+    ClassName, CompileError, Compiled, Compiler, Method, Options, Retained, ScaleSource,
+};
+use resnext_evaluation::fidelity::{Noise, argmax};
+use resnext_evaluation::samples::Samples;
 use serde_json::Value;
-use support::{reference_options, root, synthetic_pixels};
+use support::{compile, reference_options, root, synthetic_pixels};
 
-/// Side of the image that the logits are of.
+/// Side in pixels of the image that the recorded logits belong to.
 const SIZE: usize = 40;
 
 fn folder() -> PathBuf {
@@ -44,11 +43,17 @@ fn options() -> Options {
     }
 }
 
-fn compiled(network: &Network, samples: Option<&Samples>) -> (Compiled, Kept) {
-    given::compile(network, samples, &options(), &ProgressBar::hidden()).expect("compiles")
+fn prequantized(network: &Network, compared_on: Option<&Samples>) -> Result<Compiled, CompileError> {
+    Compiler::new(network, &options()).compile(ScaleSource::File { compared_on })
 }
 
-/// What the artifact makes of the image.
+fn compiled(network: &Network, compared_on: Option<&Samples>) -> (Compiled, Retained) {
+    let compiled = prequantized(network, compared_on).expect("compiles");
+    let retained = compiled.report.retained.clone().expect("a quantized file");
+    (compiled, retained)
+}
+
+/// Returns the logits of the artifact for the image.
 fn int8(artifact: &[u8]) -> Vec<f32> {
     let model = Model::from_bytes(artifact).expect("loads");
     let (mut arena, mut logits) = (vec![0; model.arena_len()], vec![0.0; 10]);
@@ -63,8 +68,8 @@ fn logits(document: &Value, file: &str, of: &str) -> Vec<f32> {
     numbers.iter().map(|number| number.as_f64().expect("a number") as f32).collect()
 }
 
-/// Our int8 is as near to the fp32 network as onnxruntime's, and near to onnxruntime's, but for what the runtime's
-/// arithmetic does otherwise: it does not round the image, nor what a residual is added to.
+/// Our int8 is as near to the fp32 network as that of onnxruntime, and near to that of onnxruntime. Our arithmetic differs: it
+/// rounds neither the image nor the sums that a residual is added to.
 #[test]
 fn onnxruntimes_files_give_its_logits() {
     let text = std::fs::read_to_string(folder().join("logits.json")).expect("fixture");
@@ -81,36 +86,41 @@ fn onnxruntimes_files_give_its_logits() {
         assert!(to_fp32 > theirs_to_fp32 - 1.0, "{file}: {to_fp32:.1} dB, onnxruntime {theirs_to_fp32:.1}");
         assert_eq!(argmax(&ours), argmax(&theirs), "{file}");
 
-        // Without rounding of activations, what is left is that of the weights.
+        // Without the rounding of activations, that of the weights is left.
         let mut real = Fp32Model::new(&network, &[]).expect("a model");
-        let image = options().preprocessing.normalize(&synthetic_pixels(SIZE));
+        let image = normalize(&options().preprocessing, &synthetic_pixels(SIZE));
         let sqnr = Noise::of_slices(real.run(&image).expect("runs").result(), &fp32).sqnr_db();
         assert!(sqnr > theirs_to_fp32 && sqnr > 24.0, "{file}: {sqnr:.1} dB");
     }
 }
 
-/// Scales and integers stay, but where the arithmetic asks for others.
+/// Scales and integers stay, except where the arithmetic asks for others, and those are reported.
 #[test]
 fn what_is_not_kept_is_told() {
     const IMAGE: &str = "the normalisation of the image is folded in";
     const RESIDUAL: &str = "matched to the residual that is added";
     type Changed = [(&'static str, &'static str)];
     let cases: [(&str, usize, f64, &Changed); 3] = [
-        // A unit of that convolution is coarser than a 127th of the residual's step.
+        // A unit of that convolution is coarser than a 127th of the step of the residual.
         ("u8s8-channel.onnx", 20, 0.995, &[("conv1", IMAGE), ("layer3.1.conv3", RESIDUAL)]),
         ("s8s8-tensor.onnx", 20, 0.98, &[("conv1", IMAGE), ("layer3.1.conv3", RESIDUAL)]),
         ("u8s8-float-bias.onnx", 25, 0.998, &[("conv1.0", IMAGE)]),
     ];
     for (file, activations, share, changed) in cases {
-        let (_, kept) = compiled(&network(&folder().join(file)), None);
-        assert_eq!(kept.activations, (activations, activations), "{file}");
-        assert!(kept.weights.0 as f64 >= share * kept.weights.1 as f64, "{file}: {kept:?}");
-        let told: Vec<(&str, &str)> = kept.changed.iter().map(|(layer, why)| (&**layer, *why)).collect();
-        assert_eq!(told, changed, "{file}");
+        let (_, retained) = compiled(&network(&folder().join(file)), None);
+        assert_eq!((retained.activations, retained.of_activations), (activations, activations), "{file}");
+        assert!(retained.weights as f64 >= share * retained.of_weights as f64, "{file}: {retained:?}");
+        let reported: Vec<(&str, &str)> =
+            retained.changed.iter().map(|(layer, why)| (&**layer, *why)).collect();
+        assert_eq!(reported, changed, "{file}");
     }
-    let (_, kept) = compiled(&network(&folder().join("u8u8-tensor.onnx")), None);
-    assert_eq!((kept.activations, kept.weights.0), ((25, 25), 0), "their zero point is 129");
-    assert!(kept.changed.iter().skip(1).all(|(_, why)| why.contains("zero point")), "{kept:?}");
+    let (_, retained) = compiled(&network(&folder().join("u8u8-tensor.onnx")), None);
+    assert_eq!(
+        (retained.activations, retained.of_activations, retained.weights),
+        (25, 25, 0),
+        "their zero point is 129"
+    );
+    assert!(retained.changed.iter().skip(1).all(|(_, why)| why.contains("zero point")), "{retained:?}");
 }
 
 #[test]
@@ -133,59 +143,58 @@ fn samples_are_compared_on_and_change_nothing() {
 fn an_activation_left_open_is_named() {
     let mut network = network(&folder().join("u8s8-channel.onnx"));
     let index = network.nodes.iter().position(|node| node.name == "layer2.0.conv2").expect("a layer");
-    network.given.as_mut().expect("quantized").activations[index + 1] = None;
-    let error = given::compile(&network, None, &options(), &ProgressBar::hidden()).expect_err("open");
-    assert!(matches!(error, CompileError::NotGiven { .. }));
+    network.prequantized.as_mut().expect("quantized").activations[index + 1] = None;
+    let error = prequantized(&network, None).expect_err("open");
+    assert!(matches!(error, CompileError::OpenActivation { .. }));
     assert!(error.to_string().contains("layer2.0.conv2; quantize all activations"), "{error}");
 }
 
-/// A shortcut whose scale the file gives is a step, with that scale; one that the file leaves open is joined with the
-/// convolution that adds it, whether or not that changes weights, and the same comes out.
+/// A shortcut whose output the file quantizes is a step, with that scale. One whose output the file leaves open is fused into the
+/// convolution that adds it, whether or not that changes weights, and the result is the same.
 #[test]
-fn shortcuts_are_joined_unless_the_file_quantizes_them() {
+fn shortcuts_are_fused_unless_the_file_quantizes_them() {
     let mut network = network(&folder().join("u8s8-channel.onnx"));
-    let (given, _) = compiled(&network, None);
+    let (separate_steps, _) = compiled(&network, None);
     let steps = |compiled: &Compiled| Model::from_bytes(&compiled.artifact).expect("loads").step_count();
-    assert_eq!(steps(&given), network.nodes.len());
+    assert_eq!(steps(&separate_steps), network.nodes.len());
     let shortcuts: Vec<usize> =
         (0..network.nodes.len()).filter(|&node| network.nodes[node].name.contains("downsample")).collect();
     for &node in &shortcuts {
-        assert_eq!(network.joined(node), None);
-        network.given.as_mut().expect("quantized").activations[node + 1] = None;
-        assert_eq!(network.joined(node).and_then(|joined| network.shortcut(joined)), Some(node));
+        assert_eq!(network.fused_into(node), None);
+        network.prequantized.as_mut().expect("quantized").activations[node + 1] = None;
+        assert_eq!(network.fused_into(node).and_then(|reader| network.fused_shortcut(reader)), Some(node));
     }
-    let (open, kept) = compiled(&network, None);
+    let (open, retained) = compiled(&network, None);
     assert!(shortcuts.len() == 4 && steps(&open) == network.nodes.len() - 4);
-    assert_eq!(kept.activations, (16, 16), "20 without the shortcuts'");
-    let told = kept.changed.iter().filter(|(_, why)| why.contains("same accumulators"));
-    for (layer, _) in told.clone() {
-        assert!(layer.ends_with(".0.conv3") || layer.contains("downsample"), "{kept:?}");
+    assert_eq!((retained.activations, retained.of_activations), (16, 16), "20 without the shortcuts'");
+    let reported = retained.changed.iter().filter(|(_, why)| why.contains("same accumulators"));
+    for (layer, _) in reported.clone() {
+        assert!(layer.ends_with(".0.conv3") || layer.contains("downsample"), "{retained:?}");
     }
-    assert!(told.count() >= 1, "{kept:?}");
+    assert!(reported.count() >= 1, "{retained:?}");
     let mut fp32 = Fp32Model::new(&network, &[]).expect("a model");
-    let image = options().preprocessing.normalize(&synthetic_pixels(SIZE));
+    let image = normalize(&options().preprocessing, &synthetic_pixels(SIZE));
     let real = fp32.run(&image).expect("runs").result().to_vec();
-    let [before, after] = [&given, &open].map(|c| Noise::of_slices(&int8(&c.artifact), &real).sqnr_db());
+    let [before, after] =
+        [&separate_steps, &open].map(|c| Noise::of_slices(&int8(&c.artifact), &real).sqnr_db());
     assert!(after > before - 1.0, "{before:.1} → {after:.1} dB");
 }
 
-/// The layers of a model that another tool has quantized are compared with fp32's, whose shortcuts would be joined, and the
-/// other way round: by their names.
+/// The layers of a model that another tool has quantized are matched by name with those of fp32, whose shortcuts would be fused,
+/// and the other way round.
 #[test]
-fn layers_are_compared_whichever_shortcuts_are_joined() {
+fn layers_are_compared_whichever_shortcuts_are_fused() {
     let separate = network(&folder().join("u8s8-channel.onnx"));
-    let (given, _) = compiled(&separate, None);
-    let plain = Network { given: None, ..separate.clone() };
-    let joined =
-        compile(&plain, &photos().take_spread(4), &options(), &ProgressBar::hidden()).expect("compiles");
+    let (separate_steps, _) = compiled(&separate, None);
+    let plain = Network { prequantized: None, ..separate.clone() };
+    let fused = compile(&plain, &photos().take_spread(4), &options()).expect("compiles");
     let count = separate.nodes.len();
     for (artifact, network, steps) in
-        [(&given.artifact, &plain, count), (&joined.artifact, &separate, count - 4)]
+        [(&separate_steps.artifact, &plain, count), (&fused.artifact, &separate, count - 4)]
     {
         let model = Model::from_bytes(artifact).expect("loads");
         let (layers, images) =
-            layers::examine(&model, network, &photos().take_spread(2), 1, &ProgressBar::hidden())
-                .expect("runs");
+            examine(&model, network, &photos().take_spread(2), 1, &ProgressBar::hidden()).expect("runs");
         assert_eq!((layers.len(), images), (steps, 2));
         for (layer, step) in layers.iter().zip(model.steps()) {
             let db = layer.noise.sqnr_db();

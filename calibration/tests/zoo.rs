@@ -4,10 +4,11 @@ mod support;
 
 use std::path::PathBuf;
 
-use resnext_calibration::fold::fold_batch_norm;
+use resnext::preprocess::Preprocessing;
 use resnext_calibration::fp32::Fp32Model;
 use resnext_calibration::import::{ImportOptions, load_with};
-use resnext_calibration::preprocessing::Preprocessing;
+use resnext_calibration::network::fold_batch_norm;
+use resnext_calibration::preprocessing::normalize;
 use serde_json::Value;
 use support::{root, synthetic_pixels};
 
@@ -35,13 +36,13 @@ fn check(file: &str, document: &Value) -> Result<(), String> {
     let mut network = load_with(&folder().join(file), options).map_err(|error| error.to_string())?;
 
     let blocks: Vec<usize> = numbers(&document["blocks"]).map(|count| count as usize).collect();
-    let found = &network.topology;
+    let found = &network.architecture;
     if (&found.blocks, Some(found.cardinality as u64)) != (&blocks, expected["cardinality"].as_u64()) {
         return Err(format!("{file}: its topology is {found:?}"));
     }
 
     fold_batch_norm(&mut network);
-    let image = Preprocessing::imagenet(size as u32, size as u32).normalize(&synthetic_pixels(size));
+    let image = normalize(&Preprocessing::imagenet(size as u32, size as u32), &synthetic_pixels(size));
     let mut model = Fp32Model::new(&network, &[]).map_err(|error| error.to_string())?;
     let outputs = model.run(&image).map_err(|error| error.to_string())?;
     let logits: Vec<f32> = numbers(&expected["logits"]).map(|logit| logit as f32).collect();

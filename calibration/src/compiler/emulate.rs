@@ -1,17 +1,18 @@
-//! int8 in float: parts of a quantized network inside the fp32 one, to see what each part costs.
+//! int8 in float: parts of a quantized network inside the fp32 network, to measure what each part costs.
 //!
-//! The emulation rounds where int8 rounds and clips where it clips. It differs from the runtime in the last bit of a
-//! sum only, which no statistic notices.
+//! The emulation rounds where int8 rounds and clips where int8 clips. It differs from the runtime in the last bit of a sum alone,
+//! which no statistic notices.
 
-use crate::fidelity::Noise;
+use resnext_evaluation::fidelity::Noise;
+
 use crate::fp32::{Fp32Error, Fp32Model};
-use crate::network::{Network, Op, ValueId};
-use crate::preprocessing::Preprocessing;
-use crate::quantize::{Activation, Layer, Quantized};
+use crate::network::{Activation, Network, Op, ValueId};
+use crate::quantize::{Layer, Quantized};
+use resnext::preprocess::Preprocessing;
 
-/// `network` with the weights and outputs of those nodes as int8 has them where `rounded` says so. Only values that
-/// [have a range](Network::has_range) are rounded.
-pub(crate) fn rounded_network(
+/// Compiles `network` for fp32 with the weights and outputs of int8 in the nodes for which `rounded` returns true. Only values
+/// that [have a range](Network::has_range) are rounded.
+pub(super) fn rounded_network(
     network: &Network,
     quantized: &Quantized,
     preprocessing: &Preprocessing,
@@ -25,16 +26,16 @@ pub(crate) fn rounded_network(
     Fp32Model::rounded(&weights, &values, &[])
 }
 
-/// Signal to quantization noise ratio of all `outputs` together, dB.
-pub(crate) fn sqnr_db(outputs: &[Vec<f32>], original: &[Vec<f32>]) -> f64 {
+/// Returns the signal-to-quantization-noise ratio of all `outputs` together in dB.
+pub(super) fn sqnr_db(outputs: &[Vec<f32>], original: &[Vec<f32>]) -> f64 {
     let mut noise = Noise::default();
     outputs.iter().zip(original).for_each(|(output, fp32)| noise += Noise::of_slices(output, fp32));
     noise.sqnr_db()
 }
 
-/// `network` with the weights and biases that `layers` stand for in the nodes where `rounded` says so. The other nodes
-/// keep theirs.
-pub fn with_rounded_weights(
+/// Returns `network` with the weights and biases that the integers of `quantized` stand for, in the nodes for which `rounded`
+/// returns true. The other nodes keep theirs.
+fn with_rounded_weights(
     network: &Network,
     quantized: &Quantized,
     preprocessing: &Preprocessing,
@@ -52,7 +53,7 @@ pub fn with_rounded_weights(
                     .map(|&m| f64::from(m) / (1u64 << 31) as f64 * output.scale)
                     .collect();
                 let taps = conv.window.kernel * conv.window.kernel;
-                // Of a joined shortcut there are none: its factors are 0.
+                // A fused shortcut adds none, because its factors are 0.
                 let residual =
                     conv.residual.map_or(0, |value| i64::from(quantized.activations[value.0].zero_point));
                 let zeros: Vec<f64> = layer
@@ -91,8 +92,8 @@ pub fn with_rounded_weights(
     network
 }
 
-/// Weights `[out][in][taps]` and biases that the integers stand for. `zeros` are what is folded into the biases beside
-/// the input's zero point.
+/// Returns the weights `[out][in][taps]` and the biases that the integers stand for. `zeros` is the part of the biases that is
+/// folded in beside the zero point of the input.
 fn real(
     weights: &[i8],
     bias: &[i32],
@@ -117,7 +118,8 @@ fn real(
     (real, biases)
 }
 
-/// Undoes what quantization did to the first convolution: it reads pixels, the fp32 one normalised values.
+/// Undoes the folding of the normalisation into the first convolution: that of int8 reads pixels, that of fp32 reads normalised
+/// values.
 fn unfold_normalization(weight: &mut [f32], bias: &mut [f32], taps: usize, preprocessing: &Preprocessing) {
     let per_channel = weight.len() / bias.len();
     for (row, bias) in weight.chunks_exact_mut(per_channel).zip(bias) {

@@ -1,66 +1,60 @@
-//! Raising the effort until int8 costs no more accuracy than asked, cheapest first.
+//! Ever more effort until int8 costs no more accuracy than allowed, cheapest first.
 //!
 //! First the whole network: ranges only, then biases, then weights rounded together, then ranges by their effect on the logits.
-//! If that is not enough, layer by layer, the most sensitive first: each gets the range among those of all
-//! methods that leaves the least noise in the logits of calibration images. That is what the runtime has to offer: its
-//! activations are int8 of one scale each, so there is neither a 16-bit layer nor a split range to resort to.
-//!
-//! Whoever judges should keep some images apart: the best of many attempts is a little lucky on those that chose it.
+//! If that is not enough, layer by layer, the most sensitive first: each gets the range, among those of all methods, that leaves
+//! the least noise in the logits of calibration images. The runtime has nothing else to offer: its activations are int8 with one
+//! scale each, so there is neither a 16-bit layer nor a split range to resort to.
 
-use indicatif::ProgressBar;
 use resnext::{LoadError, Model};
 use resnext_evaluation::Evaluation;
+use resnext_evaluation::samples::Samples;
 use resnext_evaluation::statistics::Interval;
 
-use crate::compiler::{
-    Calibration, CompileError, Compiled, Options, Seen, Techniques, calibrate, compile_to, expect_labels,
-    images,
-};
-use crate::compiler::emulate::{rounded_network, sqnr_db};
+use super::emulate::{rounded_network, sqnr_db};
+use super::sensitivity::sensitivity;
+use super::{CalibrationInput, CompileError, Compiled, Compiler, Options, Techniques, normalized_images};
 use crate::evaluate::EvaluateError;
 use crate::fp32::{Fp32Error, Fp32Model};
-use crate::network::Network;
-use crate::observe::{Method, Range};
+use crate::network::{Network, Range};
+use crate::observe::{Method, Observations};
 use crate::quantize::quantize;
-use crate::samples::Samples;
-use crate::compiler::sensitivity::sensitivity;
 
-/// Layers that get a range of their own, at most. Each costs a pass over the samples and an evaluation.
+/// Most layers that get a range of their own. Each takes a pass over the samples and an evaluation.
 const MOST_LAYERS: usize = 6;
 
 /// Calibration images on which ranges of single layers are compared.
 const COMPARED_ON: usize = 32;
 
-/// Noise that another range must take away to be worth an attempt, dB.
+/// Noise in dB that another range must remove to be worth an attempt.
 const WORTH_DB: f64 = 0.02;
 
-/// What was tried.
+/// A setting that was tried, and what it costs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
-    /// How the ranges were chosen, but for those of `layers`.
+    /// How the ranges were chosen, apart from those of `layers`.
     pub method: Method,
-    /// What was done beyond that.
+    /// The techniques beyond that.
     pub techniques: Techniques,
-    /// Layers whose output has its range by another method.
+    /// The layers whose range another method has chosen.
     pub layers: Vec<(String, Method)>,
-    /// Images that judged it.
+    /// The number of images that judged it.
     pub images: usize,
-    /// Drop of top-1 accuracy against fp32, percentage points.
+    /// The drop of top-1 accuracy against fp32 in percentage points.
     pub drop_pp: f64,
-    /// Where it lies with a confidence of 95 %.
+    /// The interval that holds the drop with a confidence of 95 %.
     pub interval: Interval,
-    /// Share of the images on which both networks name the same class.
+    /// The share of the images on which both networks name the same class.
     pub agreement: f64,
 }
 
-/// What came of it.
+/// The outcome of all attempts.
 #[derive(Debug)]
 pub struct Escalated {
-    /// The best model: the one that met the limit, or else that of the least drop.
+    /// The best model: the one that met the limit, or else the one with the least drop.
     pub compiled: Compiled,
-    /// All attempts in their order.
+    /// All attempts, in order.
     pub attempts: Vec<Attempt>,
-    /// The one that made `compiled`.
+    /// The index of the attempt that made `compiled`.
     pub best: usize,
     /// Whether its drop is within the limit.
     pub met: bool,
@@ -76,7 +70,7 @@ pub enum EscalateError {
     /// An attempt cannot be judged.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
-    /// The evaluation has no fp32 beside int8.
+    /// The evaluation does not compare with fp32.
     #[error("the judge does not compare with fp32; give it a baseline")]
     NoBaseline,
 }
@@ -93,28 +87,21 @@ impl From<LoadError> for EscalateError {
     }
 }
 
-/// Compiles `network` with ever more effort until its drop is `limit_pp` percentage points or less, or nothing is
-/// left to try. It begins with the method of `options` and no techniques; `judge` evaluates a model, `tell` hears of each
-/// attempt.
-///
-/// # Errors
-///
-/// [`EscalateError`]. That the limit is not met is none.
-pub fn escalate(
-    network: &Network,
-    samples: &Samples,
-    options: &Options,
+/// See [`Compiler::compile_within`].
+pub(super) fn escalate(
+    compiler: &Compiler<'_>,
     limit_pp: f64,
+    samples: &Samples,
     mut judge: impl FnMut(&Model<'_>) -> Result<Evaluation, EvaluateError>,
-    mut tell: impl FnMut(&Attempt),
-    progress: &ProgressBar,
+    mut on_attempt: impl FnMut(&Attempt),
 ) -> Result<Escalated, EscalateError> {
-    expect_labels(network, options)?;
-    let seen = Seen { network, likeness: None, samples };
-    let calibration = calibrate(seen, true, options, progress)?;
+    let (network, options) = (compiler.network, compiler.options);
+    let calibration = CalibrationInput { network, surrogate: None, samples };
+    let observations = compiler.observe(calibration, true)?;
     let mut best = Best { limit_pp, attempts: Vec::new(), best: None };
     let mut attempt = |options: &Options, ranges: &[Range], layers: &[(String, Method)], best: &mut Best| {
-        let compiled = compile_to(seen, &calibration, ranges, options, layers, progress)?;
+        let compiler = Compiler { options, ..compiler.clone() };
+        let compiled = compiler.compile_to(calibration, &observations, ranges, layers)?;
         let evaluation = judge(&Model::from_bytes(&compiled.artifact)?)?;
         let comparison = evaluation.comparison.ok_or(EscalateError::NoBaseline)?;
         let (drop_pp, interval) = comparison.drop_top1_pp();
@@ -127,7 +114,7 @@ pub fn escalate(
             interval,
             agreement: comparison.agreement.share(),
         };
-        tell(&attempt);
+        on_attempt(&attempt);
         Ok::<bool, EscalateError>(best.consider(attempt, compiled))
     };
 
@@ -139,7 +126,7 @@ pub fn escalate(
     let mut tried = Vec::new();
     for (method, efforts) in ladder {
         let mut options = Options { method, ..options.clone() };
-        let ranges = calibration.ranges(network, &options);
+        let ranges = observations.ranges(network, method);
         for &techniques in efforts {
             options.techniques = techniques;
             if attempt(&options, &ranges, &[], &mut best)? {
@@ -149,11 +136,11 @@ pub fn escalate(
         tried.push((options, ranges));
     }
 
-    // On from the better of those with all techniques.
+    // From here on with the better of the settings that have all techniques.
     let better = best.attempt().map(|attempt| attempt.method);
     let from = tried.iter().position(|(options, _)| Some(options.method) == better).unwrap_or(0);
     let (options, mut ranges) = tried.swap_remove(from);
-    let photos = images(samples, COMPARED_ON, &options.preprocessing);
+    let photos = normalized_images(samples, COMPARED_ON, &options.preprocessing);
     let original = Fp32Model::new(network, &[])?.run_all(&photos, options.threads)?;
     let compare = Compare { network, options: &options, images: &photos, original };
     let mut db = compare.db(&ranges)?;
@@ -162,7 +149,9 @@ pub fn escalate(
         if layers.len() == MOST_LAYERS {
             break;
         }
-        let Some((method, range, found)) = compare.better(&calibration, &ranges, db, node)? else { continue };
+        let Some((method, range, found)) = compare.better(&observations, &ranges, db, node)? else {
+            continue;
+        };
         (ranges[node + 1], db) = (range, found);
         layers.push((network.nodes[node].name.clone(), method));
         if attempt(&options, &ranges, &layers, &mut best)? {
@@ -176,17 +165,17 @@ pub fn escalate(
 struct Best {
     limit_pp: f64,
     attempts: Vec<Attempt>,
-    /// The best of them, and its model.
+    /// The index and the model of the best.
     best: Option<(usize, Compiled)>,
 }
 
 impl Best {
-    /// The best so far.
+    /// Returns the best attempt.
     fn attempt(&self) -> Option<&Attempt> {
         self.best.as_ref().and_then(|(index, _)| self.attempts.get(*index))
     }
 
-    /// Notes an attempt; whether it is within the limit.
+    /// Adds an attempt and returns whether it is within the limit.
     fn consider(&mut self, attempt: Attempt, compiled: Compiled) -> bool {
         let better = |other: &Attempt| {
             let drops = attempt.drop_pp.total_cmp(&other.drop_pp);
@@ -211,14 +200,14 @@ impl Best {
 struct Compare<'a> {
     network: &'a Network,
     options: &'a Options,
-    /// Normalised.
+    /// The normalised images.
     images: &'a [Vec<f32>],
-    /// What fp32 makes of them.
+    /// The logits of fp32.
     original: Vec<Vec<f32>>,
 }
 
 impl Compare<'_> {
-    /// Nodes whose output has a range of its own, from the one that costs most when it alone is quantized.
+    /// Returns the nodes whose output has a range, from the one that costs most when it alone is quantized.
     fn most_sensitive(&self, ranges: &[Range]) -> Result<Vec<usize>, EscalateError> {
         let Options { preprocessing, threads, .. } = self.options;
         let quantized = quantize(self.network, ranges, preprocessing).map_err(CompileError::from)?;
@@ -229,11 +218,11 @@ impl Compare<'_> {
         Ok(nodes.filter(|&node| self.network.has_range(node)).collect())
     }
 
-    /// The method whose range for the output of `node` leaves the least noise in the logits, the range, and the ratio of
-    /// signal to that noise; `None` unless it is better than `before`, that of `ranges`.
+    /// Returns the method whose range for the output of `node` leaves the least noise in the logits, with that range and the
+    /// ratio of signal to noise in dB. Returns `None` unless it is better than `before`, the ratio of `ranges`.
     fn better(
         &self,
-        calibration: &Calibration,
+        observations: &Observations,
         ranges: &[Range],
         before: f64,
         node: usize,
@@ -247,7 +236,7 @@ impl Compare<'_> {
         ];
         let mut best = None;
         for method in methods {
-            let range = method.range(&calibration.histograms[node + 1]);
+            let range = method.range(&observations.histograms[node + 1]);
             if range == ranges[node + 1] {
                 continue;
             }
@@ -261,7 +250,7 @@ impl Compare<'_> {
         Ok(best)
     }
 
-    /// Signal to noise of int8's logits with these ranges, emulated, dB.
+    /// Emulates int8 with these ranges and returns the ratio of signal to noise of its logits in dB.
     fn db(&self, ranges: &[Range]) -> Result<f64, EscalateError> {
         let Options { preprocessing, threads, .. } = self.options;
         let quantized = quantize(self.network, ranges, preprocessing).map_err(CompileError::from)?;

@@ -1,123 +1,66 @@
-//! Quantization that a file brings along: its scales are kept, nothing is calibrated.
+//! Quantization that a file brings along: its scales are kept, and nothing is calibrated.
 //!
-//! What the file quantizes becomes what the artifact quantizes, with these exceptions, which [`Kept`] counts:
+//! The artifact quantizes what the file quantizes, with these exceptions, which [`Retained`] counts:
 //!
-//! * The image is exact. A file that quantizes it normalised has weights of the first convolution for that; here they
-//!   are for pixels, and are quantized again. A file that says how to get back to pixels, as
-//!   [`export`](crate::export) does, keeps them.
-//! * What a residual is added to is not rounded before the addition. Its weights' steps are matched to the residual's
-//!   step, as those of any network ([`quantize`](crate::quantize)): by less than half a percent where an accumulator
+//! * The image is exact. A file that quantizes the normalised image has weights of the first convolution for that; here they
+//!   are for pixels, and are quantized again. A file that says how to get back to pixels, as [`export`](crate::export) does,
+//!   keeps them.
+//! * The sum of a residual addition is not rounded before the residual is added. The steps of its weights are matched to the
+//!   step of the residual, as in any network ([`quantize`](crate::quantize)): by less than half a percent where an accumulator
 //!   unit is a 127th of that step or finer, which leaves every integer as it is.
-//! * A projection shortcut whose output the file does not quantize is [joined](Network::joined) with the convolution that
-//!   adds it. The accumulator units of both are then the coarser of the two; the weights of the other are quantized again,
-//!   unless the file has matched them, as [`export`](crate::export) does.
-//! * Weights with a zero point are quantized again; one of −128 becomes −127.
-//! * A max pooling passes values on, the mean over all pixels is exact but for what 15 bits cannot hold, and the logits are
-//!   floats, whatever the file quantizes any of them to.
+//! * A projection shortcut whose output the file does not quantize is [fused](crate::network::Network::fused_into) into the
+//!   convolution that adds it. The accumulator unit of both is then the coarser of the two; the weights of the other are
+//!   quantized again, unless the file has matched them, as [`export`](crate::export) does.
+//! * Weights with a zero point are quantized again, and a weight of −128 becomes −127.
+//! * A max pool passes values on, the mean over all pixels is exact up to what 15 bits cannot hold, and the logits are floats,
+//!   whatever the file quantizes any of them to.
 
-use crate::compiler::{Basis, CompileError, Compiled, Options, expect_labels, finish};
-use crate::network::{Network, Op, ValueId, Weights};
-use crate::preprocessing::Preprocessing;
-use crate::quantize::{Activation, Layer, Quantized, quantize_to};
-use crate::samples::Samples;
-use indicatif::ProgressBar;
+use resnext_evaluation::samples::Samples;
 
-/// What a file says of its activations.
-#[derive(Clone, Debug)]
-pub struct Given {
-    /// Per value; `None` where the file says nothing.
-    pub activations: Vec<Option<Activation>>,
-    /// If the first convolution reads pixels.
-    pub pixels: Option<Pixels>,
+use super::{CompileError, Compiled, Compiler, Retained, ScaleProvenance};
+use crate::network::{Activation, Network, Op, Prequantized, ValueId, Weights};
+use crate::quantize::{Layer, Quantized, quantize_to};
+use resnext::preprocess::Preprocessing;
+
+/// Compiles to the scales of the file. `samples` are used for the comparison alone.
+pub(super) fn compile(compiler: &Compiler<'_>, samples: Option<&Samples>) -> Result<Compiled, CompileError> {
+    let (network, preprocessing) = (compiler.network, &compiler.options.preprocessing);
+    let file = network.prequantized.as_ref().ok_or(CompileError::NotPrequantized)?;
+    let outputs = outputs(network, file)?;
+    let quantized = quantize_to(network, &outputs, preprocessing)?;
+    let retained = Some(retained(network, file, &quantized, preprocessing));
+    let provenance = ScaleProvenance { method: "given", retained, ..ScaleProvenance::default() };
+    compiler.finish(quantized, provenance, samples)
 }
 
-/// The way from the normalised image, which the network reads, back to pixels 0..255.
-#[derive(Clone, Debug)]
-pub struct Pixels {
-    /// Mean of each RGB channel, of pixels in 0..1.
-    pub mean: [f32; 3],
-    /// Standard deviation of each RGB channel, of pixels in 0..1.
-    pub std: [f32; 3],
-    /// Steps of the first convolution's weights for pixels, per output channel.
-    pub steps: Option<Vec<f64>>,
-}
-
-impl Pixels {
-    /// Whether this is the normalisation of `preprocessing`, but for rounding.
-    pub fn agrees(&self, preprocessing: &Preprocessing) -> bool {
-        let close = |ours: [f32; 3], theirs: [f32; 3]| {
-            ours.iter().zip(theirs).all(|(a, b)| (a - b).abs() <= 1e-6 * b.abs())
-        };
-        close(self.mean, preprocessing.mean) && close(self.std, preprocessing.std)
-    }
-}
-
-impl Given {
-    /// Steps of the first convolution's weights, if images are normalised as `preprocessing` says.
-    pub(crate) fn pixel_steps(&self, preprocessing: &Preprocessing) -> Option<&[f64]> {
-        self.pixels.as_ref().filter(|pixels| pixels.agrees(preprocessing))?.steps.as_deref()
-    }
-}
-
-/// How much of a file's quantization its artifact has.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Kept {
-    /// Scales and zero points of activations that are the file's, of how many.
-    pub activations: (usize, usize),
-    /// Weights that are the same integers, of how many.
-    pub weights: (u64, u64),
-    /// Layers with other integers, and why.
-    pub changed: Vec<(String, &'static str)>,
-}
-
-/// Compiles a folded `network` whose file quantizes it. The same inputs give the same bytes.
-///
-/// `samples` are only compared on.
-///
-/// # Errors
-///
-/// [`CompileError`]: the file leaves an activation open, for one.
-///
-/// # Panics
-///
-/// If the network has no [`given`](Network::given).
-pub fn compile(
-    network: &Network,
-    samples: Option<&Samples>,
-    options: &Options,
-    progress: &ProgressBar,
-) -> Result<(Compiled, Kept), CompileError> {
-    expect_labels(network, options)?;
-    let given = network.given.as_ref().expect("a quantized file");
-    let outputs = outputs(network, given)?;
-    let quantized = quantize_to(network, &outputs, &options.preprocessing)?;
-    let kept = kept(network, given, &quantized, &options.preprocessing);
-    let basis = Basis { method: "given", ..Basis::default() };
-    Ok((finish(network, quantized, basis, samples, options, progress)?, kept))
-}
-
-/// The quantization of every value that a layer has a say in.
-fn outputs(network: &Network, given: &Given) -> Result<Vec<Activation>, CompileError> {
+/// Returns the quantization of every value; that of values without a range means nothing.
+fn outputs(network: &Network, file: &Prequantized) -> Result<Vec<Activation>, CompileError> {
     let output = |(index, activation): (usize, &Option<Activation>)| {
         let node = index.checked_sub(1);
         match (activation, node) {
             (Some(activation), _) => Ok(*activation),
             (None, Some(node)) if network.has_range(node) => {
-                Err(CompileError::NotGiven { layer: network.nodes[node].name.clone() })
+                Err(CompileError::OpenActivation { layer: network.nodes[node].name.clone() })
             }
             _ => Ok(Activation::PIXELS),
         }
     };
-    given.activations.iter().enumerate().map(output).collect()
+    file.activations.iter().enumerate().map(output).collect()
 }
 
-fn kept(network: &Network, given: &Given, quantized: &Quantized, preprocessing: &Preprocessing) -> Kept {
-    let mut kept = Kept::default();
+/// Counts what the artifact keeps of the quantization of `file`.
+fn retained(
+    network: &Network,
+    file: &Prequantized,
+    quantized: &Quantized,
+    preprocessing: &Preprocessing,
+) -> Retained {
+    let mut retained = Retained::default();
     for (index, (node, layer)) in network.nodes.iter().zip(&quantized.layers).enumerate() {
         let output = index + 1;
-        if let (Some(activation), true) = (given.activations[output], network.has_range(index)) {
-            kept.activations.0 += usize::from(activation == quantized.activations[output]);
-            kept.activations.1 += 1;
+        if let (Some(activation), true) = (file.activations[output], network.has_range(index)) {
+            retained.activations += usize::from(activation == quantized.activations[output]);
+            retained.of_activations += 1;
         }
         let (weight, integers, taps, reason) = match (&node.op, layer) {
             (Op::Conv(conv), Layer::Conv(layer)) => {
@@ -125,39 +68,39 @@ fn kept(network: &Network, given: &Given, quantized: &Quantized, preprocessing: 
                     (ValueId::IMAGE, _) => "the normalisation of the image is folded in",
                     (_, None) => REQUANTIZED,
                     _ if conv.weight.steps().is_none() => REQUANTIZED,
-                    _ if network.shortcut(index).is_some() => JOINED,
+                    _ if network.fused_shortcut(index).is_some() => FUSED,
                     _ => "matched to the residual that is added",
                 };
                 (&conv.weight, &layer.weights, conv.window.kernel * conv.window.kernel, reason)
             }
             (Op::Conv(conv), Layer::Shortcut(layer)) => {
-                let reason = if conv.weight.steps().is_some() { JOINED } else { REQUANTIZED };
+                let reason = if conv.weight.steps().is_some() { FUSED } else { REQUANTIZED };
                 (&conv.weight, &layer.weights, 1, reason)
             }
             (Op::Linear(linear), Layer::Linear(layer)) => (&linear.weight, &layer.weights, 1, REQUANTIZED),
             _ => continue,
         };
-        let same = match given.pixel_steps(preprocessing).filter(|_| node.input == ValueId::IMAGE) {
-            // For pixels, which `weight` is not: they are known to stay.
+        let same = match file.pixel_steps(preprocessing).filter(|_| node.input == ValueId::IMAGE) {
+            // `weight` is for the normalised image, but the integers of the file are for pixels, and they stay.
             Some(_) => integers.len(),
             None => same(weight, integers, taps),
         };
-        kept.weights.0 += same as u64;
-        kept.weights.1 += integers.len() as u64;
+        retained.weights += same as u64;
+        retained.of_weights += integers.len() as u64;
         if same < integers.len() {
-            kept.changed.push((node.name.clone(), reason));
+            retained.changed.push((node.name.clone(), reason));
         }
     }
-    kept
+    retained
 }
 
-/// Why weights are others where no arithmetic asks for it.
+/// Why weights change where the arithmetic does not ask for it.
 const REQUANTIZED: &str = "some weights are −128, or have a zero point, or are floats";
 
-/// Why weights of a projection shortcut or of the convolution that adds it are others.
-const JOINED: &str = "a shortcut and what it is added to have the same accumulators";
+/// Why the weights of a projection shortcut or of the convolution that adds it change.
+const FUSED: &str = "a shortcut and the convolution that adds it have the same accumulators";
 
-/// How many of `integers`, `[out][taps][in]`, are those that `weight` is stored as.
+/// Returns how many of `integers`, `[out][taps][in]`, are the integers that `weight` is stored as.
 fn same(weight: &Weights, integers: &[i8], taps: usize) -> usize {
     let Some(steps) = weight.steps() else { return 0 };
     let real = weight.read();

@@ -1,29 +1,29 @@
 //! What each layer costs: quantized alone, and kept in fp32 while the rest is quantized.
 
-use crate::compiler::emulate::{rounded_network, sqnr_db};
+use super::emulate::{rounded_network, sqnr_db};
 use crate::fp32::{Fp32Error, Fp32Model};
 use crate::network::{Network, Node, Op};
-use crate::preprocessing::Preprocessing;
 use crate::quantize::Quantized;
+use resnext::preprocess::Preprocessing;
 
-/// What one layer costs, as signal to quantization noise ratio of the logits in dB.
+/// What one layer costs, as the signal-to-quantization-noise ratio of the logits in dB.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sensitivity {
-    /// Name of the layer.
+    /// The name of the layer.
     pub name: String,
-    /// Only this layer's weights and output are quantized: low where it hurts.
+    /// The ratio when only the weights and the output of this layer are quantized: low for a layer that costs much.
     pub alone_db: f64,
-    /// Everything but this layer's weights and output is quantized: high where it hurts.
+    /// The ratio when everything but the weights and the output of this layer is quantized: high for a layer that costs much.
     pub without_db: f64,
 }
 
-/// Runs `network` on normalised `images` with parts of it quantized, per layer but for those that int8 rounds nothing of: max
-/// pools, and the mean over all pixels.
+/// Runs `network` on normalised `images` with parts of it quantized, twice for each layer. Max pools and the mean over all pixels
+/// are left out, because int8 rounds nothing there.
 ///
 /// # Errors
 ///
-/// The network does not run.
-pub fn sensitivity(
+/// If the network does not run.
+pub(super) fn sensitivity(
     network: &Network,
     quantized: &Quantized,
     preprocessing: &Preprocessing,

@@ -1,28 +1,28 @@
-//! Drawings that stand in for photos: "dead leaves", discs of all sizes that hide each other.
+//! Synthetic images that stand in for photos: "dead leaves", discs of all sizes that hide each other.
 //!
-//! Their edges, areas and spectrum are much like those of photos (A. Lee, D. Mumford, J. Huang, *Occlusion Models for
-//! Natural Images*, 2001), which noise of any colour is not.
+//! Their edges, areas and spectrum are much like those of photos (A. Lee, D. Mumford, J. Huang, *Occlusion Models for Natural
+//! Images*, 2001); those of noise of any colour are not.
 
 use resnext_photo::Rgb8Image;
 
-/// Height and width.
+/// Height and width in pixels.
 const SIDE: u32 = 256;
 
-/// Discs of one drawing: enough to leave no background.
+/// Number of discs in an image: enough to leave no background.
 const DISCS: usize = 1200;
 
-/// Radius of the smallest and of the largest disc, pixels.
+/// Radius of the smallest and of the largest disc in pixels.
 const RADII: (f64, f64) = (2.0, 128.0);
 
-/// The drawing of `seed`, the same everywhere.
-pub fn draw(seed: u64) -> Rgb8Image {
+/// Draws the image of `seed`, the same on every machine.
+pub(super) fn draw(seed: u64) -> Rgb8Image {
     let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let mut data = vec![0; (SIDE * SIDE * 3) as usize];
     let base: [f64; 3] = std::array::from_fn(|_| random.unit());
     let spread = 0.3 + 0.7 * random.unit();
     for disc in 0..DISCS {
-        // The first is the background.
-        // The density of radii falls with their cube, which makes the drawing look alike at every distance.
+        // The density of radii falls with their cube, so that the image has the same structure at every scale. The first disc
+        // is the background.
         let u = random.unit();
         let radius = 1.0 / (u / RADII.0.powi(2) + (1.0 - u) / RADII.1.powi(2)).sqrt();
         let radius = if disc == 0 { 4.0 * f64::from(SIDE) } else { radius };
@@ -65,7 +65,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// From 0 up to 1.
+    /// Returns a number from 0 up to, but not including, 1.
     fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
@@ -75,19 +75,18 @@ impl Random {
 mod tests {
     use super::*;
 
-    /// Drawings differ, repeat, and are bright and dark, as photos are.
+    /// Images of different seeds differ, the same seed gives the same image, and brightness varies as in photos.
     #[test]
-    fn drawings_are_like_photos() {
-        let drawings: Vec<Rgb8Image> = (0..16).map(draw).collect();
-        assert_eq!(draw(3), drawings[3]);
-        assert!(drawings.windows(2).all(|two| two[0] != two[1]));
-        let all: Vec<f64> =
-            drawings.iter().flat_map(|drawing| &drawing.data).map(|&p| f64::from(p)).collect();
+    fn images_are_like_photos() {
+        let images: Vec<Rgb8Image> = (0..16).map(draw).collect();
+        assert_eq!(draw(3), images[3]);
+        assert!(images.windows(2).all(|two| two[0] != two[1]));
+        let all: Vec<f64> = images.iter().flat_map(|image| &image.data).map(|&p| f64::from(p)).collect();
         let mean = all.iter().sum::<f64>() / all.len() as f64;
         let deviation = (all.iter().map(|p| (p - mean).powi(2)).sum::<f64>() / all.len() as f64).sqrt();
         assert!((90.0..160.0).contains(&mean) && (40.0..80.0).contains(&deviation), "{mean} {deviation}");
-        // Neighbours are alike, but for the edges.
-        let steps = drawings.iter().flat_map(|drawing| drawing.data.windows(4));
+        // Neighbouring pixels are alike, except at edges.
+        let steps = images.iter().flat_map(|image| image.data.windows(4));
         let close = steps.filter(|four| four[0].abs_diff(four[3]) < 32).count();
         let share = close as f64 / all.len() as f64;
         assert!((0.6..0.99).contains(&share), "{share}");

@@ -1,77 +1,77 @@
-//! The arena: where every activation lives, decided offline by liveness.
+//! The arena: where every activation lies, planned offline from lifetimes.
 //!
-//! Buffers are placed greedily, largest first, each at the lowest offset free during its whole life: the
-//! "greedy by size" of Pisarchyk and Lee, *Efficient Memory Management for Deep Neural Net Inference* (2020),
-//! improved by a few rounds of trying other orders.
-//! A projection shortcut that is [joined](Network::joined) with the convolution that adds it has no place; what it reads
-//! lives until then. A residual that dies in the convolution that adds it hands its memory to that convolution's output.
+//! Buffers are placed greedily, largest first, each at the lowest offset that is free during its whole life: the "greedy by
+//! size" of Pisarchyk and Lee, *Efficient Memory Management for Deep Neural Net Inference* (2020), improved by a few rounds of
+//! other orders. The output of a projection shortcut that is [fused](Network::fused_into) into the convolution that adds it has
+//! no memory; the shortcut's input lives until that convolution. A residual that dies in the convolution that adds it hands its
+//! memory to the output of that convolution.
 
 use crate::network::{Network, Op, ValueId};
 use resnext::format::{ARENA_ALIGN, TENSOR_SLACK};
 
-/// Placement of every value.
+/// The memory of every value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// Per value. Those that are never stored have none worth reading.
-    pub places: Vec<Place>,
+pub(crate) struct ArenaPlan {
+    /// The memory of each value. The entries of values that are never stored mean nothing.
+    pub(crate) allocations: Vec<Allocation>,
     /// Bytes of the whole arena.
-    pub arena_len: usize,
+    pub(crate) arena_len: usize,
 }
 
-/// Placement of one value.
+/// The memory of one value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// First byte.
-    pub offset: usize,
-    /// Border in pixels: the widest padding of its consumers.
-    pub halo: usize,
-    /// Whether a max pool reads it, so that its border must be −128.
-    pub pooled: bool,
+pub(crate) struct Allocation {
+    /// Offset of the first byte.
+    pub(crate) offset: usize,
+    /// Width of the halo in pixels: the widest padding of the readers.
+    pub(crate) halo: usize,
+    /// Whether a max pool reads it, so that the halo must be −128.
+    pub(crate) pooled: bool,
 }
 
 struct Buffer {
     values: Vec<usize>,
     len: usize,
-    /// Steps during which it is in use, inclusive. The image is there before step 0.
+    /// The steps during which it is in use, inclusive. The image is in use before step 0.
     first: usize,
     last: usize,
 }
 
-/// Plans the arena of `network`. The logits are the caller's and take no place.
-pub fn plan(network: &Network) -> Plan {
+/// Plans the arena of `network`. The logits are not in it, because the caller owns them.
+pub(crate) fn plan(network: &Network) -> ArenaPlan {
     let values = network.nodes.len();
-    let mut places = vec![Place::default(); values + 1];
+    let mut allocations = vec![Allocation::default(); values + 1];
     let mut last_use = vec![0; values + 1];
     for (step, node) in network.steps() {
-        let place = &mut places[node.input.0];
+        let input = &mut allocations[node.input.0];
         last_use[node.input.0] = step;
         match &node.op {
             Op::Conv(conv) => {
-                place.halo = place.halo.max(conv.window.padding);
-                let shortcut = network.shortcut(step).map(|shortcut| network.nodes[shortcut].input);
+                input.halo = input.halo.max(conv.window.padding);
+                let shortcut = network.fused_shortcut(step).map(|shortcut| network.nodes[shortcut].input);
                 if let Some(added) = shortcut.or(conv.residual) {
                     last_use[added.0] = step;
                 }
             }
             Op::MaxPool(window) => {
-                place.halo = place.halo.max(window.padding);
-                place.pooled = true;
+                input.halo = input.halo.max(window.padding);
+                input.pooled = true;
             }
             Op::AvgPool(_) | Op::GlobalAvgPool | Op::Linear(_) => {}
         }
     }
 
     let len = |value: usize| {
-        let (shape, border) = (network.stored(ValueId(value)), 2 * places[value].halo);
-        (shape.height + border) * (shape.width + border) * shape.channels + TENSOR_SLACK
+        let (shape, halo) = (network.stored(ValueId(value)), 2 * allocations[value].halo);
+        (shape.height + halo) * (shape.width + halo) * shape.channels + TENSOR_SLACK
     };
     let mut buffers: Vec<Buffer> = Vec::new();
     let mut buffer_of = vec![0; values];
     for ValueId(value) in network.tensors() {
         let first = value.saturating_sub(1);
         let inherits = value.checked_sub(1).and_then(|step| match &network.nodes[step].op {
-            Op::Conv(conv) if network.shortcut(step).is_none() => conv.residual.filter(|residual| {
-                last_use[residual.0] == step && places[residual.0].halo == places[value].halo
+            Op::Conv(conv) if network.fused_shortcut(step).is_none() => conv.residual.filter(|residual| {
+                last_use[residual.0] == step && allocations[residual.0].halo == allocations[value].halo
             }),
             _ => None,
         });
@@ -91,18 +91,18 @@ pub fn plan(network: &Network) -> Plan {
 
     let (offsets, arena_len) = place(&buffers);
     for (buffer, offset) in buffers.iter().zip(offsets) {
-        buffer.values.iter().for_each(|&value| places[value].offset = offset);
+        buffer.values.iter().for_each(|&value| allocations[value].offset = offset);
     }
-    Plan { places, arena_len: arena_len.next_multiple_of(ARENA_ALIGN) }
+    ArenaPlan { allocations, arena_len: arena_len.next_multiple_of(ARENA_ALIGN) }
 }
 
-/// Rounds of improvement; far more than any plan has needed.
+/// Rounds of improvement; far more than any network has needed.
 const ROUNDS: usize = 64;
 
-/// Offsets of `buffers` and the bytes they need.
+/// Returns the offsets of `buffers` and the bytes that they need.
 ///
-/// Greedy placement leaves holes. Each round moves the buffer that sticks out furthest to the front of the order, so
-/// that it gets its place before those that were in its way; the best of all rounds wins.
+/// Greedy placement leaves holes. Each round moves the buffer that ends last to the front of the order, so that it is placed
+/// before the buffers that were in its way; the best of all rounds wins.
 fn place(buffers: &[Buffer]) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..buffers.len()).collect();
     order.sort_by_key(|&index| (std::cmp::Reverse(buffers[index].len), buffers[index].first));
@@ -124,7 +124,7 @@ fn place(buffers: &[Buffer]) -> (Vec<usize>, usize) {
 /// Places each buffer at the lowest offset that is free during its whole life.
 fn place_in_order(buffers: &[Buffer], order: &[usize]) -> (Vec<usize>, usize) {
     let mut offsets = vec![0; buffers.len()];
-    // In order of offset, so that the first gap found is the lowest.
+    // In order of offset, so that the first gap that is found is the lowest.
     let mut placed: Vec<usize> = Vec::new();
     let mut arena_len = 0;
     for &index in order {
@@ -149,20 +149,20 @@ mod tests {
     use super::*;
     use crate::import::tests::{tiny_deep_network, tiny_network};
 
-    /// What a joined shortcut reads is there until the convolution that adds it is done, and nothing else in its place:
-    /// neither what is computed meanwhile nor that convolution's output.
+    /// The input of a fused shortcut keeps its memory until the convolution that adds the shortcut is done: neither the values
+    /// that are computed meanwhile nor the output of that convolution overlap it.
     #[test]
-    fn a_joined_shortcuts_input_outlives_what_is_computed_meanwhile() {
+    fn a_fused_shortcuts_input_outlives_what_is_computed_meanwhile() {
         for network in [tiny_network(64), tiny_deep_network(64)] {
-            let Plan { places, .. } = plan(&network);
+            let ArenaPlan { allocations, .. } = plan(&network);
             let range = |value: usize| {
-                let (shape, border) = (network.stored(ValueId(value)), 2 * places[value].halo);
-                let len = (shape.height + border) * (shape.width + border) * shape.channels + TENSOR_SLACK;
-                places[value].offset..places[value].offset + len
+                let (shape, halo) = (network.stored(ValueId(value)), 2 * allocations[value].halo);
+                let len = (shape.height + halo) * (shape.width + halo) * shape.channels + TENSOR_SLACK;
+                allocations[value].offset..allocations[value].offset + len
             };
-            let mut joined = 0;
+            let mut fused = 0;
             for (node, into) in
-                (0..network.nodes.len()).filter_map(|node| Some((node, network.joined(node)?)))
+                (0..network.nodes.len()).filter_map(|node| Some((node, network.fused_into(node)?)))
             {
                 let input = network.nodes[node].input.0;
                 let read = range(input);
@@ -175,9 +175,9 @@ mod tests {
                         network.nodes[node].name
                     );
                 }
-                joined += 1;
+                fused += 1;
             }
-            assert_eq!(joined, network.topology.blocks.len());
+            assert_eq!(fused, network.architecture.blocks.len());
         }
     }
 }

@@ -1,45 +1,44 @@
 //! The layers of a compiled model against fp32 on some images: noise, distribution, and the range that int8 covers.
 
-use crate::compiler::{Compare, CompileError, Pair};
-use crate::evaluate::preprocessing;
-use crate::fidelity::Noise;
-use crate::network::Network;
-use crate::observe::{Histogram, Range};
-use crate::samples::Samples;
-use crate::fp32::stream::{Budget, Input, Pass, stream};
 use indicatif::ProgressBar;
 use resnext::{Model, Op, Step};
+use resnext_evaluation::fidelity::Noise;
+use resnext_evaluation::samples::Samples;
 
-/// What is known of a layer.
+use super::compare::{Compare, CompareError, Pair};
+use crate::fp32::stream::{Budget, Input, Pass, stream};
+use crate::network::{Network, Range};
+use crate::observe::Histogram;
+
+/// The statistics of a layer.
 #[derive(Clone, Debug)]
 pub struct LayerStatistics {
-    /// Name.
+    /// The name of the layer.
     pub name: String,
-    /// Power of its output and of the noise in it, errors of earlier layers included.
+    /// The power of its output and of the noise in it, which includes the errors of earlier layers.
     pub noise: Noise,
-    /// The values that fp32 gives.
+    /// The distribution of the values in fp32.
     pub histogram: Histogram,
-    /// Range that int8 covers; `None` for the logits, and for the mean over all pixels, which is finer.
+    /// The range that int8 covers; `None` for the logits, and for the mean over all pixels, which is finer.
     pub covered: Option<Range>,
 }
 
-/// Runs `model` beside the folded `network` it was compiled from, layer by layer, on `samples`; those that cannot be decoded
-/// are left out. Returns the layers in execution order and the number of images.
+/// Runs `model` beside the folded `network` that it was compiled from, layer by layer, on `samples`. Returns the layers in
+/// execution order and the number of images; samples that cannot be decoded are left out.
 ///
 /// # Errors
 ///
-/// A network does not run.
+/// [`CompareError`], if one of the two does not run.
 pub fn examine(
     model: &Model<'_>,
     network: &Network,
     samples: &Samples,
     threads: usize,
     progress: &ProgressBar,
-) -> Result<(Vec<LayerStatistics>, usize), CompileError> {
-    let preprocessing = preprocessing(model);
+) -> Result<(Vec<LayerStatistics>, usize), CompareError> {
     let pass = Examine { compare: Compare::new(*model, network), nodes: network.nodes.len() };
     let budget = Budget::USUAL;
-    let input = Input { samples, preprocessing: &preprocessing, threads, budget, progress };
+    let input = Input { samples, preprocessing: model.preprocessing(), threads, budget, progress };
     let streamed = stream(&pass, Some(network), input)?;
     let mut histograms = pass.worker();
     for worker in &streamed.workers {
@@ -67,19 +66,19 @@ pub fn examine(
     Ok((layers.collect(), images))
 }
 
-/// Compares, and gathers the histogram of every value meanwhile.
+/// The pass that compares and also gathers the histogram of every value.
 struct Examine<'a> {
     compare: Compare<'a>,
     nodes: usize,
 }
 
 impl Pass for Examine<'_> {
-    /// Per node.
+    /// The histogram of each node.
     type Worker = Vec<Histogram>;
     type Photo = Pair;
-    /// Per step.
+    /// The noise of each step.
     type Output = Vec<Noise>;
-    type Error = CompileError;
+    type Error = CompareError;
 
     const EVERY_VALUE: bool = true;
 
@@ -91,7 +90,7 @@ impl Pass for Examine<'_> {
         vec![Histogram::default(); self.nodes]
     }
 
-    fn begin(&self, index: usize, pixels: &[u8]) -> Result<Pair, CompileError> {
+    fn begin(&self, index: usize, pixels: &[u8]) -> Result<Pair, CompareError> {
         self.compare.begin(index, pixels)
     }
 
@@ -101,7 +100,7 @@ impl Pass for Examine<'_> {
         photo: &mut Pair,
         node: usize,
         values: &[f32],
-    ) -> Result<(), CompileError> {
+    ) -> Result<(), CompareError> {
         histograms[node].observe(values);
         self.compare.value(&mut (), photo, node, values)
     }

@@ -1,21 +1,29 @@
-//! The fp32 half of an evaluation: the baseline runs on the pixels that int8 reads. Everything else of it is
-//! `resnext-evaluation`.
+//! The fp32 half of an evaluation: the baseline runs on the pixels that int8 reads. `resnext-evaluation` does everything else.
+//!
+//! | module | role |
+//! |---|---|
+//! | `compare` | int8 beside fp32, layer by layer |
+//! | `layers` | noise and distribution of every layer of a compiled model |
+//! | `judge` | one artifact after the other on the same images |
 
-pub mod layers;
+mod compare;
+mod judge;
+mod layers;
 
 use crate::fp32::Fp32Error;
-use crate::network::Network;
-use crate::preprocessing::Preprocessing;
 use crate::fp32::stream::{Budget, Input, Pass, stream};
-use indicatif::ProgressBar;
-use resnext::{Model, RunError, Runner};
-use resnext_evaluation::journal::{Journal, JournalError};
+use crate::network::Network;
+use resnext::{RunError, Runner};
+use resnext_evaluation::journal::JournalError;
 use resnext_evaluation::outcome::{Outcome, pixel_checksum};
-use resnext_evaluation::provenance::Provenance;
-use resnext_evaluation::record::{self, LogitType, Record, RecordError};
-use resnext_evaluation::truth::Labelled;
-use resnext_evaluation::{Evaluation, Outcomes, Run, RunFailed};
+use resnext_evaluation::record::RecordError;
+use resnext_evaluation::{Outcomes, Run, RunFailed};
 use std::io;
+
+pub(crate) use compare::Compare;
+pub use compare::CompareError;
+pub use judge::Judge;
+pub use layers::{LayerStatistics, examine};
 
 /// Why an evaluation failed. Displays as one line.
 #[derive(Debug, thiserror::Error)]
@@ -33,13 +41,13 @@ pub enum EvaluateError {
     /// The baseline gives NaN or infinity.
     #[error("the baseline's logits are not finite on {0}; the weights are broken")]
     NotFinite(String),
-    /// An artifact does not run on what was recorded before.
+    /// An artifact does not run beside recorded logits.
     #[error(transparent)]
     Again(#[from] RunFailed),
-    /// What was recorded of the baseline is of no use to an artifact.
+    /// The recorded logits do not fit the artifact.
     #[error("recorded logits: {0}")]
     Record(#[from] RecordError),
-    /// The baseline's logits cannot be kept.
+    /// The logits of the baseline cannot be kept.
     #[error("fp32 logits cannot be kept ({0}); free some space for temporary files")]
     Keep(#[from] io::Error),
     /// No image can be decoded.
@@ -65,11 +73,11 @@ pub enum EvaluateError {
 ///
 /// # Errors
 ///
-/// [`EvaluateError`]; an image that cannot be decoded is only counted.
+/// [`EvaluateError`]. An image that cannot be decoded is only counted.
 pub fn evaluate(run: &Run<'_>, baseline: &Network) -> Result<Outcomes, EvaluateError> {
-    let preprocessing = preprocessing(run.model);
-    let model_size = preprocessing.recipe.crop_height as usize;
-    let (classes, size) = (baseline.topology.classes, baseline.input.height);
+    let preprocessing = run.model.preprocessing();
+    let model_size = preprocessing.crop_height as usize;
+    let (classes, size) = (baseline.architecture.classes, baseline.input.height);
     if (classes, size) != (run.model.class_count(), model_size) {
         return Err(EvaluateError::Baseline {
             baseline: classes,
@@ -84,7 +92,7 @@ pub fn evaluate(run: &Run<'_>, baseline: &Network) -> Result<Outcomes, EvaluateE
     let pass = Answers { run, pending: &pending };
     let budget = Budget::USUAL;
     let (threads, progress) = (run.threads, run.progress);
-    let input = Input { samples: &samples, preprocessing: &preprocessing, threads, budget, progress };
+    let input = Input { samples: &samples, preprocessing, threads, budget, progress };
     let streamed = stream(&pass, Some(baseline), input)?;
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     for result in streamed.results {
@@ -96,71 +104,14 @@ pub fn evaluate(run: &Run<'_>, baseline: &Network) -> Result<Outcomes, EvaluateE
     Ok(run.complete(done, failed))
 }
 
-/// Judges one artifact after the other on the same images. fp32 runs once, for the first of them; what it answers is kept,
-/// four bytes for each class of each image.
-#[derive(Debug)]
-pub struct Judge<'a> {
-    baseline: &'a Network,
-    images: &'a Labelled,
-    threads: usize,
-    progress: &'a ProgressBar,
-    record: Option<Vec<u8>>,
-}
-
-impl<'a> Judge<'a> {
-    /// Judges by the folded fp32 network `baseline` on `images`.
-    pub fn new(
-        baseline: &'a Network,
-        images: &'a Labelled,
-        threads: usize,
-        progress: &'a ProgressBar,
-    ) -> Self {
-        Self { baseline, images, threads, progress, record: None }
-    }
-
-    /// Takes the baseline's logits from an earlier [`record`](Self::record) of the same images.
-    #[must_use]
-    pub fn recorded(self, record: Vec<u8>) -> Self {
-        Self { record: Some(record), ..self }
-    }
-
-    /// The baseline's logits, a [record]; `None` before anything was judged.
-    pub fn record(&self) -> Option<&[u8]> {
-        self.record.as_deref()
-    }
-
-    /// Evaluates `model`.
-    ///
-    /// # Errors
-    ///
-    /// [`EvaluateError`].
-    pub fn judge(&mut self, model: &Model<'_>) -> Result<Evaluation, EvaluateError> {
-        let Self { images, threads, progress, .. } = *self;
-        progress.set_message("evaluating");
-        let run = Run { model, images, journal: None, threads, progress };
-        let outcomes = match &self.record {
-            Some(bytes) => resnext_evaluation::run(&run, Some(&Record::from_bytes(bytes, model)?))?,
-            None => {
-                let journal = Journal::anonymous(tempfile::tempfile()?, model.class_count())?;
-                let outcomes = evaluate(&Run { journal: Some(&journal), ..run }, self.baseline)?;
-                let (mut bytes, provenance) = (Vec::new(), Provenance::default());
-                record::write(&mut bytes, &journal, images.samples(), model, &provenance, LogitType::F32)?;
-                self.record = Some(bytes);
-                outcomes
-            }
-        };
-        Evaluation::new(images, outcomes).ok_or(EvaluateError::NoImages(images.len()))
-    }
-}
-
-/// Lets both networks answer.
+/// The pass in which both networks classify each image.
 struct Answers<'a> {
     run: &'a Run<'a>,
-    /// Index of each streamed sample among the images.
+    /// The index of each streamed sample among the images.
     pending: &'a [usize],
 }
 
-/// What becomes of a photo.
+/// The answers to one image.
 struct Answered {
     image: usize,
     pixels: u64,
@@ -215,10 +166,4 @@ impl Pass for Answers<'_> {
     fn end(&self, photo: Answered) -> Option<Outcome> {
         photo.outcome
     }
-}
-
-/// The preprocessing that `model` carries.
-pub fn preprocessing(model: &Model<'_>) -> Preprocessing {
-    let recipe = *model.preprocessing();
-    Preprocessing { recipe, mean: recipe.mean, std: recipe.std }
 }

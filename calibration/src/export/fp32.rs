@@ -2,11 +2,11 @@
 
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::Values;
 use super::proto::{Graph, IMAGE, LOGITS, avg_pool_attributes, int, window_attributes};
+use super::tensor::Values;
 use crate::network::{Network, Op, Weights};
 
-/// The nodes and tensors of `network`. A value has the name of its node; what is fused into a convolution has a suffix.
+/// Makes the graph of `network`. A value has the name of its node; the nodes that are fused into a convolution have a suffix.
 pub(super) fn graph(network: &Network) -> Graph<'_> {
     let mut graph = Graph::new(network);
     let names: Vec<&str> =
@@ -41,7 +41,7 @@ pub(super) fn graph(network: &Network) -> Graph<'_> {
     graph
 }
 
-/// Weight and bias of a layer; a bias of zeros is left out.
+/// Adds the weight and the bias of a layer and returns their names. A layer without bias has none.
 fn pair<'a>(
     graph: &mut Graph<'a>,
     name: &str,

@@ -2,29 +2,32 @@
 //! nodes.
 //!
 //! ONNX is one protobuf message, which cannot be longer than 2 GiB. A larger network keeps its weights in a second file
-//! beside it, ONNX's "external data". Either way weights go from their source to the file one layer at a time.
+//! beside it, ONNX's "external data". Either way the weights go from their source to the file one layer at a time.
 //!
 //! | module | role |
 //! |---|---|
 //! | `fp32`, `qdq` | a network → nodes and tensors |
-//! | `proto` | what both say in ONNX's terms |
+//! | `proto` | nodes in terms of ONNX |
+//! | `tensor` | tensors, whose elements are written one layer at a time |
 
 mod fp32;
 mod proto;
 mod qdq;
+mod tensor;
 
 use std::io::{self, Write};
 use std::path::Path;
 
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
-use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
-use tract_onnx::pb::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorProto};
+use tract_onnx::pb::tensor_proto::DataLocation;
+use tract_onnx::pb::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto};
 
-use crate::network::{Network, Weights};
-use crate::preprocessing::Preprocessing;
+use crate::network::Network;
 use crate::quantize::Quantized;
 use proto::Graph;
+use resnext::preprocess::Preprocessing;
+use tensor::Initializer;
 
 /// The operator set whose operators are written.
 const OPSET: i64 = 17;
@@ -52,7 +55,7 @@ pub struct OnnxFile<'a> {
 }
 
 impl<'a> OnnxFile<'a> {
-    /// `network` in fp32.
+    /// Makes the model of `network` in fp32.
     ///
     /// The image is `image`, `[1, 3, height, width]`, normalised; the result is `logits`, `[1, classes]`. `properties`
     /// are the file's metadata.
@@ -64,22 +67,23 @@ impl<'a> OnnxFile<'a> {
         Self::new(fp32::graph(network), properties)
     }
 
-    /// `network` as it was quantized, with QuantizeLinear and DequantizeLinear nodes around its operators.
+    /// Makes the model of `network` as it was quantized, with QuantizeLinear and DequantizeLinear nodes around its operators.
     ///
-    /// Image and result are those of [`fp32`](Self::fp32). Scales, zero points and integers are the artifact's:
-    /// activations uint8 with a zero point for each tensor (the artifact's int8 plus 128), weights int8 per output
-    /// channel, biases int32 in units of input times weight. Three things look unlike what other quantizers write,
-    /// because they lose nothing:
+    /// Image and result are those of [`fp32`](Self::fp32). Scales, zero points and integers are those of the artifact:
+    /// activations are uint8 with a zero point for each tensor (the int8 of the artifact plus 128), weights are int8 with a scale
+    /// for each output channel, biases are int32 in units of input times weight. Three things differ from what other quantizers
+    /// write, because they lose nothing:
     ///
-    /// * The image is padded first, then brought back from `preprocessing`'s normalisation to pixels 0..255, and
-    ///   quantized with scale 1. The first convolution has no padding of its own: a padded pixel is the mean colour.
-    /// * What a residual is added to is not quantized before the addition, nor is a projection shortcut that is added.
+    /// * The image is padded first, then converted from the normalisation of `preprocessing` back to pixels 0..255, and quantized
+    ///   with scale 1. The first convolution has no padding itself: a padded pixel has the mean colour.
+    /// * The output of a convolution is not quantized before a residual is added to it, nor is a projection shortcut before it is
+    ///   added.
     /// * The mean over all pixels is not quantized.
     ///
     /// # Panics
     ///
     /// If `quantized` is of another network.
-    pub fn qdq(
+    pub(crate) fn qdq(
         network: &Network,
         quantized: &'a Quantized,
         preprocessing: &Preprocessing,
@@ -104,21 +108,21 @@ impl<'a> OnnxFile<'a> {
         Self { model, graph: graph.proto, tensors: graph.tensors }
     }
 
-    /// Bytes of all tensors.
+    /// Returns the bytes of all tensors.
     pub fn tensor_bytes(&self) -> u64 {
         self.tensors.iter().map(Initializer::bytes).sum()
     }
 
-    /// Number of tensors.
+    /// Returns the number of tensors.
     pub fn tensor_count(&self) -> usize {
         self.tensors.len()
     }
 
-    /// Writes the model with its tensors inside; `progress` is called after each.
+    /// Writes the model with its tensors inside. `progress` is called after each tensor.
     ///
     /// # Errors
     ///
-    /// As `out` has them; or the tensors are more than [`MAX_INSIDE`].
+    /// The errors of `out`; or the tensors take more than [`MAX_INSIDE`].
     pub fn write(&self, out: &mut dyn Write, progress: &dyn Fn()) -> io::Result<()> {
         if self.tensor_bytes() > MAX_INSIDE {
             return Err(io::Error::new(
@@ -154,12 +158,12 @@ impl<'a> OnnxFile<'a> {
         Ok(())
     }
 
-    /// Writes the model to `out` and its larger tensors to `data`, a file that will be found as `data_name` beside the
-    /// former; `progress` is called after each tensor.
+    /// Writes the model to `out` and its larger tensors to `data`, a file that has to lie beside the model under the name
+    /// `data_name`. `progress` is called after each tensor.
     ///
     /// # Errors
     ///
-    /// As `out` and `data` have them.
+    /// The errors of `out` and `data`.
     pub fn write_external(
         &self,
         out: &mut dyn Write,
@@ -190,61 +194,6 @@ impl<'a> OnnxFile<'a> {
             progress();
         }
         out.write_all(&ModelProto { graph: Some(graph), ..self.model.clone() }.encode_to_vec())
-    }
-}
-
-/// One tensor of a model.
-struct Initializer<'a> {
-    name: String,
-    shape: Vec<usize>,
-    data_type: DataType,
-    values: Values<'a>,
-}
-
-/// The elements of a tensor, in the order of its shape.
-enum Values<'a> {
-    /// fp32.
-    Weights(&'a Weights),
-    /// int8, stored `[out][taps][in]` where ONNX has `[out][in][taps]`.
-    Integers { weights: &'a [i8], per_output: usize, taps: usize },
-    /// Little-endian bytes.
-    Bytes(Vec<u8>),
-}
-
-impl Initializer<'_> {
-    fn bytes(&self) -> u64 {
-        let len = match &self.values {
-            Values::Weights(weights) => weights.len() * size_of::<f32>(),
-            Values::Integers { weights, .. } => weights.len(),
-            Values::Bytes(bytes) => bytes.len(),
-        };
-        len as u64
-    }
-
-    /// Everything but the elements.
-    fn proto(&self) -> TensorProto {
-        TensorProto {
-            name: self.name.clone(),
-            dims: self.shape.iter().map(|&size| size as i64).collect(),
-            data_type: self.data_type as i32,
-            ..TensorProto::default()
-        }
-    }
-
-    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let bytes: Vec<u8> = match &self.values {
-            Values::Weights(weights) => weights.read().iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Values::Bytes(bytes) => return out.write_all(bytes),
-            &Values::Integers { weights, per_output, taps } => weights
-                .chunks_exact(per_output)
-                .flat_map(|output| {
-                    let inputs = per_output / taps;
-                    (0..inputs).flat_map(move |input| output[input..].iter().step_by(inputs))
-                })
-                .map(|&weight| weight as u8)
-                .collect(),
-        };
-        out.write_all(&bytes)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Nodes, attributes and tensors in ONNX's terms.
+//! Nodes and attributes in terms of ONNX.
 
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -7,7 +7,7 @@ use tract_onnx::pb::{
     AttributeProto, GraphProto, NodeProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
 };
 
-use super::{Initializer, Values};
+use super::tensor::{Initializer, Values};
 use crate::network::{Conv, Network, Shape, Window};
 
 /// Name of the input.
@@ -23,12 +23,12 @@ pub(super) struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    /// Input and output of `network`, without anything between them.
+    /// Makes a graph with the input and the output of `network` and nothing between them.
     pub(super) fn new(network: &Network) -> Self {
         let proto = GraphProto {
             name: network.name.clone(),
             input: vec![value_info(IMAGE, &nchw(network.input))],
-            output: vec![value_info(LOGITS, &[1, network.topology.classes as i64])],
+            output: vec![value_info(LOGITS, &[1, network.architecture.classes as i64])],
             ..GraphProto::default()
         };
         Self { proto, tensors: Vec::new() }
@@ -71,8 +71,8 @@ impl<'a> Graph<'a> {
         self.tensor(name, shape, DataType::Float, Values::Bytes(bytes))
     }
 
-    /// Adds the nodes of a convolution of `from` and what is fused into it, and returns what it computes, called after
-    /// the last of them. The names in `inputs` are those of weight and bias.
+    /// Adds the nodes of a convolution of `from`, with those of the residual addition and the ReLU that belong to it. `weight`
+    /// and `bias` are the names of its tensors, `output` is that of the result.
     pub(super) fn conv(
         &mut self,
         name: &str,
@@ -100,7 +100,7 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// The nodes that a convolution becomes: operator and name of each.
+/// Returns the operator and the name of each node that a convolution becomes.
 fn stages(conv: &Conv, name: &str) -> Vec<(&'static str, String)> {
     let mut stages = vec![("Conv", format!("{name}.conv"))];
     if conv.residual.is_some() {
@@ -124,13 +124,13 @@ fn value_info(name: &str, sizes: &[i64]) -> ValueInfoProto {
     ValueInfoProto { name: name.into(), r#type, ..Default::default() }
 }
 
-/// Attributes of a convolution's or pooling's window.
+/// Makes the attributes for the window of a convolution or a pooling.
 pub(super) fn window_attributes(Window { kernel, stride, padding }: Window) -> Vec<AttributeProto> {
     let [kernel, stride, padding] = [kernel, stride, padding].map(|size| size as i64);
     vec![ints("kernel_shape", &[kernel; 2]), ints("pads", &[padding; 4]), ints("strides", &[stride; 2])]
 }
 
-/// Attributes of an average pooling.
+/// Makes the attributes of an average pooling.
 pub(super) fn avg_pool_attributes(window: Window) -> Vec<AttributeProto> {
     let mut attributes = window_attributes(window);
     attributes.extend([int("ceil_mode", 1), int("count_include_pad", 0)]);
@@ -142,7 +142,7 @@ fn ints(name: &str, ints: &[i64]) -> AttributeProto {
     AttributeProto { name: name.into(), r#type, ints: ints.into(), ..Default::default() }
 }
 
-/// An integer attribute.
+/// Makes an integer attribute.
 pub(super) fn int(name: &str, i: i64) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: AttributeType::Int as i32, i, ..Default::default() }
 }

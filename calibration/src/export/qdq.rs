@@ -2,17 +2,17 @@
 
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::Values;
 use super::proto::{Graph, IMAGE, LOGITS, avg_pool_attributes, int, window_attributes};
-use crate::network::{Conv, Network, Op, ValueId, Window};
-use crate::preprocessing::Preprocessing;
-use crate::quantize::{Activation, Layer, Quantized, QuantizedConv, QuantizedLinear};
+use super::tensor::Values;
+use crate::network::{Activation, Conv, Network, Op, ValueId, Window};
+use crate::quantize::{Layer, Quantized, QuantizedConv, QuantizedLinear};
+use resnext::preprocess::Preprocessing;
 
-/// Added to an int8 to make it a uint8: what onnxruntime and OpenVINO multiply fastest with int8 weights on x86-64,
-/// and as good as int8 elsewhere.
+/// The addend that makes an int8 a uint8, which onnxruntime and OpenVINO multiply fastest with int8 weights on x86-64; elsewhere
+/// it is as good as int8.
 const TO_UNSIGNED: i32 = 128;
 
-/// The nodes and tensors of `network`, quantized. A dequantized value has the name of its node.
+/// Makes the graph of the quantized `network`. A dequantized value has the name of its node.
 pub(super) fn graph<'a>(
     network: &Network,
     quantized: &'a Quantized,
@@ -26,12 +26,12 @@ pub(super) fn graph<'a>(
     for (index, (node, layer)) in network.nodes.iter().zip(&quantized.layers).enumerate() {
         let (name, from) = (node.name.as_str(), names[node.input.0]);
         let (input, output) = (quantized.activations[node.input.0], quantized.activations[index + 1]);
-        // What is quantized, before it is; the mean over all pixels and joined shortcuts are not.
+        // The name of the value before it is quantized. The mean over all pixels and fused shortcuts are not quantized.
         let exact = matches!(node.op, Op::GlobalAvgPool) || matches!(layer, Layer::Shortcut(_));
         let real = if exact { name.to_owned() } else { format!("{name}.real") };
         match (&node.op, layer) {
             (Op::Conv(conv), Layer::Conv(integers)) => {
-                // That of a joined shortcut has a factor of 0.
+                // The residual factors are 0 if the residual is a fused shortcut.
                 let residual = conv.residual.map(|value| quantized.activations[value.0]);
                 let bias = conv_bias(integers, input, residual, output);
                 let kernel = conv.window.kernel;
@@ -39,7 +39,7 @@ pub(super) fn graph<'a>(
                 let tensors =
                     tensors(&mut graph, name, &shape, &integers.weights, &integers.scales, input, &bias);
                 let residual = conv.residual.map(|value| names[value.0]);
-                // The image has been padded.
+                // The image is padded already.
                 let padding = if node.input == ValueId::IMAGE { 0 } else { conv.window.padding };
                 let conv = Conv { window: Window { padding, ..conv.window }, ..conv.clone() };
                 graph.conv(
@@ -87,10 +87,10 @@ pub(super) fn graph<'a>(
     graph
 }
 
-/// Adds what makes pixels 0..255 of the normalised image, and returns their name.
+/// Adds the nodes that convert the normalised image to pixels 0..255, and returns the name of the result.
 ///
-/// The padding comes first, in normalised values: zero is the mean colour, another pixel in each channel, which no zero
-/// point of a whole tensor could express.
+/// The padding comes first, in normalised values: there, zero is the mean colour. As a pixel that colour differs between the
+/// channels, which a zero point of the whole tensor could not express.
 fn pixels(graph: &mut Graph<'_>, network: &Network, preprocessing: &Preprocessing) -> String {
     let padding = network.nodes.iter().find_map(|node| match &node.op {
         Op::Conv(conv) if node.input == ValueId::IMAGE => Some(conv.window.padding as i64),
@@ -139,7 +139,7 @@ fn tensors<'a>(
     [weight, dequantize(graph, &integers, DataType::Int32, &units)]
 }
 
-/// Adds the dequantization of a tensor of `data_type`, symmetric per output channel, and returns its name.
+/// Adds the dequantization of a tensor of `data_type`, symmetric for each output channel, and returns its name.
 fn dequantize(graph: &mut Graph<'_>, integers: &str, data_type: DataType, scales: &[f64]) -> String {
     let scales: Vec<f32> = scales.iter().map(|&scale| scale as f32).collect();
     let scale = graph.floats(format!("{integers}.scale"), &[scales.len()], &scales);
@@ -151,7 +151,8 @@ fn dequantize(graph: &mut Graph<'_>, integers: &str, data_type: DataType, scales
     real
 }
 
-/// The biases of a convolution in accumulator units, without the zero points that are folded into the artifact's.
+/// Returns the biases of a convolution in accumulator units, without the zero points that are folded into those of the
+/// artifact.
 fn conv_bias(
     conv: &QuantizedConv,
     input: Activation,
@@ -168,7 +169,7 @@ fn conv_bias(
         .collect()
 }
 
-/// The biases of the classifier in accumulator units.
+/// Returns the biases of the classifier in accumulator units.
 fn linear_bias(linear: &QuantizedLinear, input: Activation) -> Vec<i32> {
     without_input_zero(&linear.weights, &linear.bias, input).map(saturate).collect()
 }

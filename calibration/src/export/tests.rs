@@ -1,20 +1,19 @@
 use super::*;
 use crate::bundled;
-use crate::compiler::{Options, Techniques, compile};
+use crate::compiler::{Compiler, Options, ScaleSource, Techniques};
 use crate::emit::ClassName;
-use crate::network::batch_norm::fold_batch_norm;
 use crate::fp32::{Fp32Model, OnnxModel};
-use crate::compiler::prequantized::{self, Kept};
 use crate::import::tests::{forget_statistics, noise, relative_error, tiny_deep_network, tiny_network};
 use crate::import::{ImportOptions, load_with};
 use crate::network::ValueId;
+use crate::network::fold_batch_norm;
 use crate::observe::Method;
 use crate::quantize::Layer;
-use indicatif::ProgressBar;
 use resnext::{Model, Runner};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs;
+use tract_onnx::pb::tensor_proto::DataType;
 
 const AS_DECLARED: ImportOptions = ImportOptions { input_size: None };
 
@@ -69,13 +68,13 @@ fn options(network: &Network) -> Options {
     let class = |index| ClassName { id: String::new(), label: format!("class {index}") };
     Options {
         method: Method::Max,
-        preprocessing: Preprocessing::imagenet(side, side),
-        classes: (0..network.topology.classes).map(class).collect(),
-        source: "test".into(),
-        threads: 1,
         techniques: Techniques::FAST,
-        sensitivity: false,
-        keep_quantized: true,
+        source: "test".into(),
+        qdq: true,
+        ..Options::new(
+            Preprocessing::imagenet(side, side),
+            (0..network.architecture.classes).map(class).collect(),
+        )
     }
 }
 
@@ -83,11 +82,11 @@ fn options(network: &Network) -> Options {
 fn quantized(network: &Network) -> (Vec<u8>, Quantized, Vec<u8>) {
     let options = options(network);
     let photos = bundled::photos().take_spread(3);
-    let compiled = compile(network, &photos, &options, &ProgressBar::hidden()).expect("compiles");
-    let quantized = compiled.quantized.expect("kept");
+    let compiler = Compiler::new(network, &options);
+    let compiled = compiler.compile(ScaleSource::Samples(&photos)).expect("compiles");
     let mut bytes = Vec::new();
-    OnnxFile::qdq(network, &quantized, &options.preprocessing, &[]).write(&mut bytes, &|| {}).unwrap();
-    (compiled.artifact, quantized, bytes)
+    compiler.qdq(&compiled).expect("asked for").write(&mut bytes, &|| {}).unwrap();
+    (compiled.artifact, compiled.quantized.expect("kept"), bytes)
 }
 
 fn folded(mut network: Network) -> Network {
@@ -99,7 +98,7 @@ fn folded(mut network: Network) -> Network {
 fn logits(artifact: &[u8], network: &Network) -> Vec<f32> {
     let model = Model::from_bytes(artifact).expect("loads");
     let photo = bundled::photos().iter().nth(3).expect("a photo").decode().expect("decodes");
-    let pixels = options(network).preprocessing.crop(&photo).expect("crops");
+    let pixels = photo.crop(&options(network).preprocessing).expect("crops");
     let (mut arena, mut logits) = (vec![0; model.arena_len()], vec![0.0; model.class_count()]);
     let mut runner = Runner::new(&model, &mut arena).expect("an arena");
     runner.load_pixels(&pixels).expect("pixels");
@@ -117,15 +116,18 @@ fn quantized_networks_come_back_to_the_bit() {
         let path = directory.path().join("tiny.onnx");
         fs::write(&path, &bytes).unwrap();
         let read = load_with(&path, AS_DECLARED).expect("reads back");
-        let (after, kept) =
-            given::compile(&read, None, &options(&network), &ProgressBar::hidden()).expect("compiles");
+        let after = Compiler::new(&read, &options(&network))
+            .compile(ScaleSource::File { compared_on: None })
+            .expect("compiles");
         let quantized = after.quantized.expect("kept");
         assert_eq!(format!("{:?}", quantized.layers), format!("{:?}", before.layers));
         assert_eq!(quantized.activations, before.activations);
         assert_eq!(logits(&after.artifact, &network), logits(&artifact, &network));
-        assert!(kept.activations.0 == kept.activations.1 && kept.activations.1 > 9, "{kept:?}");
-        assert!(kept.weights.0 == kept.weights.1 && kept.weights.1 > 3000, "{kept:?}");
-        assert_eq!(kept.changed, Kept::default().changed);
+        let retained = after.report.retained.as_ref().expect("a quantized file");
+        assert!(retained.activations == retained.of_activations, "{retained:?}");
+        assert!(retained.weights == retained.of_weights, "{retained:?}");
+        assert!(retained.of_activations > 9 && retained.of_weights > 3000, "{retained:?}");
+        assert_eq!(retained.changed, []);
         assert!(after.report.agreement.is_nan() && after.report.checked == 0);
     }
 }
@@ -172,8 +174,8 @@ fn every_operator_is_between_quantizers() {
             _ => {}
         }
         if node.op_type == "Add" && node.name != "image.real" {
-            let joined = node.input.iter().any(|input| input.contains("downsample"));
-            let added = if joined { "Conv" } else { "DequantizeLinear" };
+            let fused = node.input.iter().any(|input| input.contains("downsample"));
+            let added = if fused { "Conv" } else { "DequantizeLinear" };
             assert_eq!(inputs, ["Conv", added], "{}: nothing is rounded before", node.name);
         }
     }
@@ -185,5 +187,5 @@ fn every_operator_is_between_quantizers() {
             .filter(|layer| matches!(layer, Layer::Conv(_) | Layer::Shortcut(_) | Layer::Linear(_)))
             .count()
     );
-    assert_eq!(quantized.activations[ValueId::IMAGE.0], crate::quantize::Activation::PIXELS);
+    assert_eq!(quantized.activations[ValueId::IMAGE.0], crate::network::Activation::PIXELS);
 }

@@ -1,16 +1,15 @@
-//! The same for each of a few images, on some threads.
+//! A closure over a few items, on several threads.
 
 use std::thread;
 
-use crate::fp32::Fp32Error;
-
-/// Runs `each` on all `items`, in their order, on some threads. Items that are given by value are dropped one by one.
-pub(crate) fn parallel<I, S: Send, R: Send>(
+/// Calls `each` with every one of `items` and returns the results in the order of the items, or the first error. Each of the
+/// `threads` threads works on a run of items with a `state` of its own. Items that are passed by value are dropped one by one.
+pub(crate) fn parallel<I, S: Send, R: Send, E: Send>(
     items: I,
     threads: usize,
     state: impl Fn() -> S,
-    each: impl Fn(&mut S, I::Item) -> Result<R, Fp32Error> + Sync,
-) -> Result<Vec<R>, Fp32Error>
+    each: impl Fn(&mut S, I::Item) -> Result<R, E> + Sync,
+) -> Result<Vec<R>, E>
 where
     I: IntoIterator<Item: Send, IntoIter: ExactSizeIterator>,
 {

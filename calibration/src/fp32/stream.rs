@@ -1,9 +1,8 @@
 //! Streams samples through the fp32 network, on all threads, in bounded memory.
 //!
-//! A network whose weights are small is compiled once, and each photo is decoded, cropped, run and forgotten. One that
-//! is large is cut into [segments](fp32::segments) that fit a budget: a chunk of photos goes through the first
-//! segment, what each leaves at the cut goes through the second, and so on. Either way results come back in the
-//! order of the samples, whatever the threads did.
+//! A network whose weights are small is compiled once, and each photo is decoded, cropped, run and dropped. A large network
+//! is cut into [segments] that fit a budget: a chunk of photos goes through the first segment, the values at the cut go
+//! through the second, and so on. Either way the results come back in the order of the samples, whatever the threads did.
 
 use std::ops::Range;
 use std::sync::Mutex;
@@ -12,10 +11,11 @@ use std::thread;
 
 use indicatif::ProgressBar;
 
-use crate::fp32::{self, Fp32Error, Fp32Model};
+use super::{Fp32Error, Fp32Model, segments};
 use crate::network::{Network, ValueId};
-use crate::preprocessing::Preprocessing;
-use crate::samples::{Sample, SampleError, Samples};
+use crate::preprocessing::normalize;
+use resnext::preprocess::Preprocessing;
+use resnext_evaluation::samples::{Sample, SampleError, Samples};
 
 /// How much memory a pass may take.
 #[derive(Clone, Copy, Debug)]
@@ -27,34 +27,36 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// All of a ResNeXt-50 in one segment. A ResNeXt-101 32x8d is cut: whole, it takes more than the rest of calibration.
+    /// Holds all of a ResNeXt-50 in one segment. A ResNeXt-101 32x8d is cut, because whole it would take more memory than the
+    /// rest of calibration.
     pub(crate) const USUAL: Self = Self { segment: 512 << 20, chunk: 256 << 20 };
 }
 
 /// What to do with each photo on its way.
 pub(crate) trait Pass: Sync {
-    /// What a thread gathers, over all its photos.
+    /// What a thread gathers from all its photos.
     type Worker: Send;
-    /// What a photo keeps on its way.
+    /// The state of a photo between [`begin`](Self::begin) and [`end`](Self::end).
     type Photo: Send;
-    /// What remains of a photo.
+    /// The result of a photo.
     type Output: Send;
     /// Why the pass fails.
     type Error: From<Fp32Error> + Send;
 
-    /// Whether [`value`](Self::value) wants every value, or only the logits.
+    /// Whether [`value`](Self::value) receives every value, or the logits alone.
     const EVERY_VALUE: bool;
 
-    /// Bytes that a photo keeps between segments.
+    /// Returns the bytes that the state of a photo takes between segments.
     fn photo_bytes(&self) -> usize;
 
-    /// A thread's empty hands.
+    /// Makes the state of a thread that has gathered nothing yet.
     fn worker(&self) -> Self::Worker;
 
-    /// A photo sets out, as cropped `pixels` (`height × width × 3`).
+    /// Begins a photo, whose cropped `pixels` are `height × width × 3` bytes.
     fn begin(&self, index: usize, pixels: &[u8]) -> Result<Self::Photo, Self::Error>;
 
-    /// Node `node` of the fp32 network has computed `values` (`[channels][height][width]`). In the order of the nodes.
+    /// Receives the `values` (`[channels][height][width]`) that node `node` of the fp32 network has computed. It is called in
+    /// the order of the nodes.
     fn value(
         &self,
         worker: &mut Self::Worker,
@@ -63,26 +65,27 @@ pub(crate) trait Pass: Sync {
         values: &[f32],
     ) -> Result<(), Self::Error>;
 
-    /// A photo has arrived.
+    /// Ends a photo and returns its result.
     fn end(&self, photo: Self::Photo) -> Self::Output;
 }
 
-/// Results per sample, in order, and what each thread gathered.
+/// What a pass has found.
 pub(crate) struct Streamed<P: Pass> {
-    /// A sample that cannot be decoded has its error here.
+    /// The result of each sample, in order, or why it could not be decoded.
     pub(crate) results: Vec<Result<P::Output, SampleError>>,
+    /// What each thread has gathered.
     pub(crate) workers: Vec<P::Worker>,
 }
 
-/// Where a sample is.
+/// How far a sample has come.
 enum Slot<P: Pass> {
     Waiting,
-    /// Between two segments, with its values at the cut.
-    Under(P::Photo, Vec<f32>),
+    /// It is between two segments, with its values at the cut.
+    InFlight(P::Photo, Vec<f32>),
     Done(Result<P::Output, SampleError>),
 }
 
-/// The photos of a pass and what it may use.
+/// The photos of a pass and the resources that it may use.
 #[derive(Clone, Copy)]
 pub(crate) struct Input<'a> {
     pub(crate) samples: &'a Samples,
@@ -92,7 +95,7 @@ pub(crate) struct Input<'a> {
     pub(crate) progress: &'a ProgressBar,
 }
 
-/// Makes `pass` over the samples. Without a `network` photos only begin and end. The first error stops everything.
+/// Makes `pass` over the samples. Without a `network` photos only begin and end. The first error stops the pass.
 pub(crate) fn stream<P: Pass>(
     pass: &P,
     network: Option<&Network>,
@@ -100,7 +103,7 @@ pub(crate) fn stream<P: Pass>(
 ) -> Result<Streamed<P>, P::Error> {
     let Input { samples, preprocessing, threads, budget, progress } = input;
     let threads = threads.max(1);
-    let segments = network.map_or_else(Vec::new, |network| fp32::segments(network, budget.segment, threads));
+    let segments = network.map_or_else(Vec::new, |network| segments(network, budget.segment, threads));
     let samples: Vec<&Sample> = samples.iter().collect();
     let chunk = match network.filter(|_| segments.len() > 1) {
         Some(network) => (budget.chunk / (pass.photo_bytes() + cut_bytes(network, &segments))).max(threads),
@@ -140,13 +143,13 @@ fn compile<P: Pass>(network: &Network, nodes: &Range<usize>) -> Result<Fp32Model
     Fp32Model::segment(network, nodes.clone(), &taps)
 }
 
-/// Bytes of the largest value at a cut.
+/// Returns the bytes of the largest value at a cut.
 fn cut_bytes(network: &Network, segments: &[Range<usize>]) -> usize {
     let at = |segment: &Range<usize>| size_of::<f32>() * network.shape(ValueId(segment.start)).len();
     segments.iter().map(at).max().unwrap_or(0)
 }
 
-/// One segment of one chunk.
+/// The work on one segment of the network for one chunk of photos.
 struct Stage<'a, P> {
     pass: &'a P,
     preprocessing: &'a Preprocessing,
@@ -201,11 +204,14 @@ impl<P: Pass> Stage<'_, P> {
         slot: Slot<P>,
     ) -> Result<Slot<P>, P::Error> {
         let (mut photo, mut values) = match slot {
-            Slot::Under(photo, values) => (photo, values),
+            Slot::InFlight(photo, values) => (photo, values),
             Slot::Waiting if self.first => match self.pixels(index) {
                 Ok(pixels) => {
                     let photo = self.pass.begin(self.before + index, &pixels)?;
-                    (photo, model.as_ref().map(|_| self.preprocessing.normalize(&pixels)).unwrap_or_default())
+                    (
+                        photo,
+                        model.as_ref().map(|_| normalize(self.preprocessing, &pixels)).unwrap_or_default(),
+                    )
                 }
                 Err(error) => return Ok(Slot::Done(Err(error))),
             },
@@ -225,19 +231,19 @@ impl<P: Pass> Stage<'_, P> {
                 values.extend_from_slice(outputs.result());
             }
         }
-        Ok(if self.last { Slot::Done(Ok(self.pass.end(photo))) } else { Slot::Under(photo, values) })
+        Ok(if self.last { Slot::Done(Ok(self.pass.end(photo))) } else { Slot::InFlight(photo, values) })
     }
 
     fn pixels(&self, index: usize) -> Result<Vec<u8>, SampleError> {
-        self.samples[index].pixels(&self.preprocessing.recipe)
+        self.samples[index].pixels(self.preprocessing)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::batch_norm::fold_batch_norm;
     use crate::import::tests::tiny_network;
+    use crate::network::fold_batch_norm;
 
     /// Notes every value's sum.
     struct Sums;
@@ -310,7 +316,7 @@ mod tests {
             assert_eq!((*photo, sums.len()), (index, nodes));
             assert!(sums.iter().enumerate().all(|(node, sum)| sum.0 == node));
         }
-        assert!(fp32::segments(&network, 1, 1).len() >= 4);
+        assert!(super::super::segments(&network, 1, 1).len() >= 4);
         for budget in [(1, 1), (1, 1 << 20), (100_000, 1), (1 << 30, 1)] {
             let budget = Budget { segment: budget.0, chunk: budget.1 };
             for threads in [1, 2, 3] {

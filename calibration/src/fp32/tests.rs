@@ -1,7 +1,9 @@
+use std::path::Path;
+
 use super::*;
-use crate::network::batch_norm::fold_batch_norm;
 use crate::import::tests::{FULL, SMALL, noise, reference, relative_error, tiny_network};
 use crate::import::{ImportOptions, load_with};
+use crate::network::{Conv, Node, Op, Window, fold_batch_norm};
 
 fn folded(path: &Path, side: usize) -> Network {
     let mut network = load_with(path, ImportOptions { input_size: Some(side) }).expect("a ResNeXt");
@@ -64,8 +66,8 @@ fn average_pools_count_what_is_there() {
             let input = Shape { channels: 3, height, width };
             let [rows, columns] = [height, width].map(|side| window.positions_started(side));
             let output = Shape { channels: 3, height: rows, width: columns };
-            let op = NetworkOp::AvgPool(window);
-            let node = NetworkNode { name: "pool".into(), input: ValueId::IMAGE, output, op };
+            let op = Op::AvgPool(window);
+            let node = Node { name: "pool".into(), input: ValueId::IMAGE, output, op };
             let network = Network { input, nodes: vec![node], ..tiny_network(32) };
             let image = noise(1, input.len());
             let mut model = Fp32Model::new(&network, &[]).expect("a model");
@@ -90,7 +92,7 @@ fn every_value_is_what_its_definition_says() {
         let (got, to) = outputs.tap(i + 1);
         assert_eq!(to, node.output);
         let want: Vec<f32> = match &node.op {
-            NetworkOp::Conv(conv) => {
+            Op::Conv(conv) => {
                 let mut sums = naive_conv(conv, from, to, input);
                 if let Some(residual) = conv.residual {
                     let shortcut = outputs.tap(residual.0).0;
@@ -98,19 +100,19 @@ fn every_value_is_what_its_definition_says() {
                 }
                 sums.iter().map(|&s| if conv.relu { s.max(0.0) as f32 } else { s as f32 }).collect()
             }
-            NetworkOp::GlobalAvgPool => input
+            Op::GlobalAvgPool => input
                 .chunks(from.height * from.width)
                 .map(|c| c.iter().sum::<f32>() / c.len() as f32)
                 .collect(),
-            NetworkOp::Linear(linear) => linear
+            Op::Linear(linear) => linear
                 .weight
                 .read()
                 .chunks(linear.in_features)
                 .zip(&linear.bias)
                 .map(|(row, b)| row.iter().zip(input).map(|(w, x)| w * x).sum::<f32>() + b)
                 .collect(),
-            &NetworkOp::AvgPool(window) => naive_mean(window, from, to, input),
-            NetworkOp::MaxPool(_) => (0..to.channels)
+            &Op::AvgPool(window) => naive_mean(window, from, to, input),
+            Op::MaxPool(_) => (0..to.channels)
                 .flat_map(|c| (0..to.height).flat_map(move |y| (0..to.width).map(move |x| (c, y, x))))
                 .map(|(c, y, x)| {
                     let near = |at: usize, end: usize| (2 * at).saturating_sub(1)..(2 * at + 2).min(end);

@@ -13,52 +13,12 @@
 use resnext_models::{Shortcut, Stem};
 
 use super::checks::{check_tensors, describe, expect_groups, expect_window, fits, size, slide};
-use super::error::{ImportErrorKind, Place};
-use crate::compiler::prequantized::Given;
-use crate::network::{Conv, Linear, Network, Node, Op, Shape, Topology, ValueId, Window};
-use crate::quantize::Activation;
+use super::error::{ImportErrorKind, Location};
+use super::parts::{Bottleneck, Part, Pool, Projection};
 
-/// One convolution as the file describes it, and where it is, for error messages.
-pub(crate) struct Part {
-    /// Where the file has it.
-    pub(crate) place: Place,
-    /// The convolution. `relu` and `residual` are decided by the position in the network, here.
-    pub(crate) conv: Conv,
-    /// How the file quantizes what comes of it, addition and ReLU included.
-    pub(crate) given: Option<Activation>,
-}
-
-/// One pooling as the file describes it.
-pub(crate) struct Pool {
-    /// Where the file has it; [`Place::Graph`] if the file has no trace of it.
-    pub(crate) place: Place,
-    /// Its window.
-    pub(crate) window: Window,
-    /// Whether a last window that reaches beyond the image counts.
-    pub(crate) ceil: bool,
-    /// How the file quantizes its output.
-    pub(crate) given: Option<Activation>,
-}
-
-/// The projection on a shortcut.
-pub(crate) struct Projection {
-    /// Average pooling before it.
-    pub(crate) pool: Option<Pool>,
-    /// 1×1.
-    pub(crate) conv: Part,
-}
-
-/// The convolutions of one residual block.
-pub(crate) struct Bottleneck {
-    /// 1×1, reduces.
-    pub(crate) conv1: Part,
-    /// 3×3, grouped, carries the stride.
-    pub(crate) conv2: Part,
-    /// 1×1, expands; the shortcut is added to its output.
-    pub(crate) conv3: Part,
-    /// `None` for an identity shortcut.
-    pub(crate) downsample: Option<Projection>,
-}
+use crate::network::{
+    Activation, Architecture, Linear, Network, Node, Op, Prequantized, Shape, ValueId, Window,
+};
 
 const POINTWISE: Window = pointwise(1);
 
@@ -97,13 +57,13 @@ pub(crate) struct Builder {
     /// The blocks with a stride so far agree on this.
     strided: Option<(Shortcut, bool)>,
     /// How the file quantizes each value so far.
-    given: Vec<Option<Activation>>,
+    quantization: Vec<Option<Activation>>,
 }
 
 impl Builder {
     /// A network that reads images of shape `input`.
     pub(crate) fn new(name: String, input: Shape) -> Self {
-        let topology = Topology {
+        let architecture = Architecture {
             stem: Stem::Plain,
             blocks: Vec::new(),
             widths: Vec::new(),
@@ -113,8 +73,8 @@ impl Builder {
             early_stride: false,
             classes: 0,
         };
-        let network = Network { name, input, nodes: Vec::new(), topology, given: None };
-        Self { network, trunk: ValueId::IMAGE, strided: None, given: vec![None] }
+        let network = Network { name, input, nodes: Vec::new(), architecture, prequantized: None };
+        Self { network, trunk: ValueId::IMAGE, strided: None, quantization: vec![None] }
     }
 
     /// The convolutions before the max pooling, and that pooling.
@@ -123,7 +83,7 @@ impl Builder {
         let windows = stem(kind);
         if convs.len() != windows.len() {
             return Err(ImportErrorKind::layer(
-                pool.place.clone(),
+                pool.location.clone(),
                 format!("{} convolutions come before it", convs.len()),
                 "expected a 7×7, or three 3×3",
             ));
@@ -135,20 +95,20 @@ impl Builder {
             let name = if kind == Stem::Deep { format!("conv1.{}", 3 * index) } else { "conv1".to_owned() };
             self.trunk = self.push_conv(name, self.trunk, part, None, true)?;
         }
-        self.network.topology.stem = kind;
+        self.network.architecture.stem = kind;
         let input = self.network.shape(self.trunk);
         if pool.window != STEM_POOL || pool.ceil {
             let ceil = if pool.ceil { ", rounded up" } else { "" };
             return Err(ImportErrorKind::layer(
-                pool.place.clone(),
+                pool.location.clone(),
                 format!("it is {}{ceil}", describe(pool.window)),
                 format!("expected the max pooling of the stem to be {}", describe(STEM_POOL)),
             ));
         }
-        let output = slide(&pool.place, pool.window, input, input.channels)?;
+        let output = slide(&pool.location, pool.window, input, input.channels)?;
         // It passes values on as they are quantized, so either will do.
-        let before = &mut self.given[self.trunk.0];
-        *before = before.or(pool.given);
+        let before = &mut self.quantization[self.trunk.0];
+        *before = before.or(pool.quantization);
         self.trunk = self.push("maxpool".into(), self.trunk, output, Op::MaxPool(pool.window), None);
         Ok(())
     }
@@ -163,13 +123,13 @@ impl Builder {
         let (cardinality, width) = (conv2.conv.groups, conv2.conv.out_channels);
         if width != conv2.conv.in_channels {
             return Err(ImportErrorKind::layer(
-                conv2.place,
+                conv2.location,
                 format!("it maps {} channels to {width}", conv2.conv.in_channels),
                 "expected a convolution that keeps the number of channels",
             ));
         }
-        match self.network.topology.cardinality {
-            0 => self.network.topology.cardinality = cardinality,
+        match self.network.architecture.cardinality {
+            0 => self.network.architecture.cardinality = cardinality,
             expected => expect_groups(&conv2, expected)?,
         }
         let path = self.next_block(downsample.is_some(), &conv2, conv3.conv.out_channels)?;
@@ -180,8 +140,9 @@ impl Builder {
         let shortcut = match downsample {
             Some(Projection { pool, conv }) => {
                 expect_groups(&conv, 1)?;
-                let pooled = pool
-                    .map_or(entry, |pool| self.push_avg_pool(format!("{path}.avgpool"), entry, pool.given));
+                let pooled = pool.map_or(entry, |pool| {
+                    self.push_avg_pool(format!("{path}.avgpool"), entry, pool.quantization)
+                });
                 self.push_conv(format!("{path}.downsample"), pooled, conv, None, false)?
             }
             None => entry,
@@ -198,15 +159,15 @@ impl Builder {
     /// Global pooling, whose output the file quantizes as `pooled`, and the classifier, which ends the network.
     pub(crate) fn finish(
         mut self,
-        place: &Place,
+        location: &Location,
         linear: Linear,
         pooled: Option<Activation>,
     ) -> Result<Network, ImportErrorKind> {
         let input = self.network.shape(self.trunk);
         let Linear { in_features, out_features: classes, ref weight, ref bias } = linear;
         let wrong =
-            |problem: String, remedy: String| Err(ImportErrorKind::layer(place.clone(), problem, remedy));
-        if self.network.topology.blocks.is_empty() {
+            |problem: String, remedy: String| Err(ImportErrorKind::layer(location.clone(), problem, remedy));
+        if self.network.architecture.blocks.is_empty() {
             return wrong(
                 "no residual block comes before it".into(),
                 "expected stages of bottlenecks".into(),
@@ -228,12 +189,13 @@ impl Builder {
         let value = self.push("global_pool".into(), self.trunk, shape, Op::GlobalAvgPool, pooled);
         let logits = Shape { channels: classes, height: 1, width: 1 };
         self.push("fc".into(), value, logits, Op::Linear(linear), None);
-        if self.given.iter().any(Option::is_some) {
-            self.network.given = Some(Given { activations: self.given, pixels: None });
+        if self.quantization.iter().any(Option::is_some) {
+            self.network.prequantized = Some(Prequantized { activations: self.quantization, pixels: None });
         }
-        let topology = &mut self.network.topology;
-        topology.classes = classes;
-        (topology.shortcut, topology.early_stride) = self.strided.unwrap_or((Shortcut::Projection, false));
+        let architecture = &mut self.network.architecture;
+        architecture.classes = classes;
+        (architecture.shortcut, architecture.early_stride) =
+            self.strided.unwrap_or((Shortcut::Projection, false));
         Ok(self.network)
     }
 
@@ -249,7 +211,7 @@ impl Builder {
         expect_window(conv2, spatial(strides[1]))?;
         if strides == [2, 2] {
             return Err(ImportErrorKind::layer(
-                conv2.place.clone(),
+                conv2.location.clone(),
                 "it has a stride, and so has the convolution before it",
                 "expected one stride in a block",
             ));
@@ -273,7 +235,7 @@ impl Builder {
         let found = (kind, strides[0] == 2);
         if stride == 2 && *self.strided.get_or_insert(found) != found {
             return Err(ImportErrorKind::layer(
-                conv.place.clone(),
+                conv.location.clone(),
                 "its block has its stride elsewhere than the block with a stride before it",
                 "expected the same kind of block in all stages",
             ));
@@ -283,7 +245,7 @@ impl Builder {
 
     fn check_avg_pool(&self, pool: &Pool, stride: usize) -> Result<(), ImportErrorKind> {
         let wrong = |problem: String, remedy: String| {
-            Err(ImportErrorKind::layer(pool.place.clone(), problem, remedy))
+            Err(ImportErrorKind::layer(pool.location.clone(), problem, remedy))
         };
         if stride != SHORTCUT_POOL.stride {
             return wrong(
@@ -314,13 +276,13 @@ impl Builder {
         conv2: &Part,
         channels: usize,
     ) -> Result<String, ImportErrorKind> {
-        let Topology { blocks, widths, channels: stages, .. } = &mut self.network.topology;
+        let Architecture { blocks, widths, channels: stages, .. } = &mut self.network.architecture;
         let width = conv2.conv.out_channels;
         match (blocks.last_mut(), widths.last()) {
             (Some(last), Some(&expected)) if !projected => {
                 if width != expected {
                     return Err(ImportErrorKind::layer(
-                        conv2.place.clone(),
+                        conv2.location.clone(),
                         format!("it has {width} channels"),
                         format!("expected {expected}, as in the first block of its stage"),
                     ));
@@ -337,10 +299,10 @@ impl Builder {
     }
 
     /// Appends the average pooling of a shortcut.
-    fn push_avg_pool(&mut self, name: String, input: ValueId, given: Option<Activation>) -> ValueId {
+    fn push_avg_pool(&mut self, name: String, input: ValueId, quantization: Option<Activation>) -> ValueId {
         let from = self.network.shape(input);
         let [height, width] = [from.height, from.width].map(|side| SHORTCUT_POOL.positions_started(side));
-        self.push(name, input, Shape { height, width, ..from }, Op::AvgPool(SHORTCUT_POOL), given)
+        self.push(name, input, Shape { height, width, ..from }, Op::AvgPool(SHORTCUT_POOL), quantization)
     }
 
     /// Appends a convolution of `input`, after checking that it fits there.
@@ -348,25 +310,25 @@ impl Builder {
         &mut self,
         name: String,
         input: ValueId,
-        Part { place, mut conv, given }: Part,
+        Part { location, mut conv, quantization }: Part,
         residual: Option<ValueId>,
         relu: bool,
     ) -> Result<ValueId, ImportErrorKind> {
         let from = self.network.shape(input);
         if conv.in_channels != from.channels {
             return Err(ImportErrorKind::layer(
-                place,
+                location,
                 format!("it reads {} channels", conv.in_channels),
                 format!("expected {}, the number its input has", from.channels),
             ));
         }
-        check_tensors(&place, &conv)?;
-        let output = slide(&place, conv.window, from, conv.out_channels)?;
+        check_tensors(&location, &conv)?;
+        let output = slide(&location, conv.window, from, conv.out_channels)?;
         if let Some(residual) = residual {
             let shortcut = self.network.shape(residual);
             if shortcut != output {
                 return Err(ImportErrorKind::layer(
-                    place,
+                    location,
                     format!("its output ({}) differs from the shortcut ({})", size(output), size(shortcut)),
                     "expected a 1×1 projection on the shortcut wherever the shape changes",
                 ));
@@ -374,7 +336,7 @@ impl Builder {
         }
         conv.relu = relu;
         conv.residual = residual;
-        Ok(self.push(name, input, output, Op::Conv(conv), given))
+        Ok(self.push(name, input, output, Op::Conv(conv), quantization))
     }
 
     fn push(
@@ -383,9 +345,9 @@ impl Builder {
         input: ValueId,
         output: Shape,
         op: Op,
-        given: Option<Activation>,
+        quantization: Option<Activation>,
     ) -> ValueId {
-        self.given.push(given);
+        self.quantization.push(quantization);
         self.network.nodes.push(Node { name, input, output, op });
         self.network.logits()
     }

@@ -9,14 +9,13 @@ mod schemes;
 use std::collections::HashSet;
 
 use super::ImportOptions;
+use super::assembly::{Builder, SHORTCUT_POOL, STEM_POOL, pointwise, spatial, stem};
 use super::checks::finite;
-use super::error::{ImportErrorKind, Place};
+use super::error::{ImportErrorKind, Location};
 use super::families::Family;
-use super::assembly::{
-    Bottleneck, Builder, Part, Pool, Projection, SHORTCUT_POOL, STEM_POOL, pointwise, spatial, stem,
-};
+use super::parts::{Bottleneck, Part, Pool, Projection};
 use crate::network::{BatchNorm, Conv, Linear, Network, Shape, Window};
-use crate::stored::{StoredTensor, TensorFile};
+use resnext_checkpoint::{StoredTensor, TensorFile};
 pub use schemes::{ANCHORS, ConvKeys, KeyScheme, Layer, LinearKeys};
 
 /// ε of every batch norm; no checkpoint stores it, every source uses the same.
@@ -29,12 +28,12 @@ const EPSILON: f32 = 1e-5;
 /// The names follow no known scheme, or a tensor is missing, left over, misshapen or not finite.
 pub fn load(file: &TensorFile, name: String, options: ImportOptions) -> Result<Network, ImportErrorKind> {
     if let Some((family, name)) = file.names().find_map(|name| Some((Family::of_tensor(name)?, name))) {
-        return Err(family.refusal(Place::Tensor(name.to_owned())));
+        return Err(family.refusal(Location::Tensor(name.to_owned())));
     }
     let Some(scheme) = schemes::recognise(file) else {
         let seen = file.names().next().unwrap_or("nothing");
         return Err(ImportErrorKind::Missing {
-            place: Place::Tensor(ANCHORS[0].to_owned()),
+            location: Location::Tensor(ANCHORS[0].to_owned()),
             remedy: format!(
                 "expected it or `{}`, but the file starts with `{}`",
                 ANCHORS[1..].join("` or `"),
@@ -65,11 +64,14 @@ impl Walk<'_> {
             convs.push(part);
         }
         // A checkpoint holds no trace of the pooling; every source has this one.
-        builder.stem(convs, &Pool { place: Place::Graph, window: STEM_POOL, ceil: false, given: None })?;
+        builder.stem(
+            convs,
+            &Pool { location: Location::Graph, window: STEM_POOL, ceil: false, quantization: None },
+        )?;
         let first = |stage, block| Layer::Conv { stage, block, index: 1 };
         if let Some([_, _, 3, 3]) = self.file.get(&self.scheme.conv(first(1, 0)).weight).map(|e| &*e.shape) {
-            let place = Place::Tensor(self.scheme.conv(first(1, 0)).weight);
-            return Err(Family::BasicBlocks.refusal(place));
+            let location = Location::Tensor(self.scheme.conv(first(1, 0)).weight);
+            return Err(Family::BasicBlocks.refusal(location));
         }
         let mut stage = 1;
         while self.has(first(stage, 0)) {
@@ -82,8 +84,8 @@ impl Walk<'_> {
             }
             stage += 1;
         }
-        let (place, linear) = self.linear(channels)?;
-        let network = builder.finish(&place, linear, None)?;
+        let (location, linear) = self.linear(channels)?;
+        let network = builder.finish(&location, linear, None)?;
         self.expect_nothing_left(&network)?;
         Ok(network)
     }
@@ -110,10 +112,10 @@ impl Walk<'_> {
         let downsample = if projects {
             let averages = stride > 1 && self.scheme.averages(stage);
             let pool = averages.then_some(Pool {
-                place: Place::Graph,
+                location: Location::Graph,
                 window: SHORTCUT_POOL,
                 ceil: true,
-                given: None,
+                quantization: None,
             });
             let window = pointwise(if averages { 1 } else { stride });
             Some(Projection { pool, conv: self.conv(shortcut, channels, window)? })
@@ -165,10 +167,10 @@ impl Walk<'_> {
             residual: None,
             relu: false,
         };
-        Ok(Part { place: Place::Tensor(keys.weight), conv, given: None })
+        Ok(Part { location: Location::Tensor(keys.weight), conv, quantization: None })
     }
 
-    fn linear(&mut self, in_features: usize) -> Result<(Place, Linear), ImportErrorKind> {
+    fn linear(&mut self, in_features: usize) -> Result<(Location, Linear), ImportErrorKind> {
         let LinearKeys { weight, bias, transposed } = self.scheme.linear();
         let expected = match transposed {
             true => format!("[{in_features}, classes]"),
@@ -191,13 +193,13 @@ impl Walk<'_> {
             weight: if transposed { matrix.transposed() } else { matrix }.into(),
             bias: self.tensor(&bias, &[out_features])?,
         };
-        Ok((Place::Tensor(weight), linear))
+        Ok((Location::Tensor(weight), linear))
     }
 
     fn shape(&self, name: &str, expected: &str) -> Result<&[usize], ImportErrorKind> {
         let shape = self.file.get(name).map(|entry| entry.shape.as_slice());
         shape.ok_or_else(|| ImportErrorKind::Missing {
-            place: Place::Tensor(name.to_owned()),
+            location: Location::Tensor(name.to_owned()),
             remedy: format!("expected it with shape {expected}"),
         })
     }
@@ -214,13 +216,13 @@ impl Walk<'_> {
     /// The tensor called `name`, all of whose elements are finite.
     fn take(&mut self, name: &str) -> Result<StoredTensor, ImportErrorKind> {
         self.read.insert(name.to_owned());
-        let place = Place::Tensor(name.to_owned());
+        let location = Location::Tensor(name.to_owned());
         match self.file.get(name).map(|entry| &entry.data) {
-            Some(Ok(tensor)) => finite(&place, &tensor.read()).map(|()| tensor.clone()),
+            Some(Ok(tensor)) => finite(&location, &tensor.read()).map(|()| tensor.clone()),
             Some(Err(reason)) => {
-                Err(ImportErrorKind::layer(place, reason, "expected float32, float16 or bfloat16"))
+                Err(ImportErrorKind::layer(location, reason, "expected float32, float16 or bfloat16"))
             }
-            None => Err(ImportErrorKind::Missing { place, remedy: "check the file".into() }),
+            None => Err(ImportErrorKind::Missing { location, remedy: "check the file".into() }),
         }
     }
 
@@ -229,10 +231,10 @@ impl Walk<'_> {
         match self.file.names().filter(left).min() {
             None => Ok(()),
             Some(name) => Err(ImportErrorKind::Unexpected {
-                place: Place::Tensor(name.to_owned()),
+                location: Location::Tensor(name.to_owned()),
                 remedy: format!(
                     "expected only the tensors of a ResNeXt with {:?} blocks, named as in {}",
-                    network.topology.blocks,
+                    network.architecture.blocks,
                     self.scheme.name()
                 ),
             }),
@@ -242,7 +244,7 @@ impl Walk<'_> {
 
 fn misshapen(name: &str, found: &[usize], expected: &str) -> ImportErrorKind {
     ImportErrorKind::layer(
-        Place::Tensor(name.to_owned()),
+        Location::Tensor(name.to_owned()),
         format!("its shape is {found:?}"),
         format!("expected {expected}"),
     )

@@ -1,23 +1,25 @@
 //! Checks of single layers: whether tensors, windows and shapes fit each other.
 
-use super::error::{ImportErrorKind, Place};
-use super::assembly::Part;
+use super::error::{ImportErrorKind, Location};
+use super::parts::Part;
 use crate::network::{Conv, Shape, Window};
 
-/// Checks that all `values` are finite; `place` names the tensor.
-pub(super) fn finite(place: &Place, values: &[f32]) -> Result<(), ImportErrorKind> {
+/// Checks that all `values` are finite; `location` names the tensor.
+pub(super) fn finite(location: &Location, values: &[f32]) -> Result<(), ImportErrorKind> {
     match values.iter().position(|v| !v.is_finite()) {
         None => Ok(()),
-        Some(index) => Err(ImportErrorKind::NonFinite { place: place.clone(), index, value: values[index] }),
+        Some(index) => {
+            Err(ImportErrorKind::NonFinite { location: location.clone(), index, value: values[index] })
+        }
     }
 }
 
 /// Checks that the tensors of a convolution have the lengths that its channel counts ask for, and that its
 /// batch norm has a real square root.
-pub(super) fn check_tensors(place: &Place, conv: &Conv) -> Result<(), ImportErrorKind> {
+pub(super) fn check_tensors(location: &Location, conv: &Conv) -> Result<(), ImportErrorKind> {
     let Conv { groups, in_channels, out_channels, .. } = *conv;
     let wrong = |problem: String, remedy: &str| {
-        Err(ImportErrorKind::layer(place.clone(), problem, remedy.to_owned()))
+        Err(ImportErrorKind::layer(location.clone(), problem, remedy.to_owned()))
     };
     if groups == 0
         || in_channels == 0
@@ -69,7 +71,7 @@ pub(super) fn expect_window(part: &Part, expected: Window) -> Result<(), ImportE
         return Ok(());
     }
     Err(ImportErrorKind::layer(
-        part.place.clone(),
+        part.location.clone(),
         format!("it is {}", describe(part.conv.window)),
         format!("a ResNeXt has {} here", describe(expected)),
     ))
@@ -81,7 +83,7 @@ pub(super) fn expect_groups(part: &Part, expected: usize) -> Result<(), ImportEr
         return Ok(());
     }
     Err(ImportErrorKind::layer(
-        part.place.clone(),
+        part.location.clone(),
         format!("it has {} groups", part.conv.groups),
         format!("expected {expected} here"),
     ))
@@ -89,7 +91,7 @@ pub(super) fn expect_groups(part: &Part, expected: usize) -> Result<(), ImportEr
 
 /// Shape after sliding `window` over `input`.
 pub(super) fn slide(
-    place: &Place,
+    location: &Location,
     window: Window,
     input: Shape,
     channels: usize,
@@ -97,7 +99,7 @@ pub(super) fn slide(
     match (window.positions(input.height), window.positions(input.width)) {
         (Some(height), Some(width)) => Ok(Shape { channels, height, width }),
         _ => Err(ImportErrorKind::layer(
-            place.clone(),
+            location.clone(),
             format!("its {0}×{0} window does not fit an input of {1}", window.kernel, size(input)),
             "give a larger input size",
         )),

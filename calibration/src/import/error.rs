@@ -23,42 +23,42 @@ pub enum ImportErrorKind {
     #[error(transparent)]
     File(FileError),
     /// The graph contains an operation that no ResNeXt has.
-    #[error("{place} is not part of a ResNeXt; {remedy}")]
+    #[error("{location} is not part of a ResNeXt; {remedy}")]
     Operator {
         /// The node.
-        place: Place,
+        location: Location,
         /// What was expected in its place.
         remedy: String,
     },
     /// A layer has a form or a position that no ResNeXt has.
-    #[error("{place}: {problem}; {remedy}")]
+    #[error("{location}: {problem}; {remedy}")]
     Layer {
         /// The node or tensor.
-        place: Place,
+        location: Location,
         /// What it is like.
         problem: String,
         /// What was expected instead.
         remedy: String,
     },
     /// A tensor that the architecture needs is not there.
-    #[error("{place} is missing; {remedy}")]
+    #[error("{location} is missing; {remedy}")]
     Missing {
         /// The tensor.
-        place: Place,
+        location: Location,
         /// What was expected.
         remedy: String,
     },
     /// A tensor is there that the architecture does not have.
-    #[error("{place} is unexpected; {remedy}")]
+    #[error("{location} is unexpected; {remedy}")]
     Unexpected {
         /// The tensor.
-        place: Place,
+        location: Location,
         /// Why, and what to do.
         remedy: String,
     },
     /// A network that is not the variant it was said to be.
     #[error(
-        "this looks like {found}, not {expected}; give the file that belongs to --arch, or the --arch that belongs to the file"
+        "this looks like {found}, not {expected}; give the file of that variant, or name the variant that the file is of"
     )]
     Architecture {
         /// What it is.
@@ -67,10 +67,10 @@ pub enum ImportErrorKind {
         expected: String,
     },
     /// A weight is NaN or infinite.
-    #[error("{place}: element {index} is {value}; export the model again from a sound checkpoint")]
+    #[error("{location}: element {index} is {value}; export the model again from a sound checkpoint")]
     NonFinite {
         /// The tensor.
-        place: Place,
+        location: Location,
         /// Flat index of the first such element.
         index: usize,
         /// The element.
@@ -80,8 +80,8 @@ pub enum ImportErrorKind {
 
 impl ImportErrorKind {
     /// A layer of the wrong form.
-    pub(crate) fn layer(place: Place, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::Layer { place, problem: problem.into(), remedy: remedy.into() }
+    pub(crate) fn layer(location: Location, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Layer { location, problem: problem.into(), remedy: remedy.into() }
     }
 
     /// A damaged file.
@@ -92,7 +92,7 @@ impl ImportErrorKind {
 
 /// Where in a file something is. Names come from the file, so control characters in them are escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// The file as a whole.
     Graph,
     /// A node of a graph.
@@ -106,7 +106,7 @@ pub enum Place {
     Tensor(String),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Graph => write!(f, "the model"),
@@ -122,15 +122,18 @@ mod tests {
 
     #[test]
     fn every_error_is_one_line() {
-        let place = || Place::Node { name: "a\nb".into(), op: "Sig\rmoid".into() };
+        let location = || Location::Node { name: "a\nb".into(), op: "Sig\rmoid".into() };
         let kinds = [
             ImportErrorKind::File(FileError::Read(std::io::Error::other("gone"))),
             ImportErrorKind::File(FileError::Format),
             ImportErrorKind::corrupt("ONNX", "first\n  second"),
-            ImportErrorKind::Operator { place: place(), remedy: "expected Relu".into() },
-            ImportErrorKind::layer(place(), "5×5", "expected 3×3"),
-            ImportErrorKind::Missing { place: Place::Tensor("x\ty".into()), remedy: "expected [4]".into() },
-            ImportErrorKind::NonFinite { place: Place::Graph, index: 3, value: f32::NAN },
+            ImportErrorKind::Operator { location: location(), remedy: "expected Relu".into() },
+            ImportErrorKind::layer(location(), "5×5", "expected 3×3"),
+            ImportErrorKind::Missing {
+                location: Location::Tensor("x\ty".into()),
+                remedy: "expected [4]".into(),
+            },
+            ImportErrorKind::NonFinite { location: Location::Graph, index: 3, value: f32::NAN },
         ];
         for kind in kinds {
             let line = ImportError { path: "model.onnx".into(), kind }.to_string();

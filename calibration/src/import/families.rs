@@ -1,6 +1,6 @@
 //! Networks that are not ResNeXts but look like them, told by what only they have.
 
-use super::error::{ImportErrorKind, Place};
+use super::error::{ImportErrorKind, Location};
 
 /// A family of networks that is refused by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,15 +38,15 @@ impl Family {
         }
     }
 
-    /// The error for such a network, found out at `place`.
-    pub(crate) fn refusal(self, place: Place) -> ImportErrorKind {
+    /// The error for such a network, found out at `location`.
+    pub(crate) fn refusal(self, location: Location) -> ImportErrorKind {
         let problem = match self {
             Self::ChannelAttention => "this is an SE-ResNeXt or has another attention to channels",
             Self::SplitAttention => "this is a ResNeSt or another network with split attention",
             Self::BasicBlocks => "this is a ResNet of basic blocks, such as ResNet-18 or ResNet-34",
         };
         ImportErrorKind::layer(
-            place,
+            location,
             problem,
             "give a ResNeXt, or a ResNet of bottlenecks, without attention",
         )

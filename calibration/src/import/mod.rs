@@ -1,23 +1,24 @@
 //! Reads an fp32 ResNeXt from a file into a [`Network`].
 //!
 //! Data takes one path: a front end ([`onnx`] for graphs, [`checkpoint`] for named tensors) turns what the
-//! file says about each layer into a `Part`, and `topology` alone decides whether the parts make a ResNeXt and
+//! file says about each layer into a `Part`, and `assembly` alone decides whether the parts make a ResNeXt and
 //! puts them in execution order. The result does not depend on which front end was used, except for rounding
 //! that the file itself already did.
 
 pub mod architecture;
+mod assembly;
 pub mod checkpoint;
 mod checks;
 mod error;
 mod families;
 pub mod onnx;
-mod assembly;
+mod parts;
 
 use std::path::Path;
 
 use resnext_checkpoint::{open, safetensors};
 
-pub use error::{ImportError, ImportErrorKind, Place};
+pub use error::{ImportError, ImportErrorKind, Location};
 
 use crate::network::Network;
 
@@ -44,7 +45,7 @@ impl ImportOptions {
             Ok(size)
         } else {
             Err(ImportErrorKind::layer(
-                Place::Graph,
+                Location::Graph,
                 format!("the input is {size} pixels on a side"),
                 format!("give an input size from 1 to {MAX_INPUT_SIZE}"),
             ))
@@ -61,7 +62,7 @@ pub fn load(path: &Path) -> Result<Network, ImportError> {
 /// [`resnext_checkpoint::read`] recognises.
 ///
 /// The network is named after the file and keeps its batch norms
-/// ([`fold_batch_norm`](crate::network::batch_norm::fold_batch_norm) removes them). Every weight in it is finite and every
+/// ([`fold_batch_norm`](crate::network::fold_batch_norm) removes them). Every weight in it is finite and every
 /// shape is consistent.
 ///
 /// # Errors

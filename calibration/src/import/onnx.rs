@@ -5,18 +5,21 @@
 //! write, and what mmdeploy makes of the former's: opset 11 and later; batch norm folded or kept; a fixed or an open
 //! batch, height and width; weights in the message, in nodes or beside the file, in any floating-point type; a
 //! softmax at the end. A graph quantized in the QDQ format is read as the real values that its integers stand for, and its
-//! scales go into [`Network::given`].
+//! scales go into [`Network::prequantized`].
 //!
 //! | module | role |
 //! |---|---|
 //! | `file` | the message, without the weights in it |
 //! | `fold` | constants |
 //! | `graph` | who produces and who reads what |
+//! | `attributes`, `constants` | typed access to what nodes and files hold |
 //! | `tensors` | weights, wherever they are |
 //! | `quantizers` | QuantizeLinear and DequantizeLinear, seen through |
 //! | `layers` | one node → one layer |
 //! | `walk` | the nodes in forward order |
 
+mod attributes;
+mod constants;
 mod file;
 mod fold;
 mod graph;
@@ -31,7 +34,7 @@ use resnext_checkpoint::{FileBytes, FileError, content};
 use tract_onnx::pb::ModelProto;
 
 use super::ImportOptions;
-use super::error::{ImportErrorKind, Place};
+use super::error::{ImportErrorKind, Location};
 use crate::network::Network;
 use graph::Graph;
 use tensors::Files;
@@ -63,7 +66,7 @@ fn import(
         Some(OLDEST_OPSET..) => {}
         Some(version) => {
             return Err(ImportErrorKind::layer(
-                Place::Graph,
+                Location::Graph,
                 format!("it uses ONNX operator set {version}"),
                 format!("export it again with opset {OLDEST_OPSET} or later"),
             ));

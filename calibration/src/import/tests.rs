@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::network::Topology;
-use crate::stored::TensorFile;
+use crate::network::Architecture;
+use resnext_checkpoint::TensorFile;
 use resnext_models::{Shortcut, Stem};
 
 /// The small reference model, without extension.
 pub(crate) const SMALL: &str = "resnext26_16x4d_half-imagenette";
-/// The reference model with the full topology of resnext50_32x4d, without extension.
+/// The reference model with the full architecture of resnext50_32x4d, without extension.
 pub(crate) const FULL: &str = "resnext50_32x4d-imagenette";
 
 /// Path of a file of the reference models. Where there are none, tests that need them are skipped, except on
@@ -194,7 +194,7 @@ pub(crate) fn tiny_network(side: usize) -> Network {
 }
 
 #[test]
-fn reference_models_have_the_topology_of_their_names() {
+fn reference_models_have_the_architecture_of_their_names() {
     let cases = [(SMALL, [2, 2, 2, 2], 16, 26), (FULL, [3, 4, 6, 3], 32, 50)];
     for (name, blocks, cardinality, depth) in cases {
         for extension in ["onnx", "safetensors"] {
@@ -203,7 +203,7 @@ fn reference_models_have_the_topology_of_their_names() {
             };
             let network = load_with(&path, ImportOptions { input_size: Some(160) }).expect("a ResNeXt");
             let widths = (0..4).map(|stage| (cardinality * 4) << stage);
-            let topology = Topology {
+            let expected = Architecture {
                 stem: Stem::Plain,
                 blocks: blocks.to_vec(),
                 widths: widths.clone().collect(),
@@ -213,8 +213,8 @@ fn reference_models_have_the_topology_of_their_names() {
                 early_stride: false,
                 classes: 10,
             };
-            assert_eq!(network.topology, topology, "{}", path.display());
-            assert_eq!(network.topology.depth(), depth);
+            assert_eq!(network.architecture, expected, "{}", path.display());
+            assert_eq!(network.architecture.depth(), depth);
             assert_eq!((network.name.as_str(), network.input.height), (name, 160));
             let names: Vec<_> = network.nodes.iter().map(|n| n.name.as_str()).collect();
             assert_eq!(

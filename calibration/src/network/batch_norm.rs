@@ -1,13 +1,13 @@
 //! Folds batch norm into the convolution that it follows.
 
-use crate::network::{BatchNorm, Conv, Network, Op, Statistics};
+use super::{BatchNorm, Conv, Network, Op, Statistics};
 
-/// Removes every batch norm of `network` by scaling the weights of its convolution and moving the rest into
-/// the bias. The function that the network computes stays the same up to f32 rounding.
+/// Removes every batch norm of `network`: scales the weights of its convolution and moves the rest into the bias. The
+/// function that the network computes stays the same up to f32 rounding.
 ///
-/// Works in f64 and rounds each weight and bias once: the folded weights are what quantization sees, so
-/// their error should be nothing but the format's. Applies equally to grouped convolutions, because a batch
-/// norm acts on output channels only. Folding a folded network changes nothing.
+/// It computes in f64 and rounds each weight and bias once, because quantization sees the folded weights: their error should
+/// be that of the format alone. A batch norm acts on output channels only, so grouped convolutions need no special case.
+/// Folding a folded network changes nothing.
 pub fn fold_batch_norm(network: &mut Network) {
     for node in &mut network.nodes {
         if let Op::Conv(conv) = &mut node.op
@@ -22,7 +22,7 @@ pub fn fold_batch_norm(network: &mut Network) {
 fn fold(conv: &mut Conv, norm: &BatchNorm) {
     let at = |values: &[f32], channel: usize| f64::from(values[channel]);
     let root = |channel| (at(&norm.variance, channel) + f64::from(norm.epsilon)).sqrt();
-    // ε counts: a channel whose variance it outweighs deviates by less than γ.
+    // ε counts: the outputs of a channel whose variance it outweighs deviate by less than γ.
     let deviation =
         |c: usize| (at(&norm.scale, c).abs() * (at(&norm.variance, c).max(0.0).sqrt() / root(c))) as f32;
     conv.statistics = Some(Box::new(Statistics {

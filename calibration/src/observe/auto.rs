@@ -1,19 +1,20 @@
-//! The range that does least harm to whoever reads the tensor.
+//! The range of a tensor that costs least in the logits.
 
-use super::{Bin, ChannelHistogram, Range};
+use super::{Bin, ChannelHistogram};
+use crate::network::Range;
 
-/// Ranges tried, as shares of the widest.
+/// Number of ranges that are tried, as shares of the widest.
 const CANDIDATES: usize = 64;
 
-/// Narrowest share tried.
+/// Narrowest share that is tried.
 const NARROWEST: f64 = 0.15;
 
-/// Squared error of one channel on a grid of `step` over `range`, summed over its values.
+/// Returns the squared error of one channel on a grid of `step` over `range`, summed over its values.
 fn channel_error(bins: &[Bin], range: Range, step: f64) -> f64 {
     bins.iter().map(|&bin| bin.count * bin_error(bin, range, step)).sum()
 }
 
-/// Mean squared error of values spread evenly over a bin.
+/// Returns the mean squared error of values that are spread evenly over a bin.
 fn bin_error(Bin { low, high, .. }: Bin, range: Range, step: f64) -> f64 {
     let width = high - low;
     if width <= 0.0 {
@@ -35,7 +36,7 @@ fn bin_error(Bin { low, high, .. }: Bin, range: Range, step: f64) -> f64 {
     (above + below + rounded) / width
 }
 
-/// Mean squared error of rounding to multiples of `step`, from `low` to `high`.
+/// Returns the mean squared error of rounding to multiples of `step`, from `low` to `high`.
 fn rounding_error(low: f64, high: f64, step: f64) -> f64 {
     let width = high - low;
     if width >= step {
@@ -60,7 +61,7 @@ fn point_error(x: f64, range: Range, step: f64) -> f64 {
     (x - rounded) * (x - rounded)
 }
 
-/// The values of a tensor, by channel, and what noise in a channel costs.
+/// The values of each channel of a tensor, and the noise gain of the channel.
 struct Spread {
     channels: Vec<(Vec<Bin>, f64)>,
     seen: Range,
@@ -78,7 +79,7 @@ impl Spread {
         Self { channels, seen }
     }
 
-    /// Σ gain · squared error of 256 levels over `range`, over all values.
+    /// Returns Σ gain · squared error of 256 levels over `range`, over all values.
     fn error(&self, range: Range) -> f64 {
         let step = (range.high - range.low) / 255.0;
         if step <= 0.0 {
@@ -93,7 +94,7 @@ impl Spread {
         self.channels.iter().map(|(bins, gain)| gain * channel_error(bins, range, step)).sum()
     }
 
-    /// The range with the least error.
+    /// Returns the range with the least error.
     fn best(&self) -> Range {
         let seen = self.seen;
         let share = |i: usize| NARROWEST + (1.0 - NARROWEST) * i as f64 / CANDIDATES as f64;
@@ -117,8 +118,8 @@ impl Spread {
     }
 }
 
-/// The range of least gain-weighted squared error.
-pub fn least_harm(channels: &[ChannelHistogram], gains: &[f64]) -> Range {
+/// Returns the range with the least squared error, in which each channel counts by its gain.
+pub(crate) fn least_harm(channels: &[ChannelHistogram], gains: &[f64]) -> Range {
     Spread::new(channels, gains).best()
 }
 
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
     use crate::import::tests::noise;
 
-    /// What int8 over `range` does to `values`, weighted.
+    /// Returns the weighted squared error of int8 over `range`.
     fn harm(channels: &[(Vec<f32>, f64)], range: Range) -> f64 {
         let step = (range.high - range.low) / 255.0;
         let error = |&x: &f32| point_error(f64::from(x), range, step);
@@ -145,12 +146,12 @@ mod tests {
         least_harm(&histograms, &gains)
     }
 
-    /// Values as a ReLU leaves them, a few far out.
+    /// Makes values as a ReLU leaves them, a few of them far out.
     fn rectified(seed: u64, size: f32) -> Vec<f32> {
         noise(seed, 20_000).iter().map(|x| size * x.max(0.0) * x * x * x * x).collect()
     }
 
-    /// Among all widths none does noticeably less harm to the values themselves than the one chosen from histograms.
+    /// No width has a noticeably smaller error on the values themselves than the one that is chosen from histograms.
     #[test]
     fn no_range_is_better() {
         let mut channels = [(rectified(1, 1.0), 1.0), (rectified(2, 3.0), 0.2)];
@@ -163,7 +164,7 @@ mod tests {
         assert!(found <= 1.05 * best, "{found} {best}");
     }
 
-    /// A channel that nobody hears is not given levels that others could use.
+    /// A channel whose noise does not reach the logits takes no levels from the others.
     #[test]
     fn silent_channels_do_not_count() {
         let (loud, silent) = (rectified(3, 1.0), rectified(4, 4.0));

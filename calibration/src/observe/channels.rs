@@ -1,33 +1,35 @@
-//! The distribution of each channel of an activation, coarser than the tensor's own histogram but fine where it matters:
-//! bins get wider with the value, eight to an octave.
+//! The distribution of each channel of an activation. It is coarser than the histogram of the whole tensor, but fine where it
+//! matters: bins get wider with the value, eight to an octave.
 //!
-//! From it follows the error that a range causes in whoever reads the tensor ([`Method::Auto`](super::Method::Auto)).
+//! The error that a range causes in the readers of the tensor follows from it ([`Method::Auto`](super::Method::Auto)).
+
+use crate::network::Range;
 
 /// Bins of one octave: three bits of the mantissa.
 const PER_OCTAVE: u32 = 8;
 
-/// Octaves kept below the largest value. What is smaller than a 256th of it is rounded away by int8, whatever the range.
+/// Octaves that are kept below the largest value. int8 rounds away whatever is smaller than a 256th of it, whatever the range.
 const OCTAVES: u32 = 8;
 
 const BINS: usize = (PER_OCTAVE * OCTAVES) as usize;
 
-/// Mantissa bits that a bin does not look at.
+/// Mantissa bits that a bin ignores.
 const SHIFT: u32 = 20;
 
-/// A histogram of one channel in constant memory. Like that of the tensor it does not depend on the order of the values,
-/// and two add up exactly.
+/// A histogram of one channel in constant memory. Like that of the tensor it does not depend on the order of the values, and
+/// two histograms add up exactly.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ChannelHistogram {
+pub(crate) struct ChannelHistogram {
     positive: Tail,
     negative: Tail,
-    /// Values that were exactly zero.
+    /// Values that are exactly zero.
     zeros: u64,
 }
 
 /// Values of one sign, by magnitude.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Tail {
-    /// Key of the first bin: an f32's exponent and the first bits of its mantissa.
+    /// Key of the first bin: the exponent of an f32 and the first bits of its mantissa.
     first: u32,
     /// Empty until there is a value.
     counts: Vec<u32>,
@@ -38,18 +40,18 @@ struct Tail {
 
 /// A run of values that are spread evenly from `low` to `high`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Bin {
+pub(crate) struct Bin {
     /// Least value.
-    pub low: f64,
+    pub(crate) low: f64,
     /// Greatest value.
-    pub high: f64,
+    pub(crate) high: f64,
     /// Number of values.
-    pub count: f64,
+    pub(crate) count: f64,
 }
 
 impl ChannelHistogram {
     /// Counts `values`, which must be finite.
-    pub fn observe(&mut self, values: &[f32]) {
+    pub(crate) fn observe(&mut self, values: &[f32]) {
         let (mut low, mut high) = (0.0f32, 0.0f32);
         for &value in values {
             low = low.min(value);
@@ -69,35 +71,30 @@ impl ChannelHistogram {
     }
 
     /// Adds the counts of `other`.
-    pub fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         self.positive.merge(&other.positive);
         self.negative.merge(&other.negative);
         self.zeros += other.zeros;
     }
 
-    /// Least and greatest value seen, and zero.
-    pub fn range(&self) -> super::Range {
-        super::Range { low: -f64::from(self.negative.largest), high: self.positive.largest.into() }
+    /// Returns the range from the least to the greatest value, extended to zero.
+    pub(crate) fn range(&self) -> Range {
+        Range { low: -f64::from(self.negative.largest), high: self.positive.largest.into() }
     }
 
-    /// The bins that hold anything, zeros left out.
-    pub fn occupied(&self) -> impl Iterator<Item = Bin> {
+    /// Iterates over the bins that are not empty, without the zeros.
+    pub(crate) fn occupied(&self) -> impl Iterator<Item = Bin> {
         let mirrored = |bin: Bin| Bin { low: -bin.high, high: -bin.low, ..bin };
         self.negative.occupied().map(mirrored).chain(self.positive.occupied())
     }
 
-    /// Number of values, zeros included.
-    pub fn len(&self) -> f64 {
+    /// Returns the number of values, zeros included.
+    pub(crate) fn len(&self) -> f64 {
         self.zeros as f64 + self.occupied().map(|bin| bin.count).sum::<f64>()
     }
 
-    /// Whether nothing was counted.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0.0
-    }
-
-    /// Share of the values that are above zero: of a ReLU's outputs, those that passed.
-    pub fn positive_share(&self) -> f64 {
+    /// Returns the share of the values that are above zero: of the outputs of a ReLU, those that passed.
+    pub(crate) fn positive_share(&self) -> f64 {
         self.positive.occupied().map(|bin| bin.count).sum::<f64>() / self.len().max(1.0)
     }
 }
@@ -216,8 +213,8 @@ mod tests {
     fn shares_and_signs() {
         let h = histogram(&[0.0, 0.0, -2.0, 3.0]);
         assert_eq!(h.positive_share(), 0.25);
-        assert_eq!(h.range(), super::super::Range { low: -2.0, high: 3.0 });
-        assert!(ChannelHistogram::default().is_empty());
+        assert_eq!(h.range(), Range { low: -2.0, high: 3.0 });
+        assert_eq!(ChannelHistogram::default().len(), 0.0);
         // The smallest numbers there are do not disturb.
         assert_eq!(histogram(&[f32::MIN_POSITIVE, 1e-45, 3e38, -3e38]).len(), 4.0);
     }

@@ -1,7 +1,7 @@
-//! Which range of an activation int8 should cover: a narrow one rounds finely and clips outliers, a wide one the
-//! reverse.
+//! Which range of an activation int8 covers. A narrow one rounds finely and clips outliers, a wide one does the reverse.
 
-use super::{Histogram, Range};
+use super::Histogram;
+use crate::network::Range;
 
 /// Levels of int8.
 const LEVELS: usize = 256;
@@ -12,21 +12,22 @@ const CANDIDATES: usize = 128;
 /// How the range of an activation is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Method {
-    /// From the least to the greatest value seen.
+    /// From the least to the greatest value.
     Max,
     /// The range that holds this percentage (0..100) of the values; the rest is clipped.
     Percentile(f64),
     /// The range with the least mean squared error, of rounding and of clipping together.
     Mse,
-    /// The range whose 256 levels tell most about the values: least Kullback–Leibler divergence between what was seen
-    /// and what is left of it (S. Migacz, *8-bit Inference with TensorRT*, GTC 2017).
+    /// The range whose 256 levels say most about the values: the least Kullback–Leibler divergence of the quantized
+    /// distribution from the original (S. Migacz, *8-bit Inference with TensorRT*, GTC 2017).
     Entropy,
-    /// The range that does least harm to the layers that read the tensor.
+    /// The range whose error costs least in the logits. It depends on the whole network; of a single histogram
+    /// [`range`](Self::range) returns that of [`Mse`](Self::Mse).
     Auto,
 }
 
 impl Method {
-    /// The range to quantize, which always holds zero.
+    /// Returns the range to quantize. It always holds zero.
     pub fn range(self, histogram: &Histogram) -> Range {
         let seen = histogram.range();
         match self {
@@ -44,7 +45,7 @@ impl Method {
         }
     }
 
-    /// Name as typed: `max`, `percentile`, `mse`, `entropy`.
+    /// Returns the name: `max`, `percentile`, `mse`, `entropy` or `auto`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Max => "max",
@@ -56,7 +57,7 @@ impl Method {
     }
 }
 
-/// As people say it: the name, and the percentage if it has one.
+/// Displays the name, and the percentage if there is one.
 impl std::fmt::Display for Method {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())?;
@@ -67,15 +68,15 @@ impl std::fmt::Display for Method {
     }
 }
 
-/// Sums over the bins, so that the error of any range is a few subtractions.
-struct Moments {
+/// Sums over the bins, with which the error of any range takes a few subtractions.
+struct Sums {
     /// Middle of each bin, ascending.
     middles: Vec<f64>,
     /// Σ count, Σ count · x and Σ count · x² over the bins before each.
     sums: Vec<[f64; 3]>,
 }
 
-impl Moments {
+impl Sums {
     fn new(histogram: &Histogram) -> Self {
         let (mut middles, mut sums, mut sum) = (Vec::new(), vec![[0.0; 3]], [0.0; 3]);
         for (x, count) in histogram.occupied() {
@@ -87,31 +88,31 @@ impl Moments {
         Self { middles, sums }
     }
 
-    /// Σ count · (x − to)² over the bins from `from` to `end`.
+    /// Returns Σ count · (x − to)² over the bins from `from` to `end`.
     fn square(&self, (from, end): (usize, usize), to: f64) -> f64 {
         let [n, x, xx] = std::array::from_fn(|i| self.sums[end][i] - self.sums[from][i]);
         xx - 2.0 * to * x + n * to * to
     }
 
-    /// Squared error of 256 levels over `range`, summed over all values.
+    /// Returns the squared error of 256 levels over `range`, summed over all values.
     fn error(&self, range: Range) -> f64 {
         let below = self.middles.partition_point(|&x| x < range.low);
         let inside = self.middles.partition_point(|&x| x <= range.high);
         let step = (range.high - range.low) / (LEVELS - 1) as f64;
         let rounded = self.sums[inside][0] - self.sums[below][0];
-        // A value within a step is off by a uniform share of it: step² / 12 on average.
+        // The error of a value is spread evenly over a step, so its square is step² / 12 on average.
         rounded * step * step / 12.0
             + self.square((0, below), range.low)
             + self.square((inside, self.middles.len()), range.high)
     }
 }
 
-/// Each end in turn is moved to where the error is least, until neither moves.
+/// Moves each end in turn to where the error is least, until neither moves.
 fn least_squares(histogram: &Histogram) -> Range {
-    let (seen, moments) = (histogram.range(), Moments::new(histogram));
+    let (seen, sums) = (histogram.range(), Sums::new(histogram));
     let share = |i: usize| i as f64 / CANDIDATES as f64;
     let best = |candidates: &mut dyn Iterator<Item = Range>| {
-        candidates.min_by(|&a, &b| moments.error(a).total_cmp(&moments.error(b))).unwrap_or(seen)
+        candidates.min_by(|&a, &b| sums.error(a).total_cmp(&sums.error(b))).unwrap_or(seen)
     };
     let mut range = seen;
     loop {
@@ -125,13 +126,12 @@ fn least_squares(histogram: &Histogram) -> Range {
     }
 }
 
-/// Both ends shrink together: there are two hundred bins to a candidate, and clipping one tail tells nothing of the
-/// other.
+/// Shrinks both ends by the same share, because clipping one tail says nothing about the other.
 fn least_divergence(histogram: &Histogram) -> Range {
     let seen = histogram.range();
     let bins: Vec<(f64, u64)> = histogram.occupied().collect();
     let divergence = |range: Range| {
-        // What was seen, outliers counted with the last bin that is kept.
+        // The original distribution, with outliers counted in the last bin that is kept.
         let mut kept: Vec<(f64, f64)> = Vec::with_capacity(bins.len());
         for &(x, count) in &bins {
             let x = x.clamp(range.low, range.high);
@@ -140,7 +140,7 @@ fn least_divergence(histogram: &Histogram) -> Range {
                 _ => kept.push((x, count as f64)),
             }
         }
-        // What 256 levels leave of it: the counts *without* outliers, spread evenly over the bins of each level.
+        // The quantized distribution: the counts *without* outliers, spread evenly over the bins of each level.
         let step = (range.high - range.low) / (LEVELS - 1) as f64;
         let level = |x: f64| ((x - range.low) / step).round() as usize;
         let inside = |x: f64| bins[bins.partition_point(|bin| bin.0 < x)..].first().filter(|bin| bin.0 == x);
@@ -156,7 +156,7 @@ fn least_divergence(histogram: &Histogram) -> Range {
             .map(|&(x, count)| {
                 let (sum, bins) = levels[level(x).min(LEVELS - 1)];
                 let (p, q) = (count / total, sum / bins / left);
-                // A bin that only outliers fill has no q: as good as lost.
+                // A bin that only outliers fill has no q; its values count as lost.
                 p * (p / q.max(f64::EPSILON / total)).ln()
             })
             .sum::<f64>()

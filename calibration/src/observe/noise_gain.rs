@@ -1,33 +1,34 @@
-//! How loudly the noise of each activation is heard in the logits.
+//! How much noise in each activation adds to the noise of the logits.
 //!
-//! Rounding errors of different elements are close to independent, so their powers add, and a layer multiplies each by
-//! the square of the weight on its way. Going backwards from the logits gives every channel its *gain*: the noise power
-//! it causes in all logits together, for each unit of noise power in one of its elements. A ReLU passes the noise of those
-//! elements that it passes, a share that calibration has counted.
+//! Rounding errors of different elements are close to independent, so their powers add, and a layer multiplies each power by
+//! the square of the weight on its way. Going backwards from the logits gives every channel its *gain*: the noise power that
+//! it causes in all logits together, for each unit of noise power in one of its elements. A ReLU passes the noise of the
+//! elements that it passes, whose share calibration has counted.
 //!
-//! This is the diagonal of the Gauss–Newton matrix with correlations left out. It lets errors in different places be
-//! compared in one unit, which is what choosing between them takes.
+//! This is the diagonal of the Gauss–Newton matrix without correlations. It gives errors in different places one unit, in
+//! which they can be compared.
 
+use super::ChannelHistogram;
 use crate::network::{Conv, Network, Op, ValueId};
-use crate::observe::ChannelHistogram;
 
-/// Gains of a network's values.
+/// The noise gains of the values of a network.
 #[derive(Clone, Debug)]
-pub struct Gains {
-    /// Per value and channel: noise power in the logits, for one of noise in one element.
-    pub values: Vec<Vec<f64>>,
+pub(crate) struct NoiseGains {
+    /// The gain of each channel of each value: noise power in the logits for a unit of noise power in one element.
+    pub(crate) values: Vec<Vec<f64>>,
 }
 
-impl Gains {
-    /// Goes through `network` backwards; `channels` has the histograms of every value, none for the image.
-    pub fn new(network: &Network, channels: &[Vec<ChannelHistogram>]) -> Self {
+impl NoiseGains {
+    /// Computes the gains from the last layer of `network` to the first. `channels` holds the histograms of every value but the
+    /// image; a channel without a histogram counts as if the ReLU passed everything.
+    pub(crate) fn new(network: &Network, channels: &[Vec<ChannelHistogram>]) -> Self {
         let count = network.nodes.len();
         let zeros = |value| vec![0.0; network.shape(ValueId(value)).channels];
         let mut values: Vec<Vec<f64>> = (0..=count).map(zeros).collect();
         values[count].fill(1.0);
         for (index, node) in network.nodes.iter().enumerate().rev() {
             let pixels = |value| (network.shape(value).height * network.shape(value).width) as f64;
-            // Outputs that an input element takes part in, for each tap.
+            // Number of outputs that an input element takes part in, for each tap.
             let share = pixels(ValueId(index + 1)) / pixels(node.input);
             let output = std::mem::take(&mut values[index + 1]);
             let input = &mut values[node.input.0];
@@ -68,7 +69,7 @@ fn add(input: &mut [f64], output: &[f64], factor: f64) {
     input.iter_mut().zip(output).for_each(|(input, output)| *input += output * factor);
 }
 
-/// Σ w² · gain of the output, over the weights that read each input channel.
+/// Returns Σ w² · gain of the output for each input channel, over the weights that read it.
 fn squares_by_input(conv: &Conv, gains: &[f64]) -> Vec<f64> {
     let (per_group, taps) = (conv.in_channels / conv.groups, conv.window.kernel * conv.window.kernel);
     let rows = conv.out_channels / conv.groups;
@@ -85,16 +86,16 @@ fn squares_by_input(conv: &Conv, gains: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::batch_norm::fold_batch_norm;
     use crate::import::tests::tiny_network;
+    use crate::network::fold_batch_norm;
 
-    /// Behind the last block there is no nonlinearity, and gains follow from the classifier's weights alone.
+    /// No nonlinearity follows the last block, so its gains follow from the weights of the classifier alone.
     #[test]
     fn the_tail_is_exact() {
         let mut network = tiny_network(64);
         fold_batch_norm(&mut network);
         let nothing = vec![Vec::new(); network.nodes.len() + 1];
-        let gains = Gains::new(&network, &nothing);
+        let gains = NoiseGains::new(&network, &nothing);
         let [.., before, pool, fc] = &network.nodes[..] else { panic!("a short network") };
         let (Op::GlobalAvgPool, Op::Linear(linear)) = (&pool.op, &fc.op) else { panic!("another tail") };
         let weights = linear.weight.read();

@@ -1,9 +1,9 @@
-//! Means and covariances of what the layers of an int8 network read, gathered from the samples.
+//! Means and covariances of the inputs of each layer of an int8 network, gathered from the samples.
 //!
-//! A layer's inputs are whole numbers of steps, so that sums of their products are exact in floating point, whatever
-//! their order and however many threads there are. Memory depends on the layers alone: of each image only some pixels
-//! are looked at, and layers that would need too much go without. The classifier's inputs have more than 8 bits: they are
-//! gathered in steps of `COARSER`, one pixel an image, so that their squares, too, are exact.
+//! The inputs of a layer are whole numbers of steps, so sums of their products are exact in floating point, whatever their
+//! order and however many threads there are. Memory depends on the layers alone: only some pixels of each image are read, and
+//! layers whose covariances would take too much memory go without. The inputs of the classifier have more than 8 bits: they
+//! are gathered in steps of `COARSER`, one pixel of each image, so that their squares are exact, too.
 
 use std::ops::Range;
 use std::sync::Mutex;
@@ -12,40 +12,40 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
 use resnext::format::MAX_DIGITS;
 
-use crate::compiler::CompileError;
-use crate::network::{Network, Op, Shape, ValueId, Window};
-use crate::preprocessing::Preprocessing;
-use crate::quantize::Activation;
+use crate::fp32::Fp32Error;
 use crate::fp32::stream::Pass;
+use crate::network::{Activation, Network, Op, Shape, ValueId, Window};
+use resnext::preprocess::Preprocessing;
 
-/// Pixels of one image that a layer may look at: 256 · 255² still is an exact f32.
+/// Most pixels of one image that are read for a layer: 256 · 255² still is an exact f32.
 const MOST_PIXELS: usize = 256;
 
-/// Pixels of a layer's input that are looked at in all.
+/// Pixels that are read for a layer, over all images.
 const PIXELS: usize = 32_768;
 
-/// Elements of all covariances of a layer, at most.
+/// Most elements of all covariances of a layer.
 const MOST_ELEMENTS: usize = 1 << 25;
 
-/// Elements of all covariances that are gathered in one pass, at most: 384 MB, which no ResNeXt-50 needs.
+/// Most elements of all covariances that are gathered in one pass: 384 MB, which no ResNeXt-50 needs.
 pub(crate) const AT_ONCE: usize = 3 << 24;
 
-/// Steps of a mean over all pixels, of up to 32,639, that count as one here: (32,639 / 8)² still is an exact f32.
+/// Steps of a mean over all pixels that count as one here. A mean has up to 32,639 steps, and (32,639 / 8)² still is an exact
+/// f32.
 const COARSER: f64 = 8.0;
 
-/// A step has this many parts in sums of real values.
+/// Parts of a step in sums of real values.
 const PARTS: f64 = 256.0;
 
-/// Inputs of one layer: `x` is the real value in steps, `q` what int8 makes of it.
+/// Statistics of the inputs of one layer, where `x` is the real value in steps and `q` its rounding to int8.
 #[derive(Clone, Debug)]
-pub struct Moments {
+pub(crate) struct Moments {
     /// Inputs of an output channel, `[in / groups][taps]`.
-    pub inputs: usize,
+    pub(crate) inputs: usize,
     /// Number of groups.
-    pub groups: usize,
-    /// Pixels looked at.
-    pub count: f64,
-    /// Steps of the input that are one here.
+    pub(crate) groups: usize,
+    /// Number of pixels that were read.
+    pub(crate) count: f64,
+    /// Steps of the input that count as one here.
     coarser: f64,
     /// Σ q qᵀ of each group, `[groups][inputs][inputs]`; empty if that would be too large.
     products: Vec<f64>,
@@ -69,25 +69,25 @@ impl Moments {
         }
     }
 
-    /// Share of the correlations that may be chance: that of unknowns among knowns.
-    pub fn shrinkage(&self) -> f64 {
+    /// Returns the share of the correlations that may be chance: the number of unknowns in that of unknowns and pixels.
+    pub(crate) fn shrinkage(&self) -> f64 {
         let inputs = self.inputs as f64;
         inputs / (inputs + self.count)
     }
 
-    /// Mean of `q` for each input of `group`.
-    pub fn means(&self, group: usize) -> impl Iterator<Item = f64> {
+    /// Iterates over the mean of `q` for each input of `group`.
+    pub(crate) fn means(&self, group: usize) -> impl Iterator<Item = f64> {
         let sums = &self.sums[group * self.inputs..][..self.inputs];
         sums.iter().map(|sum| sum / self.count.max(1.0) * self.coarser)
     }
 
-    /// Mean of `q − x` for each input of `group`.
-    pub fn mean_errors(&self, group: usize) -> impl Iterator<Item = f64> {
+    /// Iterates over the mean of `q − x` for each input of `group`.
+    pub(crate) fn mean_errors(&self, group: usize) -> impl Iterator<Item = f64> {
         self.errors[group * self.inputs..][..self.inputs].iter().map(|sum| sum / PARTS / self.count.max(1.0))
     }
 
-    /// Covariance of the inputs of `group`, `[inputs][inputs]`; `None` if it was not gathered.
-    pub fn covariance(&self, group: usize) -> Option<Vec<f64>> {
+    /// Returns the covariance of the inputs of `group`, `[inputs][inputs]`; `None` if it was not gathered.
+    pub(crate) fn covariance(&self, group: usize) -> Option<Vec<f64>> {
         let n = self.inputs;
         let products = self.products.get(group * n * n..(group + 1) * n * n)?;
         let means: Vec<f64> = self.means(group).collect();
@@ -99,7 +99,7 @@ impl Moments {
     }
 }
 
-/// Groups of a node that has weights, and inputs of an output channel.
+/// Returns the groups of a node that has weights, and the inputs of an output channel.
 fn inputs(op: &Op) -> Option<(usize, usize)> {
     match op {
         Op::Conv(conv) => {
@@ -111,8 +111,8 @@ fn inputs(op: &Op) -> Option<(usize, usize)> {
     }
 }
 
-/// Cuts the nodes of `network` into as few runs as have `most` elements of covariances, one pass over the samples each. A
-/// single layer may have more.
+/// Cuts the nodes of `network` into as few runs as have no more than `most` elements of covariances. Each run takes one pass
+/// over the samples. A single layer may have more.
 pub(crate) fn batches(network: &Network, most: usize) -> Vec<Range<usize>> {
     let (mut batches, mut start, mut sum) = (Vec::new(), 0, 0);
     for (index, node) in network.nodes.iter().enumerate() {
@@ -128,21 +128,21 @@ pub(crate) fn batches(network: &Network, most: usize) -> Vec<Range<usize>> {
     batches
 }
 
-/// The pass that gathers.
+/// The pass that gathers [`Moments`].
 pub(crate) struct Gather<'a> {
     network: &'a Network,
     activations: &'a [Activation],
-    /// Pixels of one image that are looked at.
+    /// Pixels of one image that are read.
     pixels: usize,
-    /// What lies around an image, per channel.
+    /// The value of the padding around an image, for each channel.
     outside: [f32; 3],
     readers: Vec<Vec<usize>>,
     nodes: Vec<Option<Mutex<Moments>>>,
 }
 
 impl<'a> Gather<'a> {
-    /// For the weighted ones among `nodes` of a network whose values have these `activations`, over so many `samples`.
-    /// Without `products` only means.
+    /// Gathers for the nodes with weights among `gathered` of a network whose values are quantized as `activations`, over
+    /// `samples` samples. Without `products` it gathers means alone.
     pub(crate) fn new(
         network: &'a Network,
         gathered: Range<usize>,
@@ -167,15 +167,15 @@ impl<'a> Gather<'a> {
         Self { network, activations, pixels, outside, readers, nodes }
     }
 
-    /// What was gathered for each node that has weights.
+    /// Returns the moments of each node that was gathered for.
     pub(crate) fn finish(self) -> Vec<Option<Moments>> {
         let into =
             |moments: Mutex<Moments>| moments.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
         self.nodes.into_iter().map(|node| node.map(into)).collect()
     }
 
-    /// `values` (`[channels][height][width]`) in steps: real, and rounded as int8 rounds them. Of a mean over all pixels, which
-    /// int8 does not round, both are the same, in [coarser](COARSER) steps.
+    /// Converts `values` (`[channels][height][width]`) to steps and returns them real and rounded as int8 rounds them. For a
+    /// mean over all pixels, which int8 does not round, both are the same, in [coarser](COARSER) steps.
     fn steps(&self, value: usize, values: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let coarser = coarser(self.network, ValueId(value));
         if coarser > 1.0 {
@@ -247,28 +247,29 @@ impl<'a> Gather<'a> {
     }
 }
 
-/// Steps of `value` that count as one.
+/// Returns the steps of `value` that count as one.
 fn coarser(network: &Network, value: ValueId) -> f64 {
     if network.in_digits(value) { COARSER } else { 1.0 }
 }
 
-/// Whole parts of a step, so that sums are exact.
+/// Converts steps to whole parts of a step, so that sums are exact.
 fn parts(steps: f32) -> f64 {
     (f64::from(steps) * PARTS).round()
 }
 
-/// At most `count` pixels of `output`, at even distances, elsewhere in each photo.
+/// Chooses at most `count` pixels of `output`, at even distances, at other positions in each photo.
 fn positions(output: Shape, count: usize, photo: usize, node: usize) -> Vec<usize> {
     let pixels = output.height * output.width;
     if pixels <= count {
         return (0..pixels).collect();
     }
-    // Any number that is odd and large will do.
+    // Any large odd number will do.
     let shift = (photo.wrapping_mul(0x9E37_79B1).wrapping_add(node.wrapping_mul(0x85EB_CA77)) >> 7) % pixels;
     (0..count).map(|i| (i * pixels / count + shift) % pixels).collect()
 }
 
-/// What the window sees at each of `positions`, `[positions][channels][taps]`, and `outside` of the image.
+/// Returns the values under the window at each of `positions`, as `[positions][channels][taps]`; beyond the image they are
+/// those of `outside`.
 fn patches(
     planes: &[f32],
     shape: Shape,
@@ -302,7 +303,7 @@ impl Pass for Gather<'_> {
     type Worker = ();
     type Photo = usize;
     type Output = ();
-    type Error = CompileError;
+    type Error = Fp32Error;
 
     const EVERY_VALUE: bool = true;
 
@@ -312,14 +313,14 @@ impl Pass for Gather<'_> {
 
     fn worker(&self) {}
 
-    fn begin(&self, index: usize, pixels: &[u8]) -> Result<usize, CompileError> {
+    fn begin(&self, index: usize, pixels: &[u8]) -> Result<usize, Fp32Error> {
         let plane = |channel| pixels.iter().skip(channel).step_by(3).map(|&p| f32::from(p));
         let planes: Vec<f32> = (0..3).flat_map(plane).collect();
         self.gather(index, 0, &planes, &planes, &self.outside);
         Ok(index)
     }
 
-    fn value(&self, (): &mut (), photo: &mut usize, node: usize, values: &[f32]) -> Result<(), CompileError> {
+    fn value(&self, (): &mut (), photo: &mut usize, node: usize, values: &[f32]) -> Result<(), Fp32Error> {
         let value = node + 1;
         if !self.readers[value].is_empty() {
             let (real, rounded) = self.steps(value, values);
@@ -334,15 +335,14 @@ impl Pass for Gather<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compiler::CompileError;
-    use crate::network::batch_norm::fold_batch_norm;
-    use crate::import::tests::tiny_network;
-    use crate::observe::Range as Values;
-    use crate::quantize::quantize;
     use crate::fp32::stream::{Budget, Input, stream};
+    use crate::import::tests::tiny_network;
+    use crate::network::Range as Values;
+    use crate::network::fold_batch_norm;
+    use crate::quantize::quantize;
     use indicatif::ProgressBar;
 
-    /// Whether the layers are gathered together or a few at a time, each has the same moments, and no batch is too large.
+    /// Each layer has the same moments, whether all layers are gathered together or a few at a time, and no batch is too large.
     #[test]
     fn batches_change_nothing() {
         let mut network = tiny_network(64);
@@ -356,7 +356,7 @@ mod tests {
             let gather = Gather::new(&network, nodes, &activations, &preprocessing, samples.len(), true);
             let (preprocessing, budget) = (&preprocessing, Budget::USUAL);
             let input = Input { samples: &samples, preprocessing, threads: 2, budget, progress: &progress };
-            stream(&gather, Some(&network), input).map_err(|error: CompileError| error).expect("runs");
+            stream(&gather, Some(&network), input).expect("runs");
             gather.finish()
         };
         let count = network.nodes.len();

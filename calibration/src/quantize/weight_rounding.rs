@@ -1,35 +1,35 @@
 //! Rounding the weights of a layer together instead of one by one.
 //!
-//! What matters is not how far each weight moves but how far the layer's output does: `δᵀ H δ` for the moves `δ` of one
-//! row, where `H` is the covariance of the layer's inputs. With `H = L D Lᵀ` that is a sum of squares, in which each
-//! weight meets only those rounded before it; so every weight is rounded to cancel what the earlier ones have left
-//! (nearest plane: L. Babai, 1986; as OBQ and GPTQ: E. Frantar et al., 2022). Inputs of a convolution are so strongly
-//! correlated that most of the error cancels. Coordinate descent after that brings nothing more (`README.md`).
+//! What matters is not how far each weight moves but how far the output of the layer moves: `δᵀ H δ` for the moves `δ` of one
+//! row, where `H` is the covariance of the layer's inputs. With `H = L D Lᵀ` that is a sum of squares, in which each weight
+//! meets only the weights that were rounded before it. So every weight is rounded to cancel the error that the earlier ones
+//! have left (nearest plane: L. Babai, 1986; as OBQ and GPTQ: E. Frantar et al., 2022). The inputs of a convolution are so
+//! strongly correlated that most of the error cancels. Coordinate descent afterwards gains nothing (`README.md`).
 
 /// A covariance, factored for rounding.
 #[derive(Clone, Debug)]
-pub struct Factored {
-    /// Input that is rounded in each turn.
+pub(crate) struct Factored {
+    /// The input that is rounded in each turn.
     order: Vec<usize>,
-    /// Row `i` has the weights of turns before `i` in the sum of squares of `i`.
+    /// Row `i` holds the factors of the earlier turns in the sum of squares of turn `i`.
     lower: Vec<f64>,
 }
 
 impl Factored {
-    /// Factors `covariance`, `n × n`, symmetric and positive semidefinite, of which `shrinkage` (above 0, at most 1) is
-    /// taken from the correlations: those that few samples show may not be there on the next.
+    /// Factors `covariance`, `n × n`, symmetric and positive semidefinite. The correlations are first reduced by the share
+    /// `shrinkage` (above 0, at most 1), because those that a few samples show may be chance.
     ///
     /// # Panics
     ///
     /// If `covariance` does not have `n × n` elements.
-    pub fn new(covariance: &[f64], n: usize, shrinkage: f64) -> Self {
+    pub(crate) fn new(covariance: &[f64], n: usize, shrinkage: f64) -> Self {
         assert_eq!(covariance.len(), n * n);
         let mean = (0..n).map(|i| covariance[i * n + i]).sum::<f64>() / n.max(1) as f64;
-        // The loudest first, as long as there are others left to make up for it.
+        // The input with the largest variance comes first, while many others are left to make up for its error.
         let mut order: Vec<usize> = (0..n).collect();
         order.sort_by(|&a, &b| covariance[b * n + b].total_cmp(&covariance[a * n + a]).then(a.cmp(&b)));
-        // H = U D Uᵀ, U unit upper triangular, from the last row up. In reverse, that is plain LDLᵀ. In place: such matrices,
-        // some for each thread, are the most that calibration has in memory.
+        // H = U D Uᵀ, with U unit upper triangular, from the last row up. In reverse order that is plain LDLᵀ. It works in place,
+        // because such matrices, some for each thread, are most of the memory of calibration.
         let mut lower = vec![0.0; n * n];
         for (i, row) in lower.chunks_exact_mut(n.max(1)).enumerate() {
             let from = order[n - 1 - i];
@@ -37,7 +37,7 @@ impl Factored {
                 let to = order[n - 1 - j];
                 *value = covariance[from * n + to] * if i == j { 1.0 } else { 1.0 - shrinkage };
             }
-            // Silent inputs get a little power, so that they are rounded to nearest rather than anywhere.
+            // Inputs without variance get a little, so that their weights are rounded to nearest rather than anywhere.
             row[i] += 1e-4 * mean + f64::MIN_POSITIVE;
         }
         let mut diagonal = vec![0.0; n];
@@ -51,7 +51,7 @@ impl Factored {
             let dot: f64 = row[..i].iter().zip(&row[..i]).zip(&diagonal).map(|((a, b), d)| a * b * d).sum();
             diagonal[i] = (row[i] - dot).max(f64::MIN_POSITIVE);
         }
-        // Reversed L is U: U[a][b] = L[n−1−a][n−1−b] for a < b, and (Uᵀδ)_b = δ_b + Σ_{a<b} U[a][b] δ_a. So row b is to have
+        // L reversed is U: U[a][b] = L[n−1−a][n−1−b] for a < b, and (Uᵀδ)_b = δ_b + Σ_{a<b} U[a][b] δ_a. So row b needs
         // L[n−1−a][n−1−b] at a: each element changes places with its mirror image.
         for b in 0..n {
             for a in 0..b.min(n - 1 - b) {
@@ -62,7 +62,7 @@ impl Factored {
     }
 
     /// Rounds `row` to multiples of `scale` from −127 to 127.
-    pub fn round(&self, row: &[f32], scale: f64, rounded: &mut [i8]) {
+    pub(crate) fn round(&self, row: &[f32], scale: f64, rounded: &mut [i8]) {
         let n = self.order.len();
         let mut moved = vec![0.0; n];
         for (turn, &input) in self.order.iter().enumerate() {
@@ -81,14 +81,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// `δᵀ H δ` in steps.
+    /// Returns `δᵀ H δ` in steps.
     fn error(covariance: &[f64], row: &[f32], rounded: &[i8]) -> f64 {
         let n = row.len();
         let moved: Vec<f64> = row.iter().zip(rounded).map(|(&w, &q)| f64::from(q) - f64::from(w)).collect();
         (0..n * n).map(|i| moved[i / n] * covariance[i] * moved[i % n]).sum()
     }
 
-    /// The least error of all roundings up or down.
+    /// Returns the least error of all roundings up or down.
     fn brute_force(covariance: &[f64], row: &[f32]) -> f64 {
         let choices = (0..1 << row.len()).map(|mask: usize| {
             let q = |(i, w): (usize, &f32)| w.floor() as i8 + (mask >> i & 1) as i8;
@@ -98,8 +98,8 @@ mod tests {
     }
 
     proptest! {
-        /// On strongly correlated inputs rounding together leaves a small part of the error of rounding to nearest, on
-        /// average not much above the least possible.
+        /// On strongly correlated inputs, rounding together leaves a small part of the error of rounding to nearest, on average
+        /// not much above the least possible.
         #[test]
         fn near_the_best(rows in prop::collection::vec(prop::collection::vec(-20f32..20.0, 6), 40)) {
             let covariance: Vec<f64> =

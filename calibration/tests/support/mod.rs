@@ -1,13 +1,13 @@
 //! Where tests find data, and the synthetic image that the PyTorch fixtures were made with.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use resnext_calibration::compile::{Options, Techniques};
-use resnext_calibration::fold::fold_batch_norm;
 use resnext_calibration::import::{ImportOptions, load_safetensors};
-use resnext_calibration::network::Network;
-use resnext_calibration::observe::Method;
-use resnext_calibration::preprocessing::Preprocessing;
-use resnext_calibration::{bundled, samples::Samples};
+use resnext_calibration::network::{Network, fold_batch_norm};
+use resnext_calibration::preprocessing::published;
+use resnext_calibration::{
+    CompileError, Compiled, Compiler, Method, Options, ScaleSource, Techniques, bundled,
+};
+use resnext_evaluation::samples::Samples;
 use resnext_models::reference;
 use std::path::{Path, PathBuf};
 
@@ -40,16 +40,23 @@ pub(crate) fn reference_network() -> Network {
 
 /// How the bundled network is compiled.
 pub(crate) fn reference_options(method: Method, threads: usize) -> Options {
+    let preprocessing = published(&reference::VARIANT.preprocessing);
     Options {
         method,
         techniques: Techniques::FAST,
-        sensitivity: false,
-        preprocessing: Preprocessing::of(&reference::VARIANT.preprocessing),
-        classes: bundled::reference_classes(),
         source: reference::VARIANT.to_string(),
         threads,
-        keep_quantized: false,
+        ..Options::new(preprocessing, bundled::reference_classes())
     }
+}
+
+/// Compiles a folded network, calibrated on `samples`.
+pub(crate) fn compile(
+    network: &Network,
+    samples: &Samples,
+    options: &Options,
+) -> Result<Compiled, CompileError> {
+    Compiler::new(network, options).compile(ScaleSource::Samples(samples))
 }
 
 /// `image(size)` of `tests/fixtures/pytorch/make.py` before normalisation, `[size][size][3]` bytes.

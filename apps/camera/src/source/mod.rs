@@ -10,19 +10,19 @@
 //!
 //! [`open`] tells them apart, by the kind of file and by its first bytes.
 
+mod image_files;
 mod mjpeg;
 mod open;
 mod paced;
-mod image_files;
 mod raw;
 mod stream;
 pub mod v4l2;
 mod y4m;
 
+pub use image_files::Pictures;
 pub use mjpeg::Mjpeg;
 pub use open::{Colours, Container, Wanted, open};
 pub use paced::Paced;
-pub use image_files::Pictures;
 pub use raw::Raw;
 pub use stream::{Input, Stream};
 pub use y4m::Y4m;

@@ -70,12 +70,13 @@ pub(crate) fn network(
     match arch {
         None => Ok((network, None)),
         Some(Arch::Variant(variant)) => {
-            expect(&network.topology, variant).map_err(|error| Error::at(path, error))?;
+            expect(&network.architecture, variant)
+                .map_err(|error| Error::at(path, format_args!("{error} (--arch)")))?;
             Ok((network, Some(variant)))
         }
         Some(Arch::Auto(library)) => {
-            let found =
-                looks_like(&network.topology).filter(|v| library.is_none_or(|library| v.library == library));
+            let found = looks_like(&network.architecture)
+                .filter(|v| library.is_none_or(|library| v.library == library));
             let variant = only(path, &network, &found.collect::<Vec<_>>());
             match variant.filter(|v| side(Some(v)) != Some(network.input.height)) {
                 Some(variant) => Ok((network::read(path, side(Some(variant)))?, Some(variant))),
@@ -91,7 +92,7 @@ fn only(path: &Path, network: &Network, found: &[&'static Variant]) -> Option<&'
     let (names, path) = (names.join(", "), path.display());
     match found {
         [] => {
-            let network = Described(&network.topology);
+            let network = Described(&network.architecture);
             note(format_args!(
                 "{path}: {network}, which is no published variant; its preprocessing is that of torchvision"
             ));

@@ -4,11 +4,11 @@ use crate::session::latency::{Call, Runs, compare, fixed_pixels};
 use crate::session::samples;
 use crate::terminal::Error;
 use resnext::Model;
-use resnext_calibration::evaluate::preprocessing;
+use resnext_calibration::evaluate::{LayerStatistics, examine};
 use resnext_calibration::fp32::{Fp32Model, segments};
-use resnext_calibration::layers::{LayerStatistics, examine};
 use resnext_calibration::network::Network;
-use resnext_calibration::samples::Samples;
+use resnext_calibration::preprocessing::normalize;
+use resnext_evaluation::samples::Samples;
 use resnext_report::{Distribution, Latency, Layer, Report};
 use std::path::Path;
 
@@ -87,6 +87,6 @@ pub(crate) fn fp32(
         ));
     }
     let mut fp32 = Fp32Model::new(network, &[]).map_err(failed)?;
-    let normalized = preprocessing(model).normalize(&fixed_pixels(input.pixels() * input.channels));
+    let normalized = normalize(model.preprocessing(), &fixed_pixels(input.pixels() * input.channels));
     Ok(Some(move || fp32.run(&normalized).map(drop).map_err(failed)))
 }

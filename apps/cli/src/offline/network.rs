@@ -2,13 +2,12 @@
 
 use crate::files::text;
 use crate::terminal::Error;
-use resnext_calibration::bundled;
-use resnext_calibration::emit::ClassName;
-use resnext_calibration::fold::fold_batch_norm;
+use resnext::preprocess::Preprocessing;
 use resnext_calibration::import::{ImportOptions, load_with};
-use resnext_calibration::network::Network;
-use resnext_calibration::preprocessing::Preprocessing;
-use resnext_calibration::samples::Samples;
+use resnext_calibration::network::{Network, fold_batch_norm};
+use resnext_calibration::preprocessing::published;
+use resnext_calibration::{ClassName, bundled};
+use resnext_evaluation::samples::Samples;
 use resnext_models::Variant;
 use std::path::Path;
 
@@ -25,10 +24,10 @@ pub(crate) fn preprocessing(variant: Option<&Variant>, network: &Network) -> Pre
     let size = network.input.height as u32;
     // timm's rule for the usual crop of 0.875: ⌊size / 0.875⌋.
     if let Some(variant) = variant {
-        return Preprocessing::of(&variant.preprocessing);
+        return published(&variant.preprocessing);
     }
     let usual = Preprocessing::imagenet(size, size * 8 / 7);
-    match network.given.as_ref().and_then(|given| given.pixels.as_ref()) {
+    match network.prequantized.as_ref().and_then(|file| file.pixels.as_ref()) {
         Some(pixels) if !pixels.agrees(&usual) => {
             Preprocessing { mean: pixels.mean, std: pixels.std, ..usual }
         }
@@ -43,7 +42,7 @@ pub(crate) fn classes(
     variant: Option<&Variant>,
     samples: Option<&Samples>,
 ) -> Result<(Vec<ClassName>, &'static str), Error> {
-    let count = network.topology.classes;
+    let count = network.architecture.classes;
     if let Some(path) = labels {
         return Ok((read_labels(path)?, "the labels file"));
     }

@@ -12,13 +12,12 @@ use crate::terminal::output::{self, terminal_width};
 use crate::terminal::table::{Column, Fields, Table};
 use crate::terminal::text::{bar, size};
 use resnext::{Kernels, Model, Pool, Runner, Workers};
-use resnext_calibration::bundled;
-use resnext_calibration::compile::{LayerReport, Options, Techniques, compile};
-use resnext_calibration::fold::fold_batch_norm;
 use resnext_calibration::fp32::Fp32Model;
 use resnext_calibration::import::{ImportOptions, load_safetensors};
-use resnext_calibration::observe::Method;
-use resnext_calibration::samples::{Sample, Samples};
+use resnext_calibration::network::fold_batch_norm;
+use resnext_calibration::preprocessing::normalize;
+use resnext_calibration::{Compiler, LayerReport, Options, ScaleSource, bundled};
+use resnext_evaluation::samples::{Sample, Samples};
 use resnext_models::reference;
 use serde::Serialize;
 use serde_json::json;
@@ -71,27 +70,24 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let import = ImportOptions { input_size: Some(side) };
     let mut network = load_safetensors(reference::WEIGHTS, variant.name, import).map_err(failed)?;
     fold_batch_norm(&mut network);
-    let (topology, architecture) = (&network.topology, &variant.architecture);
-    let (groups, classes) = (topology.cardinality, topology.classes);
+    let (found, published) = (&network.architecture, &variant.architecture);
+    let (groups, classes) = (found.cardinality, found.classes);
     let mut fields = Fields::default();
-    fields.add("network", format!("ResNeXt-{}, {groups} groups, {classes} classes", topology.depth()));
-    fields.add("weights", format!("{:.1} M parameters, bundled", architecture.params() as f64 / 1e6));
-    fields.add("work", format!("{:.2} GMAC at {side}×{side}", architecture.macs(side) as f64 / 1e9));
+    fields.add("network", format!("ResNeXt-{}, {groups} groups, {classes} classes", found.depth()));
+    fields.add("weights", format!("{:.1} M parameters, bundled", published.params() as f64 / 1e6));
+    fields.add("work", format!("{:.2} GMAC at {side}×{side}", published.macs(side) as f64 / 1e9));
     say(&format_args!("1. An fp32 ResNeXt\n\n{fields}"))?;
 
     let photos = bundled::photos();
+    let preprocessing = network::preprocessing(Some(variant), &network);
     let options = Options {
-        method: Method::Auto,
-        techniques: Techniques::HIGH,
-        sensitivity: false,
-        preprocessing: network::preprocessing(Some(variant), &network),
-        classes: bundled::reference_classes(),
         source: variant.to_string(),
         threads: Placement::everywhere().threads,
-        keep_quantized: false,
+        ..Options::new(preprocessing, bundled::reference_classes())
     };
     let (progress, start) = (samples::progress(), Instant::now());
-    let compiled = compile(&network, &photos, &options, &progress);
+    let compiler = Compiler::new(&network, &options).with_progress(&progress);
+    let compiled = compiler.compile(ScaleSource::Samples(&photos));
     progress.finish_and_clear();
     let (compiled, seconds) = (compiled.map_err(failed)?, start.elapsed().as_secs_f64());
     if let Some(path) = &args.output {
@@ -216,7 +212,7 @@ impl Timing {
 
 impl Networks<'_> {
     fn pixels(&self, photo: &Sample) -> Result<Vec<u8>, Error> {
-        self.options.preprocessing.crop(&photo.decode().map_err(failed)?).map_err(failed)
+        photo.pixels(&self.options.preprocessing).map_err(failed)
     }
 
     fn classify(&mut self, photos: &Samples) -> Result<Vec<Answer>, Error> {
@@ -234,7 +230,7 @@ impl Networks<'_> {
         for photo in photos {
             let pixels = self.pixels(photo)?;
             infer(&mut runner, &pixels, &mut int8)?;
-            let outputs = self.fp32.run(&self.options.preprocessing.normalize(&pixels)).map_err(failed)?;
+            let outputs = self.fp32.run(&normalize(&self.options.preprocessing, &pixels)).map_err(failed)?;
             let ((class, int8), (original, fp32)) = (predict(&int8), predict(outputs.result()));
             answers.push(Answer { photo: photo.name().to_owned(), int8, fp32, agrees: class == original });
         }
@@ -244,7 +240,7 @@ impl Networks<'_> {
     fn time(&mut self, photos: &Samples, runs: u32, threads: usize) -> Result<Vec<Timing>, Error> {
         let Some(photo) = photos.iter().next() else { return Ok(Vec::new()) };
         let pixels = self.pixels(photo)?;
-        let normalized = self.options.preprocessing.normalize(&pixels);
+        let normalized = normalize(&self.options.preprocessing, &pixels);
         let pool = Pool::new(threads).map_err(failed)?;
         let [mut logits, mut together_logits] = [0, 1].map(|_| vec![0.0; self.model.class_count()]);
         let [mut arena, mut arena_together] = [const { Vec::new() }; 2];

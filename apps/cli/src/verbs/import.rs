@@ -7,10 +7,9 @@ use crate::terminal::Error;
 use crate::terminal::output;
 use crate::terminal::table::Fields;
 use crate::terminal::text::size;
-use resnext_calibration::emit::macs;
 use resnext_calibration::export::OnnxFile;
 use resnext_calibration::import::architecture::Described;
-use resnext_calibration::preprocessing::Preprocessing;
+use resnext_calibration::preprocessing::{properties, published};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -56,19 +55,19 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     check_distinct(&[Some(&args.output)], &[Some(&args.weights)])?;
     let arch = args.arch.as_deref().map(Arch::parse).transpose()?;
     let (network, variant) = arch::network(&args.weights, arch, args.size)?;
-    let properties = variant.map_or_else(Vec::new, |variant| {
-        let mut properties = vec![("source", variant.to_string())];
-        properties.extend(Preprocessing::of(&variant.preprocessing).properties());
-        properties
+    let metadata = variant.map_or_else(Vec::new, |variant| {
+        let mut metadata = vec![("source", variant.to_string())];
+        metadata.extend(properties(&published(&variant.preprocessing)));
+        metadata
     });
-    let file = OnnxFile::fp32(&network, &properties);
+    let file = OnnxFile::fp32(&network, &metadata);
     let written = onnx::write(&args.output, &file)?;
     let bytes = written.bytes()?;
     let data = written.commit()?;
 
-    let topology = &network.topology;
+    let architecture = &network.architecture;
     let params = file.tensor_bytes() / 4;
-    let macs = macs(&network);
+    let macs = network.macs();
     if args.json {
         return output::print_json(&json!({
             "output": args.output.display().to_string(),
@@ -76,10 +75,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             "bytes": bytes,
             "params": params,
             "macs": macs,
-            "blocks": topology.blocks,
-            "cardinality": topology.cardinality,
-            "base_width": topology.base_width(),
-            "classes": topology.classes,
+            "blocks": architecture.blocks,
+            "cardinality": architecture.cardinality,
+            "base_width": architecture.base_width(),
+            "classes": architecture.classes,
         }));
     }
     let mut fields = Fields::default();
@@ -87,7 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     if let Some(path) = &data {
         fields.add("weights", format!("in {}; keep this file beside the model", path.display()));
     }
-    fields.add("network", format!("{}, {} classes", Described(topology), topology.classes));
+    fields.add("network", format!("{}, {} classes", Described(architecture), architecture.classes));
     let (side, millions, billions) = (network.input.height, params as f64 / 1e6, macs as f64 / 1e9);
     fields.add("cost", format!("{millions:.3} M weights, {billions:.3} GMAC at {side}×{side}"));
     fields.add("next", format!("resnext compile {} --samples DIR -o OUT.rnx", args.output.display()));

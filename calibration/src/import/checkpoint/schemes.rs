@@ -18,7 +18,7 @@ mod pytorch;
 
 use resnext_models::Stem;
 
-use crate::stored::TensorFile;
+use resnext_checkpoint::TensorFile;
 
 /// A convolution's position in a ResNeXt. Stages and convolutions count from 1, blocks from 0.
 #[derive(Clone, Copy, Debug)]

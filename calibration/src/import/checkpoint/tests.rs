@@ -15,11 +15,11 @@ fn error(change: impl FnOnce(&mut Tensors)) -> String {
 }
 
 #[test]
-fn shapes_reveal_the_topology() {
+fn shapes_reveal_the_architecture() {
     let network = tiny_network(64);
-    assert_eq!(network.topology.blocks, [2, 1]);
-    assert_eq!((network.topology.cardinality, network.topology.base_width()), (2, 4));
-    assert_eq!(network.topology.classes, 3);
+    assert_eq!(network.architecture.blocks, [2, 1]);
+    assert_eq!((network.architecture.cardinality, network.architecture.base_width()), (2, 4));
+    assert_eq!(network.architecture.classes, 3);
     let strides: Vec<_> = network
         .nodes
         .iter()
@@ -133,7 +133,7 @@ fn every_library_is_understood() {
     {
         assert!(format!("{:?}", network_of(&names.checkpoint(2), 64)) == format!("{deep:?}"), "{library}");
     }
-    assert_eq!((deep.topology.stem, deep.topology.shortcut), (Stem::Deep, Shortcut::AvgPool));
+    assert_eq!((deep.architecture.stem, deep.architecture.shortcut), (Stem::Deep, Shortcut::AvgPool));
     let names: Vec<_> = deep.nodes.iter().map(|node| node.name.as_str()).collect();
     assert_eq!(names[..4], ["conv1.0", "conv1.3", "conv1.6", "maxpool"]);
     assert_eq!(
@@ -190,7 +190,7 @@ fn programs_count_blocks_in_two_ways() {
             }
             file.put(&name, &shape, values);
         }
-        assert_eq!(network_of(&file, 64).topology.blocks, [2, 1, 2], "{second}");
+        assert_eq!(network_of(&file, 64).architecture.blocks, [2, 1, 2], "{second}");
     }
 }
 
@@ -198,6 +198,6 @@ fn programs_count_blocks_in_two_ways() {
 fn one_group_makes_a_resnet() {
     for names in [Names::TORCHVISION, Names::TIMM_D] {
         let network = network_of(&names.checkpoint(1), 64);
-        assert_eq!((network.topology.cardinality, network.topology.base_width()), (1, 8));
+        assert_eq!((network.architecture.cardinality, network.architecture.base_width()), (1, 8));
     }
 }

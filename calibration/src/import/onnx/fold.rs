@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{NodeProto, TensorProto};
 
-use super::graph::Attributes;
+use super::attributes::Attributes;
 use super::tensors::{ints, scalar};
 
 /// The most elements that are computed for a graph: twice the biases of the largest ResNeXt, and no more memory than

@@ -3,19 +3,20 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
+use super::attributes::location;
+use super::constants::{Constants, resolve};
 use super::fold::{MOST, elements, fold};
 use super::quantizers::{Quantizers, refusal};
 use super::tensors::{Files, ints};
-use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
 use tract_onnx::pb::type_proto::Value as Type;
-use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
+use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 
-use crate::import::error::{ImportErrorKind, Place};
+use crate::import::error::{ImportErrorKind, Location};
 use crate::import::families::Family;
-use crate::quantize::Activation;
-use crate::stored::StoredTensor;
+use crate::network::Activation;
+use resnext_checkpoint::StoredTensor;
 
 /// Operators a ResNeXt may contain, apart from those that the index resolves: constants, and what passes its input on.
 const OPERATORS: [&str; 16] = [
@@ -103,14 +104,14 @@ impl<'a> Graph<'a> {
         let mut inputs = proto.input.iter().filter(|i| !constants.contains_key(i.name.as_str()));
         let (Some(image), None) = (inputs.next(), inputs.next()) else {
             return Err(ImportErrorKind::layer(
-                Place::Graph,
+                Location::Graph,
                 "it does not have exactly one input",
                 "expected the image and nothing else",
             ));
         };
         let [output] = proto.output.as_slice() else {
             return Err(ImportErrorKind::layer(
-                Place::Graph,
+                Location::Graph,
                 format!("it has {} outputs", proto.output.len()),
                 "expected the logits and nothing else",
             ));
@@ -173,14 +174,14 @@ impl<'a> Graph<'a> {
             return Ok(());
         };
         if let Some(family) = Family::of_operator(&node.op_type) {
-            return Err(family.refusal(place(node)));
+            return Err(family.refusal(location(node)));
         }
         let remedy = match node.op_type.as_str() {
             "QuantizeLinear" => "expected a DequantizeLinear to read it; quantize the model again",
             "Cast" => "expected casts to floating-point types only",
             _ => "expected only Conv, BatchNormalization, Relu, Add, pooling, and one Gemm or MatMul",
         };
-        Err(ImportErrorKind::Operator { place: place(node), remedy: remedy.into() })
+        Err(ImportErrorKind::Operator { location: location(node), remedy: remedy.into() })
     }
 
     /// Whether `node` multiplies by a constant, as happens to an image. Attention multiplies two computed values.
@@ -208,14 +209,18 @@ impl<'a> Graph<'a> {
     }
 
     /// Where `value` comes from, for messages.
-    pub(super) fn origin(&self, value: &str) -> Place {
-        self.producers.get(value).map_or(Place::Graph, |node| place(node))
+    pub(super) fn origin(&self, value: &str) -> Location {
+        self.producers.get(value).map_or(Location::Graph, |node| location(node))
     }
 
     /// Name of the image, and its declared batch, height and width; `None` where a size is left open.
     pub(super) fn image(&self) -> Result<(&'a str, [Option<usize>; 3]), ImportErrorKind> {
         let wrong = |problem: String| {
-            Err(ImportErrorKind::layer(Place::Graph, problem, "expected a floating-point image of N×3×H×W"))
+            Err(ImportErrorKind::layer(
+                Location::Graph,
+                problem,
+                "expected a floating-point image of N×3×H×W",
+            ))
         };
         let Some(Type::TensorType(tensor)) = self.image.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
             return wrong("its input is not a tensor".into());
@@ -287,25 +292,11 @@ impl<'a> Graph<'a> {
         match self.constants.get(name) {
             Some(tensor) => Ok((name, tensor)),
             None => Err(ImportErrorKind::layer(
-                place(node),
+                location(node),
                 format!("its operand `{}` is computed by the graph", name.escape_debug()),
                 "expected a weight stored in the file; export the model in inference mode",
             )),
         }
-    }
-}
-
-/// The constants of a graph, wherever they are.
-pub(super) struct Constants<'c, 'a> {
-    pub(super) files: &'c Files,
-    tensors: &'c HashMap<&'a str, Cow<'a, TensorProto>>,
-    aliases: &'c HashMap<&'a str, &'a str>,
-}
-
-impl<'a> Constants<'_, 'a> {
-    /// The constant that `name` stands for.
-    pub(super) fn get(&self, name: &'a str) -> Option<&TensorProto> {
-        self.tensors.get(resolve(self.aliases, name)).map(|tensor| &**tensor)
     }
 }
 
@@ -321,91 +312,4 @@ fn casts_to_float(node: &NodeProto) -> bool {
     let to = node.attribute.iter().find(|attribute| attribute.name == "to").map(|attribute| attribute.i);
     let floats = [DataType::Float, DataType::Float16, DataType::Bfloat16, DataType::Double];
     floats.iter().any(|&float| to == Some((float as i32).into()))
-}
-
-/// The value `name` stands for, seen through `aliases`.
-pub(super) fn resolve<'n>(aliases: &HashMap<&str, &'n str>, mut name: &'n str) -> &'n str {
-    // In a valid graph a chain is at most this long; in an invalid one it may be a loop.
-    for _ in 0..aliases.len() {
-        match aliases.get(name) {
-            Some(source) => name = source,
-            None => break,
-        }
-    }
-    name
-}
-
-/// Names `node` in messages.
-pub(super) fn place(node: &NodeProto) -> Place {
-    let name = if node.name.is_empty() { node.output.first() } else { Some(&node.name) };
-    Place::Node { name: name.cloned().unwrap_or_default(), op: node.op_type.clone() }
-}
-
-/// Typed access to the attributes of one node, all of which must be `known`.
-pub(super) struct Attributes<'a>(&'a NodeProto);
-
-impl<'a> Attributes<'a> {
-    pub(super) fn new(node: &'a NodeProto, known: &[&str]) -> Result<Self, ImportErrorKind> {
-        match node.attribute.iter().find(|a| !known.contains(&a.name.as_str())) {
-            None => Ok(Self(node)),
-            Some(other) => Err(ImportErrorKind::layer(
-                place(node),
-                format!("it has the attribute `{}`", other.name.escape_debug()),
-                format!("expected none but {}", known.join(", ")),
-            )),
-        }
-    }
-
-    fn get(&self, name: &str, kind: AttributeType) -> Result<Option<&'a AttributeProto>, ImportErrorKind> {
-        let Some(attribute) = self.0.attribute.iter().find(|a| a.name == name) else {
-            return Ok(None);
-        };
-        // Files older than the type field leave it at zero.
-        if attribute.r#type == kind as i32 || attribute.r#type == AttributeType::Undefined as i32 {
-            return Ok(Some(attribute));
-        }
-        Err(ImportErrorKind::layer(
-            place(self.0),
-            format!("its attribute `{name}` has the wrong type"),
-            format!("expected {}", kind.as_str_name()),
-        ))
-    }
-
-    pub(super) fn int(&self, name: &str, default: i64) -> Result<i64, ImportErrorKind> {
-        Ok(self.get(name, AttributeType::Int)?.map_or(default, |a| a.i))
-    }
-
-    pub(super) fn float(&self, name: &str, default: f32) -> Result<f32, ImportErrorKind> {
-        Ok(self.get(name, AttributeType::Float)?.map_or(default, |a| a.f))
-    }
-
-    pub(super) fn ints(&self, name: &str) -> Result<Option<&'a [i64]>, ImportErrorKind> {
-        Ok(self.get(name, AttributeType::Ints)?.map(|a| a.ints.as_slice()))
-    }
-
-    pub(super) fn string(&self, name: &str) -> Result<Option<&'a [u8]>, ImportErrorKind> {
-        Ok(self.get(name, AttributeType::String)?.map(|a| a.s.as_slice()))
-    }
-
-    /// Checks that the integer attribute `name` is `expected`, which is also its default.
-    pub(super) fn expect_int(&self, name: &str, expected: i64) -> Result<(), ImportErrorKind> {
-        match self.int(name, expected)? {
-            value if value == expected => Ok(()),
-            value => Err(self.wrong(name, value, expected)),
-        }
-    }
-
-    /// The error for attribute `name` having the value `found`.
-    pub(super) fn wrong(
-        &self,
-        name: &str,
-        found: impl std::fmt::Debug,
-        expected: impl std::fmt::Display,
-    ) -> ImportErrorKind {
-        ImportErrorKind::layer(
-            place(self.0),
-            format!("its attribute `{name}` is {found:?}"),
-            format!("expected {expected}"),
-        )
-    }
 }

@@ -2,10 +2,11 @@
 
 use tract_onnx::pb::NodeProto;
 
-use super::graph::{Attributes, Graph, place};
+use super::attributes::{Attributes, location};
+use super::graph::Graph;
 use crate::import::checks::{describe, size};
 use crate::import::error::ImportErrorKind;
-use crate::import::assembly::Pool;
+use crate::import::parts::Pool;
 use crate::network::{BatchNorm, Conv, Linear, Shape, Weights, Window};
 
 /// A `Conv` with its weight and bias.
@@ -18,7 +19,7 @@ pub(super) fn conv<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Conv, I
     let (weight, steps) = graph.weight(node, weight, 0)?;
     let [out_channels, per_group, kh, kw] = *weight.shape() else {
         return Err(ImportErrorKind::layer(
-            place(node),
+            location(node),
             format!("its weight has shape {:?}", weight.shape()),
             "expected [out, in / groups, height, width]",
         ));
@@ -77,10 +78,10 @@ pub(super) fn max_pool(node: &NodeProto) -> Result<Pool, ImportErrorKind> {
     let attributes = Attributes::new(node, &known)?;
     attributes.expect_int("storage_order", 0)?;
     Ok(Pool {
-        place: place(node),
+        location: location(node),
         window: window(&attributes, None)?,
         ceil: attributes.int("ceil_mode", 0)? != 0,
-        given: None,
+        quantization: None,
     })
 }
 
@@ -90,10 +91,10 @@ pub(super) fn avg_pool(node: &NodeProto) -> Result<Pool, ImportErrorKind> {
         ["auto_pad", "ceil_mode", "count_include_pad", "dilations", "kernel_shape", "pads", "strides"];
     let attributes = Attributes::new(node, &known)?;
     Ok(Pool {
-        place: place(node),
+        location: location(node),
         window: window(&attributes, None)?,
         ceil: attributes.int("ceil_mode", 0)? != 0,
-        given: None,
+        quantization: None,
     })
 }
 
@@ -109,12 +110,12 @@ pub(super) fn global_pool<'a>(
         return Ok(false);
     }
     if node.op_type == "AveragePool" {
-        let Pool { place, window, .. } = avg_pool(node)?;
+        let Pool { location, window, .. } = avg_pool(node)?;
         if [input.height, input.width] == [window.kernel; 2] && window.padding == 0 {
             return Ok(false);
         }
         return Err(ImportErrorKind::layer(
-            place,
+            location,
             format!("it is {} on {}", describe(window), size(input)),
             "expected it to average all pixels; give the input size that the model was made for",
         ));
@@ -163,14 +164,14 @@ pub(super) fn flatten<'a>(
                     Ok(())
                 }
                 _ => Err(ImportErrorKind::layer(
-                    place(node),
+                    location(node),
                     format!("it reshapes to {target:?}"),
                     format!("expected [N, {channels}]"),
                 )),
             }
         }
         _ => Err(ImportErrorKind::layer(
-            place(node),
+            location(node),
             "it is out of place",
             "expected Gemm or MatMul after the pooled image is flat",
         )),
@@ -192,7 +193,7 @@ pub(super) fn linear<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Linea
     let (matrix, steps) = graph.weight(node, weight, usize::from(transposed))?;
     let [rows, columns] = *matrix.shape() else {
         return Err(ImportErrorKind::layer(
-            place(node),
+            location(node),
             format!("its weight has shape {:?}", matrix.shape()),
             "expected a matrix",
         ));
@@ -256,7 +257,7 @@ pub(super) fn per_channel<'a>(
     match (shape.as_slice(), values.as_slice()) {
         ([1, 3, 1, 1] | [3, 1, 1], &[r, g, b]) => Ok([r, g, b]),
         _ => Err(ImportErrorKind::layer(
-            place(node),
+            location(node),
             format!("its constant has shape {shape:?}"),
             "expected [1, 3, 1, 1], one for each channel of the image",
         )),
@@ -273,7 +274,7 @@ fn per_class(
         return Ok(values);
     }
     Err(ImportErrorKind::layer(
-        place(node),
+        location(node),
         format!("its bias has shape {shape:?}"),
         format!("expected [{classes}], one element per class"),
     ))
@@ -313,7 +314,7 @@ pub(super) fn pad<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<usize, I
             Ok(as_usize(top))
         }
         _ => Err(ImportErrorKind::layer(
-            place(node),
+            location(node),
             pads.map_or_else(
                 || "its padding is not constant".into(),
                 |pads| format!("it pads by {pads:?} with {fill}"),
@@ -338,7 +339,7 @@ fn expect_spatial<'a>(
     match axes.as_deref() {
         Some([2 | -2, 3 | -1] | [3 | -1, 2 | -2]) => Ok(()),
         _ => Err(ImportErrorKind::layer(
-            place(node),
+            location(node),
             axes.map_or_else(|| "its axes are not constant".into(), |axes| format!("its axes are {axes:?}")),
             "expected 2 and 3, height and width",
         )),
@@ -399,7 +400,7 @@ fn as_usize(value: i64) -> usize {
 /// The error for a node with a wrong number of inputs.
 fn arity(node: &NodeProto, expected: &str) -> ImportErrorKind {
     ImportErrorKind::layer(
-        place(node),
+        location(node),
         format!("it has {} inputs", node.input.len()),
         format!("expected {expected}"),
     )

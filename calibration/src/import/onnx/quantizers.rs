@@ -10,10 +10,11 @@ use std::collections::HashMap;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{NodeProto, TensorProto};
 
-use super::graph::{Attributes, Constants, place, resolve};
+use super::attributes::{Attributes, location};
+use super::constants::{Constants, resolve};
 use crate::import::error::ImportErrorKind;
-use crate::quantize::Activation;
-use crate::stored::{Element, StoredTensor};
+use crate::network::Activation;
+use resnext_checkpoint::{Element, StoredTensor};
 
 /// A weight, and the step of each output if its elements are integers.
 type SteppedWeight = (StoredTensor, Option<Vec<f64>>);
@@ -98,7 +99,7 @@ impl<'a> Quantizers<'a> {
             None | Some([]) => Ok(None),
             Some(&[(_, activation)]) => Ok(Some(activation)),
             Some(&[(_, first), (node, second), ..]) => Err(ImportErrorKind::layer(
-                place(node),
+                location(node),
                 format!(
                     "its input is quantized with scale {} here and {} elsewhere",
                     second.scale, first.scale
@@ -166,7 +167,7 @@ impl<'a> Quantizers<'a> {
         let parameters = Parameters::read(node, constants, DataType::Int32)?;
         if parameters.zero_points.iter().any(|&zero| zero != 0) {
             return Err(ImportErrorKind::layer(
-                place(node),
+                location(node),
                 "its 32-bit integers have a zero point",
                 "expected a bias without one",
             ));
@@ -223,7 +224,8 @@ impl Parameters {
         constants: &Constants<'_, '_>,
         kind: DataType,
     ) -> Result<Self, ImportErrorKind> {
-        let wrong = |problem: String, remedy: &str| Err(ImportErrorKind::layer(place(node), problem, remedy));
+        let wrong =
+            |problem: String, remedy: &str| Err(ImportErrorKind::layer(location(node), problem, remedy));
         let known = ["axis", "block_size", "output_dtype", "precision", "saturate"];
         let attributes = Attributes::new(node, &known)?;
         if attributes.int("block_size", 0)? != 0 {
@@ -244,7 +246,7 @@ impl Parameters {
         };
         let computed = || {
             ImportErrorKind::layer(
-                place(node),
+                location(node),
                 "its scale or zero point is computed by the graph",
                 "dynamic quantization is not supported; expected constants, as static quantization writes",
             )
@@ -296,7 +298,7 @@ impl Parameters {
         match (self.scales.as_slice(), self.zero_points.as_slice()) {
             (&[scale], &[zero_point]) => Ok(Activation { scale: scale.into(), zero_point: zero_point as i8 }),
             _ => Err(ImportErrorKind::layer(
-                place(node),
+                location(node),
                 format!("it has {} scales for its input, one a channel", self.scales.len()),
                 "not supported for activations; expected one scale for the tensor",
             )),
@@ -309,7 +311,7 @@ impl Parameters {
         match usize::try_from(axis) {
             Ok(axis) if axis < rank || self.scales.len() == 1 => Ok(axis),
             _ => Err(ImportErrorKind::layer(
-                place(node),
+                location(node),
                 format!("its attribute `axis` is {} for {rank} dimensions", self.axis),
                 "expected the dimension of the output channels",
             )),
@@ -330,7 +332,7 @@ impl Parameters {
                 Ok(scales.to_vec())
             }
             scales => Err(ImportErrorKind::layer(
-                place(node),
+                location(node),
                 format!("it has {} scales along dimension {} of {shape:?}", scales.len(), self.axis),
                 format!("expected one, or one for each output channel, along dimension {axis}"),
             )),
@@ -355,7 +357,7 @@ fn pair(
     let parameters = Parameters::read(quantize, constants, kind)?;
     if parameters != Parameters::read(dequantize, constants, kind)? {
         return Err(ImportErrorKind::layer(
-            place(dequantize),
+            location(dequantize),
             "its scale or zero point is not that of the QuantizeLinear before it",
             "expected a pair that belongs together; quantize the model again",
         ));
@@ -370,7 +372,7 @@ fn eight_bits(node: &NodeProto, data_type: i32) -> Result<DataType, ImportErrorK
         other => {
             let found = other.map_or("an unknown type", |kind| kind.as_str_name());
             Err(ImportErrorKind::layer(
-                place(node),
+                location(node),
                 format!("it quantizes to {found}"),
                 "not supported; expected INT8 or UINT8, quantize the model to 8 bits",
             ))
@@ -412,5 +414,5 @@ pub(super) fn refusal(node: &NodeProto) -> Option<ImportErrorKind> {
         ),
         _ => return None,
     };
-    Some(ImportErrorKind::layer(place(node), problem, remedy))
+    Some(ImportErrorKind::layer(location(node), problem, remedy))
 }

@@ -8,8 +8,8 @@ use tract_onnx::pb::TensorProto;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 
 use crate::import::checks::finite;
-use crate::import::error::{ImportErrorKind, Place};
-use crate::stored::{Element, FileBytes, StoredTensor, View};
+use crate::import::error::{ImportErrorKind, Location};
+use resnext_checkpoint::{Element, FileBytes, StoredTensor, View};
 
 /// What to do about a tensor whose data is not what its shape says.
 const DAMAGED: &str = "the file is damaged; export or download it again";
@@ -33,8 +33,8 @@ impl Files {
 
     /// The floating-point tensor `proto`, all of whose elements are finite; errors call it `name`.
     pub(super) fn tensor(&self, name: &str, proto: &TensorProto) -> Result<StoredTensor, ImportErrorKind> {
-        let place = || Place::Tensor(name.to_owned());
-        let wrong = |problem: String, remedy: &str| ImportErrorKind::layer(place(), problem, remedy);
+        let location = || Location::Tensor(name.to_owned());
+        let wrong = |problem: String, remedy: &str| ImportErrorKind::layer(location(), problem, remedy);
         let element = match DataType::try_from(proto.data_type) {
             Ok(DataType::Float) => Element::F32,
             Ok(DataType::Float16) => Element::F16,
@@ -47,7 +47,7 @@ impl Files {
             }
         };
         let tensor = self.stored(name, proto, element)?;
-        finite(&place(), &tensor.read())?;
+        finite(&location(), &tensor.read())?;
         Ok(tensor)
     }
 
@@ -72,7 +72,7 @@ impl Files {
     ) -> Result<StoredTensor, ImportErrorKind> {
         let view = View::contiguous(0..bytes.len(), element, shape.to_vec());
         StoredTensor::new(bytes.into(), view).map_err(|error| {
-            ImportErrorKind::layer(Place::Tensor(name.to_owned()), error.to_string(), DAMAGED)
+            ImportErrorKind::layer(Location::Tensor(name.to_owned()), error.to_string(), DAMAGED)
         })
     }
 
@@ -87,7 +87,7 @@ impl Files {
         let len = proto.dims.iter().try_fold(1i64, |len, &size| len.checked_mul(size));
         if !rest.is_empty() || len != i64::try_from(words.len()).ok() {
             let problem = format!("it has {} elements where its shape is {:?}", words.len(), proto.dims);
-            return Err(ImportErrorKind::layer(Place::Tensor(name.to_owned()), problem, DAMAGED));
+            return Err(ImportErrorKind::layer(Location::Tensor(name.to_owned()), problem, DAMAGED));
         }
         Ok(words.iter().map(|&word| i32::from_le_bytes(word)).collect())
     }
@@ -100,7 +100,7 @@ impl Files {
         element: Element,
     ) -> Result<StoredTensor, ImportErrorKind> {
         let wrong = |problem: String, remedy: &str| {
-            ImportErrorKind::layer(Place::Tensor(name.to_owned()), problem, remedy)
+            ImportErrorKind::layer(Location::Tensor(name.to_owned()), problem, remedy)
         };
         let shape: Option<Vec<usize>> = proto.dims.iter().map(|&size| usize::try_from(size).ok()).collect();
         let shape = shape.ok_or_else(|| {
@@ -143,7 +143,7 @@ impl Files {
         proto: &TensorProto,
     ) -> Result<(FileBytes, std::ops::Range<usize>), ImportErrorKind> {
         let wrong = |problem: String, remedy: &str| {
-            ImportErrorKind::layer(Place::Tensor(name.to_owned()), problem, remedy)
+            ImportErrorKind::layer(Location::Tensor(name.to_owned()), problem, remedy)
         };
         let entry = |key: &str| proto.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str());
         let location = entry("location");
@@ -179,7 +179,7 @@ impl Files {
         }
         let shown = location.escape_debug();
         let wrong = |problem: String, remedy: &str| {
-            ImportErrorKind::layer(Place::Tensor(name.to_owned()), problem, remedy)
+            ImportErrorKind::layer(Location::Tensor(name.to_owned()), problem, remedy)
         };
         let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
         if location.is_empty() || !Path::new(location).components().all(inside) {

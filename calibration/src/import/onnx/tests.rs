@@ -77,7 +77,7 @@ fn every_way_of_writing_the_head_reads_back_the_same() {
 #[test]
 fn folded_models_read_back_the_same() {
     let mut original = tiny_network(64);
-    crate::network::batch_norm::fold_batch_norm(&mut original);
+    crate::network::fold_batch_norm(&mut original);
     let network = read(&Exporter::export(&original, &DIMS, Head::Flatten).model()).expect("a ResNeXt");
     forget_statistics(&mut original);
     assert_eq!(format!("{network:?}"), format!("{original:?}"));
@@ -301,10 +301,13 @@ fn deep_networks_read_back_the_same() {
             let model = Exporter::export(&network, &dims, head).model();
             assert_reads(&model, &network, &format!("{side}, {head:?}"));
         }
-        crate::network::batch_norm::fold_batch_norm(&mut network);
+        crate::network::fold_batch_norm(&mut network);
         forget_statistics(&mut network);
         assert_reads(&Exporter::export(&network, &dims, Head::Flatten).model(), &network, "folded");
-        assert_eq!((network.topology.stem, network.topology.shortcut), (Stem::Deep, Shortcut::AvgPool));
+        assert_eq!(
+            (network.architecture.stem, network.architecture.shortcut),
+            (Stem::Deep, Shortcut::AvgPool)
+        );
     }
 }
 
@@ -341,7 +344,7 @@ fn a_resnet_may_have_its_stride_on_the_first_convolution() {
             set(&mut exporter, "layer2.0.conv2", ints("strides", &[1, 1]));
         }
         let read = read(&exporter.model()).expect("a ResNet");
-        assert_eq!((read.topology.early_stride, read.topology.cardinality), (early, 1));
+        assert_eq!((read.architecture.early_stride, read.architecture.cardinality), (early, 1));
         assert_eq!(read.nodes.last().map(|node| node.output), network.nodes.last().map(|node| node.output));
     }
 }
@@ -442,7 +445,7 @@ fn constants_may_be_computed() {
     let network = read(&build().model()).expect("a ResNeXt");
     let image = noise(5, 3 * 64 * 64);
     let logits = |mut network: Network| {
-        crate::network::batch_norm::fold_batch_norm(&mut network);
+        crate::network::fold_batch_norm(&mut network);
         let mut model = crate::fp32::Fp32Model::new(&network, &[]).expect("a model");
         model.run(&image).expect("a run").result().to_vec()
     };
@@ -517,7 +520,7 @@ fn weights_of_any_floating_point_type_are_widened() {
     assert!(conv.weight.read().iter().all(|&weight| weight == 1.5));
 }
 
-/// Moves the tensors' data to one file of bytes, each to its own place.
+/// Moves the tensors' data to one file of bytes, each to its own location.
 fn to_side_file(exporter: &mut Exporter, location: &str) -> Vec<u8> {
     to_raw(exporter, DataType::Float, bytes);
     let mut file = vec![0; 5];

@@ -2,15 +2,17 @@
 
 use tract_onnx::pb::NodeProto;
 
-use super::graph::{Attributes, Graph, place};
+use super::attributes::{Attributes, location};
+use super::graph::Graph;
 use super::layers;
-use crate::compiler::prequantized::Pixels;
 use crate::import::ImportOptions;
+use crate::import::assembly::Builder;
 use crate::import::error::ImportErrorKind;
 use crate::import::families::Family;
-use crate::import::assembly::{Bottleneck, Builder, Part, Pool, Projection};
+use crate::import::parts::{Bottleneck, Part, Pool, Projection};
+use crate::network::Activation;
+use crate::network::Pixels;
 use crate::network::{Linear, Network, Shape};
-use crate::quantize::Activation;
 
 /// Builds the network that `graph` computes.
 pub(super) fn network(
@@ -36,9 +38,9 @@ pub(super) fn network(
         value = output;
     }
     let (last, linear, pooled) = walk.head(value, batch, builder.trunk())?;
-    let mut network = builder.finish(&place(last), linear, pooled)?;
-    if let Some(given) = &mut network.given {
-        given.pixels = pixels;
+    let mut network = builder.finish(&location(last), linear, pooled)?;
+    if let Some(prequantized) = &mut network.prequantized {
+        prequantized.pixels = pixels;
     }
     Ok(network)
 }
@@ -80,7 +82,7 @@ impl<'a> Walk<'a> {
         };
         if !operators.contains(&reader.op_type.as_str()) {
             return Err(ImportErrorKind::layer(
-                place(reader),
+                location(reader),
                 "it is out of place",
                 format!("expected {wanted} here"),
             ));
@@ -89,7 +91,7 @@ impl<'a> Walk<'a> {
         let first = reader.input.first().map(|input| self.graph.resolve(input));
         if reader.op_type != "Add" && first != Some(value) {
             return Err(ImportErrorKind::layer(
-                place(reader),
+                location(reader),
                 "it uses the activations as a weight",
                 "expected them as its first input",
             ));
@@ -102,7 +104,7 @@ impl<'a> Walk<'a> {
         match node.output.as_slice() {
             [output, rest @ ..] if rest.iter().all(String::is_empty) => Ok(output),
             _ => Err(ImportErrorKind::layer(
-                place(node),
+                location(node),
                 format!("it has {} outputs", node.output.len()),
                 "expected one; export the model in inference mode",
             )),
@@ -127,7 +129,7 @@ impl<'a> Walk<'a> {
     }
 
     /// How the first of `values` that is quantized is.
-    fn given(&self, values: &[&str]) -> Result<Option<Activation>, ImportErrorKind> {
+    fn quantization(&self, values: &[&str]) -> Result<Option<Activation>, ImportErrorKind> {
         for value in values {
             if let Some(activation) = self.graph.activation(value)? {
                 return Ok(Some(activation));
@@ -158,7 +160,7 @@ impl<'a> Walk<'a> {
             && found != Activation::PIXELS
         {
             return Err(ImportErrorKind::layer(
-                place(shift),
+                location(shift),
                 format!("its output is quantized with scale {}", found.scale),
                 "expected pixels from 0 to 255, with scale 1 and zero point 0",
             ));
@@ -183,13 +185,13 @@ impl<'a> Walk<'a> {
                 // A padding of zeros is one of nothing: no activation is below zero.
                 pool.window.padding += padding;
                 let output = self.output(node)?;
-                pool.given = self.given(&[output])?;
+                pool.quantization = self.quantization(&[output])?;
                 return Ok((convs, pool, output));
             }
             let (mut part, output) = self.conv(node, input)?;
             part.conv.window.padding += padding;
             value = self.relu(output)?;
-            part.given = self.given(&[value, output])?;
+            part.quantization = self.quantization(&[value, output])?;
             convs.push(part);
         }
     }
@@ -214,7 +216,7 @@ impl<'a> Walk<'a> {
     fn conv(&self, node: &'a NodeProto, value: &str) -> Result<(Part, &'a str), ImportErrorKind> {
         if node.input.first().map(|input| self.graph.resolve(input)) != Some(value) {
             return Err(ImportErrorKind::layer(
-                place(node),
+                location(node),
                 "it uses the activations as a weight",
                 "expected them as its first input",
             ));
@@ -227,7 +229,7 @@ impl<'a> Walk<'a> {
             conv.batch_norm = Some(layers::batch_norm(self.graph, norm)?);
             output = self.output(norm)?;
         }
-        Ok((Part { place: place(node), conv, given: None }, output))
+        Ok((Part { location: location(node), conv, quantization: None }, output))
     }
 
     /// The residual block that reads `value`, and its output.
@@ -253,7 +255,7 @@ impl<'a> Walk<'a> {
         let operands: Vec<_> = main.add.input.iter().map(|input| self.graph.resolve(input)).collect();
         if operands != joins && operands != [joins[1], joins[0]] {
             return Err(ImportErrorKind::layer(
-                place(main.add),
+                location(main.add),
                 "it adds something other than the two branches of a block",
                 "expected the third convolution and the shortcut",
             ));
@@ -269,12 +271,12 @@ impl<'a> Walk<'a> {
         let sum = self.output(main.add)?;
         let output = self.relu(sum)?;
         if let Some(last) = main.parts.last_mut() {
-            last.given = self.given(&[output, sum])?;
+            last.quantization = self.quantization(&[output, sum])?;
         }
 
         if let Some(pool) = main.pool {
             return Err(ImportErrorKind::layer(
-                pool.place,
+                pool.location,
                 "it is on the main branch of a block",
                 "expected an average pooling only on a shortcut",
             ));
@@ -282,10 +284,10 @@ impl<'a> Walk<'a> {
         let downsample = shortcut.map(|branch| projection(branch, main.add)).transpose()?;
         let block = match <[Part; 3]>::try_from(main.parts) {
             Ok([conv1, conv2, conv3]) => Bottleneck { conv1, conv2, conv3, downsample },
-            Err(parts) if parts.len() == 2 => return Err(Family::BasicBlocks.refusal(place(main.add))),
+            Err(parts) if parts.len() == 2 => return Err(Family::BasicBlocks.refusal(location(main.add))),
             Err(parts) => {
                 return Err(ImportErrorKind::layer(
-                    place(main.add),
+                    location(main.add),
                     format!("it ends a block of {} convolutions", parts.len()),
                     "expected bottlenecks of three: 1×1, 3×3, 1×1",
                 ));
@@ -300,7 +302,7 @@ impl<'a> Walk<'a> {
         let (mut pool, mut node, mut value, mut padding) = (None, first, value, 0);
         if first.op_type == "AveragePool" {
             value = self.output(first)?;
-            pool = Some(Pool { given: self.given(&[value])?, ..layers::avg_pool(first)? });
+            pool = Some(Pool { quantization: self.quantization(&[value])?, ..layers::avg_pool(first)? });
             node = self.next(value, &["Conv"])?;
         }
         let mut parts = Vec::new();
@@ -310,12 +312,12 @@ impl<'a> Walk<'a> {
             if let [add] = *self.graph.readers(output)
                 && add.op_type == "Add"
             {
-                part.given = self.given(&[output])?;
+                part.quantization = self.quantization(&[output])?;
                 parts.push(part);
                 return Ok(Branch { pool, parts, output, add });
             }
             let active = self.relu(output)?;
-            part.given = self.given(&[active, output])?;
+            part.quantization = self.quantization(&[active, output])?;
             parts.push(part);
             (node, padding, value) = self.next_padded(active, &["Conv"])?;
         }
@@ -333,18 +335,18 @@ impl<'a> Walk<'a> {
         let pool = self.next(value, &["GlobalAveragePool", "ReduceMean", "AveragePool"])?;
         let mut flat = layers::global_pool(self.graph, pool, trunk)?;
         let mut value = self.output(pool)?;
-        let mut pooled = self.given(&[value])?;
+        let mut pooled = self.quantization(&[value])?;
         let mut node = self.next(value, &["Flatten", "Reshape", "Squeeze", "Gemm", "MatMul"])?;
         while !matches!(node.op_type.as_str(), "Gemm" | "MatMul") {
             layers::flatten(self.graph, node, flat, batch, channels)?;
             flat = true;
             value = self.output(node)?;
-            pooled = self.given(&[value])?.or(pooled);
+            pooled = self.quantization(&[value])?.or(pooled);
             node = self.next(value, &["Flatten", "Reshape", "Squeeze", "Gemm", "MatMul"])?;
         }
         if !flat {
             return Err(ImportErrorKind::layer(
-                place(node),
+                location(node),
                 "it reads the pooled image with its height and width",
                 "expected a Flatten before it",
             ));
@@ -370,7 +372,7 @@ impl<'a> Walk<'a> {
         }
         let after = self.graph.readers(output).first();
         Err(ImportErrorKind::layer(
-            after.map_or_else(|| place(node), |node| place(node)),
+            after.map_or_else(|| location(node), |node| location(node)),
             "it follows the classifier",
             "expected the model to end at its logits",
         ))
@@ -395,8 +397,9 @@ impl Scaling {
     /// Makes `first`, which reads pixels, read normalised values.
     fn fold_into(self, first: &mut Part) -> Result<Pixels, ImportErrorKind> {
         let conv = &mut first.conv;
-        let wrong =
-            |problem: &str, remedy: &str| Err(ImportErrorKind::layer(first.place.clone(), problem, remedy));
+        let wrong = |problem: &str, remedy: &str| {
+            Err(ImportErrorKind::layer(first.location.clone(), problem, remedy))
+        };
         if conv.in_channels != 3 || conv.groups != 1 {
             return wrong("it does not read three channels", "expected the first convolution to read RGB");
         }
@@ -433,7 +436,7 @@ fn projection(branch: Branch<'_>, add: &NodeProto) -> Result<Projection, ImportE
     match <[Part; 1]>::try_from(branch.parts) {
         Ok([conv]) => Ok(Projection { pool: branch.pool, conv }),
         Err(_) => Err(ImportErrorKind::layer(
-            place(add),
+            location(add),
             format!("its shortcut has {count} convolutions"),
             "expected none, or a single 1×1 projection",
         )),

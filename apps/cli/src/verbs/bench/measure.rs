@@ -38,11 +38,10 @@ impl Baseline {
 /// Reads the network of `--baseline`.
 #[cfg(feature = "compile")]
 pub(super) fn baseline(args: &Args, model: &Model<'_>) -> Result<Option<Baseline>, Error> {
-    use resnext_calibration::emit::macs;
     let Some(path) = &args.baseline else { return Ok(None) };
     let network = crate::offline::network::read(path, Some(model.preprocessing().crop_height as usize))?;
-    if macs(&network) != model.macs() {
-        let [theirs, ours] = [macs(&network), model.macs()].map(|macs| macs as f64 / 1e9);
+    if network.macs() != model.macs() {
+        let [theirs, ours] = [network.macs(), model.macs()].map(|macs| macs as f64 / 1e9);
         let what = format!(
             "takes {theirs:.3} GMAC an inference, and the model takes {ours:.3}; give the fp32 network that it was compiled from"
         );

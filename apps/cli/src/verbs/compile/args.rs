@@ -5,8 +5,7 @@ use crate::machine::cpu_list::CpuList;
 use clap::ValueEnum;
 use resnext::pack::Packing;
 use resnext::preprocess::Interpolation;
-use resnext_calibration::compile::Techniques;
-use resnext_calibration::observe::Method;
+use resnext_calibration::{Method, Techniques};
 use std::path::PathBuf;
 
 /// Calibrate an fp32 ResNeXt on sample images and write it as an int8 model.

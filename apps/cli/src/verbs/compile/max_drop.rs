@@ -6,12 +6,11 @@ use crate::terminal::output::note;
 use crate::terminal::table::Fields;
 use indicatif::ProgressBar;
 use resnext::Model;
-use resnext_calibration::compile::{Compiled, Options};
-use resnext_calibration::escalate::{Attempt, escalate};
 use resnext_calibration::evaluate::Judge;
 use resnext_calibration::network::Network;
-use resnext_calibration::samples::Samples;
+use resnext_calibration::{Attempt, Compiled, Compiler, EscalateError, Options};
 use resnext_evaluation::Evaluation;
+use resnext_evaluation::samples::Samples;
 use resnext_evaluation::statistics::Interval;
 use resnext_evaluation::truth::ClassIndex;
 use serde_json::{Value, json};
@@ -80,7 +79,7 @@ impl Limit {
         options: &Options,
         progress: &ProgressBar,
     ) -> Result<(Compiled, Met), Error> {
-        if network.given.is_some() {
+        if network.prequantized.is_some() {
             let what = "is already quantized, so there is no effort to raise; leave out --max-drop";
             return Err(Error::at(path, what));
         }
@@ -103,8 +102,12 @@ impl Limit {
         let mut judge = Judge::new(network, &choosing, options.threads, progress);
         let tell = |attempt: &Attempt| progress.suspend(|| note(describe(attempt)));
         let judged = |model: &Model<'_>| judge.judge(model);
-        let escalated = escalate(network, samples, options, limit, judged, tell, progress)
-            .map_err(|error| Error::at(path, error))?;
+        let compiler = Compiler::new(network, options).with_progress(progress);
+        let escalated =
+            compiler.compile_within(limit, samples, judged, tell).map_err(|error| match error {
+                EscalateError::Compile(error) => super::failed(path, &error),
+                error => Error::at(path, error),
+            })?;
         let best = &escalated.attempts[escalated.best];
         if !escalated.met {
             let what = format!(
@@ -116,7 +119,8 @@ impl Limit {
             return Err(Error::at(path, what));
         }
         let failed = |error: &dyn fmt::Display| Error::at(path, error);
-        let model = Model::from_bytes(&escalated.compiled.artifact).map_err(|error| failed(&error))?;
+        let here = super::packed_for_here(&escalated.compiled.artifact).map_err(|error| failed(&error))?;
+        let model = Model::from_bytes(&here).map_err(|error| failed(&error))?;
         let held_out = Judge::new(network, &held_out, options.threads, progress)
             .judge(&model)
             .map_err(|error| failed(&error))?;

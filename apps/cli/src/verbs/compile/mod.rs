@@ -19,12 +19,9 @@ use report::Summary;
 use resnext::Kernels;
 use resnext::pack::{Packing, repack};
 use resnext::{LoadError, Model};
-use resnext_calibration::compile::{Options, compile};
-use resnext_calibration::data_free;
-use resnext_calibration::emit::set_metadata;
-use resnext_calibration::export::OnnxFile;
-use resnext_calibration::given;
+use resnext_calibration::{CompileError, Compiler, Options, ScaleSource};
 use std::borrow::Cow;
+use std::path::Path;
 use warnings::warnings;
 
 /// The number of samples without `--num`.
@@ -42,8 +39,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let (network, variant) = arch::network(&args.model, arch, args.size)?;
     let all = match &args.samples {
         Some(directory) => Some(samples::samples(directory, args.num.map(|n| n as usize))?),
-        None if args.data_free && network.given.is_some() => return Err(Error::at(&args.model, GIVEN)),
-        None if network.given.is_some() || args.data_free => None,
+        None if args.data_free && network.prequantized.is_some() => {
+            return Err(Error::at(&args.model, PREQUANTIZED));
+        }
+        None if network.prequantized.is_some() || args.data_free => None,
         None => return Err(Error::at(&args.model, NEEDS_SAMPLES)),
     };
     let (classes, named_after) = network::classes(&network, args.labels.as_deref(), variant, all.as_ref())?;
@@ -59,10 +58,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
                 format_args!("is less than the input of {input}×{input} pixels; give at least {input}");
             return Err(Error::new(format_args!("--resize {resize}"), what));
         }
-        preprocessing.recipe.short_side = resize;
+        preprocessing.short_side = resize;
     }
     if let Some(interpolation) = args.interpolation {
-        preprocessing.recipe.interpolation = interpolation.interpolation();
+        preprocessing.interpolation = interpolation.interpolation();
     }
     let file_name =
         args.model.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -73,39 +72,28 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         preprocessing,
         classes,
         source: variant.map_or(file_name, ToString::to_string),
+        licence: args.licence.clone(),
+        packing: args.target.packing(),
+        qdq: args.qdq.is_some(),
         threads,
-        keep_quantized: args.qdq.is_some(),
     };
     let progress = samples::progress();
     let limited = args.limit.compile((&args.model, &network), samples.as_ref(), &options, &progress);
     let (limited, met) = limited.transpose().inspect_err(|_| progress.finish_and_clear())?.unzip();
+    let compiler = Compiler::new(&network, &options).with_progress(&progress);
     let compiled = match (&samples, limited) {
-        (_, Some(compiled)) => Ok((compiled, None)),
-        (Some(samples), None) if network.given.is_none() => {
-            compile(&network, samples, &options, &progress).map(|compiled| (compiled, None))
+        (_, Some(compiled)) => Ok(compiled),
+        (Some(samples), None) if network.prequantized.is_none() => {
+            compiler.compile(ScaleSource::Samples(samples))
         }
-        (None, None) if args.data_free => {
-            data_free::compile(&network, &options, &progress).map(|compiled| (compiled, None))
-        }
-        (samples, None) => given::compile(&network, samples.as_ref(), &options, &progress)
-            .map(|(compiled, kept)| (compiled, Some(kept))),
+        (None, None) if args.data_free => compiler.compile(ScaleSource::BatchNorms),
+        (samples, None) => compiler.compile(ScaleSource::File { compared_on: samples.as_ref() }),
     };
     progress.finish_and_clear();
-    let (mut compiled, kept) = compiled.map_err(|error| Error::at(&args.model, error))?;
-    if let Some(licence) = &args.licence {
-        state_licence(&mut compiled.artifact, licence).map_err(|error| Error::at(&args.model, error))?;
-    }
-    repack(&mut compiled.artifact, args.target.packing()).map_err(|error| Error::at(&args.model, error))?;
+    let compiled = compiled.map_err(|error| failed(&args.model, &error))?;
     samples::note_skipped(&compiled.report.skipped);
-    let qdq = match (&args.qdq, &compiled.quantized) {
-        (Some(path), Some(quantized)) => {
-            let mut properties = vec![("source", options.source.clone())];
-            properties.extend(options.preprocessing.properties());
-            let file = OnnxFile::qdq(&network, quantized, &options.preprocessing, &properties);
-            Some(onnx::write(path, &file)?)
-        }
-        _ => None,
-    };
+    let qdq = args.qdq.as_deref().zip(compiler.qdq(&compiled));
+    let qdq = qdq.map(|(path, file)| onnx::write(path, &file)).transpose()?;
     write_atomically(&args.output, &compiled.artifact)?;
     qdq.map(onnx::Written::commit).transpose()?;
 
@@ -129,9 +117,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         args,
         options: &options,
         compiled: &compiled,
-        kept: kept.as_ref(),
         met: met.as_ref(),
-        drawings: args.data_free.then(|| data_free::adjusted_on(&network)),
         named_after,
         latency: &page.latency,
         warnings: &page.warnings,
@@ -139,7 +125,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     if args.json { output::print_json(&summary.json()) } else { output::print(&summary) }
 }
 
-/// The artifact with its weights in the order that this CPU is fastest with.
+/// Returns the artifact with its weights in the order that this CPU is fastest with.
 fn packed_for_here(artifact: &[u8]) -> Result<Cow<'_, [u8]>, LoadError> {
     let wanted = Kernels::detect().packing();
     if Packing::of(artifact) == Some(wanted) {
@@ -155,13 +141,13 @@ const NEEDS_SAMPLES: &str =
     "is not quantized yet; give --samples DIR, a few hundred photos to calibrate on, or --data-free";
 
 /// What is wrong with --data-free for a quantized network.
-const GIVEN: &str = "is quantized already, its scales are kept; leave out --data-free";
+const PREQUANTIZED: &str = "is quantized already, its scales are kept; leave out --data-free";
 
-/// Adds the licence to what the model says of itself.
-fn state_licence(artifact: &mut Vec<u8>, licence: &str) -> Result<(), LoadError> {
-    let metadata = Model::from_bytes(artifact)?.metadata();
-    let mut metadata: serde_json::Value = serde_json::from_str(metadata).unwrap_or_default();
-    metadata["licence"] = licence.into();
-    set_metadata(artifact, &metadata.to_string());
-    Ok(())
+/// Names the option of the command line that the remedy of `error` is about.
+fn failed(model: &Path, error: &CompileError) -> Error {
+    match error {
+        CompileError::NoStatistics { .. } => Error::at(model, format_args!("{error} (--samples DIR)")),
+        CompileError::Labels { .. } => Error::at(model, format_args!("{error} (--labels FILE)")),
+        error => Error::at(model, error),
+    }
 }

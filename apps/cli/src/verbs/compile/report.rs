@@ -6,11 +6,8 @@ use crate::session::latency;
 use crate::terminal::output::terminal_width;
 use crate::terminal::table::{Column, Fields, Table};
 use crate::terminal::text::size;
-use resnext_calibration::compile::{Compiled, LayerReport, Options};
-use resnext_calibration::data_free;
-use resnext_calibration::given::Kept;
-use resnext_calibration::observe::Range;
-use resnext_calibration::sensitivity::Sensitivity;
+use resnext_calibration::network::Range;
+use resnext_calibration::{Compiled, LayerReport, Options, Retained, SURROGATE_IMAGES, Sensitivity};
 use resnext_report::Latency;
 use serde_json::{Value, json};
 use std::fmt;
@@ -23,12 +20,8 @@ pub(super) struct Summary<'a> {
     pub(super) args: &'a Args,
     pub(super) options: &'a Options,
     pub(super) compiled: &'a Compiled,
-    /// How much of a quantized file the model kept.
-    pub(super) kept: Option<&'a Kept>,
     /// How `--max-drop` was met.
     pub(super) met: Option<&'a Met>,
-    /// Synthetic images that a data-free calibration used.
-    pub(super) drawings: Option<usize>,
     /// Where the names of the classes come from.
     pub(super) named_after: &'a str,
     pub(super) latency: &'a [Latency],
@@ -37,7 +30,7 @@ pub(super) struct Summary<'a> {
 
 impl Summary<'_> {
     fn method(&self) -> &'static str {
-        match (self.kept, self.met) {
+        match (&self.compiled.report.retained, self.met) {
             (Some(_), _) => "given",
             (None, Some(met)) => met.method(),
             (None, None) => self.options.method.name(),
@@ -57,7 +50,7 @@ impl Summary<'_> {
             "skipped": report.skipped.len(),
             "method": self.method(),
             "data_free": args.data_free,
-            "kept": self.kept.map(kept_json),
+            "kept": report.retained.as_ref().map(retained_json),
             "agreement": report.agreement,
             "logit_sqnr_db": report.logit_sqnr_db,
             "layers": report.layers.iter().map(layer_json).collect::<Vec<_>>(),
@@ -75,14 +68,14 @@ fn layer_json(layer: &LayerReport) -> Value {
     json!({ "name": layer.name, "sqnr_db": layer.sqnr_db, "method": layer.method, "range": range })
 }
 
-fn kept_json(kept: &Kept) -> Value {
+fn retained_json(retained: &Retained) -> Value {
     let changed = |(layer, why): &(String, &str)| json!({ "layer": layer, "why": why });
     json!({
-        "activations": kept.activations.0,
-        "of_activations": kept.activations.1,
-        "weights": kept.weights.0,
-        "of_weights": kept.weights.1,
-        "changed": kept.changed.iter().map(changed).collect::<Vec<_>>(),
+        "activations": retained.activations,
+        "of_activations": retained.of_activations,
+        "weights": retained.weights,
+        "of_weights": retained.of_weights,
+        "changed": retained.changed.iter().map(changed).collect::<Vec<_>>(),
     })
 }
 
@@ -114,8 +107,8 @@ impl Summary<'_> {
         if let Some(path) = &args.qdq {
             fields.add("QDQ", path.display().to_string());
         }
-        match (self.kept, self.met) {
-            (Some(kept), _) => add_kept(&mut fields, kept),
+        match (&report.retained, self.met) {
+            (Some(retained), _) => add_retained(&mut fields, retained),
             (None, _) if args.data_free => fields.add("calibrated", self.data_free()),
             (None, Some(met)) => {
                 fields.add("calibrated", format!("on {} images, {}", report.calibrated, met.setting()))
@@ -137,13 +130,10 @@ impl Summary<'_> {
     }
 
     fn data_free(&self) -> String {
-        let all = data_free::ADJUSTED_ON;
-        let few = match self.drawings {
-            Some(drawings) if drawings < all => {
-                format!(
-                    " and {drawings} synthetic images (the activations of {all} would take more than 256 MB)"
-                )
-            }
+        let few = match self.compiled.report.surrogate_images {
+            Some(images) if images < SURROGATE_IMAGES => format!(
+                " and {images} synthetic images (the activations of {SURROGATE_IMAGES} would take more than 256 MB)"
+            ),
             _ => String::new(),
         };
         format!("data-free, from batch norms{few}, method {}", self.method())
@@ -187,19 +177,19 @@ fn sensitivity_table(layers: &[Sensitivity]) -> Table<3> {
 }
 
 /// Adds how much of a file's quantization the model kept.
-fn add_kept(fields: &mut Fields, kept: &Kept) {
-    let ((activations, of_activations), (weights, of_weights)) = (kept.activations, kept.weights);
-    let share = 100.0 * weights as f64 / of_weights.max(1) as f64;
+fn add_retained(fields: &mut Fields, retained: &Retained) {
+    let Retained { activations, of_activations, weights, of_weights, changed } = retained;
+    let share = 100.0 * *weights as f64 / (*of_weights).max(1) as f64;
     fields.add(
         "kept",
         format!("{activations} of {of_activations} activation scales, {share:.2} % of the integer weights"),
     );
-    let mut reasons: Vec<&str> = kept.changed.iter().map(|(_, why)| *why).collect();
+    let mut reasons: Vec<&str> = changed.iter().map(|(_, why)| *why).collect();
     reasons.sort_unstable();
     reasons.dedup();
     for reason in reasons {
         let layers: Vec<&str> =
-            kept.changed.iter().filter(|(_, why)| *why == reason).map(|(layer, _)| layer.as_str()).collect();
+            changed.iter().filter(|(_, why)| *why == reason).map(|(layer, _)| layer.as_str()).collect();
         let named = layers.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
         let more =
             if layers.len() > NAMED { format!(" and {} more", layers.len() - NAMED) } else { String::new() };

@@ -1,7 +1,7 @@
 //! Reasons to doubt a calibration.
 
 use crate::session::samples::identical;
-use resnext_calibration::compile::{LayerReport, Report};
+use resnext_calibration::{LayerReport, Report};
 
 /// The number of layers that are named.
 const NAMED: usize = 3;
@@ -54,11 +54,13 @@ mod tests {
             calibrated: 8,
             distinct,
             skipped: Vec::new(),
+            surrogate_images: None,
             checked: 8,
             agreement: 1.0,
             logit_sqnr_db: 37.0,
             layers: constant.iter().enumerate().map(layer).collect(),
             sensitivity: Vec::new(),
+            retained: None,
         }
     }
 

@@ -4,7 +4,7 @@
 use resnext_models::Stem;
 
 use super::{ConvKeys, KeyScheme, Layer, LinearKeys, prefix};
-use crate::stored::TensorFile;
+use resnext_checkpoint::TensorFile;
 
 pub(super) const ANCHOR: &str = "res2a_branch2a_weights";
 

@@ -3,7 +3,7 @@
 use resnext_models::Stem;
 
 use super::{ConvKeys, KeyScheme, Layer, LinearKeys, PADDLE_NORM, keys, prefix};
-use crate::stored::TensorFile;
+use resnext_checkpoint::TensorFile;
 
 pub(super) const ANCHOR: &str = "bb_0_0.conv0._conv.weight";
 

@@ -3,7 +3,7 @@
 use resnext_models::Stem;
 
 use super::{ConvKeys, KeyScheme, Layer, LinearKeys, TORCH_NORM, keys, prefix};
-use crate::stored::TensorFile;
+use resnext_checkpoint::TensorFile;
 
 pub(super) const ANCHOR: &str = "layer1.0.conv1.weight";
 

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::import::onnx::tensors::scalar;
+use crate::network::Activation;
 use crate::network::{Op, Weights};
-use crate::quantize::Activation;
 use tract_onnx::pb::GraphProto;
 
 /// By onnxruntime: uint8 activations, int8 weights with a scale per channel, int32 biases.
@@ -77,10 +77,10 @@ fn scales_and_integers_are_the_files() {
     let scale = scalar(tensor(graph, &format!("{RELU}_scale"))).expect("one");
     let zero_point = tensor(graph, &format!("{RELU}_zero_point")).clone();
     let [zero_point] = zero_point.int32_data[..] else { panic!("one element") };
-    let given = network.given.as_ref().expect("quantized");
+    let prequantized = network.prequantized.as_ref().expect("quantized");
     let value = 1 + network.nodes.iter().position(|node| node.name == "layer1.0.conv1").expect("a layer");
     let expected = Activation { scale: scale.into(), zero_point: (zero_point - 128) as i8 };
-    assert_eq!(given.activations[value], Some(expected));
+    assert_eq!(prequantized.activations[value], Some(expected));
 
     let weights = weights(&network, CONV);
     let steps = weights.steps().expect("integers");
@@ -89,7 +89,8 @@ fn scales_and_integers_are_the_files() {
     let real = stored.iter().enumerate().map(|(i, &q)| (f64::from(q as i8) * steps[i / per_output]) as f32);
     assert_eq!(weights.read(), real.collect::<Vec<_>>());
     // All but the image, the max pooling and the logits.
-    let open: Vec<usize> = (0..given.activations.len()).filter(|&i| given.activations[i].is_none()).collect();
+    let open: Vec<usize> =
+        (0..prequantized.activations.len()).filter(|&i| prequantized.activations[i].is_none()).collect();
     assert_eq!(open, [0, 2, network.nodes.len()]);
 }
 
@@ -138,8 +139,10 @@ fn quantizers_may_be_elsewhere() {
         // Both have the same scale in the fixture, so that it may be the one or the other.
         assert!(graph.node.iter().any(|node| node.name == format!("{maxpool}_QuantizeLinear")));
     });
-    let (before, after) =
-        (network.given.expect("quantized"), other.expect("a ResNeXt").given.expect("quantized"));
+    let (before, after) = (
+        network.prequantized.expect("quantized"),
+        other.expect("a ResNeXt").prequantized.expect("quantized"),
+    );
     assert_eq!(before.activations, after.activations);
 
     let again = |graph: &mut GraphProto, scale: &str| {

@@ -1,0 +1,37 @@
+//! Why the fp32 network does not run.
+
+use tract_onnx::prelude::TractError;
+
+/// Why an fp32 model could not be built or run. Displays as one line.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fp32Error {
+    /// The network still has a batch norm.
+    #[error("fp32 model: `{0}` has a batch norm; fold the network first")]
+    NotFolded(String),
+    /// A tap or an operand names a value that the network does not have, or not yet.
+    #[error("fp32 model: value {0} is not available there; take values from the network itself")]
+    NoSuchValue(usize),
+    /// The image has the wrong number of elements.
+    #[error("fp32 model: the image has {found} elements; give {expected}, as its input shape says")]
+    ImageSize {
+        /// Elements given.
+        found: usize,
+        /// Elements expected.
+        expected: usize,
+    },
+    /// tract failed.
+    #[error("fp32 model: {}", one_line(.0))]
+    Tract(TractError),
+}
+
+impl From<TractError> for Fp32Error {
+    fn from(error: TractError) -> Self {
+        Self::Tract(error)
+    }
+}
+
+/// Formats an error and its causes without line breaks.
+fn one_line(error: &TractError) -> String {
+    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+}
