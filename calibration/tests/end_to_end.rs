@@ -13,7 +13,7 @@ use resnext_calibration::preprocessing::normalize;
 use resnext_calibration::{
     CompileError, Compiled, Compiler, Method, ObserveError, Options, ScaleSource, Techniques, bundled,
 };
-use resnext_evaluation::fidelity::Noise;
+use resnext_evaluation::noise::Noise;
 use resnext_evaluation::samples::{Sample, Samples};
 use resnext_evaluation::truth::{ClassIndex, Labelled};
 use resnext_evaluation::{Evaluation, Run};

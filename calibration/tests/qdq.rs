@@ -16,7 +16,7 @@ use resnext_calibration::preprocessing::normalize;
 use resnext_calibration::{
     ClassName, CompileError, Compiled, Compiler, Method, Options, Retained, ScaleSource,
 };
-use resnext_evaluation::fidelity::{Noise, argmax};
+use resnext_evaluation::noise::{Noise, argmax};
 use resnext_evaluation::samples::Samples;
 use serde_json::Value;
 use support::{compile, reference_options, root, synthetic_pixels};

@@ -1,7 +1,7 @@
 //! The new artifact against fp32.
 
 use resnext::Model;
-use resnext_evaluation::fidelity::Noise;
+use resnext_evaluation::noise::Noise;
 use resnext_evaluation::samples::Samples;
 
 use super::{CompileError, Compiler};

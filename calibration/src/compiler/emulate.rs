@@ -3,7 +3,7 @@
 //! The emulation rounds where int8 rounds and clips where int8 clips. It differs from the runtime in the last bit of a sum alone,
 //! which no statistic notices.
 
-use resnext_evaluation::fidelity::Noise;
+use resnext_evaluation::noise::Noise;
 
 use crate::fp32::{Fp32Error, Fp32Model};
 use crate::network::{Activation, Network, Op, ValueId};

@@ -1,7 +1,7 @@
 //! int8 beside fp32, layer by layer.
 
 use resnext::{Model, Probe, RunError, Runner, Step, Tensor};
-use resnext_evaluation::fidelity::{Noise, argmax};
+use resnext_evaluation::noise::{Noise, argmax};
 
 use crate::fp32::Fp32Error;
 use crate::fp32::stream::Pass;

@@ -2,7 +2,7 @@
 
 use indicatif::ProgressBar;
 use resnext::{Model, Op, Step};
-use resnext_evaluation::fidelity::Noise;
+use resnext_evaluation::noise::Noise;
 use resnext_evaluation::samples::Samples;
 
 use super::compare::{Compare, CompareError, Pair};

@@ -5,7 +5,7 @@ use std::path::Path;
 use tract_core::internal::*;
 use tract_onnx::prelude::InferenceModelExt;
 
-use super::Fp32Error;
+use super::error::Fp32Error;
 
 /// A `.onnx` file as tract-onnx understands it.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use tract_core::ops::cnn::{Conv as TractConv, KernelFormat, MaxPool, PaddingSpec
 use tract_core::ops::einsum::EinSum;
 use tract_core::ops::nn::{DataFormat, Reduce, Reducer};
 
-use super::Fp32Error;
+use super::error::Fp32Error;
 use crate::network::{
     Activation, Conv, Linear, Node as NetworkNode, Op as NetworkOp, Shape, ValueId, Window,
 };

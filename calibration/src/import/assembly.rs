@@ -1,14 +1,14 @@
 //! Decides whether a sequence of layers is a ResNeXt, and builds the [`Network`] if so.
 //!
-//! Front ends describe layers one by one, in forward order, as [`Part`]s; they do not judge them. The rules
-//! of the architecture are written once, here:
+//! Front ends describe layers one by one, in forward order, as [`Part`]s; they do not judge them. The rules of the architecture
+//! are written once, here:
 //!
 //! - stem: a 7×7 convolution with stride 2, or three 3×3 of which the first has stride 2; then 3×3 stride 2 max pooling;
 //! - bottlenecks: 1×1, grouped 3×3 with the stride, 1×1; a projection opens a stage: 1×1 with the same stride, or an
 //!   average pooling with that stride and a 1×1;
 //! - head: global average pooling, then one fully connected layer.
 //!
-//! With a single group that is a ResNet; it may have its stride on the first 1×1, as the original has.
+//! With a single group that is a ResNet, whose stride may be on the first 1×1 convolution, as in the original.
 
 use resnext_models::{Shortcut, Stem};
 
@@ -22,7 +22,7 @@ use crate::network::{
 
 const POINTWISE: Window = pointwise(1);
 
-/// Windows of the stem's convolutions.
+/// Returns the windows of the convolutions of a stem.
 pub(crate) const fn stem(stem: Stem) -> &'static [Window] {
     const PLAIN: [Window; 1] = [Window { kernel: 7, stride: 2, padding: 3 }];
     const DEEP: [Window; 3] = [spatial(2), spatial(1), spatial(1)];
@@ -32,18 +32,18 @@ pub(crate) const fn stem(stem: Stem) -> &'static [Window] {
     }
 }
 
-/// The max pooling of the stem.
+/// Window of the max pooling of the stem.
 pub(crate) const STEM_POOL: Window = Window { kernel: 3, stride: 2, padding: 1 };
 
-/// The average pooling of a shortcut.
+/// Window of the average pooling of a shortcut.
 pub(crate) const SHORTCUT_POOL: Window = Window { kernel: 2, stride: 2, padding: 0 };
 
-/// Window of a 3×3 convolution.
+/// Returns the window of a 3×3 convolution.
 pub(crate) const fn spatial(stride: usize) -> Window {
     Window { kernel: 3, stride, padding: 1 }
 }
 
-/// Window of a 1×1 convolution.
+/// Returns the window of a 1×1 convolution.
 pub(crate) const fn pointwise(stride: usize) -> Window {
     Window { kernel: 1, stride, padding: 0 }
 }
@@ -52,16 +52,16 @@ pub(crate) const fn pointwise(stride: usize) -> Window {
 /// [`block`](Self::block)s, then [`finish`](Self::finish).
 pub(crate) struct Builder {
     network: Network,
-    /// Output of the last layer on the trunk.
+    /// The output of the last layer on the trunk.
     trunk: ValueId,
-    /// The blocks with a stride so far agree on this.
+    /// The kind of shortcut, and whether the stride comes early, of the first block with a stride; later ones must agree.
     strided: Option<(Shortcut, bool)>,
     /// How the file quantizes each value so far.
     quantization: Vec<Option<Activation>>,
 }
 
 impl Builder {
-    /// A network that reads images of shape `input`.
+    /// Begins a network that reads images of shape `input`.
     pub(crate) fn new(name: String, input: Shape) -> Self {
         let architecture = Architecture {
             stem: Stem::Plain,
@@ -77,7 +77,7 @@ impl Builder {
         Self { network, trunk: ValueId::IMAGE, strided: None, quantization: vec![None] }
     }
 
-    /// The convolutions before the max pooling, and that pooling.
+    /// Appends the convolutions before the max pooling, and that pooling.
     pub(crate) fn stem(&mut self, convs: Vec<Part>, pool: &Pool) -> Result<(), ImportErrorKind> {
         let kind = if convs.len() == 1 { Stem::Plain } else { Stem::Deep };
         let windows = stem(kind);
@@ -91,7 +91,7 @@ impl Builder {
         for (index, (part, &window)) in convs.into_iter().zip(windows).enumerate() {
             expect_window(&part, window)?;
             expect_groups(&part, 1)?;
-            // timm's names, whose activations have the numbers between.
+            // The names of timm, in which the activations take the numbers between.
             let name = if kind == Stem::Deep { format!("conv1.{}", 3 * index) } else { "conv1".to_owned() };
             self.trunk = self.push_conv(name, self.trunk, part, None, true)?;
         }
@@ -106,14 +106,14 @@ impl Builder {
             ));
         }
         let output = slide(&pool.location, pool.window, input, input.channels)?;
-        // It passes values on as they are quantized, so either will do.
+        // A max pool passes values on as they are quantized, so the quantization of either will do.
         let before = &mut self.quantization[self.trunk.0];
         *before = before.or(pool.quantization);
         self.trunk = self.push("maxpool".into(), self.trunk, output, Op::MaxPool(pool.window), None);
         Ok(())
     }
 
-    /// The next residual block. The first block, and every block with a projection, opens a stage.
+    /// Appends the next residual block. The first block, and every block with a projection, opens a stage.
     pub(crate) fn block(&mut self, block: Bottleneck) -> Result<(), ImportErrorKind> {
         let Bottleneck { conv1, conv2, conv3, downsample } = block;
         self.check_windows(&conv1, &conv2, downsample.as_ref())?;
@@ -151,12 +151,12 @@ impl Builder {
         Ok(())
     }
 
-    /// Shape of what the next block reads.
+    /// Returns the shape of the input of the next block.
     pub(crate) fn trunk(&self) -> Shape {
         self.network.shape(self.trunk)
     }
 
-    /// Global pooling, whose output the file quantizes as `pooled`, and the classifier, which ends the network.
+    /// Appends the global pooling, whose output the file quantizes as `pooled`, and the classifier, and returns the network.
     pub(crate) fn finish(
         mut self,
         location: &Location,
@@ -199,7 +199,7 @@ impl Builder {
         Ok(self.network)
     }
 
-    /// Checks the windows of a block up to its addition, and that its stride is where that of earlier blocks was.
+    /// Checks the windows of a block up to its addition, and that its stride is in the same place as in earlier blocks.
     fn check_windows(
         &mut self,
         conv1: &Part,
@@ -217,7 +217,7 @@ impl Builder {
             ));
         }
         let stride = strides[0] * strides[1];
-        // Without a projection a block with a stride has two shapes to add, which is found out there.
+        // A block with a stride but no projection would add two shapes, which the addition refuses.
         let Some(Projection { pool, conv }) = shortcut else {
             return Ok(());
         };

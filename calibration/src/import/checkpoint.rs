@@ -1,8 +1,7 @@
-//! Named tensors to [`Network`].
+//! From named tensors to a [`Network`].
 //!
-//! Two things vary between checkpoints and they vary independently: how the *file* stores tensors
-//! ([`TensorFile`], filled by a reader for each format) and what the *source library* calls them ([`KeyScheme`]). The
-//! walk over the architecture below serves them all.
+//! Two things vary between checkpoints, independently of each other: how the *file* stores tensors ([`TensorFile`], which a reader
+//! for each format fills) and how the *library* names them ([`KeyScheme`]). The walk over the architecture below serves all.
 
 mod schemes;
 
@@ -16,17 +15,21 @@ use super::families::Family;
 use super::parts::{Bottleneck, Part, Pool, Projection};
 use crate::network::{BatchNorm, Conv, Linear, Network, Shape, Window};
 use resnext_checkpoint::{StoredTensor, TensorFile};
-pub use schemes::{ANCHORS, ConvKeys, KeyScheme, Layer, LinearKeys};
+use schemes::{ANCHORS, KeyScheme, Layer, LinearKeys};
 
-/// ε of every batch norm; no checkpoint stores it, every source uses the same.
+/// ε of every batch norm. No checkpoint stores it, and every library uses the same.
 const EPSILON: f32 = 1e-5;
 
-/// Builds the network `name` from `file`. Blocks, widths and cardinality are read off the shapes.
+/// Builds the network `name` from `file`. Blocks, widths and cardinality follow from the shapes.
 ///
 /// # Errors
 ///
-/// The names follow no known scheme, or a tensor is missing, left over, misshapen or not finite.
-pub fn load(file: &TensorFile, name: String, options: ImportOptions) -> Result<Network, ImportErrorKind> {
+/// The names follow no known scheme, or a tensor is missing, unexpected, misshapen or not finite.
+pub(super) fn load(
+    file: &TensorFile,
+    name: String,
+    options: ImportOptions,
+) -> Result<Network, ImportErrorKind> {
     if let Some((family, name)) = file.names().find_map(|name| Some((Family::of_tensor(name)?, name))) {
         return Err(family.refusal(Location::Tensor(name.to_owned())));
     }
@@ -48,7 +51,7 @@ pub fn load(file: &TensorFile, name: String, options: ImportOptions) -> Result<N
 struct Walk<'a> {
     file: &'a TensorFile,
     scheme: &'a dyn KeyScheme,
-    /// Names read so far; what is left over at the end does not belong to a ResNeXt.
+    /// The names that were read. Tensors that are left at the end do not belong to a ResNeXt.
     read: HashSet<String>,
 }
 
@@ -63,7 +66,7 @@ impl Walk<'_> {
             channels = part.conv.out_channels;
             convs.push(part);
         }
-        // A checkpoint holds no trace of the pooling; every source has this one.
+        // A checkpoint holds no trace of the pooling, and every library has this one.
         builder.stem(
             convs,
             &Pool { location: Location::Graph, window: STEM_POOL, ceil: false, quantization: None },
@@ -101,7 +104,7 @@ impl Walk<'_> {
         channels: usize,
     ) -> Result<Bottleneck, ImportErrorKind> {
         let opens = block == 0;
-        // The first stage keeps the resolution that the stem leaves.
+        // The first stage keeps the resolution of the stem.
         let stride = if opens && stage > 1 { 2 } else { 1 };
         let conv1 = self.conv(Layer::Conv { stage, block, index: 1 }, channels, pointwise(1))?;
         let width = conv1.conv.out_channels;
@@ -176,7 +179,7 @@ impl Walk<'_> {
             true => format!("[{in_features}, classes]"),
             false => format!("[classes, {in_features}]"),
         };
-        // Paddle's WSL programs have PyTorch's names and Paddle's order.
+        // The WSL programs of Paddle have the names of PyTorch and the order of Paddle.
         let (out_features, transposed) = match *self.shape(&weight, &expected)? {
             [features, classes]
                 if classes > 0 && features == in_features && (transposed || classes != features) =>
@@ -213,7 +216,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The tensor called `name`, all of whose elements are finite.
+    /// Takes the tensor `name`, and checks that all its elements are finite.
     fn take(&mut self, name: &str) -> Result<StoredTensor, ImportErrorKind> {
         self.read.insert(name.to_owned());
         let location = Location::Tensor(name.to_owned());

@@ -1,4 +1,4 @@
-//! Checks of single layers: whether tensors, windows and shapes fit each other.
+//! Checks of single layers: whether their tensors, windows and shapes fit each other.
 
 use super::error::{ImportErrorKind, Location};
 use super::parts::Part;
@@ -14,8 +14,8 @@ pub(super) fn finite(location: &Location, values: &[f32]) -> Result<(), ImportEr
     }
 }
 
-/// Checks that the tensors of a convolution have the lengths that its channel counts ask for, and that its
-/// batch norm has a real square root.
+/// Checks that the tensors of a convolution have the lengths that follow from its channels, and that its batch norm has a real
+/// square root.
 pub(super) fn check_tensors(location: &Location, conv: &Conv) -> Result<(), ImportErrorKind> {
     let Conv { groups, in_channels, out_channels, .. } = *conv;
     let wrong = |problem: String, remedy: &str| {
@@ -60,7 +60,7 @@ pub(super) fn check_tensors(location: &Location, conv: &Conv) -> Result<(), Impo
     }
 }
 
-/// Whether `bias` is absent or has one element per channel.
+/// Whether `bias` is absent or has one element for each channel.
 pub(super) fn fits(bias: &[f32], channels: usize) -> bool {
     bias.is_empty() || bias.len() == channels
 }
@@ -89,7 +89,7 @@ pub(super) fn expect_groups(part: &Part, expected: usize) -> Result<(), ImportEr
     ))
 }
 
-/// Shape after sliding `window` over `input`.
+/// Returns the shape of the output of a `window` that slides over `input`.
 pub(super) fn slide(
     location: &Location,
     window: Window,
@@ -106,12 +106,12 @@ pub(super) fn slide(
     }
 }
 
-/// `7×7 with stride 2 and padding 3`.
+/// Describes a window: `7×7 with stride 2 and padding 3`.
 pub(super) fn describe(Window { kernel, stride, padding }: Window) -> String {
     format!("{kernel}×{kernel} with stride {stride} and padding {padding}")
 }
 
-/// `64×56×56`.
+/// Describes a shape: `64×56×56`.
 pub(super) fn size(Shape { channels, height, width }: Shape) -> String {
     format!("{channels}×{height}×{width}")
 }

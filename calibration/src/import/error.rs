@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use resnext_checkpoint::FileError;
 
-/// A model that cannot be imported: which file, and why. Displays as one line.
+/// A model that cannot be imported: the file and the reason. Displays as one line.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {kind}", .path.display())]
 pub struct ImportError {
@@ -15,11 +15,11 @@ pub struct ImportError {
     pub kind: ImportErrorKind,
 }
 
-/// What is wrong with a model file, and how to mend it.
+/// What is wrong with a model file, and how to fix it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportErrorKind {
-    /// The file cannot be read, or is not of its format.
+    /// The file cannot be read, or does not follow its format.
     #[error(transparent)]
     File(FileError),
     /// The graph contains an operation that no ResNeXt has.
@@ -35,12 +35,12 @@ pub enum ImportErrorKind {
     Layer {
         /// The node or tensor.
         location: Location,
-        /// What it is like.
+        /// What is wrong with it.
         problem: String,
         /// What was expected instead.
         remedy: String,
     },
-    /// A tensor that the architecture needs is not there.
+    /// A tensor that the architecture needs is missing.
     #[error("{location} is missing; {remedy}")]
     Missing {
         /// The tensor.
@@ -48,22 +48,22 @@ pub enum ImportErrorKind {
         /// What was expected.
         remedy: String,
     },
-    /// A tensor is there that the architecture does not have.
+    /// The file has a tensor that the architecture does not have.
     #[error("{location} is unexpected; {remedy}")]
     Unexpected {
         /// The tensor.
         location: Location,
-        /// Why, and what to do.
+        /// The reason, and what to do.
         remedy: String,
     },
-    /// A network that is not the variant it was said to be.
+    /// The network is not the variant that was named.
     #[error(
         "this looks like {found}, not {expected}; give the file of that variant, or name the variant that the file is of"
     )]
     Architecture {
-        /// What it is.
+        /// The architecture of the network.
         found: String,
-        /// The variant.
+        /// The variant that was named.
         expected: String,
     },
     /// A weight is NaN or infinite.
@@ -71,7 +71,7 @@ pub enum ImportErrorKind {
     NonFinite {
         /// The tensor.
         location: Location,
-        /// Flat index of the first such element.
+        /// The flat index of the first such element.
         index: usize,
         /// The element.
         value: f32,
@@ -79,18 +79,18 @@ pub enum ImportErrorKind {
 }
 
 impl ImportErrorKind {
-    /// A layer of the wrong form.
+    /// Makes the error for a layer of the wrong form.
     pub(crate) fn layer(location: Location, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Layer { location, problem: problem.into(), remedy: remedy.into() }
     }
 
-    /// A damaged file.
+    /// Makes the error for a damaged file.
     pub(crate) fn corrupt(format: &'static str, reason: impl fmt::Display) -> Self {
         Self::File(FileError::corrupt(format, reason))
     }
 }
 
-/// Where in a file something is. Names come from the file, so control characters in them are escaped.
+/// A place in a file. Names come from the file, so their control characters are escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// The file as a whole.

@@ -1,22 +1,22 @@
-//! Networks that are not ResNeXts but look like them, told by what only they have.
+//! Networks that look like ResNeXts but are not, recognised by what they alone have.
 
 use super::error::{ImportErrorKind, Location};
 
 /// A family of networks that is refused by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
-    /// Channels are weighted by what they hold: SE-ResNeXt, ECA, GC and their like.
+    /// Channels are weighted by their content: SE-ResNeXt, ECA, GC and the like.
     ChannelAttention,
-    /// ResNeSt and SKNet: several branches in place of the 3×3 convolution, weighted by what they hold.
+    /// Several branches take the place of the 3×3 convolution and are weighted by their content: ResNeSt and SKNet.
     SplitAttention,
-    /// ResNet-18 and ResNet-34.
+    /// Blocks of two 3×3 convolutions: ResNet-18 and ResNet-34.
     BasicBlocks,
 }
 
 impl Family {
-    /// The family that alone has a tensor of this name.
+    /// Returns the family that alone has a tensor of this name.
     pub(crate) fn of_tensor(name: &str) -> Option<Self> {
-        // timm, timm's older SE networks, mmcls, PaddleClas twice.
+        // timm, the older SE networks of timm, mmcls, and two from PaddleClas.
         const CHANNEL: [&str; 6] =
             [".se.", ".se_module.", ".se_layer.", ".squeeze.", ".attn.", "_sqz_weights"];
         // timm and mmcls, SKNet in timm, PaddleClas.
@@ -29,7 +29,7 @@ impl Family {
         }
     }
 
-    /// The family that alone has an ONNX node of this operator.
+    /// Returns the family that alone has an ONNX node of this operator.
     pub(crate) fn of_operator(operator: &str) -> Option<Self> {
         match operator {
             "Sigmoid" | "HardSigmoid" | "Mul" => Some(Self::ChannelAttention),
@@ -38,10 +38,10 @@ impl Family {
         }
     }
 
-    /// The error for such a network, found out at `location`.
+    /// Makes the error for such a network, which was recognised at `location`.
     pub(crate) fn refusal(self, location: Location) -> ImportErrorKind {
         let problem = match self {
-            Self::ChannelAttention => "this is an SE-ResNeXt or has another attention to channels",
+            Self::ChannelAttention => "this is an SE-ResNeXt or another network with channel attention",
             Self::SplitAttention => "this is a ResNeSt or another network with split attention",
             Self::BasicBlocks => "this is a ResNet of basic blocks, such as ResNet-18 or ResNet-34",
         };

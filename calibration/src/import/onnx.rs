@@ -1,20 +1,20 @@
-//! ONNX graphs to [`Network`].
+//! From an ONNX graph to a [`Network`].
 //!
-//! Works on the protobuf, not on tract's model: tract would already have rewritten what has to be recognised
-//! (a 1×1 convolution becomes a matrix product, for one). Understands what the exporters of PyTorch (both) and Paddle
-//! write, and what mmdeploy makes of the former's: opset 11 and later; batch norm folded or kept; a fixed or an open
-//! batch, height and width; weights in the message, in nodes or beside the file, in any floating-point type; a
-//! softmax at the end. A graph quantized in the QDQ format is read as the real values that its integers stand for, and its
-//! scales go into [`Network::prequantized`].
+//! The importer works on the protobuf and not on tract's model, because tract would already have rewritten what has to be
+//! recognised: a 1×1 convolution becomes a matrix product, for one. It understands what both exporters of PyTorch and that of
+//! Paddle write, and what mmdeploy makes of the former: opset 11 and later; batch norm folded or kept; a fixed or an open batch,
+//! height and width; weights in the message, in nodes or beside the file, in any floating-point type; a softmax at the end. It
+//! reads a graph that is quantized in the QDQ format as the real values that its integers stand for, and its scales go into
+//! [`Network::prequantized`].
 //!
 //! | module | role |
 //! |---|---|
 //! | `file` | the message, without the weights in it |
-//! | `fold` | constants |
-//! | `graph` | who produces and who reads what |
+//! | `fold` | constants that exporters leave to be computed |
+//! | `graph` | the producer and the readers of each value |
 //! | `attributes`, `constants` | typed access to what nodes and files hold |
 //! | `tensors` | weights, wherever they are |
-//! | `quantizers` | QuantizeLinear and DequantizeLinear, seen through |
+//! | `quantizers` | QuantizeLinear and DequantizeLinear nodes, which become aliases and scales |
 //! | `layers` | one node → one layer |
 //! | `walk` | the nodes in forward order |
 
@@ -39,7 +39,7 @@ use crate::network::Network;
 use graph::Graph;
 use tensors::Files;
 
-/// The oldest operator set whose attributes mean what the importer takes them to mean.
+/// The oldest operator set whose attributes have the meaning that the importer assumes.
 const OLDEST_OPSET: i64 = 11;
 
 /// Reads the model in `path` and calls it `name`.
@@ -54,7 +54,7 @@ pub(crate) fn load(path: &Path, name: String, options: ImportOptions) -> Result<
 ///
 /// # Errors
 ///
-/// An operator, attribute, connection or weight does not belong to a ResNeXt; the error names the first.
+/// If an operator, attribute, connection or weight does not belong to a ResNeXt; the error names the first.
 fn import(
     proto: &ModelProto,
     files: &Files,

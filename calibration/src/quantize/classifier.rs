@@ -1,6 +1,6 @@
 //! The classifier in integers.
 
-use super::QuantizedLinear;
+use super::layer::QuantizedLinear;
 use super::moments::Moments;
 use super::weights::{integers, weight_scales};
 use crate::network::{Activation, Linear};

@@ -2,7 +2,7 @@
 
 use resnext::requantize;
 
-use super::QuantizedConv;
+use super::layer::QuantizedConv;
 use super::moments::Moments;
 use super::weights::{integers, weight_scales};
 use crate::network::{Activation, Conv};

@@ -3,8 +3,8 @@
 use resnext::format::MAX_DIGITS;
 use resnext::requantize;
 
-use super::Layer;
 use super::convolution::coarsest;
+use super::layer::Layer;
 use crate::network::Activation;
 
 /// Quantizes the mean of `pixels` pixels. Returns the quantization of the output with it, whose scale may have to be coarser

@@ -1,6 +1,6 @@
 //! Projection shortcuts, whose products go into the accumulators of the convolution that adds them.
 
-use super::QuantizedShortcut;
+use super::layer::QuantizedShortcut;
 use super::moments::Moments;
 use super::weights::{integers, weight_scales};
 use crate::network::{Activation, Conv, Network, Op};

@@ -22,7 +22,7 @@ use resnext_checkpoint::TensorFile;
 
 /// A convolution's position in a ResNeXt. Stages and convolutions count from 1, blocks from 0.
 #[derive(Clone, Copy, Debug)]
-pub enum Layer {
+pub(super) enum Layer {
     /// The 7×7 convolution, which is number 0, or one of the three of a deep stem, 0 to 2.
     Stem {
         /// Which of them.
@@ -46,26 +46,26 @@ pub enum Layer {
 
 /// Names of the tensors of one convolution and its batch norm.
 #[derive(Clone, Debug)]
-pub struct ConvKeys {
+pub(super) struct ConvKeys {
     /// Weight, `[out, in / groups, kh, kw]`.
-    pub weight: String,
+    pub(super) weight: String,
     /// Scale, shift, running mean and running variance, each `[out]`.
-    pub batch_norm: [String; 4],
+    pub(super) batch_norm: [String; 4],
 }
 
 /// Names of the classifier's tensors.
 #[derive(Clone, Debug)]
-pub struct LinearKeys {
+pub(super) struct LinearKeys {
     /// Weight.
-    pub weight: String,
+    pub(super) weight: String,
     /// Bias, `[classes]`.
-    pub bias: String,
+    pub(super) bias: String,
     /// The weight is `[features, classes]` and not `[classes, features]`.
-    pub transposed: bool,
+    pub(super) transposed: bool,
 }
 
 /// What one source library calls the tensors of one file.
-pub trait KeyScheme {
+pub(super) trait KeyScheme {
     /// Name of the source, for messages.
     fn name(&self) -> &'static str;
     /// The stem that the file has.
@@ -91,7 +91,8 @@ pub(super) fn recognise(file: &TensorFile) -> Option<Box<dyn KeyScheme>> {
 }
 
 /// The name by which each scheme is recognised, for messages.
-pub const ANCHORS: [&str; 4] = [pytorch::ANCHOR, ppcls::ANCHOR, ppcls_wsl::ANCHOR, paddle_program::ANCHOR];
+pub(super) const ANCHORS: [&str; 4] =
+    [pytorch::ANCHOR, ppcls::ANCHOR, ppcls_wsl::ANCHOR, paddle_program::ANCHOR];
 
 /// What comes before `anchor` in the first name that ends in it: nothing, or a path that ends in a dot.
 fn prefix(file: &TensorFile, anchor: &str) -> Option<String> {

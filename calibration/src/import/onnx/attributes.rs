@@ -5,7 +5,7 @@ use tract_onnx::pb::{AttributeProto, NodeProto};
 
 use crate::import::error::{ImportErrorKind, Location};
 
-/// Names `node` in messages.
+/// Returns the location of `node`, for messages.
 pub(super) fn location(node: &NodeProto) -> Location {
     let name = if node.name.is_empty() { node.output.first() } else { Some(&node.name) };
     Location::Node { name: name.cloned().unwrap_or_default(), op: node.op_type.clone() }
@@ -30,7 +30,7 @@ impl<'a> Attributes<'a> {
         let Some(attribute) = self.0.attribute.iter().find(|a| a.name == name) else {
             return Ok(None);
         };
-        // Files older than the type field leave it at zero.
+        // Files that are older than the type field leave it at zero.
         if attribute.r#type == kind as i32 || attribute.r#type == AttributeType::Undefined as i32 {
             return Ok(Some(attribute));
         }
@@ -65,7 +65,7 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// The error for attribute `name` having the value `found`.
+    /// Makes the error for the attribute `name` with the value `found`.
     pub(super) fn wrong(
         &self,
         name: &str,

@@ -15,15 +15,15 @@ pub(super) struct Constants<'c, 'a> {
 }
 
 impl<'a> Constants<'_, 'a> {
-    /// The constant that `name` stands for.
+    /// Returns the constant that `name` stands for.
     pub(super) fn get(&self, name: &'a str) -> Option<&TensorProto> {
         self.tensors.get(resolve(self.aliases, name)).map(|tensor| &**tensor)
     }
 }
 
-/// The value `name` stands for, seen through `aliases`.
+/// Returns the value that `name` stands for, through any number of `aliases`.
 pub(super) fn resolve<'n>(aliases: &HashMap<&str, &'n str>, mut name: &'n str) -> &'n str {
-    // In a valid graph a chain is at most this long; in an invalid one it may be a loop.
+    // A chain in a valid graph is at most this long; in an invalid graph it may be a loop.
     for _ in 0..aliases.len() {
         match aliases.get(name) {
             Some(source) => name = source,

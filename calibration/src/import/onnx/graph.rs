@@ -1,4 +1,4 @@
-//! An index over an ONNX graph: who produces and who reads each value, and typed access to what nodes hold.
+//! An index over an ONNX graph: the producer and the readers of each value.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -18,7 +18,8 @@ use crate::import::families::Family;
 use crate::network::Activation;
 use resnext_checkpoint::StoredTensor;
 
-/// Operators a ResNeXt may contain, apart from those that the index resolves: constants, and what passes its input on.
+/// The operators that a ResNeXt may contain, apart from those that the index resolves: constants, and nodes that pass their input
+/// on.
 const OPERATORS: [&str; 16] = [
     "Conv",
     "BatchNormalization",
@@ -40,19 +41,19 @@ const OPERATORS: [&str; 16] = [
 
 /// The part of an ONNX graph that its output depends on.
 pub(super) struct Graph<'a> {
-    /// Where tensors are that are not in the message.
+    /// The files of tensors that are not in the message.
     files: &'a Files,
-    /// Initializers, the outputs of `Constant` nodes and what is computed from either alone.
+    /// Initializers, the outputs of `Constant` nodes, and values that are computed from these alone.
     constants: HashMap<&'a str, Cow<'a, TensorProto>>,
-    /// Output of each node that passes its input on, to that.
+    /// For each node that passes its input on, its output and that input.
     aliases: HashMap<&'a str, &'a str>,
     /// QuantizeLinear and DequantizeLinear nodes.
     quantizers: Quantizers<'a>,
-    /// Who computes each value.
+    /// The node that computes each value.
     producers: HashMap<&'a str, &'a NodeProto>,
     /// Live nodes in file order, without constants and those that pass their input on.
     live: Vec<&'a NodeProto>,
-    /// The live nodes that read each value, once per reading.
+    /// The live nodes that read each value, once for each input that does.
     readers: HashMap<&'a str, Vec<&'a NodeProto>>,
     image: &'a ValueInfoProto,
     output: &'a str,
@@ -74,11 +75,11 @@ impl<'a> Graph<'a> {
             }
             match (node.op_type.as_str(), node.input.as_slice(), node.output.as_slice()) {
                 ("Identity", [input], [output]) => drop(aliases.insert(output.as_str(), input.as_str())),
-                // All arithmetic is in fp32 here, whatever the file would do it in.
+                // All arithmetic is in fp32 here, whatever type the file has for it.
                 ("Cast", [input], [output]) if casts_to_float(node) => {
                     aliases.insert(output.as_str(), input.as_str());
                 }
-                // Without a third input it is for training alone.
+                // Without a third input, dropout acts in training alone.
                 ("Dropout", [input] | [input, _], [output, ..]) => {
                     aliases.insert(output.as_str(), input.as_str());
                 }
@@ -131,7 +132,7 @@ impl<'a> Graph<'a> {
         Ok(graph)
     }
 
-    /// Fills `live` and `readers`, walking backwards from the output.
+    /// Fills `live` and `readers` on the way backwards from the output.
     fn find_live(&mut self, proto: &'a GraphProto) -> Result<(), ImportErrorKind> {
         let mut live = HashSet::new();
         let mut seen = HashSet::new();
@@ -184,17 +185,17 @@ impl<'a> Graph<'a> {
         Err(ImportErrorKind::Operator { location: location(node), remedy: remedy.into() })
     }
 
-    /// Whether `node` multiplies by a constant, as happens to an image. Attention multiplies two computed values.
+    /// Whether `node` multiplies by a constant, as the normalisation of an image does. Attention multiplies two computed values.
     fn is_scaling(&self, node: &'a NodeProto) -> bool {
         node.op_type == "Mul" && node.input.iter().any(|input| self.is_constant(input))
     }
 
-    /// How `value` is quantized by those that read it.
+    /// Returns how the readers of `value` quantize it.
     pub(super) fn activation(&self, value: &str) -> Result<Option<Activation>, ImportErrorKind> {
         self.quantizers.activation(value)
     }
 
-    /// The value `name` stands for, seen through nodes that pass their input on.
+    /// Returns the value that `name` stands for, through nodes that pass their input on.
     pub(super) fn resolve(&self, name: &'a str) -> &'a str {
         resolve(&self.aliases, name)
     }
@@ -203,17 +204,17 @@ impl<'a> Graph<'a> {
         self.resolve(self.output)
     }
 
-    /// The live nodes that read `value`, once per reading.
+    /// Returns the live nodes that read `value`, once for each input that does.
     pub(super) fn readers(&self, value: &str) -> &[&'a NodeProto] {
         self.readers.get(value).map_or(&[], Vec::as_slice)
     }
 
-    /// Where `value` comes from, for messages.
+    /// Returns the location of the producer of `value`, for messages.
     pub(super) fn origin(&self, value: &str) -> Location {
         self.producers.get(value).map_or(Location::Graph, |node| location(node))
     }
 
-    /// Name of the image, and its declared batch, height and width; `None` where a size is left open.
+    /// Returns the name of the image and its declared batch, height and width; `None` where a size is left open.
     pub(super) fn image(&self) -> Result<(&'a str, [Option<usize>; 3]), ImportErrorKind> {
         let wrong = |problem: String| {
             Err(ImportErrorKind::layer(
@@ -244,8 +245,8 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// The constant `name` that `node` reads as a weight whose outputs are along `axis`, and, if it is quantized with a
-    /// zero point of 0, which makes it a tensor of integers, their steps: one for each output.
+    /// Returns the constant `name` that `node` reads as a weight with its outputs along `axis`. If it is quantized with a zero
+    /// point of 0, it is a tensor of integers, and their steps are returned with it, one for each output.
     pub(super) fn weight(
         &self,
         node: &NodeProto,
@@ -259,7 +260,7 @@ impl<'a> Graph<'a> {
         Ok((self.files.tensor(label, proto)?, None))
     }
 
-    /// Shape and elements of the floating-point constant `name` that `node` reads.
+    /// Returns the shape and the elements of the floating-point constant `name` that `node` reads.
     pub(super) fn floats(
         &self,
         node: &NodeProto,
@@ -273,7 +274,7 @@ impl<'a> Graph<'a> {
         Ok((tensor.shape().to_vec(), tensor.read()))
     }
 
-    /// Elements of the i64 constant `name`; `None` if it is computed, or is not one.
+    /// Returns the elements of the i64 constant `name`; `None` if it is computed or of another type.
     pub(super) fn ints(&self, name: &'a str) -> Option<Vec<i64>> {
         ints(self.constants.get(self.resolve(name))?)
     }
@@ -300,14 +301,14 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// The inputs of `node` that carry data. The target shape of a `Reshape` does not: exporters compute it from
-/// the batch size, and what follows admits only one shape.
+/// Iterates over the inputs of `node` that carry data. The target shape of a `Reshape` is none: exporters compute it from the
+/// batch size, and the nodes that follow admit only one shape.
 fn data_inputs(node: &NodeProto) -> impl Iterator<Item = &str> {
     let count = if node.op_type == "Reshape" { 1 } else { node.input.len() };
     node.input.iter().take(count).map(String::as_str).filter(|name| !name.is_empty())
 }
 
-/// Whether a `Cast` gives floating-point numbers.
+/// Whether a `Cast` converts to floating-point numbers.
 fn casts_to_float(node: &NodeProto) -> bool {
     let to = node.attribute.iter().find(|attribute| attribute.name == "to").map(|attribute| attribute.i);
     let floats = [DataType::Float, DataType::Float16, DataType::Bfloat16, DataType::Double];

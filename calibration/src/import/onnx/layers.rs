@@ -1,4 +1,4 @@
-//! Reads single ONNX nodes: each function turns one node into one layer, or says what is odd about it.
+//! Reads single ONNX nodes: each function turns one node into one layer, or says what is wrong with it.
 
 use tract_onnx::pb::NodeProto;
 
@@ -9,7 +9,7 @@ use crate::import::error::ImportErrorKind;
 use crate::import::parts::Pool;
 use crate::network::{BatchNorm, Conv, Linear, Shape, Weights, Window};
 
-/// A `Conv` with its weight and bias.
+/// Reads a `Conv` with its weight and bias.
 pub(super) fn conv<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Conv, ImportErrorKind> {
     let known = ["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"];
     let attributes = Attributes::new(node, &known)?;
@@ -54,7 +54,7 @@ pub(super) fn conv<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Conv, I
     })
 }
 
-/// A `BatchNormalization` in inference mode.
+/// Reads a `BatchNormalization` in inference mode.
 pub(super) fn batch_norm<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<BatchNorm, ImportErrorKind> {
     let attributes = Attributes::new(node, &["epsilon", "momentum", "training_mode"])?;
     attributes.expect_int("training_mode", 0)?;
@@ -72,7 +72,7 @@ pub(super) fn batch_norm<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<B
     })
 }
 
-/// A `MaxPool`.
+/// Reads a `MaxPool`.
 pub(super) fn max_pool(node: &NodeProto) -> Result<Pool, ImportErrorKind> {
     let known = ["auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides"];
     let attributes = Attributes::new(node, &known)?;
@@ -85,7 +85,7 @@ pub(super) fn max_pool(node: &NodeProto) -> Result<Pool, ImportErrorKind> {
     })
 }
 
-/// An `AveragePool`. Whether padding counts does not matter: where there is some, no ResNeXt has the window.
+/// Reads an `AveragePool`. Whether padding counts does not matter, because no ResNeXt has a padded window.
 pub(super) fn avg_pool(node: &NodeProto) -> Result<Pool, ImportErrorKind> {
     let known =
         ["auto_pad", "ceil_mode", "count_include_pad", "dilations", "kernel_shape", "pads", "strides"];
@@ -98,8 +98,7 @@ pub(super) fn avg_pool(node: &NodeProto) -> Result<Pool, ImportErrorKind> {
     })
 }
 
-/// Checks that `node` averages an input of shape `input` over height and width; returns whether it removes them as
-/// well.
+/// Checks that `node` averages an input of shape `input` over height and width, and returns whether it also removes them.
 pub(super) fn global_pool<'a>(
     graph: &Graph<'a>,
     node: &'a NodeProto,
@@ -125,7 +124,7 @@ pub(super) fn global_pool<'a>(
     Ok(attributes.int("keepdims", 1)? == 0)
 }
 
-/// Checks that `node` turns N×`channels`×1×1 into N×`channels`, or leaves the latter alone if already `flat`.
+/// Checks that `node` turns N×`channels`×1×1 into N×`channels`, or leaves its input as it is if that is `flat` already.
 pub(super) fn flatten<'a>(
     graph: &Graph<'a>,
     node: &'a NodeProto,
@@ -150,13 +149,13 @@ pub(super) fn flatten<'a>(
                 return Err(arity(node, "data and a shape"));
             };
             if !graph.is_constant(target) {
-                // Computed from the batch size. The matrix product that follows takes N×channels only.
+                // The shape is computed from the batch size. The matrix product that follows takes N×channels alone.
                 return Ok(());
             }
             let size = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
             let target = graph.ints(target);
             match target.as_deref() {
-                // In front: the batch, however it is written. A 1 comes from tracing with a single image.
+                // The first size is the batch, however it is written. A 1 comes from tracing with a single image.
                 Some(&[n, c])
                     if (n == -1 || n == 0 || n == 1 || batch.is_some_and(|b| n == size(b)))
                         && (c == size(channels) || (c == -1 && n != -1)) =>
@@ -178,7 +177,7 @@ pub(super) fn flatten<'a>(
     }
 }
 
-/// The classifier: a `Gemm`, or a `MatMul` with a constant.
+/// Reads the classifier: a `Gemm`, or a `MatMul` with a constant.
 pub(super) fn linear<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Linear, ImportErrorKind> {
     let is_gemm = node.op_type == "Gemm";
     let known: &[&str] = if is_gemm { &["alpha", "beta", "transA", "transB"] } else { &[] };
@@ -226,7 +225,7 @@ pub(super) fn linear<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Linea
     Ok(Linear { in_features, out_features, weight, bias })
 }
 
-/// The constant that `add` adds to `product`, one element for each of `classes`.
+/// Returns the constant that `add` adds to `product`, one element for each of `classes`.
 pub(super) fn bias<'a>(
     graph: &Graph<'a>,
     add: &'a NodeProto,
@@ -241,7 +240,7 @@ pub(super) fn bias<'a>(
     }
 }
 
-/// The constant of `node`, one for each channel of the image `value`, which is its other operand.
+/// Returns the constant operand of `node`, one element for each channel of the image `value`, which is the other operand.
 pub(super) fn per_channel<'a>(
     graph: &Graph<'a>,
     node: &'a NodeProto,
@@ -264,7 +263,7 @@ pub(super) fn per_channel<'a>(
     }
 }
 
-/// The elements of a bias of shape `[classes]` or `[1, classes]`.
+/// Returns the elements of a bias of shape `[classes]` or `[1, classes]`.
 fn per_class(
     node: &NodeProto,
     (shape, values): (Vec<usize>, Vec<f32>),
@@ -289,7 +288,7 @@ pub(super) fn softmax(node: &NodeProto) -> Result<(), ImportErrorKind> {
     }
 }
 
-/// The zeros that a `Pad` puts on all four sides of an image.
+/// Returns the number of zeros that a `Pad` adds on each of the four sides of an image.
 pub(super) fn pad<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<usize, ImportErrorKind> {
     let attributes = Attributes::new(node, &["mode", "pads", "value"])?;
     if let Some(mode) = attributes.string("mode")?
@@ -346,7 +345,7 @@ fn expect_spatial<'a>(
     }
 }
 
-/// The window of a convolution or pooling, whose kernel a weight may give as `[height, width]`.
+/// Reads the window of a convolution or pooling. A weight may give its kernel as `[height, width]`.
 fn window(attributes: &Attributes, weight: Option<[usize; 2]>) -> Result<Window, ImportErrorKind> {
     if let Some(mode) = attributes.string("auto_pad")?
         && mode != b"NOTSET"
@@ -389,15 +388,15 @@ fn window(attributes: &Attributes, weight: Option<[usize; 2]>) -> Result<Window,
     }
 }
 
-/// No stride or padding of an image network is larger; bounds what is computed from them.
+/// No stride or padding of an image network is larger. It bounds the sizes that are computed from them.
 const SANE: i64 = 1 << 10;
 
-/// A size from an attribute; negative ones become 0, which no check accepts.
+/// Converts an attribute to a size. A negative value becomes 0, which no check accepts.
 fn as_usize(value: i64) -> usize {
     usize::try_from(value).unwrap_or(0)
 }
 
-/// The error for a node with a wrong number of inputs.
+/// Makes the error for a node with a wrong number of inputs.
 fn arity(node: &NodeProto, expected: &str) -> ImportErrorKind {
     ImportErrorKind::layer(
         location(node),

@@ -1,9 +1,8 @@
-//! QuantizeLinear and DequantizeLinear nodes, seen through: the graph is read as if they were not there, and what they
-//! say of each value is kept beside it.
+//! QuantizeLinear and DequantizeLinear nodes. The graph is read as if they were not there, and the scales that they state are kept
+//! beside the values.
 //!
-//! Understood is the "QDQ format": activations that are quantized and dequantized again, 8 bits with one scale each;
-//! weights and biases that are stored as integers, or quantized and dequantized again, with one scale or one for each
-//! output channel.
+//! The "QDQ format" is supported: activations that are quantized to 8 bits with one scale each and dequantized again; weights and
+//! biases that are stored as integers, or quantized and dequantized again, with one scale or one for each output channel.
 
 use std::collections::HashMap;
 
@@ -16,18 +15,18 @@ use crate::import::error::ImportErrorKind;
 use crate::network::Activation;
 use resnext_checkpoint::{Element, StoredTensor};
 
-/// A weight, and the step of each output if its elements are integers.
+/// A weight, with the step of each output if its elements are integers.
 type SteppedWeight = (StoredTensor, Option<Vec<f64>>);
 
 /// Shape and elements.
 type ShapedFloats = (Vec<usize>, Vec<f32>);
 
-/// Least of the int8 that stand for all 8-bit integers here; unsigned ones are 128 less.
+/// The least 8-bit integer. All are int8 here; unsigned integers are reduced by 128.
 const LEAST: i32 = -128;
 
-/// All of them in a graph.
+/// All quantizers of a graph.
 pub(super) struct Quantizers<'a> {
-    /// How each value is quantized: different ways only, and the node of each.
+    /// How each value is quantized: every different way, with a node of it.
     activations: HashMap<&'a str, Vec<(&'a NodeProto, Activation)>>,
     /// Dequantized constants by their names.
     constants: HashMap<&'a str, Constant<'a>>,
@@ -35,18 +34,18 @@ pub(super) struct Quantizers<'a> {
 
 struct Constant<'a> {
     dequantize: &'a NodeProto,
-    /// If the file has the constant in floats.
+    /// The QuantizeLinear, if the file stores the constant in floats.
     quantize: Option<&'a NodeProto>,
-    /// What either reads.
+    /// The constant that the first of the two nodes reads.
     source: &'a str,
 }
 
 impl<'a> Quantizers<'a> {
-    /// Finds them among `nodes`. Dequantized activations become `aliases` of what was quantized.
+    /// Finds the quantizers among `nodes`. Dequantized activations become `aliases` of the values before quantization.
     ///
     /// # Errors
     ///
-    /// One of them is unsound, or does something that int8 activations with one scale cannot express.
+    /// If a quantizer is unsound, or does something that int8 activations with one scale cannot express.
     pub(super) fn new(
         nodes: &'a [NodeProto],
         constants: &Constants<'_, 'a>,
@@ -75,7 +74,7 @@ impl<'a> Quantizers<'a> {
                     aliases.insert(output, real);
                     quantized.push((real, *quantize, activation));
                 }
-                // Neither: left in the graph, where it is refused if anything depends on it.
+                // It stays in the graph, which refuses it if anything depends on it.
                 _ => {}
             }
         }
@@ -93,7 +92,7 @@ impl<'a> Quantizers<'a> {
         self.constants.contains_key(value)
     }
 
-    /// How `value` is quantized; `None` if it is not.
+    /// Returns how `value` is quantized; `None` if it is not.
     pub(super) fn activation(&self, value: &str) -> Result<Option<Activation>, ImportErrorKind> {
         match self.activations.get(value).map(Vec::as_slice) {
             None | Some([]) => Ok(None),
@@ -104,12 +103,12 @@ impl<'a> Quantizers<'a> {
                     "its input is quantized with scale {} here and {} elsewhere",
                     second.scale, first.scale
                 ),
-                "expected the same scale and zero point for all who read a value",
+                "expected the same scale and zero point for all readers of a value",
             )),
         }
     }
 
-    /// The dequantized constant `name` as a weight; see [`Graph::weight`](super::graph::Graph::weight).
+    /// Returns the dequantized constant `name` as a weight; see [`Graph::weight`](super::graph::Graph::weight).
     pub(super) fn weight(
         &self,
         name: &'a str,
@@ -126,7 +125,7 @@ impl<'a> Quantizers<'a> {
         if parameters.zero_points.iter().all(|&zero| zero == 0) {
             return Ok(Some((integers, Some(scales.iter().map(|&scale| scale.into()).collect()))));
         }
-        // Nothing but the real values is left of an asymmetric weight.
+        // An asymmetric weight becomes real values.
         let inner: usize = integers.shape().get(axis + 1..).unwrap_or_default().iter().product();
         let real = |(index, &value): (usize, &f32)| {
             let output = index / inner.max(1) % outputs.max(1);
@@ -139,7 +138,7 @@ impl<'a> Quantizers<'a> {
         Ok(Some((tensor, None)))
     }
 
-    /// Shape and elements of the dequantized constant `name`, a vector such as a bias.
+    /// Returns the shape and the elements of the dequantized constant `name`, a vector such as a bias.
     pub(super) fn floats(
         &self,
         name: &'a str,
@@ -181,7 +180,7 @@ impl<'a> Quantizers<'a> {
 }
 
 impl Constant<'_> {
-    /// 8-bit integers, and what they stand for.
+    /// Returns the 8-bit integers, and the parameters that give them their real values.
     fn integers(&self, constants: &Constants<'_, '_>) -> Result<(StoredTensor, Parameters), ImportErrorKind> {
         let missing = || ImportErrorKind::corrupt("ONNX", "a constant is gone");
         let tensor = constants.get(self.source).ok_or_else(missing)?;
@@ -206,19 +205,19 @@ impl Constant<'_> {
     }
 }
 
-/// What a QuantizeLinear or DequantizeLinear says.
+/// The parameters of a QuantizeLinear or DequantizeLinear.
 #[derive(PartialEq)]
 struct Parameters {
     /// One, or one for each channel; finite and positive.
     scales: Vec<f32>,
-    /// One, or one for each channel; of unsigned integers 128 less.
+    /// One, or one for each channel; reduced by 128 for unsigned integers.
     zero_points: Vec<i32>,
     /// The dimension of the channels.
     axis: i64,
 }
 
 impl Parameters {
-    /// Reads those of `node`, whose integers are of type `kind`.
+    /// Reads the parameters of `node`, whose integers are of type `kind`.
     fn read(
         node: &NodeProto,
         constants: &Constants<'_, '_>,
@@ -288,12 +287,12 @@ impl Parameters {
                 "expected as many of one as of the other",
             );
         }
-        // Of a single scale it says nothing.
+        // With a single scale the axis means nothing.
         let axis = if scales.len() == 1 { 0 } else { attributes.int("axis", 1)? };
         Ok(Self { scales, zero_points, axis })
     }
 
-    /// The quantization of a whole tensor.
+    /// Returns the quantization of a whole tensor.
     fn activation(&self, node: &NodeProto) -> Result<Activation, ImportErrorKind> {
         match (self.scales.as_slice(), self.zero_points.as_slice()) {
             (&[scale], &[zero_point]) => Ok(Activation { scale: scale.into(), zero_point: zero_point as i8 }),
@@ -305,7 +304,7 @@ impl Parameters {
         }
     }
 
-    /// The dimension of the channels, of a tensor of `rank` dimensions.
+    /// Returns the dimension of the channels in a tensor of `rank` dimensions.
     fn axis(&self, node: &NodeProto, rank: usize) -> Result<usize, ImportErrorKind> {
         let axis = if self.axis < 0 { self.axis.saturating_add_unsigned(rank as u64) } else { self.axis };
         match usize::try_from(axis) {
@@ -318,7 +317,7 @@ impl Parameters {
         }
     }
 
-    /// A scale for each of the `channels` along `axis` of a tensor of `shape`.
+    /// Returns a scale for each of the `channels` along `axis` of a tensor of `shape`.
     fn per_channel(
         &self,
         node: &NodeProto,
@@ -340,7 +339,7 @@ impl Parameters {
     }
 }
 
-/// The parameters of `quantize`, which `dequantize` must have as well.
+/// Reads the parameters of `quantize` and checks that `dequantize` has the same.
 fn pair(
     quantize: &NodeProto,
     dequantize: &NodeProto,
@@ -365,7 +364,7 @@ fn pair(
     Ok(parameters)
 }
 
-/// The type of 8-bit integers, which `data_type` must be.
+/// Checks that `data_type` is a type of 8-bit integers and returns it.
 fn eight_bits(node: &NodeProto, data_type: i32) -> Result<DataType, ImportErrorKind> {
     match DataType::try_from(data_type) {
         Ok(kind @ (DataType::Int8 | DataType::Uint8)) => Ok(kind),
@@ -380,7 +379,7 @@ fn eight_bits(node: &NodeProto, data_type: i32) -> Result<DataType, ImportErrorK
     }
 }
 
-/// The error for a live node of a quantized graph that cannot be seen through.
+/// Makes the error for a live node that only graphs quantized in another way have.
 pub(super) fn refusal(node: &NodeProto) -> Option<ImportErrorKind> {
     let (problem, remedy) = match node.op_type.as_str() {
         "QLinearConv"

@@ -11,27 +11,27 @@ use crate::import::checks::finite;
 use crate::import::error::{ImportErrorKind, Location};
 use resnext_checkpoint::{Element, FileBytes, StoredTensor, View};
 
-/// What to do about a tensor whose data is not what its shape says.
+/// The remedy for a tensor whose data does not fit its shape.
 const DAMAGED: &str = "the file is damaged; export or download it again";
 
-/// The files that a model's tensors are in.
+/// The files that hold the tensors of a model.
 pub(super) struct Files {
-    /// The model itself, for what [`decode`](super::file::decode) left in it.
+    /// The model itself, for the tensors that [`decode`](super::file::decode) has left in it.
     model: FileBytes,
-    /// Where other files are looked up, and nowhere outside it.
+    /// The directory of the other files; none may lie outside it.
     directory: PathBuf,
-    /// Files mapped so far.
+    /// The other files that are mapped so far.
     beside: RefCell<HashMap<String, FileBytes>>,
 }
 
 impl Files {
-    /// The files of the model in `path`, which is mapped as `model`.
+    /// Makes the set of files of the model in `path`, which is mapped as `model`.
     pub(super) fn new(path: &Path, model: FileBytes) -> Self {
         let directory = path.parent().map(Path::to_owned).unwrap_or_default();
         Self { model, directory, beside: RefCell::default() }
     }
 
-    /// The floating-point tensor `proto`, all of whose elements are finite; errors call it `name`.
+    /// Returns the floating-point tensor `proto`, and checks that all its elements are finite. Errors call it `name`.
     pub(super) fn tensor(&self, name: &str, proto: &TensorProto) -> Result<StoredTensor, ImportErrorKind> {
         let location = || Location::Tensor(name.to_owned());
         let wrong = |problem: String, remedy: &str| ImportErrorKind::layer(location(), problem, remedy);
@@ -51,18 +51,18 @@ impl Files {
         Ok(tensor)
     }
 
-    /// The tensor of 8-bit integers `proto`; errors call it `name`. Unsigned ones come out 128 less.
+    /// Returns the tensor of 8-bit integers `proto`. Unsigned integers are reduced by 128. Errors call it `name`.
     pub(super) fn bytes(&self, name: &str, proto: &TensorProto) -> Result<StoredTensor, ImportErrorKind> {
         let tensor = self.stored(name, proto, Element::I8)?;
         if proto.data_type != DataType::Uint8 as i32 {
             return Ok(tensor);
         }
-        // Read as if they were signed.
+        // Unsigned integers are read as if they were signed.
         let shifted = tensor.read().iter().map(|&byte| (byte as i8 as u8) ^ 0x80).collect();
         self.owned(name, shifted, Element::I8, tensor.shape())
     }
 
-    /// A tensor of `shape` that was computed, as if it were in a file.
+    /// Makes a tensor of `shape` from computed bytes, as if it were in a file.
     pub(super) fn owned(
         &self,
         name: &str,
@@ -76,7 +76,7 @@ impl Files {
         })
     }
 
-    /// The elements of the tensor of 32-bit integers `proto`; errors call it `name`.
+    /// Returns the elements of the tensor of 32-bit integers `proto`. Errors call it `name`.
     pub(super) fn words(&self, name: &str, proto: &TensorProto) -> Result<Vec<i32>, ImportErrorKind> {
         let inside = || match proto.raw_data.as_slice() {
             [] => proto.int32_data.iter().flat_map(|word| word.to_le_bytes()).collect(),
@@ -92,7 +92,7 @@ impl Files {
         Ok(words.iter().map(|&word| i32::from_le_bytes(word)).collect())
     }
 
-    /// The tensor `proto`, whatever its elements are.
+    /// Returns the tensor `proto`, whatever the type of its elements.
     fn stored(
         &self,
         name: &str,
@@ -121,7 +121,7 @@ impl Files {
         Ok(tensor)
     }
 
-    /// Where the data of `proto` is; `inside` takes it from the message.
+    /// Returns the file and the range of bytes that hold the data of `proto`. `inside` takes them from the message.
     fn data(
         &self,
         name: &str,
@@ -136,7 +136,7 @@ impl Files {
         Ok((FileBytes::from(bytes), range))
     }
 
-    /// Where the data of `proto` is, which is not in the message.
+    /// Returns the file and the range of bytes of `proto`, whose data is not in the message.
     fn external(
         &self,
         name: &str,
@@ -172,7 +172,7 @@ impl Files {
         }
     }
 
-    /// The file at `location`, relative to the model.
+    /// Maps the file at `location`, relative to the model.
     fn beside(&self, name: &str, location: &str) -> Result<FileBytes, ImportErrorKind> {
         if let Some(source) = self.beside.borrow().get(location) {
             return Ok(source.clone());
@@ -195,7 +195,7 @@ impl Files {
     }
 }
 
-/// Little-endian bytes of the elements in the message, of which there may be too few or too many.
+/// Returns the elements in the message as little-endian bytes. There may be too few or too many.
 fn inside(proto: &TensorProto, element: Element) -> Vec<u8> {
     if !proto.raw_data.is_empty() {
         return proto.raw_data.clone();
@@ -204,14 +204,14 @@ fn inside(proto: &TensorProto, element: Element) -> Vec<u8> {
         Element::I8 => proto.int32_data.iter().map(|&value| value as u8).collect(),
         Element::F32 => proto.float_data.iter().flat_map(|value| value.to_le_bytes()).collect(),
         Element::F64 => proto.double_data.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        // In the lower half of each.
+        // Each element is in the lower half of an integer.
         Element::F16 | Element::BF16 => {
             proto.int32_data.iter().flat_map(|&value| (value as u16).to_le_bytes()).collect()
         }
     }
 }
 
-/// The one element of an f32 tensor that is in the message; `None` if it is not one.
+/// Returns the only element of an f32 tensor in the message; `None` if the tensor is another.
 pub(super) fn scalar(proto: &TensorProto) -> Option<f32> {
     let one = proto.dims.iter().all(|&size| size == 1) && proto.data_type == DataType::Float as i32;
     match inside(proto, Element::F32).as_chunks() {
@@ -220,7 +220,7 @@ pub(super) fn scalar(proto: &TensorProto) -> Option<f32> {
     }
 }
 
-/// Elements of an i64 tensor that is in the message; `None` if it is not one.
+/// Returns the elements of an i64 tensor in the message; `None` if the tensor is another.
 pub(super) fn ints(proto: &TensorProto) -> Option<Vec<i64>> {
     let elsewhere = proto.data_location == Some(DataLocation::External as i32);
     if proto.data_type != DataType::Int64 as i32 || elsewhere {

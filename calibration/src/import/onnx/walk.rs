@@ -51,16 +51,16 @@ struct Walk<'a> {
 
 /// A branch of a residual block, up to the addition that ends it.
 struct Branch<'a> {
-    /// Average pooling at its beginning.
+    /// The average pooling at its beginning.
     pool: Option<Pool>,
     parts: Vec<Part>,
-    /// What the branch contributes to the addition.
+    /// The value that the branch contributes to the addition.
     output: &'a str,
     add: &'a NodeProto,
 }
 
 impl<'a> Walk<'a> {
-    /// The only reader of `value`, which must be one of `operators` and read it as its data.
+    /// Returns the only reader of `value`, which must be one of `operators` and read `value` as its data.
     fn next(&self, value: &str, operators: &[&str]) -> Result<&'a NodeProto, ImportErrorKind> {
         let wanted = operators.join(" or ");
         let reader = match *self.graph.readers(value) {
@@ -87,7 +87,7 @@ impl<'a> Walk<'a> {
                 format!("expected {wanted} here"),
             ));
         }
-        // An addition may read its operands in either order; everything else has its data first.
+        // An addition may read its operands in either order; any other node has its data first.
         let first = reader.input.first().map(|input| self.graph.resolve(input));
         if reader.op_type != "Add" && first != Some(value) {
             return Err(ImportErrorKind::layer(
@@ -99,7 +99,7 @@ impl<'a> Walk<'a> {
         Ok(reader)
     }
 
-    /// The only output of `node` in use.
+    /// Returns the only output of `node` that is in use.
     fn output(&self, node: &'a NodeProto) -> Result<&'a str, ImportErrorKind> {
         match node.output.as_slice() {
             [output, rest @ ..] if rest.iter().all(String::is_empty) => Ok(output),
@@ -111,8 +111,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The output of the ReLU of `value`, which is `value` itself where clipping at a zero point of 0 is the ReLU: then
-    /// quantizers leave it out.
+    /// Returns the output of the ReLU of `value`. That is `value` itself where quantization clips at zero, because quantizers then
+    /// leave the ReLU out.
     fn relu(&self, value: &'a str) -> Result<&'a str, ImportErrorKind> {
         let is_relu = |node: &&NodeProto| node.op_type == "Relu";
         if !self.graph.readers(value).iter().any(is_relu) && self.clips(value)? {
@@ -123,12 +123,12 @@ impl<'a> Walk<'a> {
         self.output(relu)
     }
 
-    /// Whether `value` is quantized so that nothing below zero is left of it.
+    /// Whether the quantization of `value` clips everything below zero.
     fn clips(&self, value: &str) -> Result<bool, ImportErrorKind> {
         Ok(self.graph.activation(value)?.is_some_and(|activation| activation.zero_point == i8::MIN))
     }
 
-    /// How the first of `values` that is quantized is.
+    /// Returns the quantization of the first of `values` that has one.
     fn quantization(&self, values: &[&str]) -> Result<Option<Activation>, ImportErrorKind> {
         for value in values {
             if let Some(activation) = self.graph.activation(value)? {
@@ -138,7 +138,7 @@ impl<'a> Walk<'a> {
         Ok(None)
     }
 
-    /// What happens to the image before the first convolution.
+    /// Reads the nodes between the image and the first convolution.
     fn front(&self, image: &'a str) -> Result<Front<'a>, ImportErrorKind> {
         let (scale, padding, value) = match *self.graph.readers(image) {
             [scale] if scale.op_type == "Mul" => (scale, 0, image),
@@ -168,7 +168,8 @@ impl<'a> Walk<'a> {
         Ok(Front { value, padding, scaling: Some(Scaling { factors, shifts }) })
     }
 
-    /// The convolutions before the max pooling, that pooling, and its output. The image, `value`, has `padding` already.
+    /// Reads the convolutions before the max pooling and that pooling, and returns them with the output of the pooling. The image,
+    /// `value`, is padded by `padding` already.
     fn stem(
         &self,
         mut value: &'a str,
@@ -182,7 +183,7 @@ impl<'a> Walk<'a> {
             let padding = padding + std::mem::take(&mut before);
             if node.op_type == "MaxPool" {
                 let mut pool = layers::max_pool(node)?;
-                // A padding of zeros is one of nothing: no activation is below zero.
+                // Zeros are as good as no value here, because no activation is below zero.
                 pool.window.padding += padding;
                 let output = self.output(node)?;
                 pool.quantization = self.quantization(&[output])?;
@@ -196,7 +197,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The only reader of `value`, seen through a `Pad` with zeros; and the padding, and what the reader reads.
+    /// Returns the only reader of `value` after a `Pad` with zeros, if there is one, with that padding and the value that it reads.
     fn next_padded(
         &self,
         value: &'a str,
@@ -232,7 +233,7 @@ impl<'a> Walk<'a> {
         Ok((Part { location: location(node), conv, quantization: None }, output))
     }
 
-    /// The residual block that reads `value`, and its output.
+    /// Reads the residual block that reads `value`, and returns it with its output.
     fn block(&self, value: &'a str) -> Result<(Bottleneck, &'a str), ImportErrorKind> {
         let starts = |node: &NodeProto| matches!(node.op_type.as_str(), "Conv" | "AveragePool");
         let (mut main, shortcut) = match *self.graph.readers(value) {
@@ -296,8 +297,8 @@ impl<'a> Walk<'a> {
         Ok((block, output))
     }
 
-    /// Follows convolutions, with a ReLU between any two, from `first`, which may be an average pooling before them, to
-    /// an addition.
+    /// Follows convolutions, with a ReLU between any two, from `first` to an addition. `first` may be an average pooling before
+    /// them.
     fn branch(&self, first: &'a NodeProto, value: &'a str) -> Result<Branch<'a>, ImportErrorKind> {
         let (mut pool, mut node, mut value, mut padding) = (None, first, value, 0);
         if first.op_type == "AveragePool" {
@@ -323,8 +324,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Global pooling, whatever flattens its output, and the classifier, which must end the graph but for a softmax. Also
-    /// returns the classifier's node, and how what it reads is quantized.
+    /// Reads the global pooling, the nodes that flatten its output, and the classifier, which must end the graph, apart from a
+    /// softmax. Returns the node of the classifier, the classifier, and the quantization of its input.
     fn head(
         &self,
         value: &str,
@@ -360,7 +361,7 @@ impl<'a> Walk<'a> {
             linear.bias = layers::bias(self.graph, add, output, linear.out_features)?;
             output = self.output(add)?;
         }
-        // Probabilities are taken from the logits at run time.
+        // The runtime computes probabilities from the logits itself.
         if let [softmax] = *self.graph.readers(output)
             && matches!(softmax.op_type.as_str(), "Softmax" | "LogSoftmax")
         {
@@ -379,22 +380,22 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// What happens to an image before the first convolution.
+/// The nodes between the image and the first convolution.
 struct Front<'a> {
-    /// What the convolution, or another padding, reads.
+    /// The value that the convolution, or another padding, reads.
     value: &'a str,
     padding: usize,
     scaling: Option<Scaling>,
 }
 
-/// Per channel, a multiplication of the image and then an addition: back from normalised values to pixels.
+/// A multiplication of each channel of the image and then an addition: the way back from normalised values to pixels.
 struct Scaling {
     factors: [f32; 3],
     shifts: [f32; 3],
 }
 
 impl Scaling {
-    /// Makes `first`, which reads pixels, read normalised values.
+    /// Changes `first`, which reads pixels, so that it reads normalised values.
     fn fold_into(self, first: &mut Part) -> Result<Pixels, ImportErrorKind> {
         let conv = &mut first.conv;
         let wrong = |problem: &str, remedy: &str| {
@@ -430,7 +431,7 @@ impl Scaling {
     }
 }
 
-/// The projection shortcut that joins at `add`.
+/// Makes the projection shortcut that ends at `add`.
 fn projection(branch: Branch<'_>, add: &NodeProto) -> Result<Projection, ImportErrorKind> {
     let count = branch.parts.len();
     match <[Part; 1]>::try_from(branch.parts) {
