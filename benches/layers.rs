@@ -9,24 +9,21 @@
 //!
 //! The shapes come from `resnext-models`. Their names are `kernel[stride][groups]-in-out-side[-add]`: `3x3s2g32-256-256-56`
 //! is a 3×3 convolution with stride 2 and 32 groups, from 256 channels to 256, of 56×56 pixels; `-add` adds a residual, and
-//! `-add[stride]-in-side` a projection shortcut, which is joined with it.
+//! `-add[stride]-in-side` a projection shortcut, which is fused with it.
 //!
 //! The tables at the end hold the fastest run of each against the most that the instruction set can do: for VPDPBUSD
 //! what this core does of it with nothing else to do ([`vpdpbusd`]), for others an estimate from [`macs_per_cycle`] and
 //! [`clock`], since a core may start more or fewer multiplications, and its clock may change.
 
-#[path = "../tests/support/mod.rs"]
-mod support;
-
 use criterion::{Criterion, Throughput};
-use resnext::format::{NO_TENSOR, SECTION_ALIGN};
+use resnext::internals::format::{NO_TENSOR, SECTION_ALIGN};
 use resnext::{Kernels, Model, Runner, pack};
 use resnext_models::layers::{Conv, Op, Position, Role};
+use resnext_testing::Random;
+use resnext_testing::builder::{Builder, Window};
 use std::fmt;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
-use support::Random;
-use support::builder::{Builder, Window};
 
 const NETWORKS: [&str; 2] = ["torchvision/resnext50_32x4d", "torchvision/resnext101_32x8d"];
 
@@ -126,7 +123,7 @@ impl Shape {
 
     /// A model that consists of this layer. It reads what it finds in the arena, not the frame that every model must
     /// have; a convolution is followed by a classifier, which they must have too, but the smallest. The output has no
-    /// border: that is written in no time.
+    /// halo: that is written in no time.
     fn artifact(&self) -> Vec<u8> {
         let mut b = Builder::new(1);
         b.tensor(1, 1, 3, 0);
@@ -150,7 +147,7 @@ impl Shape {
                     Adds::Shortcut(c) => {
                         let side = c.input_size as u32;
                         let from = b.tensor(side, side, c.in_channels as u32, 0);
-                        b.joined("layer", input, output, (from, c.stride as u8));
+                        b.fused("layer", input, output, (from, c.stride as u8));
                     }
                 }
                 (4, 1)
@@ -185,7 +182,7 @@ fn measure(criterion: &mut Criterion, kernels: Kernels, shapes: &[Shape]) -> Tab
             b.iter_custom(|runs| {
                 let run = |_| {
                     let start = Instant::now();
-                    runner.infer(black_box(&mut logits), &mut ()).expect("a logit for every class");
+                    runner.infer(black_box(&mut logits)).expect("a logit for every class");
                     start.elapsed()
                 };
                 let times = (0..runs).map(run);

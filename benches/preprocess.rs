@@ -11,9 +11,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use resnext::Frame;
-use resnext::preprocess::{
-    CropRounding, Interpolation, Packed, Plane, Preprocessing, SideRounding, Yuv, YuvMatrix, YuvRange,
-};
+use resnext::preprocess::{Interpolation, Packed, Plane, Preprocessing, Yuv, YuvMatrix, YuvRange};
 use std::hint::black_box;
 
 const LAYOUTS: [&str; 6] = ["rgb", "bgrx", "yuyv", "nv12", "nv21", "i420"];

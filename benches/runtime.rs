@@ -6,7 +6,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use resnext::{Kernels, Model, Runner};
 use std::hint::black_box;
 
-const ARTIFACT: &[u8] = include_bytes!("../models/reference/resnext26_16x4d_half-imagenette.rnx");
+use resnext_models::reference::ARTIFACT;
 
 fn model() -> Model<'static> {
     Model::from_bytes(ARTIFACT).expect("the bundled model loads")
@@ -19,14 +19,13 @@ fn inference(c: &mut Criterion) {
     group.throughput(Throughput::Elements(model.macs()));
     let mut arena = vec![0; model.arena_len()];
     let mut logits = vec![0.0; model.class_count()];
-    let pixels: Vec<u8> =
-        (0..model.input().map_or(0, |t| t.pixels() * 3)).map(|i| (i * 37 % 251) as u8).collect();
+    let pixels: Vec<u8> = (0..model.input().pixels() * 3).map(|i| (i * 37 % 251) as u8).collect();
     for kernels in Kernels::available() {
         let mut runner = Runner::new(&model, &mut arena).expect("arena").with_kernels(kernels);
         group.bench_function(BenchmarkId::from_parameter(kernels.isa()), |b| {
             b.iter(|| {
                 runner.load_pixels(&pixels).expect("pixels");
-                runner.infer(black_box(&mut logits), &mut ()).expect("logits");
+                runner.infer(black_box(&mut logits)).expect("logits");
             });
         });
     }
@@ -36,7 +35,7 @@ fn inference(c: &mut Criterion) {
         group.bench_function("tract", |b| {
             b.iter(|| {
                 runner.load_pixels(&pixels).expect("pixels");
-                runner.infer(black_box(&mut logits), &mut ()).expect("logits");
+                runner.infer(black_box(&mut logits)).expect("logits");
             });
         });
     }

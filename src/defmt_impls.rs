@@ -1,7 +1,8 @@
 //! [`defmt::Format`] of what borrows an artifact or pixels: shapes and counts, never the bytes, which no log has room for.
 
-use crate::model::{Conv, Linear, Model};
+use crate::model::Model;
 use crate::preprocess::Plane;
+use crate::program::{Conv, Linear};
 use defmt::{Format, Formatter, write};
 
 impl Format for Model<'_> {
@@ -44,12 +45,12 @@ impl Format for Plane<'_> {
 const _: () = {
     const fn logged<T: Format>() {}
     logged::<Model<'_>>();
-    logged::<crate::Step<'_>>();
-    logged::<crate::Op<'_>>();
+    logged::<crate::program::Step<'_>>();
+    logged::<crate::program::Op<'_>>();
     logged::<crate::Class<'_>>();
-    logged::<crate::Window>();
-    logged::<crate::Tensor>();
-    logged::<crate::Hit>();
+    logged::<crate::program::Window>();
+    logged::<crate::program::Tensor>();
+    logged::<crate::Prediction>();
     logged::<crate::Kernels>();
     logged::<crate::Serial>();
     logged::<crate::LoadError>();
@@ -61,9 +62,9 @@ const _: () = {
     logged::<crate::preprocess::Preprocessing>();
     logged::<crate::preprocess::YuvMatrix>();
     logged::<crate::preprocess::YuvRange>();
-    logged::<crate::pack::ConvShape>();
-    logged::<crate::pack::Layout>();
-    logged::<crate::pack::Packing>();
+    logged::<crate::weights::ConvShape>();
+    logged::<crate::weights::WeightLayout>();
+    logged::<crate::weights::Packing>();
     logged::<crate::format::SectionId>();
     logged::<crate::format::StepKind>();
 };

@@ -1,32 +1,32 @@
-//! Errors of loading and running a model.
+//! The errors of loading and running a model.
 
 use core::fmt;
 
-/// Why an artifact was refused.
+/// Why [`Model::from_bytes`](crate::Model::from_bytes) refused an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum LoadError {
-    /// Does not start with the magic bytes.
+    /// The bytes do not start as an artifact does.
     NotAnArtifact,
-    /// Written by a newer resnext.
+    /// A newer version of resnext wrote the artifact.
     NewerVersion {
         /// The artifact's format version.
         found: u32,
     },
-    /// Written by an older resnext, in a format no longer read.
+    /// An older version of resnext wrote the artifact, in a format that is no longer read.
     OlderVersion {
         /// The artifact's format version.
         found: u32,
     },
-    /// Ends early, or has bytes after its end.
+    /// The artifact ends early, or has bytes after its end.
     WrongLength {
-        /// Length the header states.
+        /// Length in bytes that the header states.
         expected: u64,
-        /// Length given.
+        /// Length in bytes of what was given.
         found: u64,
     },
-    /// The checksum does not match: the bytes were damaged.
+    /// The checksum does not match, so the bytes were damaged.
     Damaged,
     /// The checksum matches but a field is out of its range.
     Invalid {
@@ -92,8 +92,13 @@ pub enum RunError {
     },
     /// The frame could not be preprocessed.
     Preprocess(crate::preprocess::PreprocessError),
-    /// The model changed between load and run; cannot happen with borrowed bytes.
-    Model(LoadError),
+    /// The model has fewer steps.
+    NoSuchStep {
+        /// Index of the step.
+        step: usize,
+        /// Number of steps.
+        steps: usize,
+    },
 }
 
 impl fmt::Display for RunError {
@@ -112,18 +117,14 @@ impl fmt::Display for RunError {
                 write!(f, "input is {given} bytes but the model reads {needed} (height × width × 3)")
             }
             Self::Preprocess(error) => error.fmt(f),
-            Self::Model(error) => error.fmt(f),
+            Self::NoSuchStep { step, steps } => {
+                write!(f, "model has no step {step}; give indices below {steps}")
+            }
         }
     }
 }
 
 impl core::error::Error for RunError {}
-
-impl From<LoadError> for RunError {
-    fn from(error: LoadError) -> Self {
-        Self::Model(error)
-    }
-}
 
 impl From<crate::preprocess::PreprocessError> for RunError {
     fn from(error: crate::preprocess::PreprocessError) -> Self {

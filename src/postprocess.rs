@@ -3,7 +3,7 @@
 /// One class and its probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Hit {
+pub struct Prediction {
     /// Index of the class.
     pub class: usize,
     /// Logit.
@@ -24,23 +24,26 @@ pub fn softmax(logits: &mut [f32]) {
 }
 
 /// The `K` most probable classes, most probable first; equal logits in class order.
-pub fn top_k<const K: usize>(logits: &[f32]) -> heapless::Vec<Hit, K> {
-    let mut hits = heapless::Vec::<Hit, K>::new();
+pub fn top_k<const K: usize>(logits: &[f32]) -> heapless::Vec<Prediction, K> {
+    let mut predictions = heapless::Vec::<Prediction, K>::new();
     for (class, &logit) in logits.iter().enumerate() {
-        let place = hits.iter().position(|hit| logit > hit.logit).unwrap_or(hits.len());
+        let place =
+            predictions.iter().position(|prediction| logit > prediction.logit).unwrap_or(predictions.len());
         if place < K {
-            if hits.is_full() {
-                hits.pop();
+            if predictions.is_full() {
+                predictions.pop();
             }
             // There is room: a full list has just lost its last entry.
-            let _ = hits.insert(place, Hit { class, logit, probability: 0.0 });
+            let _ = predictions.insert(place, Prediction { class, logit, probability: 0.0 });
         }
     }
-    if let Some(max) = hits.first().map(|hit| hit.logit) {
+    if let Some(max) = predictions.first().map(|prediction| prediction.logit) {
         let sum: f32 = logits.iter().map(|logit| libm::expf(logit - max)).sum();
-        hits.iter_mut().for_each(|hit| hit.probability = libm::expf(hit.logit - max) / sum);
+        predictions
+            .iter_mut()
+            .for_each(|prediction| prediction.probability = libm::expf(prediction.logit - max) / sum);
     }
-    hits
+    predictions
 }
 
 #[cfg(test)]
@@ -50,13 +53,13 @@ mod tests {
     #[test]
     fn top_k_is_sorted_and_stable() {
         let logits = [0.0, 3.0, 1.0, 3.0, 2.0];
-        let hits = top_k::<4>(&logits);
-        assert_eq!(hits.iter().map(|h| h.class).collect::<std::vec::Vec<_>>(), [1, 3, 4, 2]);
+        let predictions = top_k::<4>(&logits);
+        assert_eq!(predictions.iter().map(|h| h.class).collect::<std::vec::Vec<_>>(), [1, 3, 4, 2]);
         let mut all = logits;
         softmax(&mut all);
         assert!((all.iter().sum::<f32>() - 1.0).abs() < 1e-6);
-        for hit in &hits {
-            assert!((hit.probability - all[hit.class]).abs() < 1e-6);
+        for prediction in &predictions {
+            assert!((prediction.probability - all[prediction.class]).abs() < 1e-6);
         }
     }
 

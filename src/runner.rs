@@ -1,17 +1,36 @@
-//! The interpreter: runs a model's steps over one arena.
+//! The interpreter, which runs a model's steps over one arena.
 
 use crate::error::RunError;
 use crate::kernels::{ConvTask, Kernels, LinearTask, Residual};
-use crate::model::{Model, Op, Step};
+use crate::model::Model;
 use crate::ops;
-use crate::pack::Packing;
 use crate::preprocess::{Frame, Passes};
-use crate::tensor::Tensor;
+use crate::program::{Op, Step, Tensor};
+use crate::weights::Packing;
 use crate::workers::{Serial, Workers};
 use core::ops::Range;
 use zerocopy::{FromBytes, IntoBytes};
 
-/// Runs a model. Allocates nothing, ever: all memory is the caller's arena.
+/// Runs a model in memory that the caller owns, and allocates nothing.
+///
+/// ```no_run
+/// use resnext::{Frame, Model, Pool, Runner};
+///
+/// # fn frames() -> impl Iterator<Item = Vec<u8>> { std::iter::empty() }
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let artifact = std::fs::read("model.rnx")?;
+/// let model = Model::from_bytes(&artifact)?;
+/// let pool = Pool::new(4)?;
+/// let mut arena = vec![0; model.arena_len()];
+/// let mut logits = vec![0.0; model.class_count()];
+///
+/// let mut runner = Runner::new(&model, &mut arena)?.with_workers(&pool);
+/// for pixels in frames() {
+///     runner.run(&Frame::rgb8(&pixels, 640, 480, 640 * 3)?, &mut logits)?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Runner<'a> {
     model: Model<'a>,
     arena: &'a mut [i8],
@@ -21,27 +40,27 @@ pub struct Runner<'a> {
     tract: Option<&'a crate::TractGemm>,
 }
 
-/// Watches an inference step by step: profilers, tracers.
+/// Observes an inference step by step, as profilers and tracers do.
 pub trait Probe {
-    /// Called after step `index`, with the output tensor and its bytes (border included); the classifier has
-    /// neither.
+    /// Is called after step `index` with the output tensor and its bytes, the halo included. The classifier has no
+    /// output tensor.
     fn after(&mut self, index: usize, step: &Step<'_>, output: Option<(&Tensor, &[i8])>);
 }
 
-/// Watches nothing.
+/// Observes nothing.
 impl Probe for () {
     fn after(&mut self, _: usize, _: &Step<'_>, _: Option<(&Tensor, &[i8])>) {}
 }
 
 impl<'a> Runner<'a> {
-    /// A runner on the calling thread with the fastest kernels this CPU has.
+    /// Creates a runner on the calling thread with the fastest kernels that this CPU has.
     ///
-    /// A model in [`Packing::K8`] runs on [`Kernels::Scalar`] where there is no SMMLA, which is slow;
-    /// [`repack`](crate::pack::repack) it first.
+    /// `arena` may hold anything and needs no alignment. A model in [`Packing::K8`] runs on [`Kernels::Scalar`] on a
+    /// CPU without SMMLA, which is slow; [`repack`](crate::pack::repack) the artifact first.
     ///
     /// # Errors
     ///
-    /// If `arena` is shorter than [`Model::arena_len`].
+    /// [`RunError::ArenaTooSmall`] if `arena` is shorter than [`Model::arena_len`].
     pub fn new(model: &Model<'a>, arena: &'a mut [u8]) -> Result<Self, RunError> {
         let (needed, given) = (model.arena_len(), arena.len());
         let arena = arena
@@ -58,7 +77,7 @@ impl<'a> Runner<'a> {
         })
     }
 
-    /// Uses `kernels` instead of the fastest.
+    /// Uses `kernels` instead of the fastest ones.
     pub fn with_kernels(mut self, kernels: Kernels) -> Self {
         self.kernels = kernels;
         self
@@ -70,27 +89,27 @@ impl<'a> Runner<'a> {
         self
     }
 
-    /// Runs GEMM-shaped layers on tract-linalg. Borrowed exclusively: its scratch serves one runner at a
-    /// time.
+    /// Runs GEMM-shaped layers on tract-linalg's kernels.
     ///
-    /// `gemm` must have been made from this runner's model.
+    /// `gemm` must have been made from the model of this runner. It is borrowed exclusively because its scratch memory
+    /// serves one runner at a time.
     #[cfg(feature = "tract")]
     pub fn with_tract(mut self, gemm: &'a mut crate::TractGemm) -> Self {
         self.tract = Some(gemm);
         self
     }
 
-    /// The model.
+    /// Returns the model.
     pub fn model(&self) -> &Model<'a> {
         &self.model
     }
 
-    /// The kernels in use.
+    /// Returns the kernels in use.
     pub fn kernels(&self) -> Kernels {
         self.kernels
     }
 
-    /// Name of the kernel that runs `step` (counted from 0), for profiles.
+    /// Returns the name of the kernel that runs `step`, which is step `index`, for profiles.
     pub fn kernel_name(&self, index: usize, step: &Step<'_>) -> &'static str {
         let _ = index;
         let (layout, packing) = match step.op {
@@ -104,45 +123,49 @@ impl<'a> Runner<'a> {
         if let Some(name) = self.tract.and_then(|gemm| gemm.kernel_name(index)) {
             return name;
         }
-        self.kernels.that_read(packing).kernel_name(layout, packing)
+        self.kernels.for_packing(packing).kernel_name(layout, packing)
     }
 
-    /// Resizes, crops and classifies `frame`, writing one logit per class.
+    /// Resizes, crops and classifies `frame`, and writes one logit for each class.
+    ///
+    /// [`top_k`](crate::top_k) turns the logits into the most probable classes.
     ///
     /// # Errors
     ///
-    /// If `logits` has another length than [`Model::class_count`], or the frame is too large for the arena
-    /// to preprocess.
+    /// [`RunError::WrongLogitCount`] if `logits` has another length than [`Model::class_count`];
+    /// [`RunError::Preprocess`] if the frame is too large to be resized in this arena, see [`Self::load_frame`].
     pub fn run(&mut self, frame: &Frame<'_>, logits: &mut [f32]) -> Result<(), RunError> {
         self.load_frame(frame)?;
-        self.infer(logits, &mut ())
+        self.infer(logits)
     }
 
-    /// Resizes and crops `frame` into the input tensor. The rest of the arena serves as scratch.
+    /// Resizes and crops `frame` into the input tensor. The rest of the arena serves as scratch memory.
     ///
     /// # Errors
     ///
-    /// If the frame is too large for the arena.
+    /// [`RunError::Preprocess`] if the frame needs more scratch memory than the arena has. A program that meets photos of
+    /// any size runs [`Preprocessing`](crate::preprocess::Preprocessing) in memory of its own then, and hands the pixels
+    /// to [`Self::load_pixels`].
     pub fn load_frame(&mut self, frame: &Frame<'_>) -> Result<(), RunError> {
-        let (input, range) = self.input()?;
+        let (input, range) = self.input();
         let preprocessing = *self.model.preprocessing();
         let (before, rest) = self.arena.split_at_mut(range.start);
         let (data, after) = rest.split_at_mut(range.len());
         let scratch = if before.len() > after.len() { before } else { after };
         input.fill_halo(data);
-        let passes = Passes::from(self.kernels);
+        let passes = if self.kernels == Kernels::Scalar { Passes::Scalar } else { Passes::detect() };
         let mut store = |row, pixels: &[u8]| store_row(&input, data, row, pixels);
         preprocessing.run_on(passes, frame, scratch.as_mut_bytes(), &mut store)?;
         Ok(())
     }
 
-    /// Copies an already cropped image, `height × width × 3` RGB bytes, into the input tensor.
+    /// Copies an image that is already resized and cropped into the input tensor: `height × width × 3` RGB bytes.
     ///
     /// # Errors
     ///
-    /// If `pixels` has another length.
+    /// [`RunError::WrongPixelCount`] if `pixels` has another length.
     pub fn load_pixels(&mut self, pixels: &[u8]) -> Result<(), RunError> {
-        let (input, range) = self.input()?;
+        let (input, range) = self.input();
         let (needed, given) = (input.pixels() * input.channels, pixels.len());
         if needed != given {
             return Err(RunError::WrongPixelCount { needed, given });
@@ -155,26 +178,45 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Runs all steps on the loaded input. `probe` sees every step; pass `&mut ()` for none.
+    /// Runs all steps on the input that was loaded, and writes one logit for each class.
     ///
-    /// The arena is reused, so the input must be loaded again before the next call.
+    /// Steps reuse the arena, so the input must be loaded again before the next inference.
     ///
     /// # Errors
     ///
-    /// If `logits` has another length than [`Model::class_count`].
-    pub fn infer(&mut self, logits: &mut [f32], probe: &mut dyn Probe) -> Result<(), RunError> {
-        self.infer_steps(0..self.model.step_count(), logits, probe)
+    /// [`RunError::WrongLogitCount`] if `logits` has another length than [`Model::class_count`].
+    pub fn infer(&mut self, logits: &mut [f32]) -> Result<(), RunError> {
+        self.infer_with(logits, &mut ())
     }
 
-    /// Runs some of the steps: an inference in portions.
-    ///
-    /// Between portions the arena holds everything; another runner over the same bytes may go on with it. Steps mean
-    /// something only in order, each once.
+    /// Does what [`Self::infer`] does while `probe` observes every step.
     ///
     /// # Errors
     ///
-    /// If `logits` has another length than [`Model::class_count`], or there are not as many steps.
-    pub fn infer_steps(
+    /// Those of [`Self::infer`].
+    pub fn infer_with(&mut self, logits: &mut [f32], probe: &mut dyn Probe) -> Result<(), RunError> {
+        self.infer_steps_with(0..self.model.step_count(), logits, probe)
+    }
+
+    /// Runs some of the steps, so that an inference can be done in portions.
+    ///
+    /// Between portions the arena holds everything, and another runner over the same bytes may go on with it. The
+    /// logits are right once every step has run, once each and in order.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::WrongLogitCount`] as for [`Self::infer`]; [`RunError::NoSuchStep`] if the model has fewer steps. No
+    /// step has run then.
+    pub fn infer_steps(&mut self, steps: Range<usize>, logits: &mut [f32]) -> Result<(), RunError> {
+        self.infer_steps_with(steps, logits, &mut ())
+    }
+
+    /// Does what [`Self::infer_steps`] does while `probe` observes every step.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::infer_steps`].
+    pub fn infer_steps_with(
         &mut self,
         steps: Range<usize>,
         logits: &mut [f32],
@@ -184,9 +226,13 @@ impl<'a> Runner<'a> {
         if classes != given {
             return Err(RunError::WrongLogitCount { classes, given });
         }
+        let count = self.model.step_count();
+        if steps.end > count {
+            return Err(RunError::NoSuchStep { step: steps.end - 1, steps: count });
+        }
         for index in steps {
-            let step = self.model.step(index)?;
-            self.step(index, &step, logits)?;
+            let Some(step) = self.model.step(index) else { break };
+            self.step(index, &step, logits);
             let output = step.output();
             let output = output.as_ref().map(|t| (t, &self.arena[t.arena_offset..][..t.extent()]));
             probe.after(index, &step, output);
@@ -194,12 +240,12 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    fn input(&self) -> Result<(Tensor, Range<usize>), RunError> {
-        let input = self.model.input()?;
-        Ok((input, input.arena_range()))
+    fn input(&self) -> (Tensor, Range<usize>) {
+        let input = self.model.input();
+        (input, input.arena_range())
     }
 
-    fn step(&mut self, index: usize, step: &Step<'_>, logits: &mut [f32]) -> Result<(), RunError> {
+    fn step(&mut self, index: usize, step: &Step<'_>, logits: &mut [f32]) {
         let _ = index;
         let input_range = step.input.arena_range();
         match step.op {
@@ -209,7 +255,7 @@ impl<'a> Runner<'a> {
                 let residual_range = separate.map_or(0..0, |r| r.arena_range());
                 let shortcut_range = conv.shortcut.map_or(0..0, |shortcut| shortcut.input.arena_range());
                 let ranges = [input_range, residual_range, shortcut_range, conv.output.arena_range()];
-                let [input, residual, shortcut, output] = split(self.arena, ranges)?;
+                let [input, residual, shortcut, output] = split(self.arena, ranges);
                 let residual = match (&conv.residual, &separate) {
                     (None, _) => Residual::None,
                     (Some(_), None) => Residual::InPlace,
@@ -226,20 +272,20 @@ impl<'a> Runner<'a> {
                 if let Some(gemm) = self.tract
                     && ops::conv_on_tract(gemm, index, &task, output, self.workers)
                 {
-                    return Ok(());
+                    return;
                 }
                 ops::conv(&task, output, self.kernels, self.workers);
             }
             Op::MaxPool(pool) => {
-                let [input, output] = split(self.arena, [input_range, pool.output.arena_range()])?;
+                let [input, output] = split(self.arena, [input_range, pool.output.arena_range()]);
                 ops::max_pool(&pool, &step.input, input, output, self.workers);
             }
             Op::AvgPool(pool) => {
-                let [input, output] = split(self.arena, [input_range, pool.output.arena_range()])?;
+                let [input, output] = split(self.arena, [input_range, pool.output.arena_range()]);
                 ops::avg_pool(&pool, &step.input, input, output, self.workers);
             }
             Op::GlobalAvgPool(pool) => {
-                let [input, output] = split(self.arena, [input_range, pool.output.arena_range()])?;
+                let [input, output] = split(self.arena, [input_range, pool.output.arena_range()]);
                 ops::global_avg_pool(&pool, &step.input, input, output);
             }
             Op::Linear(linear) => {
@@ -247,14 +293,16 @@ impl<'a> Runner<'a> {
                 ops::linear(&task, logits, self.kernels, self.workers);
             }
         }
-        Ok(())
     }
 }
 
-/// Disjoint parts of the arena. Loading has proved them disjoint and in bounds.
-fn split<const N: usize>(arena: &mut [i8], ranges: [Range<usize>; N]) -> Result<[&mut [i8]; N], RunError> {
-    let overlap = crate::LoadError::Invalid { what: "tensors overlap", index: 0 };
-    arena.get_disjoint_mut(ranges).map_err(|_| overlap.into())
+/// Returns the parts of the arena that a step reads and writes.
+///
+/// # Panics
+///
+/// If two of them overlap or one lies outside the arena, which loading has excluded for every step of a model.
+fn split<const N: usize>(arena: &mut [i8], ranges: [Range<usize>; N]) -> [&mut [i8]; N] {
+    arena.get_disjoint_mut(ranges).expect("loading has checked that the tensors of a step are disjoint")
 }
 
 /// Writes a row of RGB bytes as `q = pixel − 128`.

@@ -5,31 +5,31 @@ use core::ops::Range;
 
 /// An int8 NHWC tensor of batch 1 inside the arena, `real = scale · (q − zero_point)`.
 ///
-/// Stored with a border of `halo` pixels on every side; all offsets are in bytes (elements) from the
-/// border's first byte.
+/// Stored with a halo of `halo` pixels on every side; all offsets are in bytes (elements) from the
+/// halo's first byte.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Tensor {
-    /// First byte of the border in the arena.
+    /// First byte of the halo in the arena.
     pub arena_offset: usize,
-    /// Rows without the border.
+    /// Rows without the halo.
     pub height: usize,
-    /// Columns without the border.
+    /// Columns without the halo.
     pub width: usize,
     /// Channels.
     pub channels: usize,
-    /// Border width in pixels.
+    /// Halo width in pixels.
     pub halo: usize,
     /// Real value of one step.
     pub scale: f32,
     /// Quantized value of real zero.
     pub zero_point: i8,
-    /// Border value of channels 0, 1, 2 and of all others.
+    /// Halo value of channels 0, 1, 2 and of all others.
     pub fill: [i8; 4],
 }
 
 impl Tensor {
-    /// Pixels without the border.
+    /// Pixels without the halo.
     pub fn pixels(&self) -> usize {
         self.height * self.width
     }
@@ -39,17 +39,17 @@ impl Tensor {
         (self.width + 2 * self.halo) * self.channels
     }
 
-    /// Bytes of the tensor with its border.
+    /// Bytes of the tensor with its halo.
     pub fn extent(&self) -> usize {
         (self.height + 2 * self.halo) * self.row_stride()
     }
 
-    /// Offset of pixel (`y`, `x`), not counting the border.
+    /// Offset of pixel (`y`, `x`), not counting the halo.
     pub fn offset(&self, y: usize, x: usize) -> usize {
         (y + self.halo) * self.row_stride() + (x + self.halo) * self.channels
     }
 
-    /// Offset of a pixel counted row by row, not counting the border.
+    /// Offset of a pixel counted row by row, not counting the halo.
     pub fn pixel_offset(&self, pixel: usize) -> usize {
         self.offset(pixel / self.width, pixel % self.width)
     }
@@ -59,12 +59,12 @@ impl Tensor {
         self.arena_offset..self.arena_offset + self.extent() + TENSOR_SLACK
     }
 
-    /// Border value of `channel`.
+    /// Halo value of `channel`.
     pub fn fill_of(&self, channel: usize) -> i8 {
         self.fill[channel.min(3)]
     }
 
-    /// Fills the border of `data`, the tensor's [`Self::extent`] bytes.
+    /// Fills the halo of `data`, the tensor's [`Self::extent`] bytes.
     pub fn fill_halo(&self, data: &mut [i8]) {
         if self.halo == 0 {
             return;

@@ -1,7 +1,5 @@
 //! After loading, an inference allocates nothing, on no thread. One test, so that nothing else runs meanwhile.
 
-mod support;
-
 use resnext::preprocess::{Plane, Yuv, YuvMatrix, YuvRange};
 use resnext::{Frame, Model, Pool, Runner, Serial, Workers};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -59,8 +57,10 @@ fn nothing_is_allocated_after_loading() {
     assert_eq!(requests(|| drop(std::hint::black_box(vec![0u8; 1000]))), 4, "requests are counted");
 
     // An emulator takes seconds for each inference of the reference network.
-    let artifacts =
-        [("small", support::small().bytes, &[1, 2, 4][..]), ("reference", support::reference(), &[2])];
+    let artifacts = [
+        ("small", resnext_testing::small().bytes, &[1, 2, 4][..]),
+        ("reference", resnext_testing::reference(), &[2]),
+    ];
     for (name, artifact, threads) in artifacts {
         let model = Model::from_bytes(&artifact).unwrap();
         let loading = requests(|| {
@@ -88,10 +88,10 @@ fn nothing_is_allocated_after_loading() {
 }
 
 fn check(mut runner: Runner<'_>, model: &Model<'_>, case: &str) {
-    let pixels = support::input_pixels(model, 1);
+    let pixels = resnext_testing::input_pixels(model, 1);
     // Taller than wide, and larger than the input by no whole number.
     let (width, height) = (61, 83);
-    let picture = support::picture(width, height, 2);
+    let picture = resnext_testing::picture(width, height, 2);
     let frame = Frame::rgb8(&picture, width as u32, height as u32, width * 3).unwrap();
     let (luma, chroma) = picture.split_at(width * height);
     let yuv = Yuv { matrix: YuvMatrix::Bt601, range: YuvRange::Limited };
@@ -101,12 +101,12 @@ fn check(mut runner: Runner<'_>, model: &Model<'_>, case: &str) {
 
     let from_pixels = requests(|| {
         runner.load_pixels(&pixels).unwrap();
-        runner.infer(&mut logits, &mut ()).unwrap();
+        runner.infer(&mut logits).unwrap();
     });
     let from_frame = requests(|| {
         runner.load_frame(&frame).unwrap();
         runner.load_frame(&camera).unwrap();
-        runner.infer(&mut logits, &mut ()).unwrap();
+        runner.infer(&mut logits).unwrap();
     });
     let top = requests(|| {
         std::hint::black_box(resnext::top_k::<5>(&logits));

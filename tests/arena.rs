@@ -1,15 +1,13 @@
 //! How much memory a model needs, and that its plan wastes none and overwrites nothing.
 
-mod support;
-
 use resnext::Model;
+use resnext_testing::{reference, small};
 use std::collections::HashMap;
 use std::ops::Range;
-use support::{reference, small};
 
 /// Arena of the reference artifact in bytes.
 ///
-/// Bounded by the max pool: its input, 82×82×64 with the border, and its output, 40×40×64, are 532,768 bytes, which
+/// Bounded by the max pool: its input, 82×82×64 with the halo, and its output, 40×40×64, are 532,768 bytes, which
 /// the plan needs rounded up to whole lines. A change of up to 3 % is noise of the planner; more is a regression to
 /// explain, or progress to pin.
 const REFERENCE_ARENA: usize = 532_864;
@@ -27,7 +25,7 @@ struct Value {
 
 /// All activations of a model, in the order they are written.
 fn values(model: &Model<'_>) -> Vec<Value> {
-    let input = model.input().unwrap();
+    let input = model.input();
     let mut values = vec![Value { from: 0, to: 0, memory: input.arena_range(), replaces: None }];
     // What the latest write to an offset was.
     let mut at = HashMap::from([(input.arena_offset, 0)]);

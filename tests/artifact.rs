@@ -1,16 +1,14 @@
 //! Whatever the bytes are, loading gives an error or a model that runs: no panic, no access out of bounds.
 
-mod support;
-
-use resnext::format::{
+use resnext::internals::format::{
     ARENA_ALIGN, CHECKSUM_FROM, Header, NO_TENSOR, SECTIONS, SectionId, StepKind, StepRecord, TENSOR_SLACK,
     TensorRecord, VERSION,
 };
 use resnext::pack::{Packing, repack};
 use resnext::{Kernels, LoadError, Model, Runner, Serial};
+use resnext_testing::guarded::Guarded;
+use resnext_testing::{Random, bits, deep, fix_checksum, infer, input_pixels, reference, small};
 use std::ops::Range;
-use support::guarded::Guarded;
-use support::{Random, bits, deep, fix_checksum, infer, input_pixels, reference, small};
 use zerocopy::FromBytes;
 
 /// Rounds of the random tests: `cases` unless the environment asks for more. An emulator gets a tenth.
@@ -120,7 +118,7 @@ fn any_alignment_serves() {
             let mut logits = vec![0.0; model.class_count()];
             let mut runner = Runner::new(&model, &mut arena[shift..]).unwrap().with_kernels(kernels);
             runner.load_pixels(&pixels).unwrap();
-            runner.infer(&mut logits, &mut ()).unwrap();
+            runner.infer(&mut logits).unwrap();
             assert_eq!(
                 bits(&logits),
                 bits(&expected),
@@ -216,7 +214,7 @@ fn kernels_stay_inside_arena_and_artifact() {
             let mut logits = vec![0.0; moved.class_count()];
             let mut runner = Runner::new(&moved, &mut arena).unwrap().with_kernels(kernels);
             runner.load_pixels(&pixels).unwrap();
-            runner.infer(&mut logits, &mut ()).unwrap();
+            runner.infer(&mut logits).unwrap();
             assert_eq!(bits(&logits), bits(&expected), "{}, tensor {index} last", kernels.isa());
         }
         #[cfg(feature = "tract")]
@@ -225,7 +223,7 @@ fn kernels_stay_inside_arena_and_artifact() {
             let mut logits = vec![0.0; moved.class_count()];
             let mut runner = Runner::new(&moved, &mut arena).unwrap().with_tract(&mut gemm);
             runner.load_pixels(&pixels).unwrap();
-            runner.infer(&mut logits, &mut ()).unwrap();
+            runner.infer(&mut logits).unwrap();
             assert_eq!(bits(&logits), bits(&expected), "tract, tensor {index} last");
         }
     }
@@ -233,8 +231,8 @@ fn kernels_stay_inside_arena_and_artifact() {
 
 /// Bytes of the arena that a tensor takes, or more than any arena has.
 fn extent(tensor: &TensorRecord) -> u64 {
-    let border = 2 * u64::from(tensor.halo);
-    let sides = (u64::from(tensor.height) + border).checked_mul(u64::from(tensor.width) + border);
+    let halo = 2 * u64::from(tensor.halo);
+    let sides = (u64::from(tensor.height) + halo).checked_mul(u64::from(tensor.width) + halo);
     let bytes = sides.and_then(|pixels| pixels.checked_mul(u64::from(tensor.channels)));
     bytes.map_or(u64::MAX, |bytes| bytes.saturating_add(TENSOR_SLACK as u64))
 }
@@ -380,7 +378,7 @@ impl Outcomes {
         let mut logits = vec![0.0; model.class_count()];
         let mut runner = Runner::new(&model, &mut arena[start..]).unwrap().with_kernels(kernels);
         runner.load_pixels(&pixels).unwrap();
-        runner.infer(&mut logits, &mut ()).unwrap();
+        runner.infer(&mut logits).unwrap();
         resnext::top_k::<5>(&logits);
         // A recipe may need more scratch than the arena has, and says so.
         let frame = resnext::Frame::rgb8(&pixels, pixels.len() as u32 / 3, 1, pixels.len()).unwrap();
@@ -489,22 +487,22 @@ fn operands_that_share_memory_are_refused() {
     }
 }
 
-/// A joined shortcut that reads what is overwritten or beyond its tensor, or is joined to what has no place for it.
+/// A fused shortcut that reads what is overwritten or beyond its tensor, or is fused to what has no place for it.
 #[test]
 fn shortcuts_that_do_not_fit_are_refused() {
     let built = small();
-    let joined = built.layers.iter().position(|layer| layer.shortcut.is_some()).unwrap();
-    let layer = &built.layers[joined];
+    let fused = built.layers.iter().position(|layer| layer.shortcut.is_some()).unwrap();
+    let layer = &built.layers[fused];
     let wide = built.layers.iter().position(|layer| layer.kernel > 1).unwrap();
     // Step, the tensor its shortcut reads, at what stride, its residual.
     let own = layer.shortcut.as_ref().unwrap().input;
     let changes = [
-        (joined, own, 0, NO_TENSOR, "shortcut's input allows"),
-        (joined, own, 4, NO_TENSOR, "shortcut's input allows"),
-        (joined, layer.output, 1, NO_TENSOR, "shortcut and output share memory"),
-        (joined, layer.input, 1, NO_TENSOR, "shortcut and input share memory"),
-        (joined, 1000, 1, NO_TENSOR, "a tensor that does not exist"),
-        (joined, own, 2, layer.output, "or has groups or a residual"),
+        (fused, own, 0, NO_TENSOR, "shortcut's input allows"),
+        (fused, own, 4, NO_TENSOR, "shortcut's input allows"),
+        (fused, layer.output, 1, NO_TENSOR, "shortcut and output share memory"),
+        (fused, layer.input, 1, NO_TENSOR, "shortcut and input share memory"),
+        (fused, 1000, 1, NO_TENSOR, "a tensor that does not exist"),
+        (fused, own, 2, layer.output, "or has groups or a residual"),
         (wide, own, 1, NO_TENSOR, "shortcut's input allows"),
         (wide, built.layers[wide].input, 1, NO_TENSOR, "a step that is not 1×1"),
     ];
@@ -525,7 +523,7 @@ fn shortcuts_that_do_not_fit_are_refused() {
 /// that the artifact does not have.
 #[test]
 fn average_pools_that_are_not_exact_are_refused() {
-    let window = support::builder::Window { kernel: 2, stride: 2, padding: 0, groups: 1 };
+    let window = resnext_testing::builder::Window { kernel: 2, stride: 2, padding: 0, groups: 1 };
     let built = deep(15, 15, window);
     Model::from_bytes(&built.bytes).unwrap();
     let index = built.layers.iter().position(|layer| layer.kind == StepKind::AvgPool).unwrap();

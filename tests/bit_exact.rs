@@ -7,13 +7,11 @@
 //! RESNEXT_BLESS=1 cargo test -p resnext --test bit_exact
 //! ```
 
-mod support;
-
 use resnext::{Frame, Kernels, Model, Pool, Runner, Serial, Workers};
+use resnext_testing::builder::Window;
+use resnext_testing::{bits, deep, infer, input_pixels, oracle, picture, reference, small};
 use std::fmt::Write;
 use std::path::PathBuf;
-use support::builder::Window;
-use support::{bits, deep, infer, input_pixels, oracle, picture, reference, small};
 
 /// Every kernel set with every number of threads.
 fn each_configuration(f: impl Fn(Kernels, &dyn Workers, &str)) {
@@ -34,7 +32,7 @@ fn infer_on_tract(model: &Model<'_>, pixels: &[u8], threads: usize) -> Option<Ve
     let mut logits = vec![0.0; model.class_count()];
     let mut runner = Runner::new(model, &mut arena).unwrap().with_workers(&pool).with_tract(&mut gemm);
     runner.load_pixels(pixels).unwrap();
-    runner.infer(&mut logits, &mut ()).unwrap();
+    runner.infer(&mut logits).unwrap();
     Some(logits)
 }
 
@@ -97,7 +95,7 @@ fn what_the_arena_held_does_not_matter() {
         for round in 0..2 {
             let mut logits = vec![0.0; model.class_count()];
             runner.load_pixels(&pixels).unwrap();
-            runner.infer(&mut logits, &mut ()).unwrap();
+            runner.infer(&mut logits).unwrap();
             assert_eq!(bits(&logits), bits(&expected), "arena of {filler:#x}, round {round}");
         }
     }

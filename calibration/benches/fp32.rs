@@ -16,7 +16,7 @@ fn whole_model(c: &mut Criterion) {
     let model = Model::from_bytes(reference::ARTIFACT).expect("the bundled model loads");
     let mut group = c.benchmark_group("whole-model");
     group.throughput(Throughput::Elements(model.macs()));
-    let input = model.input().expect("input");
+    let input = model.input();
     let pixels: Vec<u8> = (0..input.pixels() * input.channels).map(|i| (i * 37 % 251) as u8).collect();
 
     let options = ImportOptions { input_size: Some(input.height) };
@@ -34,7 +34,7 @@ fn whole_model(c: &mut Criterion) {
     group.bench_function(format!("int8-{}", Kernels::detect().isa()), |b| {
         b.iter(|| {
             runner.load_pixels(&pixels).expect("pixels");
-            runner.infer(black_box(&mut logits), &mut ()).expect("logits");
+            runner.infer(black_box(&mut logits)).expect("logits");
         });
     });
     group.finish();

@@ -99,7 +99,7 @@ fn projection_shortcuts_are_part_of_a_step() {
     let model = Model::from_bytes(&artifact).expect("loads");
     let mut fused = Vec::new();
     for step in model.steps() {
-        let resnext::Op::Conv(conv) = step.op else { continue };
+        let resnext::program::Op::Conv(conv) = step.op else { continue };
         let Some(shortcut) = conv.shortcut else { continue };
         assert_eq!(conv.shape.shortcut_channels, shortcut.input.channels);
         assert!(conv.residual.is_none() && shortcut.input.height == conv.output.height * shortcut.stride);
@@ -215,7 +215,7 @@ fn odd_sizes_work() {
     let photo = bundled::photos().iter().nth(3).expect("photo").decode().expect("decodes");
     let pixels = photo.crop(&options.preprocessing).expect("crops");
     runner.load_pixels(&pixels).expect("pixels");
-    runner.infer(&mut int8, &mut ()).expect("runs");
+    runner.infer(&mut int8).expect("runs");
     let mut fp32 = Fp32Model::new(&network, &[]).expect("runs");
     let outputs = fp32.run(&normalize(&options.preprocessing, &pixels)).expect("runs");
     let sqnr = Noise::of_slices(&int8, outputs.result()).sqnr_db();
@@ -316,7 +316,7 @@ fn synthetic_image_agrees() {
     let pixels = synthetic_pixels(160);
     let mut runner = Runner::new(&model, &mut arena).expect("arena");
     runner.load_pixels(&pixels).expect("pixels");
-    runner.infer(&mut int8, &mut ()).expect("runs");
+    runner.infer(&mut int8).expect("runs");
     let mut fp32 = Fp32Model::new(&reference_network(), &[]).expect("runs");
     let outputs = fp32.run(&normalize(model.preprocessing(), &pixels)).expect("runs");
     let sqnr = Noise::of_slices(&int8, outputs.result()).sqnr_db();

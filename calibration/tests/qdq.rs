@@ -59,7 +59,7 @@ fn int8(artifact: &[u8]) -> Vec<f32> {
     let (mut arena, mut logits) = (vec![0; model.arena_len()], vec![0.0; 10]);
     let mut runner = Runner::new(&model, &mut arena).expect("an arena");
     runner.load_pixels(&synthetic_pixels(SIZE)).expect("pixels");
-    runner.infer(&mut logits, &mut ()).expect("runs");
+    runner.infer(&mut logits).expect("runs");
     logits
 }
 

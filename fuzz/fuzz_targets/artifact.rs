@@ -3,17 +3,14 @@
 
 #![no_main]
 
-#[path = "../../tests/support/mod.rs"]
-mod support;
-
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use resnext::{Kernels, Model, Runner};
 use resnext_fuzz::changed;
-use support::builder::Window;
-use support::guarded::Guarded;
-use support::{bits, deep, fix_checksum, input_pixels, small};
+use resnext_testing::builder::Window;
+use resnext_testing::guarded::Guarded;
+use resnext_testing::{bits, deep, fix_checksum, input_pixels, small};
 
 /// One of everything, and a deep stem.
 static SOUND: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
@@ -42,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
         let mut logits = vec![0.0; model.class_count()];
         let mut runner = Runner::new(&model, &mut arena).expect("enough memory").with_kernels(kernels);
         runner.load_pixels(&pixels).expect("as many as the input has");
-        runner.infer(&mut logits, &mut ()).expect("a sound model");
+        runner.infer(&mut logits).expect("a sound model");
         let logits = bits(&logits);
         assert_eq!(expected.get_or_insert_with(|| logits.clone()), &logits, "{}", kernels.isa());
     }

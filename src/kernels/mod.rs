@@ -25,11 +25,12 @@ pub(crate) mod tract;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+use crate::format::MAX_KERNEL;
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 use crate::isa;
-use crate::model::{Conv, Linear, Shortcut};
-use crate::pack::{Layout, Packing};
+use crate::program::{Conv, Linear, Shortcut};
 use crate::tensor::Tensor;
+use crate::weights::{Packing, WeightLayout};
 use core::marker::PhantomData;
 use core::ops::Range;
 
@@ -118,7 +119,7 @@ impl Kernels {
     }
 
     /// These kernels, or [`Self::Scalar`] if they cannot read weights of this packing.
-    pub(crate) fn that_read(self, packing: Packing) -> Self {
+    pub(crate) fn for_packing(self, packing: Packing) -> Self {
         match packing {
             Packing::K8 if self.packing() != Packing::K8 => Self::Scalar,
             _ => self,
@@ -127,14 +128,14 @@ impl Kernels {
 
     /// Name of the kernel that runs weights of `layout` and `packing`, in XNNPACK's manner:
     /// architecture, data types, algorithm, tile (pixels × channels, `c` input channels at a time), ISA.
-    pub fn kernel_name(self, layout: Layout, packing: Packing) -> &'static str {
+    pub fn kernel_name(self, layout: WeightLayout, packing: Packing) -> &'static str {
         macro_rules! names {
             ($arch:literal, $isa:literal, $rows:literal) => {
                 match layout {
-                    Layout::Dense => concat!($arch, "-qs8qc8w-igemm-", $rows, "x16c4-", $isa),
-                    Layout::PerGroup => concat!($arch, "-qs8qc8w-gconv-", $rows, "x16c4-", $isa),
-                    Layout::Paired8 => concat!($arch, "-qs8qc8w-gconv8-", $rows, "x16c4-", $isa),
-                    Layout::Quad4 => concat!($arch, "-qs8qc8w-gconv4-", $rows, "x16c4-", $isa),
+                    WeightLayout::Dense => concat!($arch, "-qs8qc8w-igemm-", $rows, "x16c4-", $isa),
+                    WeightLayout::PerGroup => concat!($arch, "-qs8qc8w-gconv-", $rows, "x16c4-", $isa),
+                    WeightLayout::Paired8 => concat!($arch, "-qs8qc8w-gconv8-", $rows, "x16c4-", $isa),
+                    WeightLayout::Quad4 => concat!($arch, "-qs8qc8w-gconv4-", $rows, "x16c4-", $isa),
                 }
             };
         }
@@ -151,7 +152,7 @@ impl Kernels {
             Self::Neon(_) => names!("aarch64", "neon", "2"),
             #[cfg(target_arch = "aarch64")]
             Self::MatMul(_) if packing == Packing::K8 => match layout {
-                Layout::Dense => "aarch64-qs8qc8w-igemm-6x16c8-i8mm",
+                WeightLayout::Dense => "aarch64-qs8qc8w-igemm-6x16c8-i8mm",
                 _ => "aarch64-qs8qc8w-gconv-6x16c8-i8mm",
             },
             #[cfg(target_arch = "aarch64")]
@@ -162,7 +163,7 @@ impl Kernels {
     /// Runs a convolution for the pixels and channels of `out`.
     pub(crate) fn conv(self, task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
         task.check(out);
-        match self.that_read(task.conv.packing) {
+        match self.for_packing(task.conv.packing) {
             Self::Scalar => scalar::conv(task, out),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(token) => x86_64::avx2::conv(token, task, out),
@@ -208,10 +209,10 @@ impl Kernels {
 pub(crate) struct ConvTask<'a> {
     pub(crate) conv: &'a Conv<'a>,
     pub(crate) input: &'a Tensor,
-    /// The input with its border and slack, [`Tensor::arena_range`].
+    /// The input with its halo and slack, [`Tensor::arena_range`].
     pub(crate) input_data: &'a [i8],
     pub(crate) residual: Residual<'a>,
-    /// What the shortcut reads, with its border and slack; empty without one.
+    /// What the shortcut reads, with its halo and slack; empty without one.
     pub(crate) shortcut_data: &'a [i8],
 }
 
@@ -221,7 +222,7 @@ pub(crate) enum Residual<'a> {
     None,
     /// The output's memory holds it; each element is read before it is overwritten.
     InPlace,
-    /// Another tensor, with its border.
+    /// Another tensor, with its halo.
     From(&'a Tensor, &'a [i8]),
 }
 
@@ -284,7 +285,7 @@ impl ConvTask<'_> {
         let shortcut_channels = conv.shortcut.map_or(0, |shortcut| shortcut.input.channels);
         assert!(shortcut_channels == conv.shape.shortcut_channels);
         if let Some(Shortcut { input, stride }) = conv.shortcut {
-            assert!(conv.shape.layout() == Layout::Dense && window.kernel == 1);
+            assert!(conv.shape.layout() == WeightLayout::Dense && window.kernel == 1);
             assert!(self.shortcut_data.len() >= input.extent() + crate::format::TENSOR_SLACK);
             assert!((output.height - 1) * stride < input.height && (output.width - 1) * stride < input.width);
         }
@@ -308,7 +309,7 @@ impl ConvTask<'_> {
     fn segment_offset(&self, segment: usize) -> usize {
         let kernel = self.conv.window.kernel;
         match self.conv.shape.layout() {
-            Layout::Dense => segment * self.input.row_stride(),
+            WeightLayout::Dense => segment * self.input.row_stride(),
             _ => segment / kernel * self.input.row_stride() + segment % kernel * self.input.channels,
         }
     }
@@ -319,10 +320,10 @@ impl ConvTask<'_> {
         let shape = &self.conv.shape;
         let first = block * LANES;
         match shape.layout() {
-            Layout::Dense => {
+            WeightLayout::Dense => {
                 BlockChannels { input: 0, output: first, count: LANES.min(shape.out_channels - first) }
             }
-            Layout::PerGroup => {
+            WeightLayout::PerGroup => {
                 let per_group = shape.blocks_per_group();
                 let (group, part) = (block / per_group, block % per_group);
                 BlockChannels {
@@ -331,7 +332,9 @@ impl ConvTask<'_> {
                     count: LANES.min(shape.group_out() - part * LANES),
                 }
             }
-            Layout::Paired8 | Layout::Quad4 => BlockChannels { input: first, output: first, count: LANES },
+            WeightLayout::Paired8 | WeightLayout::Quad4 => {
+                BlockChannels { input: first, output: first, count: LANES }
+            }
         }
     }
 }
@@ -342,9 +345,6 @@ struct BlockChannels {
     output: usize,
     count: usize,
 }
-
-/// Largest window the kernels' tables hold.
-const MAX_KERNEL: usize = 15;
 
 /// The classifier with its operand.
 #[derive(Clone, Copy)]

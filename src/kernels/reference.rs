@@ -1,6 +1,6 @@
 //! The definition of a convolution step, over unpacked weights. Only for tests.
 
-use crate::model::{Conv, Shortcut};
+use crate::program::{Conv, Shortcut};
 use crate::requantize::{narrow, scale};
 use crate::tensor::Tensor;
 use std::vec::Vec;
@@ -9,7 +9,7 @@ use std::vec::Vec;
 pub(super) struct Parameters {
     /// `[out][kernel][kernel][in / groups]`.
     pub(super) weights: Vec<i8>,
-    /// `[out][channels]` of the joined shortcut.
+    /// `[out][channels]` of the fused shortcut.
     pub(super) shortcut: Vec<i8>,
     pub(super) bias: Vec<i32>,
     pub(super) multiplier: Vec<i32>,

@@ -2,8 +2,8 @@
 
 use super::{ConvTask, LinearTask, OutputChunk, Residual, dequantize};
 use crate::format::{K_GROUP, LANES};
-use crate::pack::{Layout, Packing, UNIT};
 use crate::requantize::{narrow, scale};
+use crate::weights::{Packing, UNIT, WeightLayout};
 use core::ops::Range;
 
 pub(super) fn conv(task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
@@ -29,7 +29,7 @@ pub(super) fn conv(task: &ConvTask<'_>, out: &mut OutputChunk<'_>) {
             let data = out.channels(task, pixel, index);
             for (lane, &acc) in acc.iter().enumerate().take(channels.count) {
                 let in_block = match layout {
-                    Layout::Quad4 => lane % 4 * 4 + lane / 4,
+                    WeightLayout::Quad4 => lane % 4 * 4 + lane / 4,
                     _ => lane,
                 };
                 let residual = match task.residual {
@@ -52,7 +52,7 @@ pub(super) fn linear(task: &LinearTask<'_>, blocks: Range<usize>, logits: &mut [
     for ((block, weights), logits) in all.zip(logits.chunks_mut(LANES)) {
         let acc = [0, linear.shape.in_channels].map(|digits| {
             let mut acc = block.bias.map(|bias| bias.get());
-            accumulate(&mut acc, (Layout::Dense, Packing::K4), &task.input_data[digits..], weights);
+            accumulate(&mut acc, (WeightLayout::Dense, Packing::K4), &task.input_data[digits..], weights);
             acc
         });
         dequantize(&acc, block, logits);
@@ -60,13 +60,18 @@ pub(super) fn linear(task: &LinearTask<'_>, blocks: Range<usize>, logits: &mut [
 }
 
 /// Adds one segment to the accumulators of one block.
-fn accumulate(acc: &mut [i32; LANES], (layout, packing): (Layout, Packing), input: &[i8], weights: &[i8]) {
+fn accumulate(
+    acc: &mut [i32; LANES],
+    (layout, packing): (WeightLayout, Packing),
+    input: &[i8],
+    weights: &[i8],
+) {
     for k_group in 0..weights.len() / UNIT {
         for (lane, acc) in acc.iter_mut().enumerate() {
             let group = match layout {
-                Layout::Dense | Layout::PerGroup => 0,
-                Layout::Paired8 => lane / 8 * 8,
-                Layout::Quad4 => lane % 4 * 4,
+                WeightLayout::Dense | WeightLayout::PerGroup => 0,
+                WeightLayout::Paired8 => lane / 8 * 8,
+                WeightLayout::Quad4 => lane % 4 * 4,
             };
             let at = match packing {
                 Packing::K4 => k_group * UNIT + lane * K_GROUP,

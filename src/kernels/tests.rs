@@ -3,9 +3,9 @@
 use super::reference::{Parameters, element};
 use super::{ConvTask, Kernels, OutputChunk, Residual};
 use crate::format::{Block, LANES, TENSOR_SLACK};
-use crate::model::{Conv, Shortcut, Window};
-use crate::pack::{ConvShape, Packing, interleave};
+use crate::program::{Conv, Shortcut, Window};
 use crate::tensor::Tensor;
+use crate::weights::{ConvShape, Packing, interleave};
 use crate::workers::split;
 use proptest::prelude::*;
 use std::vec;
@@ -47,7 +47,7 @@ enum Add {
     Nothing,
     InPlace,
     Separate,
-    /// A joined shortcut that steps over so many pixels; the shape says how many channels it has.
+    /// A fused shortcut that steps over so many pixels; the shape says how many channels it has.
     Shortcut(usize),
 }
 
@@ -254,7 +254,7 @@ fn kernels_equal_the_reference_exhaustively() {
 /// Channels of either input with whole and partial k-groups, so that either may fill the steps of a hot loop or not, and
 /// tiles that cross the rows of the image.
 #[test]
-fn joined_shortcuts_equal_the_reference() {
+fn fused_shortcuts_equal_the_reference() {
     let mut seed = 0;
     for in_channels in [1, 4, 5, 16, 33, 64] {
         for shortcut_channels in [1, 3, 8, 16, 32, 50] {

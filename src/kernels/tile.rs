@@ -3,12 +3,12 @@
 //! A *tile* is `MR` output pixels × 16 output channels, its accumulators held in registers. The nest is:
 //! runs of up to [`MAX_RUN`] pixels (their input stays in the nearest cache) → blocks of 16 channels (their weights
 //! are read once per run) → tiles. Pixels are named by offsets, so a tile may cross rows of the image and
-//! nothing distinguishes a strided convolution or a bordered output.
+//! nothing distinguishes a strided convolution or a padded output.
 
-use super::{ConvTask, LinearTask, MAX_KERNEL, OutputChunk, Residual, dequantize};
-use crate::format::{Block, LANES};
-use crate::model::Conv;
-use crate::pack::{Layout, UNIT};
+use super::{ConvTask, LinearTask, OutputChunk, Residual, dequantize};
+use crate::format::{Block, LANES, MAX_KERNEL};
+use crate::program::Conv;
+use crate::weights::{UNIT, WeightLayout};
 use core::marker::PhantomData;
 use core::ops::Range;
 
@@ -19,9 +19,15 @@ const MAX_RUN: usize = 98;
 ///
 /// # Safety
 ///
-/// Implementations read exactly the bytes the methods document. Callers guarantee those bytes, and that the
-/// CPU has the instruction set (the implementor is built from an [`isa`](crate::isa) token).
-pub(super) trait Lanes: Copy {
+/// The loop nest hands out raw pointers and trusts the implementation with them. An implementation must:
+///
+/// * read and write no bytes but those that the documentation of a method names;
+/// * have at most 14 [`ROWS`](Self::ROWS), and [`RUN`](Self::RUN) pixels that fit [`MAX_RUN`];
+/// * implement [`neighbours`](Self::neighbours) and [`spaced`](Self::spaced) if it says that it has them.
+///
+/// Whoever calls an unsafe method guarantees that those bytes exist and that the CPU has the instruction set. An
+/// implementor is built from an [`isa`](crate::isa) token, which proves the latter.
+pub(super) unsafe trait Lanes: Copy {
     /// Accumulators of one pixel.
     type Acc: Copy;
 
@@ -39,7 +45,7 @@ pub(super) trait Lanes: Copy {
     const NEIGHBOURS: bool = false;
 
     /// Whether there is [`Self::spaced`] for this layout.
-    fn spaces(layout: Layout) -> bool {
+    fn spaces(layout: WeightLayout) -> bool {
         let _ = layout;
         false
     }
@@ -81,10 +87,10 @@ pub(super) trait Lanes: Copy {
         k_groups: usize,
     );
 
-    /// One tap of `Layout::Paired8`: 16 bytes from each of `a`, two units of weights.
+    /// One tap of `WeightLayout::Paired8`: 16 bytes from each of `a`, two units of weights.
     unsafe fn paired<const MR: usize>(self, acc: &mut [Self::Acc; MR], a: &[*const i8; MR], w: *const i8);
 
-    /// One tap of `Layout::Quad4`: 16 bytes from each of `a`, one unit of weights.
+    /// One tap of `WeightLayout::Quad4`: 16 bytes from each of `a`, one unit of weights.
     unsafe fn quad<const MR: usize>(self, acc: &mut [Self::Acc; MR], a: &[*const i8; MR], w: *const i8);
 
     /// All of a 3×3 window of a grouped convolution for `MR` pixels that are neighbours in a row of the image, so that
@@ -100,7 +106,7 @@ pub(super) trait Lanes: Copy {
         k_groups: usize,
     ) {
         let _ = (acc, window, step, segments, w, k_groups);
-        unreachable!("asked for without being there")
+        unreachable!("`NEIGHBOURS` is set only by implementations of this method")
     }
 
     /// What [`Self::broadcast`] does, for windows that begin `pitch` bytes apart, from `window`.
@@ -114,7 +120,7 @@ pub(super) trait Lanes: Copy {
         k_groups: usize,
     ) {
         let _ = (acc, window, pitch, segments, w, k_groups);
-        unreachable!("asked for without being there")
+        unreachable!("`spaces` is true only for implementations of this method")
     }
 
     /// Requantizes `MR` pixels and writes 16 bytes to each of `out`; adds the 16 bytes at each of `residual`
@@ -134,18 +140,24 @@ pub(super) trait Lanes: Copy {
 
 /// How the accumulators of a tile walk over the window. A type rather than a value, so that each walk has a
 /// loop nest of its own: in a shared one the compiler keeps accumulators in memory.
-pub(super) trait Walk {
+///
+/// # Safety
+///
+/// [`LAYOUT`](Self::LAYOUT) must be the layout whose segments and units [`accumulate`](Self::accumulate) reads, and
+/// `accumulate` must read no input but `k_groups × 4` bytes at each of `segments` from each of `window`, or the 16 bytes
+/// of a tap of `Paired8` and `Quad4`, and no weights but the units of those segments.
+pub(super) unsafe trait Walk {
     /// What it walks over. Where nobody asks for [`Lanes::INPUT_SUMS`], `PerGroup` may also be `Dense`.
-    const LAYOUT: Layout;
+    const LAYOUT: WeightLayout;
 
-    /// Lanes are in the order of `Layout::Quad4`: bytes are transposed, 4×4, when read and written.
-    const TRANSPOSE: bool = matches!(Self::LAYOUT, Layout::Quad4);
+    /// Lanes are in the order of `WeightLayout::Quad4`: bytes are transposed, 4×4, when read and written.
+    const TRANSPOSE: bool = matches!(Self::LAYOUT, WeightLayout::Quad4);
 
     /// Every block reads the whole window, and [`Lanes::start`] wants the sum of its inputs.
-    const SHARES_INPUT: bool = matches!(Self::LAYOUT, Layout::Dense);
+    const SHARES_INPUT: bool = matches!(Self::LAYOUT, WeightLayout::Dense);
 
     /// The products of a second input follow.
-    const JOINED: bool = false;
+    const FUSED: bool = false;
 
     /// Adds all products of the window to the accumulators of `MR` pixels.
     ///
@@ -162,16 +174,19 @@ pub(super) trait Walk {
     );
 }
 
-/// `Layout::Dense` and `Layout::PerGroup`: every lane meets the same bytes. `WHOLE` where every segment is a
+/// `WeightLayout::Dense` and `WeightLayout::PerGroup`: every lane meets the same bytes. `WHOLE` where every segment is a
 /// number of whole iterations of the hot loop; `SHARED` where every block meets them too and [`Lanes::start`]
-/// wants their sum; `JOINED` with a shortcut.
-pub(super) struct Broadcast<const WHOLE: bool, const SHARED: bool = false, const JOINED: bool = false>;
-/// Small groups, tap by tap: `Layout::Quad4`, or else `Layout::Paired8`.
+/// wants their sum; `FUSED` with a shortcut.
+pub(super) struct Broadcast<const WHOLE: bool, const SHARED: bool = false, const FUSED: bool = false>;
+/// Small groups, tap by tap: `WeightLayout::Quad4`, or else `WeightLayout::Paired8`.
 pub(super) struct Grouped<const QUAD: bool>;
 
-impl<const WHOLE: bool, const SHARED: bool, const JOINED: bool> Walk for Broadcast<WHOLE, SHARED, JOINED> {
-    const LAYOUT: Layout = if SHARED { Layout::Dense } else { Layout::PerGroup };
-    const JOINED: bool = JOINED;
+// SAFETY: `broadcast` reads `k_groups` groups and units for each segment, which is what both layouts have.
+unsafe impl<const WHOLE: bool, const SHARED: bool, const FUSED: bool> Walk
+    for Broadcast<WHOLE, SHARED, FUSED>
+{
+    const LAYOUT: WeightLayout = if SHARED { WeightLayout::Dense } else { WeightLayout::PerGroup };
+    const FUSED: bool = FUSED;
 
     #[inline(always)]
     unsafe fn accumulate<L: Lanes, const MR: usize>(
@@ -187,8 +202,9 @@ impl<const WHOLE: bool, const SHARED: bool, const JOINED: bool> Walk for Broadca
     }
 }
 
-impl<const QUAD: bool> Walk for Grouped<QUAD> {
-    const LAYOUT: Layout = if QUAD { Layout::Quad4 } else { Layout::Paired8 };
+// SAFETY: each tap is 16 bytes of input and the `k_groups` units that its layout has.
+unsafe impl<const QUAD: bool> Walk for Grouped<QUAD> {
+    const LAYOUT: WeightLayout = if QUAD { WeightLayout::Quad4 } else { WeightLayout::Paired8 };
 
     #[inline(always)]
     unsafe fn accumulate<L: Lanes, const MR: usize>(
@@ -214,23 +230,23 @@ impl<const QUAD: bool> Walk for Grouped<QUAD> {
 macro_rules! with_walk {
     ($lanes:ty, $task:expr, $function:ident $arguments:tt) => {{
         use $crate::kernels::tile::{Broadcast, Grouped};
-        use $crate::pack::Layout;
+        use $crate::weights::WeightLayout;
         const SUMS: bool = <$lanes>::INPUT_SUMS;
         let shape = &$task.conv.shape;
         let whole = |k_groups: usize| k_groups.is_multiple_of(<$lanes>::STEP);
         match (shape.layout(), whole(shape.k_groups()) && whole(shape.shortcut_k_groups())) {
-            (Layout::Dense, true) if shape.shortcut_channels > 0 => {
+            (WeightLayout::Dense, true) if shape.shortcut_channels > 0 => {
                 $function::<Broadcast<true, SUMS, true>> $arguments
             }
-            (Layout::Dense, false) if shape.shortcut_channels > 0 => {
+            (WeightLayout::Dense, false) if shape.shortcut_channels > 0 => {
                 $function::<Broadcast<false, SUMS, true>> $arguments
             }
-            (Layout::Dense, true) => $function::<Broadcast<true, SUMS>> $arguments,
-            (Layout::Dense, false) => $function::<Broadcast<false, SUMS>> $arguments,
-            (Layout::PerGroup, true) => $function::<Broadcast<true>> $arguments,
-            (Layout::PerGroup, false) => $function::<Broadcast<false>> $arguments,
-            (Layout::Paired8, _) => $function::<Grouped<false>> $arguments,
-            (Layout::Quad4, _) => $function::<Grouped<true>> $arguments,
+            (WeightLayout::Dense, true) => $function::<Broadcast<true, SUMS>> $arguments,
+            (WeightLayout::Dense, false) => $function::<Broadcast<false, SUMS>> $arguments,
+            (WeightLayout::PerGroup, true) => $function::<Broadcast<true>> $arguments,
+            (WeightLayout::PerGroup, false) => $function::<Broadcast<false>> $arguments,
+            (WeightLayout::Paired8, _) => $function::<Grouped<false>> $arguments,
+            (WeightLayout::Quad4, _) => $function::<Grouped<true>> $arguments,
         }
     }};
 }
@@ -250,22 +266,6 @@ impl Requantize {
         Self { min: conv.clamp.0, max: conv.clamp.1, clamps: conv.clamp != (i8::MIN, i8::MAX) }
     }
 }
-
-/// Runs `$body` for rows 0..`$rows` of a tile, unrolled: a loop would keep the accumulators in memory, and a
-/// closure would not inherit the instruction set.
-macro_rules! each_row {
-    ($rows:ident, $r:ident => $body:block) => {
-        each_row!(@ $rows, $r, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
-    };
-    (@ $rows:ident, $r:ident, $body:block, $($index:literal)+) => {$(
-        if $index < $rows {
-            // Checked by the condition above, which the compiler sees too.
-            let $r = if $index < $rows { $index } else { 0 };
-            $body
-        }
-    )+};
-}
-pub(crate) use each_row;
 
 /// Offsets of the pixels of a run: window in the input, pixel in the shortcut's, pixel in the output chunk, pixel in the
 /// residual; and the sums of their inputs, if anybody asked.
@@ -360,7 +360,7 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
                 offsets.output[i + column] = to + column * output.channels;
                 offsets.residual[i + column] = from + column * output.channels;
             }
-            if W::JOINED
+            if W::FUSED
                 && let Some(shortcut) = conv.shortcut
             {
                 let from = shortcut.offset(y, x);
@@ -381,7 +381,7 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
                 // SAFETY: the windows lie inside the input tensor and its slack, as below.
                 *sum = unsafe { lanes.input_sum(input.add(window), segments, tile.k_groups) };
             }
-            if W::JOINED {
+            if W::FUSED {
                 for (sum, &from) in offsets.input_sum.iter_mut().zip(&offsets.shortcut[..run]) {
                     // SAFETY: likewise.
                     let more = unsafe { lanes.input_sum(shortcut.add(from), &[0], tile.shortcut_k_groups) };
@@ -531,7 +531,7 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
             } else {
                 accumulate::<L, W, MR>(lanes, &mut acc, &window, self.pitch, segments, weights, k_groups);
             }
-            if W::JOINED {
+            if W::FUSED {
                 let window: [*const i8; MR] =
                     core::array::from_fn(|r| operands.shortcut.add(offsets.shortcut[r]));
                 let before = segments.len() * k_groups * UNIT;

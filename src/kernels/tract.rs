@@ -16,8 +16,9 @@ use super::tile::Requantize;
 use super::x86_64::avx2::requantize;
 use super::{ConvTask, OutputChunk, Residual};
 use crate::format::{Block, K_GROUP, LANES};
-use crate::model::{Conv, Model, Op};
-use crate::pack::{Layout, Packing, UNIT};
+use crate::model::Model;
+use crate::program::{Conv, Op};
+use crate::weights::{Packing, UNIT, WeightLayout};
 use crate::workers::PARTS_PER_WORKER;
 use core::cell::UnsafeCell;
 use std::vec;
@@ -112,7 +113,9 @@ impl TractGemm {
         let layers: Vec<_> = model
             .steps()
             .map(|step| match step.op {
-                Op::Conv(conv) if conv.shape.layout() == Layout::Dense => Some(Layer::new(kernel, &conv)),
+                Op::Conv(conv) if conv.shape.layout() == WeightLayout::Dense => {
+                    Some(Layer::new(kernel, &conv))
+                }
                 _ => None,
             })
             .collect();

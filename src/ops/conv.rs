@@ -1,11 +1,11 @@
 //! Convolution.
 
-use super::parts::{Cut, in_chunks};
+use super::partition::{Partition, in_chunks};
 use crate::kernels::{ConvTask, Kernels};
 use crate::workers::Workers;
 
 pub(crate) fn conv(task: &ConvTask<'_>, output: &mut [i8], kernels: Kernels, workers: &dyn Workers) {
-    let cut = Cut::new(task, workers.count());
+    let cut = Partition::new(task, workers.count());
     in_chunks(task, output, workers, cut, &|_, chunk| kernels.conv(task, chunk));
 }
 
@@ -21,7 +21,7 @@ pub(crate) fn conv_on_tract(
     let Some(most) = gemm.parts(index) else {
         return false;
     };
-    let cut = Cut::of_pixels(task, workers.count(), most);
+    let cut = Partition::of_pixels(task, workers.count(), most);
     in_chunks(task, output, workers, cut, &|part, chunk| {
         // SAFETY: each part of a step runs once, by the contract of `Workers`.
         unsafe { gemm.conv(index, part, task, chunk) }

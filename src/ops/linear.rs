@@ -1,6 +1,6 @@
 //! The classifier: blocks of 16 classes are the parts.
 
-use super::parts::Shared;
+use super::partition::Shared;
 use crate::format::LANES;
 use crate::kernels::{Kernels, LinearTask};
 use crate::workers::{Workers, split};

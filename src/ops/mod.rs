@@ -2,7 +2,7 @@
 
 mod conv;
 mod linear;
-mod parts;
+mod partition;
 mod pool;
 
 pub(crate) use conv::conv;

@@ -14,14 +14,14 @@ const LINE: usize = 4;
 
 /// Into what a convolution is cut.
 #[derive(Clone, Copy)]
-pub(super) struct Cut {
+pub(super) struct Partition {
     /// Parts along the pixels, each a multiple of so many.
     pixels: (usize, usize),
     /// Parts along the blocks of channels, each a multiple of so many.
     blocks: (usize, usize),
 }
 
-impl Cut {
+impl Partition {
     /// What keeps `workers` busy and lets them read the least: each reads all weights if pixels are cut, and all inputs if
     /// channels are.
     pub(super) fn new(task: &ConvTask<'_>, workers: usize) -> Self {
@@ -53,12 +53,12 @@ fn parts(units: usize, workers: usize) -> usize {
     units.min(each * workers)
 }
 
-/// Cuts the output of `task`, whose bytes are `output`, and runs the chunks. Fills the border first.
+/// Cuts the output of `task`, whose bytes are `output`, and runs the chunks. Fills the halo first.
 pub(super) fn in_chunks(
     task: &ConvTask<'_>,
     output: &mut [i8],
     workers: &dyn Workers,
-    cut: Cut,
+    cut: Partition,
     run: &(dyn Fn(usize, &mut OutputChunk<'_>) + Sync),
 ) {
     let tensor = &task.conv.output;
@@ -79,7 +79,7 @@ pub(super) fn in_chunks(
 }
 
 /// Splits the pixels of `tensor`, whose bytes are `output`, into parts and runs each with its bytes, which begin with those of
-/// its first pixel. Fills the border first.
+/// its first pixel. Fills the halo first.
 pub(super) fn in_parts(
     tensor: &Tensor,
     output: &mut [i8],

@@ -1,8 +1,8 @@
 //! Pooling, in safe Rust that vectorises by itself: a few per mille of the time. Those over windows are split over the
 //! workers.
 
-use super::parts::in_parts;
-use crate::model::{AvgPool, GlobalAvgPool, MaxPool};
+use super::partition::in_parts;
+use crate::program::{AvgPool, GlobalAvgPool, MaxPool};
 use crate::requantize::{narrow, scale};
 use crate::tensor::Tensor;
 use crate::workers::Workers;
@@ -10,7 +10,7 @@ use crate::workers::Workers;
 /// Channels summed at a time, in registers or nearby.
 const STRIP: usize = 64;
 
-/// Maximum over a window. The input's border holds −128, so padding never wins.
+/// Maximum over a window. The input's halo holds −128, so padding never wins.
 pub(crate) fn max_pool(
     pool: &MaxPool,
     input: &Tensor,

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::ops::Range;
 
-use super::{CHANNELS, MAX_SIDE, is_side};
+use super::{CHANNELS, MAX_FRAME_SIDE, is_side};
 use crate::preprocess::yuv::{Yuv, YuvMatrix, YuvRange};
 
 /// Rows of bytes, one below the other.
@@ -152,7 +152,7 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     ///
-    /// [`FrameError::Side`] if a side is 0 or above [`MAX_SIDE`], [`FrameError::Stride`] if rows would overlap,
+    /// [`FrameError::Side`] if a side is 0 or above [`MAX_FRAME_SIDE`], [`FrameError::Stride`] if rows would overlap,
     /// [`FrameError::Short`] if the data ends before the last pixel. So for the other layouts.
     pub fn packed(order: Packed, plane: Plane<'a>, width: u32, height: u32) -> Result<Self, FrameError> {
         let layout = Layout::Packed(order, plane);
@@ -276,12 +276,12 @@ impl<'a> Frame<'a> {
         Ok(Self { width, height, layout })
     }
 
-    /// Pixels in a row, 1 to [`MAX_SIDE`].
+    /// Pixels in a row, 1 to [`MAX_FRAME_SIDE`].
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// Rows, 1 to [`MAX_SIDE`].
+    /// Rows, 1 to [`MAX_FRAME_SIDE`].
     pub fn height(&self) -> u32 {
         self.height
     }
@@ -398,7 +398,7 @@ impl Row<'_> {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum FrameError {
-    /// A side is 0 or above [`MAX_SIDE`].
+    /// A side is 0 or above [`MAX_FRAME_SIDE`].
     Side {
         /// The width asked for, in pixels.
         width: u32,
@@ -429,7 +429,7 @@ impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Side { width, height } => {
-                write!(f, "frame is {width}x{height} pixels; use sides of 1 to {MAX_SIDE}")
+                write!(f, "frame is {width}x{height} pixels; use sides of 1 to {MAX_FRAME_SIDE}")
             }
             Self::Stride { plane, need, got } => {
                 write!(

@@ -54,7 +54,7 @@ use resample::{Across, Axis, BLOCK, Ring, Table, WORD};
 /// The largest frame side, crop side and resize target, in pixels.
 ///
 /// Any frame within it is served, provided that the caller can spare [`Preprocessing::scratch_len`] bytes.
-pub const MAX_SIDE: u32 = 65_535;
+pub const MAX_FRAME_SIDE: u32 = 65_535;
 
 /// Bytes of one RGB8 pixel.
 const CHANNELS: usize = 3;
@@ -183,11 +183,11 @@ impl CropRounding {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Preprocessing {
-    /// Length of the short side after resizing, in pixels, 1 to [`MAX_SIDE`].
+    /// Length of the short side after resizing, in pixels, 1 to [`MAX_FRAME_SIDE`].
     pub short_side: u32,
-    /// Rows of the result, 1 to [`MAX_SIDE`].
+    /// Rows of the result, 1 to [`MAX_FRAME_SIDE`].
     pub crop_height: u32,
-    /// Pixels in a row of the result, 1 to [`MAX_SIDE`].
+    /// Pixels in a row of the result, 1 to [`MAX_FRAME_SIDE`].
     pub crop_width: u32,
     /// How pixels are weighed when the picture is resized.
     pub interpolation: Interpolation,
@@ -376,7 +376,7 @@ impl Plan {
     }
 
     /// `None` if the scratch does not fit a `usize`.
-    fn layout(&self) -> Option<Layout> {
+    fn layout(&self) -> Option<ScratchLayout> {
         let (columns, rows) = (self.columns.shown(), self.rows.shown());
         let taps = (self.across.taps(&columns), self.down.taps(&rows));
         let record = |taps| Table::record(taps) * WORD as u64;
@@ -386,7 +386,7 @@ impl Plan {
         let lines = Across::line_len(&self.source_columns(), taps.0) * self.interpolation.batch() as u64;
         let ring = Ring::rows_for(taps.1, self.interpolation) * self.ring_row() as u64;
         let out = u64::from(self.columns.crop) * CHANNELS as u64 + BLOCK as u64;
-        Some(Layout {
+        Some(ScratchLayout {
             across_table: usize::try_from(across_table).ok()?,
             down_table: usize::try_from(down_table).ok()?,
             lines: usize::try_from(lines).ok()?,
@@ -397,7 +397,7 @@ impl Plan {
 }
 
 /// Byte counts of the regions of the scratch, in order; the output row takes the rest of `total`.
-struct Layout {
+struct ScratchLayout {
     across_table: usize,
     down_table: usize,
     lines: usize,
@@ -439,7 +439,7 @@ impl Span {
 }
 
 fn is_side(side: u32) -> bool {
-    (1..=MAX_SIDE).contains(&side)
+    (1..=MAX_FRAME_SIDE).contains(&side)
 }
 
 /// `x` must be at least 0 and below 2^32.
@@ -454,7 +454,7 @@ fn round_half_even(x: f64) -> u32 {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PreprocessError {
-    /// A length is 0 or above [`MAX_SIDE`].
+    /// A length is 0 or above [`MAX_FRAME_SIDE`].
     OutOfRange {
         /// [`Preprocessing::short_side`].
         short_side: u32,
@@ -477,7 +477,7 @@ impl fmt::Display for PreprocessError {
         match *self {
             Self::OutOfRange { short_side, crop_height, crop_width } => write!(
                 f,
-                "resize to {short_side} and crop {crop_height}x{crop_width} is out of range; use lengths of 1 to {MAX_SIDE}"
+                "resize to {short_side} and crop {crop_height}x{crop_width} is out of range; use lengths of 1 to {MAX_FRAME_SIDE}"
             ),
             Self::Scratch { need, got } => {
                 write!(

@@ -65,7 +65,7 @@ enum Library {
 }
 
 impl Axis {
-    /// Both sizes are at least 1, and `input` at most [`super::MAX_SIDE`].
+    /// Both sizes are at least 1, and `input` at most [`super::MAX_FRAME_SIDE`].
     pub(super) fn new(interpolation: Interpolation, input: u32, output: u32) -> Self {
         let pillow = |shape| Library::Pillow(pillow::Axis::new(shape, input, output));
         let library = match interpolation {

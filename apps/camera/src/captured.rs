@@ -1,7 +1,7 @@
 //! A frame as it was captured, in memory that is used again for the next.
 
 use resnext::Frame;
-use resnext::preprocess::{FrameError, MAX_SIDE, Packed, Plane, Yuv, YuvRange};
+use resnext::preprocess::{FrameError, MAX_FRAME_SIDE, Packed, Plane, Yuv, YuvRange};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Instant;
@@ -135,10 +135,10 @@ impl RawFormat {
         }
     }
 
-    /// Bytes of a frame; `None` if it has no pixels, a side above [`MAX_SIDE`], rows longer than the stride, or more than
+    /// Bytes of a frame; `None` if it has no pixels, a side above [`MAX_FRAME_SIDE`], rows longer than the stride, or more than
     /// [`MOST_BYTES`] bytes.
     pub fn frame_len(&self) -> Option<usize> {
-        let sides = [self.width, self.height].iter().all(|side| (1..=MAX_SIDE).contains(side));
+        let sides = [self.width, self.height].iter().all(|side| (1..=MAX_FRAME_SIDE).contains(side));
         if !sides || self.stride < self.pixels.row(self.width) {
             return None;
         }
@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn impossible_frames_take_no_memory() {
         let mut captured = Captured::default();
-        let sizes = [(0, 3), (3, 0), (MAX_SIDE + 1, 1), (u32::MAX, u32::MAX), (60_000, 60_000)];
+        let sizes = [(0, 3), (3, 0), (MAX_FRAME_SIDE + 1, 1), (u32::MAX, u32::MAX), (60_000, 60_000)];
         for (pixels, _) in NAMES {
             for (width, height) in sizes {
                 assert!(captured.prepare(&RawFormat::tight(pixels, width, height, LIMITED)).is_none());

@@ -223,7 +223,7 @@ fn classify(
         latencies.record(latency);
         inferences.record(inference);
 
-        let guess = |hit: &resnext::Hit| Guess {
+        let guess = |hit: &resnext::Prediction| Guess {
             class: hit.class as u32,
             label: model.class(hit.class).map_or("", |class| class.label),
             probability: hit.probability,
@@ -315,7 +315,7 @@ impl Spare {
             }
             loaded => loaded?,
         }
-        runner.infer(logits, &mut ())
+        runner.infer(logits)
     }
 }
 

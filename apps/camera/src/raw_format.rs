@@ -1,7 +1,7 @@
 //! How the bytes of an uncompressed frame are laid out.
 
 use resnext::Frame;
-use resnext::preprocess::{FrameError, MAX_SIDE, Packed, Plane, Yuv, YuvMatrix, YuvRange};
+use resnext::preprocess::{FrameError, MAX_FRAME_SIDE, Packed, Plane, Yuv, YuvMatrix, YuvRange};
 use std::fmt;
 use std::str::FromStr;
 
@@ -134,10 +134,10 @@ impl RawFormat {
         }
     }
 
-    /// Bytes of a frame; `None` if it has no pixels, a side above [`MAX_SIDE`], rows longer than the stride, or more than
+    /// Bytes of a frame; `None` if it has no pixels, a side above [`MAX_FRAME_SIDE`], rows longer than the stride, or more than
     /// [`MAX_FRAME_BYTES`] bytes.
     pub fn frame_len(&self) -> Option<usize> {
-        let sides = [self.width, self.height].iter().all(|side| (1..=MAX_SIDE).contains(side));
+        let sides = [self.width, self.height].iter().all(|side| (1..=MAX_FRAME_SIDE).contains(side));
         if !sides || self.stride < self.pixels.row(self.width) {
             return None;
         }

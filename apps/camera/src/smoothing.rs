@@ -1,7 +1,7 @@
 //! Steadier labels: what several frames say together.
 
 use heapless::{Deque, Vec};
-use resnext::{Hit, softmax, top_k};
+use resnext::{Prediction, softmax, top_k};
 use std::fmt;
 use std::str::FromStr;
 
@@ -83,7 +83,7 @@ impl Smoother {
     }
 
     /// The answer after a frame with these logits, which become probabilities: the most probable classes first.
-    pub fn smooth(&mut self, logits: &mut [f32]) -> Vec<Hit, MOST_GUESSES> {
+    pub fn smooth(&mut self, logits: &mut [f32]) -> Vec<Prediction, MOST_GUESSES> {
         match self.smoothing {
             Smoothing::None => return top_k(logits),
             Smoothing::Exponential { frames } => {
@@ -98,7 +98,7 @@ impl Smoother {
         self.started = true;
         let mut hits = top_k(&self.scores);
         // What was ranked are probabilities already.
-        hits.iter_mut().for_each(|hit: &mut Hit| hit.probability = hit.logit);
+        hits.iter_mut().for_each(|hit: &mut Prediction| hit.probability = hit.logit);
         if let Smoothing::Majority { .. } = self.smoothing
             && let Some(place) = hits.iter().position(|hit| hit.class == self.standing)
         {

@@ -1,9 +1,6 @@
 //! A pipeline that runs for long: after the first frames nothing is allocated, and memory stays as it is. One test, so that
 //! nothing else runs meanwhile.
 
-#[path = "../../../tests/support/mod.rs"]
-mod runtime;
-
 use resnext::preprocess::{Yuv, YuvMatrix, YuvRange};
 use resnext::{Model, Pool, Runner};
 use resnext_camera::show::{JsonLines, Style, Terminal};
@@ -148,7 +145,7 @@ const SIZES: [(u32, u32); 2] = [(61, 47), (1280, 720)];
 
 #[test]
 fn nothing_is_allocated_and_memory_stays_as_it_is() {
-    let artifact = runtime::small().bytes;
+    let artifact = resnext_testing::small().bytes;
     let model = Model::from_bytes(&artifact).unwrap();
     let smoothings =
         [Smoothing::None, Smoothing::Exponential { frames: 5 }, Smoothing::Majority { frames: 9 }];

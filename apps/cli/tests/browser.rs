@@ -4,11 +4,9 @@
 //! `RESNEXT_SCREENSHOTS=DIR` keeps what the browser saw.
 #![cfg(target_os = "linux")]
 
-#[path = "../../../tests/support/devtools.rs"]
-mod devtools;
 mod support;
 
-use devtools::Browser;
+use resnext_testing::devtools::Browser;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

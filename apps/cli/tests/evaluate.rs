@@ -12,8 +12,9 @@ use resnext_evaluation::record::{self, LogitType, Record};
 use resnext_evaluation::samples::Samples;
 use resnext_evaluation::truth::{ClassIndex, Labelled};
 use resnext_evaluation::{Run, run};
+use resnext_testing::networks::{COLOURS, colours};
 use serde_json::{Value, json};
-use support::{COLOURS, Folder, colour_model};
+use support::Folder;
 
 /// `val/` with two pictures of each colour, one of them in the wrong folder, and what should be left out.
 fn folder() -> Folder {
@@ -232,7 +233,7 @@ fn labels_may_be_in_a_file() {
 #[test]
 fn wrong_preprocessing_is_suspected() {
     let folder = folder();
-    folder.write("model.rnx", &colour_model(r#"{"source": "bundled/resnext26_16x4d_half-imagenette"}"#));
+    folder.write("model.rnx", &colours(r#"{"source": "bundled/resnext26_16x4d_half-imagenette"}"#).bytes);
     let eval = ["eval", "model.rnx", "--data", "val", "--json"];
     assert_eq!(folder.resnext(&eval).json_and_notes()["warnings"], json!([]));
     // The blue in the green folder and so on.

@@ -7,7 +7,7 @@
 //! memory to the output of that convolution.
 
 use crate::network::{Network, Op, ValueId};
-use resnext::format::{ARENA_ALIGN, TENSOR_SLACK};
+use resnext::internals::format::{ARENA_ALIGN, TENSOR_SLACK};
 
 /// The memory of every value.
 #[derive(Clone, Debug, PartialEq, Eq)]

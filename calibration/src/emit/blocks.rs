@@ -1,7 +1,7 @@
 //! The parameters of 16 output channels, as kernels read them.
 
-use resnext::format::{Block, LANES, LinearBlock};
-use resnext::pack::ConvShape;
+use resnext::internals::format::{Block, LANES, LinearBlock};
+use resnext::internals::weights::ConvShape;
 use zerocopy::FromZeros;
 
 use crate::quantize::{QuantizedConv, QuantizedLinear, QuantizedShortcut};

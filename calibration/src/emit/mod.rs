@@ -12,7 +12,7 @@ mod steps;
 
 use crate::network::{Activation, Network, ValueId};
 use crate::quantize::Layer;
-use resnext::format::{
+use resnext::internals::format::{
     ClassRecord, Header, MAGIC, PreprocessingRecord, SECTION_ALIGN, SECTIONS, Section, SectionId, StepRecord,
     TensorRecord, VERSION, checksum,
 };

@@ -1,7 +1,7 @@
 //! The records of the steps, with their parameters and packed weights.
 
-use resnext::format::{NO_TENSOR, PoolParams, StepKind, StepRecord};
-use resnext::pack::ConvShape;
+use resnext::internals::format::{NO_TENSOR, PoolParams, StepKind, StepRecord};
+use resnext::internals::weights::ConvShape;
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::blocks::{conv_block, linear_block};

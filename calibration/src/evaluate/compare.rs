@@ -1,6 +1,7 @@
 //! int8 beside fp32, layer by layer.
 
-use resnext::{Model, Probe, RunError, Runner, Step, Tensor};
+use resnext::program::{Step, Tensor};
+use resnext::{Model, Probe, RunError, Runner};
 use resnext_evaluation::noise::{Noise, argmax};
 
 use crate::fp32::Fp32Error;
@@ -74,7 +75,7 @@ impl Pass for Compare<'_> {
         // Steps without a node are run with the next step that has one.
         let steps = photo.done..step + 1;
         photo.done = steps.end;
-        Runner::new(&self.model, &mut photo.arena)?.infer_steps(steps, &mut logits, &mut noise)?;
+        Runner::new(&self.model, &mut photo.arena)?.infer_steps_with(steps, &mut logits, &mut noise)?;
         photo.noise[step] = noise.noise.unwrap_or_else(|| {
             photo.agrees = argmax(&logits) == argmax(values);
             Noise::of_slices(&logits, values)
@@ -97,7 +98,7 @@ struct Against<'a> {
 impl Probe for Against<'_> {
     fn after(&mut self, _: usize, step: &Step<'_>, output: Option<(&Tensor, &[i8])>) {
         self.noise = output.map(|(tensor, data)| match step.op {
-            resnext::Op::GlobalAvgPool(_) => Noise::of_digits(tensor, data, self.original),
+            resnext::program::Op::GlobalAvgPool(_) => Noise::of_digits(tensor, data, self.original),
             _ => Noise::of_tensor(tensor, data, self.original),
         });
     }

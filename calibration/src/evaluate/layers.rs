@@ -1,7 +1,8 @@
 //! The layers of a compiled model against fp32 on some images: noise, distribution, and the range that int8 covers.
 
 use indicatif::ProgressBar;
-use resnext::{Model, Op, Step};
+use resnext::Model;
+use resnext::program::{Op, Step};
 use resnext_evaluation::noise::Noise;
 use resnext_evaluation::samples::Samples;
 
@@ -55,7 +56,7 @@ pub fn examine(
         pass.compare.steps.iter().zip(histograms).filter_map(|(step, histogram)| Some(((*step)?, histogram)));
     let layers = found.map(|(index, histogram)| {
         let (step, noise) = (&steps[index], noises[index]);
-        let real = |tensor: &resnext::Tensor, q: i8| {
+        let real = |tensor: &resnext::program::Tensor, q: i8| {
             f64::from(tensor.scale) * f64::from(i32::from(q) - i32::from(tensor.zero_point))
         };
         let output = step.output().filter(|_| !matches!(step.op, Op::GlobalAvgPool(_)));

@@ -139,7 +139,7 @@ impl Pass for Answers<'_> {
         let mut arena = vec![0; model.arena_len()];
         let mut runner = Runner::new(model, &mut arena)?;
         runner.load_pixels(pixels)?;
-        runner.infer(&mut int8, &mut ())?;
+        runner.infer(&mut int8)?;
         Ok(Answered { image: self.pending[index], pixels: pixel_checksum(pixels), int8, outcome: None })
     }
 

@@ -102,7 +102,7 @@ fn logits(artifact: &[u8], network: &Network) -> Vec<f32> {
     let (mut arena, mut logits) = (vec![0; model.arena_len()], vec![0.0; model.class_count()]);
     let mut runner = Runner::new(&model, &mut arena).expect("an arena");
     runner.load_pixels(&pixels).expect("pixels");
-    runner.infer(&mut logits, &mut ()).expect("runs");
+    runner.infer(&mut logits).expect("runs");
     logits
 }
 

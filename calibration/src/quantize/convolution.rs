@@ -1,6 +1,6 @@
 //! Convolutions in integers.
 
-use resnext::requantize;
+use resnext::internals::requantize;
 
 use super::layer::QuantizedConv;
 use super::moments::Moments;

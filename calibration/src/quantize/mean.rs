@@ -1,7 +1,7 @@
 //! Average pools in integers.
 
-use resnext::format::MAX_DIGITS;
-use resnext::requantize;
+use resnext::internals::format::MAX_DIGITS;
+use resnext::internals::requantize;
 
 use super::convolution::coarsest;
 use super::layer::Layer;

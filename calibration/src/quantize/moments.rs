@@ -10,7 +10,7 @@ use std::sync::Mutex;
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
-use resnext::format::MAX_DIGITS;
+use resnext::internals::format::MAX_DIGITS;
 
 use crate::fp32::Fp32Error;
 use crate::fp32::stream::Pass;

@@ -76,7 +76,7 @@ mod tests {
     use crate::network::Range;
     use crate::quantize::convolution::tests::pointwise;
     use crate::quantize::convolution::{Added, quantize_conv};
-    use resnext::requantize;
+    use resnext::internals::requantize;
 
     /// A fused shortcut adds its products in the same units: the sum is right to within half an output step and the error of
     /// the rounded weights, whichever of the two has the coarser unit.

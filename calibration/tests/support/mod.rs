@@ -9,24 +9,12 @@ use resnext_calibration::{
 };
 use resnext_evaluation::samples::Samples;
 use resnext_models::reference;
-use std::path::{Path, PathBuf};
-
-/// The root of the workspace.
-pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
+pub(crate) use resnext_testing::data::root;
 
 /// A folder of real ImageNet photos below `RESNEXT_DATA` or `../shared/data`. Where CI runs it must be there; on
 /// a user's machine its absence skips the test, aloud.
 pub(crate) fn photos(folder: &str) -> Option<Samples> {
-    let data = std::env::var_os("RESNEXT_DATA").map_or_else(|| root().join("../shared/data"), PathBuf::from);
-    let folder = data.join(folder);
-    if !folder.is_dir() {
-        assert!(std::env::var_os("CI").is_none(), "{} is missing and CI must have it", folder.display());
-        eprintln!("skipped: {} is not here; set RESNEXT_DATA to a folder that has it", folder.display());
-        return None;
-    }
-    Some(Samples::open(&folder).expect("photos"))
+    resnext_testing::data::folder(folder).map(|folder| Samples::open(&folder).expect("photos"))
 }
 
 /// The bundled fp32 network, folded.

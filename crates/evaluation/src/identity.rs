@@ -2,7 +2,8 @@
 
 use crate::provenance::{Provenance, preprocessing};
 use crate::truth::Labelled;
-use resnext::{Model, Op};
+use resnext::Model;
+use resnext::program::Op;
 use xxhash_rust::xxh3::Xxh3;
 use zerocopy::IntoBytes;
 

@@ -1,6 +1,6 @@
 //! The noise that quantization adds to a tensor.
 
-use resnext::Tensor;
+use resnext::program::Tensor;
 
 /// Power of a signal and of its noise. Sums over several samples add up.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

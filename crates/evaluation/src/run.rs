@@ -158,7 +158,7 @@ fn one(
     let checksum = pixel_checksum(&pixels);
     let mut runner = Runner::new(run.model, arena)?;
     runner.load_pixels(&pixels)?;
-    runner.infer(int8, &mut ())?;
+    runner.infer(int8)?;
     let row = baseline.and_then(|record| Some((record, record.find(sample.key())?)));
     let fp32 = match row {
         Some((record, row)) => {

@@ -1,6 +1,6 @@
 //! JPEG, to the byte as Pillow decodes it.
 
-use crate::{DecodeError, MAX_BYTES, MAX_SIDE, Rgb8Image, reason};
+use crate::{DecodeError, MAX_BYTES, MAX_PHOTO_SIDE, Rgb8Image, reason};
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, Encoder, JpegError, PixelFormat, Subsampling, compress};
 use std::ops::Range;
 
@@ -15,8 +15,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Rgb8Image, DecodeError> {
         return Err(DecodeError::Damaged("the JPEG ends early".to_owned()));
     }
     let limits = DecodeLimits {
-        max_width: MAX_SIDE as usize,
-        max_height: MAX_SIDE as usize,
+        max_width: MAX_PHOTO_SIDE as usize,
+        max_height: MAX_PHOTO_SIDE as usize,
         max_memory: Some(MAX_BYTES),
         ..DecodeLimits::default()
     };

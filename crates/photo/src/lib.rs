@@ -14,7 +14,7 @@ use resnext::preprocess::Preprocessing;
 use std::io::Cursor;
 
 /// The largest accepted width or height of an image, in pixels.
-pub const MAX_SIDE: u32 = 16_384;
+pub const MAX_PHOTO_SIDE: u32 = 16_384;
 
 /// The most memory that decoding one image may take, in bytes. Large enough for any photo, small enough that
 /// a file which expands a thousandfold is refused rather than served.
@@ -39,8 +39,8 @@ pub enum DecodeError {
     /// Neither format.
     #[error("is not a JPEG or PNG image")]
     Format,
-    /// Past [`MAX_SIDE`] or [`MAX_BYTES`].
-    #[error("is larger than {MAX_SIDE}×{MAX_SIDE} pixels or {} MiB", MAX_BYTES >> 20)]
+    /// Past [`MAX_PHOTO_SIDE`] or [`MAX_BYTES`].
+    #[error("is larger than {MAX_PHOTO_SIDE}×{MAX_PHOTO_SIDE} pixels or {} MiB", MAX_BYTES >> 20)]
     TooLarge,
     /// A variant of the format that the decoder does not know.
     #[error("cannot be decoded ({0})")]
@@ -95,7 +95,7 @@ impl Rgb8Image {
     ///
     /// # Errors
     ///
-    /// The image is damaged, of another format, or larger than [`MAX_SIDE`] or [`MAX_BYTES`] allow.
+    /// The image is damaged, of another format, or larger than [`MAX_PHOTO_SIDE`] or [`MAX_BYTES`] allow.
     pub fn decode(encoded: &[u8]) -> Result<Self, DecodeError> {
         if jpeg::is_jpeg(encoded) {
             return jpeg::decode(encoded);
@@ -107,8 +107,8 @@ impl Rgb8Image {
             return Err(DecodeError::Format);
         }
         let mut limits = Limits::default();
-        limits.max_image_width = Some(MAX_SIDE);
-        limits.max_image_height = Some(MAX_SIDE);
+        limits.max_image_width = Some(MAX_PHOTO_SIDE);
+        limits.max_image_height = Some(MAX_PHOTO_SIDE);
         limits.max_alloc = Some(MAX_BYTES);
         reader.limits(limits);
         let image = reader.decode()?;

@@ -5,7 +5,8 @@ use crate::page::Section;
 use crate::plot::{SIDE, axis, plot, rect};
 use crate::text::{plural, size};
 use maud::{Markup, html};
-use resnext::{Model, Tensor};
+use resnext::Model;
+use resnext::program::Tensor;
 
 /// The time and place of a tensor in the arena.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub(crate) fn lives(model: &Model<'_>) -> Vec<Life> {
         let range = tensor.arena_range();
         Life { name: name.to_owned(), start: range.start, len: range.len(), steps: step..step + 1 }
     };
-    let mut lives: Vec<Life> = model.input().iter().map(|input| life("input", input, 0)).collect();
+    let mut lives = vec![life("input", &model.input(), 0)];
     // A step reads the tensor that was written last at an offset.
     let read = |lives: &mut Vec<Life>, tensor: &Tensor, until: usize| {
         let found = lives.iter_mut().rev().find(|life| life.start == tensor.arena_offset);
@@ -174,7 +175,7 @@ mod tests {
     #[test]
     fn the_arena_is_as_long_as_its_tensors_reach() {
         let reach = lives(&model()).iter().map(|life| life.start + life.len).max().expect("tensors");
-        assert_eq!(reach.next_multiple_of(resnext::format::ARENA_ALIGN), model().arena_len());
+        assert_eq!(reach.next_multiple_of(resnext::internals::format::ARENA_ALIGN), model().arena_len());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::Report;
 use crate::page::Section;
 use crate::text::{count, size};
 use maud::html;
-use resnext::format::VERSION;
+use resnext::internals::format::VERSION;
 use resnext_metadata::Metadata;
 use serde_json::Value;
 

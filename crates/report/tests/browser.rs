@@ -2,10 +2,6 @@
 //!
 //! `RESNEXT_SCREENSHOTS=DIR` keeps what the browser saw.
 
-#[path = "../../../tests/support/devtools.rs"]
-mod devtools;
-
-use devtools::Browser;
 use resnext::Model;
 use resnext_evaluation::outcome::Outcome;
 use resnext_evaluation::samples::{Sample, SampleError, Samples};
@@ -14,6 +10,7 @@ use resnext_evaluation::{Evaluation, Outcomes};
 use resnext_models::reference;
 use resnext_photo::Rgb8Image;
 use resnext_report::{Distribution, FlippedPhoto, Latency, Layer, Report, html, json, markdown};
+use resnext_testing::devtools::Browser;
 use serde_json::{Value, json};
 
 /// A name that would do harm if it were not escaped.
@@ -87,7 +84,7 @@ fn report<'a>(model: &'a Model<'a>, evaluation: &'a Evaluation) -> Report<'a> {
         Latency { network: "fp32 (tract)".into(), int8: false, threads: 1, ms: times(23.0) },
         Latency { network: "int8 (avx2)".into(), int8: true, threads: 1, ms: times(7.0) },
     ];
-    let layer = |(index, step): (usize, resnext::Step<'_>)| {
+    let layer = |(index, step): (usize, resnext::program::Step<'_>)| {
         let bell = |i: i32| (f64::from(i) / 20.0, (1e6 * (-f64::from(i * i) / 800.0).exp()) as u64);
         Layer {
             name: step.name.to_owned(),

@@ -1,5 +1,7 @@
-//! Enough of the DevTools protocol to look at a page in headless Chromium: commands and events over two named pipes,
-//! each message ended by NUL (`--remote-debugging-pipe`), so that neither sockets nor a client library are needed.
+//! Headless Chromium, as far as tests need it to look at a page.
+//!
+//! Commands and events of the DevTools protocol go over two named pipes, each message ended by NUL
+//! (`--remote-debugging-pipe`), so that neither sockets nor a client library are needed.
 
 use base64::Engine;
 use serde_json::{Value, json};
@@ -17,7 +19,8 @@ const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "goog
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A browser with one page.
-pub(crate) struct Browser {
+#[derive(Debug)]
+pub struct Browser {
     process: Child,
     commands: File,
     messages: Receiver<Value>,
@@ -27,8 +30,8 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Starts the browser, with its profile in `folder`; `None` if there is none.
-    pub(crate) fn start(folder: &Path) -> Option<Self> {
+    /// Starts the browser with its profile in `folder`. Returns `None` if no browser is installed.
+    pub fn start(folder: &Path) -> Option<Self> {
         let installed =
             |name: &&&str| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success());
         let name = NAMES.iter().find(installed)?;
@@ -73,7 +76,7 @@ impl Browser {
     }
 
     /// Runs a command and returns its result.
-    pub(crate) fn call(&mut self, method: &str, params: Value) -> Value {
+    pub fn call(&mut self, method: &str, params: Value) -> Value {
         self.last += 1;
         let mut message = json!({ "id": self.last, "method": method, "params": params });
         if let Some(session) = &self.session {
@@ -95,7 +98,7 @@ impl Browser {
     }
 
     /// Opens a page, waits until it has loaded, and returns what happened meanwhile.
-    pub(crate) fn open(&mut self, url: &str) -> Vec<Value> {
+    pub fn open(&mut self, url: &str) -> Vec<Value> {
         self.events.clear();
         let result = self.call("Page.navigate", json!({ "url": url }));
         assert!(result["errorText"].is_null(), "{result}");
@@ -108,28 +111,28 @@ impl Browser {
         self.events()
     }
 
-    /// What has happened since the page was opened, or since the last call.
-    pub(crate) fn events(&mut self) -> Vec<Value> {
+    /// Returns what has happened since the page was opened, or since the last call.
+    pub fn events(&mut self) -> Vec<Value> {
         std::mem::take(&mut self.events)
     }
 
-    /// As somebody sees it whose screen is `width` pixels wide and who prefers `theme`, `light` or `dark`.
-    pub(crate) fn look(&mut self, theme: &str, width: u32) {
+    /// Shows the page as on a screen that is `width` pixels wide, to somebody who prefers `theme`, `light` or `dark`.
+    pub fn look(&mut self, theme: &str, width: u32) {
         let size = json!({ "width": width, "height": 812, "deviceScaleFactor": 1, "mobile": width < 500 });
         self.call("Emulation.setDeviceMetricsOverride", size);
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
         self.call("Emulation.setEmulatedMedia", media);
     }
 
-    /// All of the page as a PNG.
-    pub(crate) fn screenshot(&mut self) -> Vec<u8> {
+    /// Returns a picture of the whole page as a PNG.
+    pub fn screenshot(&mut self) -> Vec<u8> {
         let shot = self.call("Page.captureScreenshot", json!({ "captureBeyondViewport": true }));
         let data = shot["data"].as_str().expect("base64");
         base64::engine::general_purpose::STANDARD.decode(data).expect("base64")
     }
 
-    /// The value of an expression in the page.
-    pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
+    /// Returns the value of an expression in the page.
+    pub fn evaluate(&mut self, expression: &str) -> Value {
         let params = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
         let mut result = self.call("Runtime.evaluate", params);
         assert!(result["exceptionDetails"].is_null(), "{expression}: {result}");
@@ -139,7 +142,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Its own process, by its id; its helpers end with it.
+        // The helpers of the browser end with it.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

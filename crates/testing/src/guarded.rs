@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
 /// Zeroed bytes that end where an inaccessible page starts.
+#[derive(Debug)]
 pub struct Guarded {
     map: NonNull<u8>,
     map_len: usize,
@@ -15,6 +16,11 @@ pub struct Guarded {
 unsafe impl Send for Guarded {}
 
 impl Guarded {
+    /// Returns `len` zeros.
+    ///
+    /// # Panics
+    ///
+    /// If the system gives no memory.
     pub fn new(len: usize) -> Self {
         // SAFETY: no preconditions.
         let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).expect("a page size");
@@ -30,7 +36,7 @@ impl Guarded {
         Self { map: NonNull::new(map.cast()).expect("mapped"), map_len, start: usable - len, len }
     }
 
-    /// A copy of `bytes`.
+    /// Returns a copy of `bytes`.
     pub fn copy(bytes: &[u8]) -> Self {
         let mut guarded = Self::new(bytes.len());
         guarded.copy_from_slice(bytes);

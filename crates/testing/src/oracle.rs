@@ -1,10 +1,10 @@
-//! The network again, written as its definition says: no packing, no arena, no halo, 64-bit sums.
+//! Computes a network as its definition says: without packing, arena or halo, in sums of 64 bits.
 
-use super::builder::{Built, Layer, Shortcut};
-use resnext::format::{NO_TENSOR, StepKind, TensorRecord};
-use resnext::requantize::{narrow, scale};
+use crate::builder::{Built, Layer, Shortcut};
+use resnext::internals::format::{NO_TENSOR, StepKind, TensorRecord};
+use resnext::internals::requantize::{narrow, scale};
 
-/// An activation tensor, NHWC without border.
+/// An activation tensor, NHWC without halo.
 #[derive(Clone)]
 struct Activation<'a> {
     record: &'a TensorRecord,
@@ -25,7 +25,7 @@ impl<'a> Activation<'a> {
         (self.record.height.get() as usize, self.record.width.get() as usize)
     }
 
-    /// The value at (`y`, `x`), which may lie on the border.
+    /// Returns the value at (`y`, `x`), which may lie on the halo.
     fn at(&self, y: isize, x: isize, channel: usize) -> i8 {
         let (height, width) = self.size();
         match (usize::try_from(y), usize::try_from(x)) {
@@ -37,7 +37,11 @@ impl<'a> Activation<'a> {
     }
 }
 
-/// Logits of `pixels`.
+/// Returns the logits of `pixels`, `height × width × 3` bytes of the size that the network reads.
+///
+/// # Panics
+///
+/// If the last layer is not the classifier.
 pub fn logits(built: &Built, pixels: &[u8]) -> Vec<f32> {
     let mut tensors: Vec<_> = built.tensors.iter().map(Activation::new).collect();
     tensors[0].data = pixels.iter().map(|&pixel| (i32::from(pixel) - 128) as i8).collect();
@@ -120,7 +124,7 @@ fn max_pool(layer: &Layer, input: &Activation<'_>, output: &mut Activation<'_>) 
     });
 }
 
-/// The mean of what is there, scaled and rounded once.
+/// The mean of the pixels of the window that lie on the input, scaled and rounded once.
 fn avg_pool(layer: &Layer, input: &Activation<'_>, output: &mut Activation<'_>) {
     let zero_point = i32::from(output.record.zero_point);
     let (height, width) = input.size();

@@ -169,7 +169,9 @@ unsafe fn six_rows(
     }
 }
 
-impl Lanes for Sdot {
+// SAFETY: each method loads and stores as many bytes as it documents, in assembly too, whose loops end with the
+// segments and k-groups that they are given.
+unsafe impl Lanes for Sdot {
     type Acc = [int32x4_t; 4];
 
     const ROWS: usize = 6;

@@ -2,7 +2,7 @@
 //! SDOT.
 //!
 //! Two pixels make the rows of one operand and two output channels the columns of the other; weights packed
-//! as [`Packing::K8`](crate::pack::Packing::K8) are operands as they lie. Accumulators are kept in 2 × 2
+//! as [`Packing::K8`](crate::weights::Packing::K8) are operands as they lie. Accumulators are kept in 2 × 2
 //! matrices inside the loop and in rows, as everywhere else, outside.
 #![expect(clippy::needless_range_loop, reason = "an index names registers of several arrays at once")]
 
@@ -192,7 +192,9 @@ unsafe fn two_rows(acc: &mut Matrices, rows: [*const i8; 2], segments: &[usize],
     }
 }
 
-impl Lanes for Smmla {
+// SAFETY: each method loads and stores as many bytes as it documents, in assembly too, whose loops end with the
+// segments and k-groups that they are given.
+unsafe impl Lanes for Smmla {
     type Acc = [int32x4_t; 4];
 
     const ROWS: usize = 6;

@@ -7,10 +7,11 @@ pub(super) mod neon;
 use crate::format::Block;
 #[cfg(feature = "tract")]
 use crate::format::LANES;
-use crate::kernels::tile::{Requantize, Walk, each_row};
+use crate::kernels::tile::{Requantize, Walk};
+use crate::unroll::each_row;
 use core::arch::aarch64::*;
 
-/// Lane order of [`Layout::Quad4`](crate::pack::Layout::Quad4) to channel order and back: transposes 4×4.
+/// Lane order of [`WeightLayout::Quad4`](crate::weights::WeightLayout::Quad4) to channel order and back: transposes 4×4.
 const TRANSPOSE: [u8; 16] = [0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15];
 
 /// Requantizes `MR` pixels of 16 lanes each: SQRDMULH and saturating narrows.

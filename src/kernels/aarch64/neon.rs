@@ -146,7 +146,9 @@ unsafe fn two_rows(
     }
 }
 
-impl Lanes for Smlal {
+// SAFETY: each method loads and stores as many bytes as it documents, in assembly too, whose loops end with the
+// segments and k-groups that they are given.
+unsafe impl Lanes for Smlal {
     type Acc = [int32x4_t; 8];
 
     const ROWS: usize = 2;

@@ -6,9 +6,10 @@
 
 use crate::format::{Block, LANES};
 use crate::isa::Avx2;
-use crate::kernels::tile::{self, Lanes, Requantize, Walk, each_row, with_walk};
+use crate::kernels::tile::{self, Lanes, Requantize, Walk, with_walk};
 use crate::kernels::{ConvTask, LinearTask, OutputChunk};
-use crate::pack::UNIT;
+use crate::unroll::each_row;
+use crate::weights::UNIT;
 use core::arch::x86_64::*;
 use core::ops::Range;
 
@@ -101,7 +102,8 @@ unsafe fn multiply_high(acc: __m256i, multiplier: __m256i) -> __m256i {
     }
 }
 
-impl Lanes for Ymm {
+// SAFETY: two YMM are 16 lanes; each method loads and stores as many bytes as it documents.
+unsafe impl Lanes for Ymm {
     type Acc = [__m256i; 2];
 
     const ROWS: usize = 4;

@@ -2,7 +2,7 @@
 //!
 //! Both our operands are signed. Flipping a sign bit adds 128 and makes a byte unsigned; what that adds to a
 //! sum is taken off where the accumulators begin. Where all blocks read the same input
-//! ([`Layout::Dense`](crate::pack::Layout::Dense)) the weights are flipped, once for all rows of a tile, and
+//! ([`WeightLayout::Dense`](crate::weights::WeightLayout::Dense)) the weights are flipped, once for all rows of a tile, and
 //! 128 · Σ inputs is taken off, a sum per pixel that all blocks share. Elsewhere the inputs are flipped and
 //! 128 · Σ weights is taken off. Everything wraps, so the results are exact.
 
@@ -14,7 +14,7 @@ use crate::format::{Block, LANES};
 use crate::isa::{Avx512Vnni, AvxVnni};
 use crate::kernels::tile::{self, Lanes, Requantize, Walk, with_walk};
 use crate::kernels::{ConvTask, LinearTask, OutputChunk};
-use crate::pack::{Layout, UNIT};
+use crate::weights::{UNIT, WeightLayout};
 use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 use core::ops::Range;
 use ymm::Pair;
@@ -24,8 +24,10 @@ use zmm::Zmm;
 ///
 /// # Safety
 ///
-/// All methods need the instruction set of the implementor and the bytes they say they read.
-trait Sixteen: Copy {
+/// An implementation must read and write no bytes but those that the documentation of a method names, and implement
+/// [`neighbours`](Self::neighbours) and [`spaced`](Self::spaced) if it says that it has them. Whoever calls an unsafe
+/// method guarantees that those bytes exist and that the CPU has the instruction set of the implementor.
+unsafe trait Sixteen: Copy {
     /// Most pixels of a tile: as many as there are registers for, and more than VPDPBUSD takes cycles.
     const ROWS: usize;
 
@@ -61,7 +63,7 @@ trait Sixteen: Copy {
     unsafe fn times_128(self) -> Self;
 
     /// [`Lanes::spaces`].
-    fn spaces(layout: Layout) -> bool {
+    fn spaces(layout: WeightLayout) -> bool {
         let _ = layout;
         false
     }
@@ -76,7 +78,7 @@ trait Sixteen: Copy {
         ahead: *const i8,
     ) {
         let _ = (acc, window, pitch, w, k_groups, ahead);
-        unreachable!("asked for without being there")
+        unreachable!("`spaces` is true only for implementations of this method")
     }
 
     /// What [`Lanes::neighbours`] does.
@@ -90,7 +92,7 @@ trait Sixteen: Copy {
         _: *const i8,
     ) {
         let _ = (acc, window, step, segments, w, k_groups);
-        unreachable!("asked for without being there")
+        unreachable!("`NEIGHBOURS` is set only by implementations of this method")
     }
 
     /// What [`Lanes::finish`] does.
@@ -110,7 +112,8 @@ struct Vnni<V> {
     vector: core::marker::PhantomData<V>,
 }
 
-impl<V: Sixteen> Lanes for Vnni<V> {
+// SAFETY: every method reads what the method of `V` of the same purpose reads, by the contract of `Sixteen`.
+unsafe impl<V: Sixteen> Lanes for Vnni<V> {
     type Acc = V;
 
     const ROWS: usize = V::ROWS;
@@ -120,7 +123,7 @@ impl<V: Sixteen> Lanes for Vnni<V> {
     const NEIGHBOURS: bool = V::NEIGHBOURS;
     const INPUT_SUMS: bool = true;
 
-    fn spaces(layout: Layout) -> bool {
+    fn spaces(layout: WeightLayout) -> bool {
         V::spaces(layout)
     }
 

@@ -19,7 +19,6 @@ use super::frame::Row;
 use super::resample::{BLOCK, Rows, Table};
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 use crate::isa;
-use crate::kernels::Kernels;
 use zerocopy::native_endian::I32;
 
 /// The instruction set that passes run on.
@@ -30,13 +29,6 @@ pub(crate) enum Passes {
     Neon(isa::Neon),
     #[cfg(target_arch = "x86_64")]
     Avx2(isa::Avx2),
-}
-
-impl From<Kernels> for Passes {
-    /// Scalar for scalar kernels, or else the fastest.
-    fn from(kernels: Kernels) -> Self {
-        if kernels == Kernels::Scalar { Self::Scalar } else { Self::detect() }
-    }
 }
 
 impl Passes {

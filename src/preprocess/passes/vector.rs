@@ -5,11 +5,11 @@
 //! lanes of a second pixel missed: the multiply-add takes as long as the lookup.
 
 use super::scalar;
-use crate::kernels::tile::each_row;
 use crate::preprocess::frame::{Row, Samples};
 use crate::preprocess::resample::{BLOCK, OVERREAD, Rows, Table};
 use crate::preprocess::yuv::{Factors, Yuv};
 use crate::preprocess::{CHANNELS, Interpolation, opencv, pillow};
+use crate::unroll::each_row;
 use zerocopy::native_endian::I32;
 
 /// Arithmetic on vectors of 16 bytes. A value is the proof that the CPU has the instructions.

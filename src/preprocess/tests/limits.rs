@@ -36,11 +36,11 @@ fn serves_every_small_size() {
 
 #[test]
 fn serves_extreme_shapes() {
-    let long = vec![200; MAX_SIDE as usize * CHANNELS];
+    let long = vec![200; MAX_FRAME_SIDE as usize * CHANNELS];
     let thin = |width, height| Frame::rgb8(&long, width, height, width as usize * CHANNELS).unwrap();
     for interpolation in INTERPOLATIONS {
         for (side_rounding, crop_rounding) in RULES {
-            for short_side in [1, 256, MAX_SIDE] {
+            for short_side in [1, 256, MAX_FRAME_SIDE] {
                 for side in [1, 224] {
                     let preprocessing = Preprocessing {
                         interpolation,
@@ -48,7 +48,7 @@ fn serves_extreme_shapes() {
                         crop_rounding,
                         ..Preprocessing::imagenet(side, short_side)
                     };
-                    for frame in [thin(1, 1), thin(MAX_SIDE, 1), thin(1, MAX_SIDE)] {
+                    for frame in [thin(1, 1), thin(MAX_FRAME_SIDE, 1), thin(1, MAX_FRAME_SIDE)] {
                         // A flat picture stays flat, whatever the filter; what is black is padding.
                         let result = run(&preprocessing, &frame);
                         assert!(
@@ -123,13 +123,13 @@ fn refuses_what_it_cannot_serve() {
     for bad in [
         Preprocessing { short_side: 0, ..preprocessing },
         Preprocessing { crop_height: 0, ..preprocessing },
-        Preprocessing { crop_width: MAX_SIDE + 1, ..preprocessing },
+        Preprocessing { crop_width: MAX_FRAME_SIDE + 1, ..preprocessing },
     ] {
         assert!(matches!(refuse(&bad, 1000), PreprocessError::OutOfRange { .. }));
         assert_eq!(bad.scratch_len(4, 5), None);
     }
     assert_eq!(preprocessing.scratch_len(0, 5), None);
-    assert_eq!(preprocessing.scratch_len(4, MAX_SIDE + 1), None);
+    assert_eq!(preprocessing.scratch_len(4, MAX_FRAME_SIDE + 1), None);
 
     for message in [
         FrameError::Side { width: 0, height: 1 }.to_string(),

@@ -26,7 +26,7 @@ impl Spare {
             }
             loaded => loaded?,
         }
-        runner.infer(logits, &mut ())
+        runner.infer(logits)
     }
 }
 

@@ -74,7 +74,7 @@ pub(crate) fn fp32(
         return Ok(None);
     }
     let failed = |error| Error::new("", error);
-    let input = model.input().map_err(|error| Error::new("", error))?;
+    let input = model.input();
     let sides = |height: usize, width: usize| format!("{height}×{width}");
     if (network.input.height, network.input.width) != (input.height, input.width) {
         let theirs = sides(network.input.height, network.input.width);

@@ -83,13 +83,13 @@ pub(crate) fn compare(
     runs: Runs,
 ) -> Result<Vec<Latency>, Error> {
     let failed = |error: RunError| Error::new("", error);
-    let input = model.input().map_err(|error| Error::new("", error))?;
+    let input = model.input();
     let pixels = fixed_pixels(input.pixels() * input.channels);
     let (mut arena, mut logits) = (vec![0; model.arena_len()], vec![0.0; model.class_count()]);
     let mut runner = Runner::new(model, &mut arena).map_err(failed)?;
     let mut int8 = || {
         runner.load_pixels(&pixels).map_err(failed)?;
-        runner.infer(&mut logits, &mut ()).map_err(failed)
+        runner.infer(&mut logits).map_err(failed)
     };
     let (mut networks, mut names): (Vec<&mut Call<'_>>, _) = (Vec::new(), Vec::new());
     if let Some(fp32) = fp32 {

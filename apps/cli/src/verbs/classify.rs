@@ -9,7 +9,7 @@ use crate::session::workspace::{Workspace, packing};
 use crate::terminal::Error;
 use crate::terminal::output;
 use crate::terminal::text::{bar, clean};
-use resnext::{Hit, Model, Runner};
+use resnext::{Model, Prediction, Runner};
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -133,7 +133,7 @@ fn classify(
     runner.load_pixels(&pixels).map_err(failed)?;
     let loaded = Instant::now();
     let mut logits = vec![0.0; model.class_count()];
-    runner.infer(&mut logits, &mut ()).map_err(failed)?;
+    runner.infer(&mut logits).map_err(failed)?;
     let times = Times { decode: decoded - start, resize: loaded - decoded, infer: loaded.elapsed() };
     log.inference(times.infer, model, &logits);
     let hits = resnext::top_k::<MOST>(&logits);
@@ -143,7 +143,7 @@ fn classify(
 }
 
 impl Class {
-    fn new(model: &Model<'_>, hit: &Hit) -> Self {
+    fn new(model: &Model<'_>, hit: &Prediction) -> Self {
         let class = model.class(hit.class);
         let (id, label) = class.map_or(("", ""), |class| (class.id, class.label));
         let class = if id.is_empty() { hit.class.to_string() } else { id.to_owned() };

@@ -331,7 +331,7 @@ fn timing_table(timings: &[Timing]) -> impl Display {
 }
 
 fn infer(runner: &mut Runner<'_>, pixels: &[u8], logits: &mut [f32]) -> Result<(), Error> {
-    runner.load_pixels(pixels).and_then(|()| runner.infer(logits, &mut ())).map_err(failed)
+    runner.load_pixels(pixels).and_then(|()| runner.infer(logits)).map_err(failed)
 }
 
 #[cfg(test)]

@@ -5,11 +5,13 @@ mod endings;
 #[path = "../support/mod.rs"]
 mod support;
 
+use resnext_testing::data;
+use resnext_testing::networks::COLOURS;
 use serde_json::Value;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use support::{COLOURS, Folder, Ran, command, reference_model};
+use support::{Folder, Ran, command, reference_model};
 
 /// Runs ffmpeg in `folder`; false where there is none, which CI must have.
 fn ffmpeg(folder: &Folder, args: &[&str]) -> bool {
@@ -26,13 +28,7 @@ fn ffmpeg(folder: &Folder, args: &[&str]) -> bool {
 
 /// Photos of ImageNet in `RESNEXT_DATA` or beside the repository, which CI must have, and else those of the repository.
 fn photos(most: usize) -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let data = std::env::var_os("RESNEXT_DATA").map_or_else(|| root.join("../shared/data"), PathBuf::from);
-    let mut folder = data.join("imagenette/val");
-    if !folder.is_dir() {
-        assert!(std::env::var_os("CI").is_none(), "{} is missing and CI must have it", folder.display());
-        folder = root.join("calibration/samples");
-    }
+    let folder = data::folder("imagenette/val").unwrap_or_else(|| data::root().join("calibration/samples"));
     let mut found = Vec::new();
     let mut folders = vec![folder];
     while let Some(folder) = folders.pop() {

@@ -1,7 +1,8 @@
 //! `resnext classify`.
 
 use crate::keys;
-use crate::support::{COLOURS, Folder};
+use crate::support::Folder;
+use resnext_testing::networks::COLOURS;
 use serde_json::Value;
 
 #[test]

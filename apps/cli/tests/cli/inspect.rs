@@ -1,6 +1,7 @@
 //! `resnext inspect`.
 
-use crate::support::{Folder, colour_model};
+use crate::support::Folder;
+use resnext_testing::networks::colours;
 use serde_json::json;
 
 #[test]
@@ -23,9 +24,9 @@ fn inspect_shows_every_step() {
 #[test]
 fn a_hostile_model_cannot_drive_the_terminal() {
     let folder = Folder::new();
-    folder.write("evil.rnx", &colour_model("\"\\u001b[2J gone\""));
+    folder.write("evil.rnx", &colours("\"\\u001b[2J gone\"").bytes);
     let text = folder.resnext(&["inspect", "evil.rnx"]).results();
     assert!(!text.contains('\x1b') && text.contains("\\u{1b}[2J gone"), "{text}");
-    folder.write("plain.rnx", &colour_model("no JSON at all"));
+    folder.write("plain.rnx", &colours("no JSON at all").bytes);
     assert!(folder.resnext(&["inspect", "plain.rnx"]).results().contains("no JSON at all"));
 }

@@ -1,9 +1,10 @@
 //! What all verbs share: options, exit statuses, errors in one line, and output that fits the terminal.
 
-use crate::support::{Folder, Ran, colour_model, command};
+use crate::support::{Folder, Ran, command};
 #[cfg(target_os = "linux")]
 use crate::usable_cpus;
-use resnext::format::VERSION;
+use resnext::internals::format::VERSION;
+use resnext_testing::networks::colours;
 use std::io::Read;
 use std::process::Stdio;
 
@@ -41,7 +42,7 @@ fn tables_fit_the_terminal() {
 #[test]
 fn models_that_cannot_be_used_say_why() {
     let folder = Folder::new();
-    let good = colour_model("{}");
+    let good = colours("{}").bytes;
     let patched = |at: usize, byte: u8| {
         let mut bytes = good.clone();
         bytes[at] = byte;
@@ -123,7 +124,7 @@ fn a_reader_that_leaves_early_is_no_error() {
     let folder = Folder::new();
     // More than a pipe holds, so that the program is still writing when the reader is gone.
     let long = format!("{{\"notes\": [{}]}}", vec!["\"filler filler filler\""; 20_000].join(","));
-    folder.write("long.rnx", &colour_model(&long));
+    folder.write("long.rnx", &colours(&long).bytes);
     let mut child = command(&["inspect", "long.rnx", "--json"])
         .current_dir(folder.path(""))
         .stdout(Stdio::piped())

@@ -11,7 +11,8 @@ use core::arch::x86_64::*;
 #[repr(transparent)]
 pub(super) struct Pair([__m256i; 2]);
 
-impl Sixteen for Pair {
+// SAFETY: two YMM are 64 bytes; each method loads and stores as many bytes as it documents.
+unsafe impl Sixteen for Pair {
     const ROWS: usize = 6;
 
     #[inline(always)]

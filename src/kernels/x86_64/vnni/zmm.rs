@@ -3,11 +3,12 @@
 use super::Sixteen;
 use super::spaced::{self, Operands};
 use crate::format::Block;
-use crate::kernels::tile::{Requantize, Walk, each_row};
-use crate::pack::{Layout, UNIT};
+use crate::kernels::tile::{Requantize, Walk};
+use crate::unroll::each_row;
+use crate::weights::{UNIT, WeightLayout};
 use core::arch::x86_64::*;
 
-/// Adds one row of 3×3 windows of `Layout::Paired8` to the accumulators of pixels next to each other: what is read at a
+/// Adds one row of 3×3 windows of `WeightLayout::Paired8` to the accumulators of pixels next to each other: what is read at a
 /// column is for three of them.
 ///
 /// A macro, since a closure would not inherit the instruction set.
@@ -44,12 +45,14 @@ macro_rules! slide {
 #[repr(transparent)]
 pub(super) struct Zmm(__m512i);
 
-impl Sixteen for Zmm {
+// SAFETY: a ZMM is 64 bytes; each method loads and stores as many bytes as it documents, and those that the constants
+// promise are here.
+unsafe impl Sixteen for Zmm {
     const ROWS: usize = 14;
     const NEIGHBOURS: bool = true;
 
-    fn spaces(layout: Layout) -> bool {
-        matches!(layout, Layout::Dense | Layout::PerGroup)
+    fn spaces(layout: WeightLayout) -> bool {
+        matches!(layout, WeightLayout::Dense | WeightLayout::PerGroup)
     }
 
     #[inline(always)]
@@ -176,9 +179,9 @@ impl Sixteen for Zmm {
                     ahead,
                 };
                 match W::LAYOUT {
-                    Layout::Quad4 => spaced::three_taps::<MR, true>(operands),
-                    Layout::Paired8 => slide!(acc[MR], row, step, w, tap, ahead),
-                    Layout::Dense | Layout::PerGroup => spaced::three_taps::<MR, false>(operands),
+                    WeightLayout::Quad4 => spaced::three_taps::<MR, true>(operands),
+                    WeightLayout::Paired8 => slide!(acc[MR], row, step, w, tap, ahead),
+                    WeightLayout::Dense | WeightLayout::PerGroup => spaced::three_taps::<MR, false>(operands),
                 }
                 ahead = ahead.wrapping_add(3 * tap);
             }

@@ -10,7 +10,8 @@ use crate::records::{self, Log};
 use crate::session::latency::{Call, fixed_pixels, slower};
 use crate::session::statistics::Times;
 use crate::terminal::Error;
-use resnext::{Model, Probe, Runner, Step, Tensor};
+use resnext::program::{Step, Tensor};
+use resnext::{Model, Probe, Runner};
 use std::time::{Duration, Instant};
 
 /// The fp32 network that runs in turn with the model.
@@ -122,7 +123,7 @@ pub(super) fn measure(
     mut fp32: Option<&mut Baseline>,
 ) -> Result<Option<Measured>, Error> {
     let failed = |error: resnext::RunError| Error::at(&args.model, error);
-    let input = model.input().map_err(|error| Error::at(&args.model, error))?;
+    let input = model.input();
     let pixels = fixed_pixels(input.pixels() * input.channels);
     let mut logits = vec![0.0; model.class_count()];
     let mut recorder = Recorder::new(args, placement);
@@ -133,7 +134,7 @@ pub(super) fn measure(
     for _ in 0..args.warmup {
         fp32.as_mut().map_or(Ok(()), |fp32| fp32.run(false))?;
         runner.load_pixels(&pixels).map_err(failed)?;
-        runner.infer(&mut logits, &mut nothing).map_err(failed)?;
+        runner.infer_with(&mut logits, &mut nothing).map_err(failed)?;
     }
     let before = allocations::count();
     while recorder.wants_more() {
@@ -148,7 +149,7 @@ pub(super) fn measure(
             }
             None => &mut nothing,
         };
-        runner.infer(&mut logits, probe).map_err(failed)?;
+        runner.infer_with(&mut logits, probe).map_err(failed)?;
         let took = start.elapsed();
         recorder.record(took);
         log.inference(took, model, &logits);

@@ -10,7 +10,8 @@ use crate::session::artifact::Artifact;
 use crate::session::latency::FP32;
 use crate::session::statistics::{Times, milliseconds};
 use crate::terminal::Error;
-use resnext::{Runner, Tensor};
+use resnext::Runner;
+use resnext::program::Tensor;
 use resnext_metadata::{Fidelity, Metadata};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -142,7 +143,7 @@ impl Report {
             profile: profile.map(|profile| layers(runner, &profile.steps, runs)),
             sustained,
             warnings,
-            input: model.input().map_err(|error| failed(&error))?,
+            input: model.input(),
             placement,
         })
     }

@@ -148,8 +148,9 @@ fn container(text: &str) -> Result<Container, String> {
 
 fn size(text: &str) -> Result<(u32, u32), String> {
     let sides = text.split_once(['x', 'X', '×']);
-    let side =
-        |side: &str| side.parse().ok().filter(|side| (1..=resnext::preprocess::MAX_SIDE).contains(side));
+    let side = |side: &str| {
+        side.parse().ok().filter(|side| (1..=resnext::preprocess::MAX_FRAME_SIDE).contains(side))
+    };
     sides
         .and_then(|(width, height)| Some((side(width)?, side(height)?)))
         .ok_or_else(|| "use the form 640x480, with sides from 1 to 65535".to_owned())

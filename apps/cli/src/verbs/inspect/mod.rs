@@ -35,7 +35,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let artifact = Artifact::open(&args.model)?;
     let model = artifact.model()?;
-    let input = model.input().map_err(|error| Error::at(artifact.path(), error))?;
+    let input = model.input();
     let report = Report::new(artifact.path().display().to_string(), &model, &input);
     if args.json { output::print_json(&report) } else { output::print(&report) }
 }

@@ -1,8 +1,9 @@
 //! The content of a model, as JSON shows it.
 
-use resnext::pack::{ConvShape, Layout, Packing};
+use resnext::Model;
+use resnext::internals::weights::ConvShape;
 use resnext::preprocess::Preprocessing;
-use resnext::{Model, Op, Step, Tensor, Window};
+use resnext::program::{Op, Step, Tensor, Window};
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
@@ -75,11 +76,8 @@ impl<'a> Report<'a> {
         Self {
             model: path,
             // `Model` refuses every other version.
-            format: resnext::format::VERSION,
-            packing: match model.packing() {
-                Packing::K4 => "k4",
-                Packing::K8 => "k8",
-            },
+            format: resnext::internals::format::VERSION,
+            packing: model.packing().as_str(),
             model_bytes: model.artifact_len(),
             arena_bytes: model.arena_len(),
             weight_bytes: steps.iter().map(|step| step.weight_bytes).sum(),
@@ -137,6 +135,7 @@ impl<'a> StepRow<'a> {
             Op::AvgPool(pool) => ("avg pool", Some(pool.window), None, 0),
             Op::GlobalAvgPool(_) => ("global avg pool", None, None, 0),
             Op::Linear(linear) => ("linear", None, Some(linear.shape), linear.weights.len()),
+            _ => ("unknown", None, None, 0),
         };
         Self {
             name: step.name,
@@ -147,7 +146,7 @@ impl<'a> StepRow<'a> {
             stride: window.map(|w| w.stride),
             padding: window.map(|w| w.padding),
             groups: shape.map(|s: ConvShape| s.groups),
-            layout: shape.map(|s| layout(s.layout())),
+            layout: shape.map(|s| s.layout().as_str()),
             weight_bytes,
             macs: step.macs(),
             scale: output.map(|t| t.scale),
@@ -164,14 +163,5 @@ impl<'a> StepRow<'a> {
             Some(groups) if groups > 1 => format!("{kernel}/{stride}/{groups}"),
             _ => format!("{kernel}/{stride}"),
         }
-    }
-}
-
-fn layout(layout: Layout) -> &'static str {
-    match layout {
-        Layout::Dense => "dense",
-        Layout::PerGroup => "per-group",
-        Layout::Paired8 => "paired8",
-        Layout::Quad4 => "quad4",
     }
 }

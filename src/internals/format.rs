@@ -10,7 +10,7 @@
 //! | tensors | [`TensorRecord`]: shape, quantization and arena offset of every activation |
 //! | steps | [`StepRecord`]: the program, in execution order |
 //! | params | [`Block`] for convolutions, [`LinearBlock`] for the classifier, [`PoolParams`] for means |
-//! | weights | packed weights, see [`crate::pack`] |
+//! | weights | packed weights, see [`crate::weights`] |
 //! | classes | [`ClassRecord`]: wnid and label of each logit |
 //! | strings | UTF-8 bytes that names and labels point into |
 //! | metadata | UTF-8 JSON for people and tools: source, calibration, measured accuracy; the runtime never reads it |
@@ -52,6 +52,9 @@ pub const MAX_ACCUMULATOR: i64 = 1 << 30;
 
 /// Largest |number| of two digits, base 256, each an int8: the high one times 256 plus the low one.
 pub const MAX_DIGITS: i32 = 127 * 256 + 127;
+
+/// Largest height and width of a window.
+pub const MAX_KERNEL: usize = 15;
 
 /// Number of entries of [`Header::sections`].
 pub const SECTIONS: usize = 7;
@@ -111,7 +114,7 @@ pub struct Header {
     pub macs: U64,
     /// The tensor the preprocessed frame is written to.
     pub input: U16,
-    /// [`Packing`](crate::pack::Packing) of the weights.
+    /// [`Packing`](crate::weights::Packing) of the weights.
     pub packing: u8,
     /// Zero.
     pub reserved: [u8; 5],
@@ -163,26 +166,26 @@ impl From<&Preprocessing> for PreprocessingRecord {
 
 /// One activation tensor: int8, NHWC, batch 1, `real = scale · (q − zero_point)`.
 ///
-/// The tensor is stored with a border of `halo` pixels on every side, filled before its consumer runs, so
+/// The tensor is stored with a halo of `halo` pixels on every side, filled before its consumer runs, so
 /// that padded convolutions need no edge cases.
 #[derive(Clone, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct TensorRecord {
-    /// First byte in the arena (of the border), a multiple of [`ARENA_ALIGN`].
+    /// First byte in the arena (of the halo), a multiple of [`ARENA_ALIGN`].
     pub arena_offset: U64,
-    /// Rows without the border.
+    /// Rows without the halo.
     pub height: U32,
-    /// Columns without the border.
+    /// Columns without the halo.
     pub width: U32,
     /// Channels.
     pub channels: U32,
     /// Real value of one step.
     pub scale: F32,
-    /// Border width in pixels.
+    /// Halo width in pixels.
     pub halo: u8,
     /// Quantized value of real zero.
     pub zero_point: i8,
-    /// Border value of channels 0, 1, 2 and of all others: the zero point, or −128 before a max pool.
+    /// Halo value of channels 0, 1, 2 and of all others: the zero point, or −128 before a max pool.
     pub fill: [i8; 4],
     /// Zero.
     pub reserved: [u8; 2],
@@ -222,7 +225,7 @@ impl StepKind {
 pub struct StepRecord {
     /// [`StepKind`].
     pub kind: u8,
-    /// [`Layout`](crate::pack::Layout) of the weights.
+    /// [`WeightLayout`](crate::weights::WeightLayout) of the weights.
     pub layout: u8,
     /// Window height and width.
     pub kernel: u8,
@@ -278,11 +281,11 @@ pub struct ClassRecord {
 #[repr(C)]
 pub struct Block {
     /// Initial accumulator: bias and output zero point in accumulator units, − input zero point × Σ weights (those of a
-    /// joined shortcut with the zero point of its input) − residual zero point × `residual`.
+    /// fused shortcut with the zero point of its input) − residual zero point × `residual`.
     pub bias: [I32; LANES],
     /// Q31 multiplier, see [`crate::requantize`]; non-negative.
     pub multiplier: [I32; LANES],
-    /// Σ weights, those of a joined shortcut too, for kernels that read activations as unsigned.
+    /// Σ weights, those of a fused shortcut too, for kernels that read activations as unsigned.
     pub weight_sum: [I32; LANES],
     /// Accumulator units of one step of the residual tensor, non-negative; 0 without residual.
     pub residual: [I16; LANES],

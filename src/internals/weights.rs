@@ -10,16 +10,14 @@
 //!
 //! A *segment* is a run of consecutive bytes of the NHWC input: a whole kernel row of an ungrouped
 //! convolution, or one tap of a grouped one. Its length is padded to a multiple of 4 with zero weights.
-//! [`Layout`] says which output channels and which input channels the lanes of a block stand for. The units of a
-//! [joined shortcut](ConvShape::shortcut_channels) follow those of the window.
+//! [`WeightLayout`] says which output channels and which input channels the lanes of a block stand for. The units of a
+//! [fused shortcut](ConvShape::shortcut_channels) follow those of the window.
 //!
 //! SMMLA multiplies 8 input channels of 2 output channels at a time. [`Packing::K8`] interleaves units two by
-//! two for it: 16 lanes × 8 input channels in 128 bytes. It is a permutation that [`repack`] makes and
-//! unmakes in place.
+//! two for it: 16 lanes × 8 input channels in 128 bytes. It is a permutation that [`repack`](crate::pack::repack) makes
+//! and unmakes in place.
 
-use crate::error::LoadError;
-use crate::format::{Header, K_GROUP, LANES, checksum};
-use crate::model::{Model, Op};
+use crate::format::{Header, K_GROUP, LANES};
 use zerocopy::FromBytes;
 
 /// Bytes of 16 lanes × 4 input channels.
@@ -29,7 +27,7 @@ pub const UNIT: usize = LANES * K_GROUP;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
-pub enum Layout {
+pub enum WeightLayout {
     /// Ungrouped: 16 consecutive output channels; segments are kernel rows of `kernel × in_channels` bytes.
     Dense = 0,
     /// Grouped, any width: 16 consecutive output channels of one group (the last block of a group may be
@@ -46,6 +44,7 @@ pub enum Layout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Packing {
     /// 16 lanes × 4 input channels, for every instruction set but SMMLA.
     K4 = 0,
@@ -53,51 +52,36 @@ pub enum Packing {
     K8 = 1,
 }
 
+impl WeightLayout {
+    /// The name used in reports: `dense`, `per-group`, `paired8` or `quad4`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dense => "dense",
+            Self::PerGroup => "per-group",
+            Self::Paired8 => "paired8",
+            Self::Quad4 => "quad4",
+        }
+    }
+}
+
 impl Packing {
-    /// The packing with this code.
+    /// The name used in reports: `k4` or `k8`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::K4 => "k4",
+            Self::K8 => "k8",
+        }
+    }
+
+    /// Returns the packing with this code.
     pub fn from_code(code: u8) -> Option<Self> {
         [Self::K4, Self::K8].into_iter().find(|&packing| packing as u8 == code)
     }
 
-    /// What the header of `artifact` states, if it has one; nothing else is looked at.
+    /// Returns the packing that the header of `artifact` states, or `None` if it has no header. Nothing else is read.
     pub fn of(artifact: &[u8]) -> Option<Self> {
         Header::ref_from_prefix(artifact).ok().and_then(|(header, _)| Self::from_code(header.packing))
     }
-}
-
-/// Reorders the packed weights of a whole artifact, in place.
-///
-/// # Errors
-///
-/// If `artifact` is not one. It is then unchanged.
-pub fn repack(artifact: &mut [u8], packing: Packing) -> Result<(), LoadError> {
-    let model = Model::from_bytes(artifact)?;
-    if model.packing() == packing {
-        return Ok(());
-    }
-    for index in 0..model.step_count() {
-        // Decoded anew for every step, since weights change.
-        let range = match Model::parse(artifact)?.step(index)?.op {
-            Op::Conv(conv) if conv.shape.interleaves() => {
-                let start = conv.weights.as_ptr().addr() - artifact.as_ptr().addr();
-                start..start + conv.weights.len()
-            }
-            _ => continue,
-        };
-        let weights = &mut artifact[range];
-        match packing {
-            Packing::K8 => interleave(weights),
-            Packing::K4 => separate(weights),
-        }
-    }
-    if let Ok((header, _)) = Header::mut_from_prefix(artifact) {
-        header.packing = packing as u8;
-    }
-    let sum = checksum(artifact);
-    if let Ok((header, _)) = Header::mut_from_prefix(artifact) {
-        header.checksum = sum.into();
-    }
-    Ok(())
 }
 
 /// Every two units of 16 lanes × 4 → 16 lanes × 8.
@@ -112,7 +96,7 @@ pub(crate) fn interleave(weights: &mut [u8]) {
 }
 
 /// Every 16 lanes × 8 → two units of 16 lanes × 4.
-fn separate(weights: &mut [u8]) {
+pub(crate) fn separate(weights: &mut [u8]) {
     for pair in weights.as_chunks_mut::<{ 2 * UNIT }>().0 {
         let lanes = *pair;
         for (lane, bytes) in lanes.chunks_exact(2 * K_GROUP).enumerate() {
@@ -151,25 +135,25 @@ impl ConvShape {
     }
 
     /// The layout for this shape.
-    pub fn layout(&self) -> Layout {
+    pub fn layout(&self) -> WeightLayout {
         let whole_blocks = self.out_channels.is_multiple_of(LANES);
         match (self.groups, self.group_in(), self.group_out()) {
-            (1, ..) => Layout::Dense,
-            (_, 4, 4) if whole_blocks => Layout::Quad4,
-            (_, 8, 8) if whole_blocks => Layout::Paired8,
-            _ => Layout::PerGroup,
+            (1, ..) => WeightLayout::Dense,
+            (_, 4, 4) if whole_blocks => WeightLayout::Quad4,
+            (_, 8, 8) if whole_blocks => WeightLayout::Paired8,
+            _ => WeightLayout::PerGroup,
         }
     }
 
     /// Number of blocks.
     pub fn blocks(&self) -> usize {
         match self.layout() {
-            Layout::PerGroup => self.groups * self.blocks_per_group(),
+            WeightLayout::PerGroup => self.groups * self.blocks_per_group(),
             _ => self.out_channels.div_ceil(LANES),
         }
     }
 
-    /// Blocks of one group of [`Layout::PerGroup`].
+    /// Blocks of one group of [`WeightLayout::PerGroup`].
     pub(crate) fn blocks_per_group(&self) -> usize {
         self.group_out().div_ceil(LANES)
     }
@@ -177,7 +161,7 @@ impl ConvShape {
     /// Segments of one block.
     pub fn segments(&self) -> usize {
         match self.layout() {
-            Layout::Dense => self.kernel,
+            WeightLayout::Dense => self.kernel,
             _ => self.kernel * self.kernel,
         }
     }
@@ -185,7 +169,7 @@ impl ConvShape {
     /// Input bytes of one segment.
     pub fn segment_len(&self) -> usize {
         match self.layout() {
-            Layout::Dense => self.kernel * self.in_channels,
+            WeightLayout::Dense => self.kernel * self.in_channels,
             _ => self.group_in(),
         }
     }
@@ -195,7 +179,7 @@ impl ConvShape {
         self.segment_len().div_ceil(K_GROUP)
     }
 
-    /// 4-channel groups of the joined shortcut.
+    /// 4-channel groups of the fused shortcut.
     pub fn shortcut_k_groups(&self) -> usize {
         self.shortcut_channels.div_ceil(K_GROUP)
     }
@@ -203,7 +187,7 @@ impl ConvShape {
     /// Whether [`Packing::K8`] interleaves these weights: where lanes share their input, 16 channels at a
     /// time.
     pub fn interleaves(&self) -> bool {
-        matches!(self.layout(), Layout::Dense | Layout::PerGroup)
+        matches!(self.layout(), WeightLayout::Dense | WeightLayout::PerGroup)
             && self.k_groups().is_multiple_of(4)
             && self.shortcut_k_groups().is_multiple_of(4)
     }
@@ -221,20 +205,20 @@ impl ConvShape {
     /// Output channel of `lane` of `block`, or `None` for a padding lane.
     pub fn channel(&self, block: usize, lane: usize) -> Option<usize> {
         match self.layout() {
-            Layout::Dense | Layout::Paired8 => {
+            WeightLayout::Dense | WeightLayout::Paired8 => {
                 let channel = block * LANES + lane;
                 (channel < self.out_channels).then_some(channel)
             }
-            Layout::PerGroup => {
+            WeightLayout::PerGroup => {
                 let (group, part) = (block / self.blocks_per_group(), block % self.blocks_per_group());
                 let in_group = part * LANES + lane;
                 (in_group < self.group_out()).then(|| group * self.group_out() + in_group)
             }
-            Layout::Quad4 => Some(block * LANES + lane % 4 * 4 + lane / 4),
+            WeightLayout::Quad4 => Some(block * LANES + lane % 4 * 4 + lane / 4),
         }
     }
 
-    /// Packs `weights`, `[out][kernel][kernel][in / groups]`, and those of the joined shortcut,
+    /// Packs `weights`, `[out][kernel][kernel][in / groups]`, and those of the fused shortcut,
     /// `[out][shortcut_channels]`, into `packed` of [`Self::packed_len`] bytes.
     ///
     /// # Panics
@@ -285,11 +269,11 @@ mod tests {
 
     #[test]
     fn layouts_follow_the_group_width() {
-        assert_eq!(shape(3, 64, 7, 1).layout(), Layout::Dense);
-        assert_eq!(shape(128, 128, 3, 32).layout(), Layout::Quad4);
-        assert_eq!(shape(256, 256, 3, 32).layout(), Layout::Paired8);
-        assert_eq!(shape(1536, 1536, 3, 32).layout(), Layout::PerGroup);
-        assert_eq!(shape(12, 12, 3, 3).layout(), Layout::PerGroup, "12 channels are not whole blocks");
+        assert_eq!(shape(3, 64, 7, 1).layout(), WeightLayout::Dense);
+        assert_eq!(shape(128, 128, 3, 32).layout(), WeightLayout::Quad4);
+        assert_eq!(shape(256, 256, 3, 32).layout(), WeightLayout::Paired8);
+        assert_eq!(shape(1536, 1536, 3, 32).layout(), WeightLayout::PerGroup);
+        assert_eq!(shape(12, 12, 3, 3).layout(), WeightLayout::PerGroup, "12 channels are not whole blocks");
     }
 
     #[test]
