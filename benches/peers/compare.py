@@ -27,7 +27,7 @@ from typing import Any, Protocol
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-sys.path.insert(0, str(ROOT / "tests/support"))
+sys.path.insert(0, str(ROOT / "tests/python"))
 
 import script  # noqa: E402
 from script import Failure, count, last_words, say  # noqa: E402
