@@ -1,22 +1,22 @@
-//! Between the thread that captures and the one that looks: one slot, for the latest frame.
+//! Hands frames from the thread that captures to the thread that classifies, through a slot for the latest frame.
 //!
-//! There are three frames' worth of memory, one with either thread and one in the slot, and they only change places. So
-//! nothing is allocated or copied, and the lock is held for the exchange of a few words.
+//! There are three buffers: one with each thread and one in the slot. They only change places, so nothing is allocated or
+//! copied, and the lock is held for the exchange of a few words.
 
 use crate::captured::Captured;
 use std::mem::swap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// What becomes of a frame that has not been looked at when the next one is there.
+/// What happens to a frame that is still in the slot when the next one arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Staleness {
-    /// It is dropped and counted: from a camera, late is worse than never.
+    /// The frame is dropped and counted. A late frame from a camera is worthless.
     Drop,
-    /// The next one waits: of a file every frame counts.
+    /// The next frame waits. Every frame of a file matters.
     Wait,
 }
 
-/// The slot.
+/// A slot between two threads, for the latest frame.
 #[derive(Debug)]
 pub struct Handoff {
     staleness: Staleness,
@@ -29,19 +29,19 @@ struct State {
     slot: Captured,
     full: bool,
     dropped: u64,
-    /// No frame will come any more.
+    /// No further frame will be put into the slot.
     ended: bool,
-    /// None will be looked at any more.
+    /// No further frame will be taken.
     closed: bool,
 }
 
 impl Handoff {
-    /// An empty slot.
+    /// Makes an empty slot.
     pub fn new(staleness: Staleness) -> Self {
         Self { staleness, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Puts a frame into the slot and takes back memory for the next. False if nobody will look at it.
+    /// Puts a frame into the slot and takes back memory for the next one. Returns false if no thread will take it.
     pub fn put(&self, frame: &mut Captured) -> bool {
         let mut state = self.lock();
         while self.staleness == Staleness::Wait && state.full && !state.closed {
@@ -58,7 +58,7 @@ impl Handoff {
         true
     }
 
-    /// Waits for a frame and takes it, leaving memory for another. False if there will be none.
+    /// Waits for a frame and takes it, leaving memory for another. Returns false if there will be none.
     pub fn take(&self, frame: &mut Captured) -> bool {
         let mut state = self.lock();
         while !state.full && !state.ended && !state.closed {
@@ -74,29 +74,29 @@ impl Handoff {
         true
     }
 
-    /// Frames that nobody has looked at and nobody will.
+    /// Returns the number of dropped frames.
     pub fn dropped(&self) -> u64 {
         self.lock().dropped
     }
 
-    /// No frame comes any more once this goes, as it does when the thread that captures panics: the other one must not
-    /// wait for ever.
+    /// Returns a guard for the thread that captures. Dropping it ends the frames, also when that thread panics, so that the
+    /// other thread does not wait for ever.
     pub fn ending(&self) -> Leaving<'_> {
         Leaving { handoff: self, change: |state| state.ended = true }
     }
 
-    /// As [`Self::ending`] for the thread that looks.
+    /// Returns a guard for the thread that classifies. Dropping it makes [`Self::put`] return false.
     pub fn closing(&self) -> Leaving<'_> {
         Leaving { handoff: self, change: |state| state.closed = true }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // What is guarded is whole at any time: a panic elsewhere does not spoil it.
+        // The state is valid at any time, so a panic of another thread does not matter.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One of the two threads at work; dropping it says that it is not any more.
+/// A guard of one of the two threads. Dropping it tells the other thread that this one has ended.
 pub struct Leaving<'a> {
     handoff: &'a Handoff,
     change: fn(&mut State),

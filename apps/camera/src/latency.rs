@@ -1,19 +1,19 @@
-//! Percentiles of times, in memory that does not grow with their number.
+//! Percentiles of times, in constant memory.
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::time::Duration;
 
-/// Times in microseconds, to three digits.
+/// A histogram of times in microseconds, to three digits.
 #[derive(Debug)]
 pub(crate) struct Latencies(Option<Histogram<u64>>);
 
-/// The longest time that is told from longer ones: an hour.
+/// The longest time, an hour. Longer times count as this one.
 const LONGEST: u64 = 3_600_000_000;
 
 impl Latencies {
     pub(crate) fn new() -> Self {
-        // The bounds are in order and the digits few, so there is a histogram.
+        // These bounds and digits are valid, so there is a histogram.
         Self(Histogram::new_with_bounds(1, LONGEST, 3).ok())
     }
 
@@ -31,16 +31,16 @@ impl Latencies {
     }
 }
 
-/// Milliseconds, to three digits; 0 of no frames.
+/// Percentiles in milliseconds, to three digits. They are 0 if there are no frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Percentiles {
-    /// Half of the frames took no longer.
+    /// Median.
     pub p50: f64,
-    /// Nine of ten.
+    /// 90th percentile.
     pub p90: f64,
-    /// 99 of 100.
+    /// 99th percentile.
     pub p99: f64,
-    /// None took longer.
+    /// Maximum.
     pub max: f64,
 }
 

@@ -5,38 +5,38 @@ use resnext::preprocess::{FrameError, MAX_FRAME_SIDE, Packed, Plane, Yuv, YuvMat
 use std::fmt;
 use std::str::FromStr;
 
-/// How the samples of an uncompressed frame follow each other. Planes lie one after the other without gaps.
+/// The order of the samples of an uncompressed frame. Planes follow each other without gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PixelFormat {
-    /// 4:2:0, luma, then pairs U, V.
+    /// 4:2:0: a plane of luma and a plane of pairs U, V.
     Nv12,
-    /// 4:2:0, luma, then pairs V, U.
+    /// 4:2:0: a plane of luma and a plane of pairs V, U.
     Nv21,
-    /// 4:2:0, luma, U, V: `yuv420` of libcamera, YU12.
+    /// 4:2:0: planes of luma, U and V. libcamera calls it `yuv420`, V4L2 YU12.
     I420,
-    /// 4:2:0, luma, V, U.
+    /// 4:2:0: planes of luma, V and U.
     Yv12,
-    /// 4:2:2, luma, U, V.
+    /// 4:2:2: planes of luma, U and V.
     I422,
-    /// 4:4:4, luma, U, V.
+    /// 4:4:4: planes of luma, U and V.
     I444,
-    /// 4:2:2, bytes Y, U, Y, V.
+    /// 4:2:2: bytes Y, U, Y, V.
     Yuyv,
-    /// 4:2:2, bytes U, Y, V, Y.
+    /// 4:2:2: bytes U, Y, V, Y.
     Uyvy,
-    /// Luma alone.
+    /// Luma only.
     Grey,
-    /// Red, green, blue.
+    /// Bytes red, green, blue.
     Rgb,
-    /// Blue, green, red.
+    /// Bytes blue, green, red.
     Bgr,
-    /// Red, green, blue and a byte that is ignored.
+    /// Bytes red, green, blue, and one that is ignored.
     Rgbx,
-    /// Blue, green, red and a byte that is ignored.
+    /// Bytes blue, green, red, and one that is ignored.
     Bgrx,
 }
 
-/// Every name of every format, the first of each being the one that it is printed by.
+/// All names of all formats. A format prints as its first name.
 pub(crate) const NAMES: [(PixelFormat, &[&str]); 13] = [
     (PixelFormat::Nv12, &["nv12"]),
     (PixelFormat::Nv21, &["nv21"]),
@@ -54,12 +54,12 @@ pub(crate) const NAMES: [(PixelFormat, &[&str]); 13] = [
 ];
 
 impl PixelFormat {
-    /// The names that formats are printed by.
+    /// Returns the first name of each format.
     pub fn names() -> impl Iterator<Item = &'static str> {
         NAMES.iter().map(|(_, names)| names[0])
     }
 
-    /// Bytes of a row of `width` pixels in the first plane, without padding.
+    /// Returns the bytes of a row of `width` pixels in the first plane, without padding.
     fn row(self, width: u32) -> usize {
         let width = width as usize;
         match self {
@@ -81,36 +81,36 @@ impl fmt::Display for PixelFormat {
 impl FromStr for PixelFormat {
     type Err = ();
 
-    /// By any of its names, in any case.
+    /// Parses any name of a format, in any case.
     fn from_str(text: &str) -> Result<Self, ()> {
         let is = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(text));
         NAMES.iter().find(|(_, names)| is(names)).map(|&(format, _)| format).ok_or(())
     }
 }
 
-/// What the bytes of an uncompressed frame mean.
+/// The layout of an uncompressed frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RawFormat {
-    /// How samples follow each other.
+    /// The order of the samples.
     pub pixels: PixelFormat,
-    /// Pixels in a row.
+    /// Width in pixels.
     pub width: u32,
-    /// Rows.
+    /// Height in pixels.
     pub height: u32,
-    /// Bytes from one row of the first plane to the next. In the other planes rows are as far apart (NV12, 4:4:4), or half
-    /// as far, rounded upwards.
+    /// Bytes from one row of the first plane to the next. The other planes have the same stride (NV12, 4:4:4), or half of it,
+    /// rounded up.
     pub stride: usize,
-    /// What the numbers mean; of [`PixelFormat::Grey`] only the range, of RGB nothing.
+    /// The colours of YUV. For [`PixelFormat::Grey`] only the range matters, for RGB nothing.
     pub yuv: Yuv,
 }
 
 impl RawFormat {
-    /// Rows without padding.
+    /// Describes frames whose rows have no padding.
     pub fn tight(pixels: PixelFormat, width: u32, height: u32, yuv: Yuv) -> Self {
         Self { pixels, width, height, stride: pixels.row(width), yuv }
     }
 
-    /// Bytes of the planes, in their order; those that the format lacks are 0.
+    /// Returns the bytes of each plane, 0 for planes that the format lacks.
     fn planes(&self) -> Option<[usize; 3]> {
         let stride = self.stride;
         let (rows, half_rows) = (self.height as usize, self.height.div_ceil(2) as usize);
@@ -127,15 +127,15 @@ impl RawFormat {
 
     fn chroma_stride(&self) -> usize {
         match self.pixels {
-            // Pairs are whole where the width is odd.
+            // For an odd width, the last pair is still complete.
             PixelFormat::Nv12 | PixelFormat::Nv21 => self.stride.saturating_add(self.stride & 1),
             PixelFormat::I444 => self.stride,
             _ => self.stride.div_ceil(2),
         }
     }
 
-    /// Bytes of a frame; `None` if it has no pixels, a side above [`MAX_FRAME_SIDE`], rows longer than the stride, or more than
-    /// [`MAX_FRAME_BYTES`] bytes.
+    /// Returns the bytes of a frame. Returns `None` if it has no pixels, a side above the limit of the runtime, rows longer than
+    /// the stride, or more than [`MAX_FRAME_BYTES`] bytes.
     pub fn frame_len(&self) -> Option<usize> {
         let sides = [self.width, self.height].iter().all(|side| (1..=MAX_FRAME_SIDE).contains(side));
         if !sides || self.stride < self.pixels.row(self.width) {
@@ -145,12 +145,12 @@ impl RawFormat {
         luma.checked_add(u)?.checked_add(v).filter(|&len| len <= MAX_FRAME_BYTES)
     }
 
-    /// `bytes`, at least [`Self::frame_len`] of them, as a picture.
+    /// Returns the frame in `bytes`, which are at least [`Self::frame_len`].
     pub(crate) fn frame<'a>(&self, bytes: &'a [u8]) -> Result<Frame<'a>, FrameError> {
         let (width, height, yuv) = (self.width, self.height, self.yuv);
         let [luma, u, v] = self.planes().unwrap_or_default();
         let mut rest = bytes;
-        // What is missing is for the frame to find.
+        // `Frame` reports missing bytes.
         let mut take = |len: usize| rest.split_off(..len.min(rest.len())).unwrap_or_default();
         let luma = Plane::new(take(luma), self.stride);
         let u = Plane::new(take(u), self.chroma_stride());
@@ -162,7 +162,7 @@ impl RawFormat {
             PixelFormat::Yv12 => Frame::i420([luma, v, u], width, height, yuv),
             PixelFormat::I422 => Frame::i422([luma, u, v], width, height, yuv),
             PixelFormat::I444 => Frame::i444([luma, u, v], width, height, yuv),
-            // Its bytes have been swapped: see `Captured::filled`.
+            // `Captured::filled` has swapped the bytes.
             PixelFormat::Yuyv | PixelFormat::Uyvy => Frame::yuyv(luma, width, height, yuv),
             PixelFormat::Grey => Frame::grey(luma, width, height, yuv.range),
             PixelFormat::Rgb => Frame::packed(Packed::Rgb, luma, width, height),
@@ -173,10 +173,10 @@ impl RawFormat {
     }
 }
 
-/// The most bytes of a frame: 4:4:4 of 8K UHD takes 95 MiB.
+/// The most bytes of a frame. 4:4:4 of 8K UHD takes 95 MiB.
 pub const MAX_FRAME_BYTES: usize = 256 << 20;
 
-/// RGB pixels in full range; the matrix does not matter.
+/// The colours of RGB frames. The matrix does not matter.
 pub(crate) const RGB: Yuv = Yuv { matrix: YuvMatrix::Bt601, range: YuvRange::Full };
 
 #[cfg(test)]

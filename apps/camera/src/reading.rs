@@ -1,94 +1,95 @@
-//! What a pipeline found out about one frame, and who wants to know.
+//! The result for one frame, and the trait of whatever shows it.
 
 use std::io;
 
-/// One class of the answer.
+/// A class and its probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Guess<'a> {
+pub struct Prediction<'a> {
     /// Index of the class in the model.
     pub class: u32,
-    /// Name of the class, as the model has it: it may hold control characters, and may be empty.
+    /// Name of the class in the model. It may be empty or hold control characters.
     pub label: &'a str,
-    /// 0..1, after smoothing.
+    /// Probability, 0..1, after smoothing.
     pub probability: f32,
 }
 
-/// What is shown for one frame.
+/// The result for one frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reading<'a> {
-    /// Sequence number of the frame, from 0. Frames that were dropped count, so that numbers may be missing.
+    /// Sequence number of the frame, from 0. Dropped frames count, so numbers may be missing.
     pub frame: u64,
     /// Name of the model.
     pub model: &'a str,
     /// The most probable classes, most probable first.
-    pub top: &'a [Guess<'a>],
-    /// From the capture of the frame to its label, in milliseconds.
+    pub top: &'a [Prediction<'a>],
+    /// Time from the capture of the frame to its label, in milliseconds.
     pub latency_ms: f32,
-    /// The part of it that converting, resizing and running the model took, in milliseconds.
+    /// The part of the latency in which the frame was converted, resized and classified, in milliseconds.
     pub inference_ms: f32,
-    /// Frames a second, of the last ones; 0 for the first.
+    /// Rate of the last frames, in frames per second. It is 0 for the first one.
     pub fps: f32,
-    /// Frames so far that nobody looked at, because a newer one was there already.
+    /// Number of frames so far that were dropped because a newer one had arrived.
     pub dropped: u64,
-    /// What the machine says of itself, a second ago at most.
+    /// Health of the machine, at most a second old.
     pub health: Health,
 }
 
-/// What a machine says of itself.
+/// Health of a machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Health {
-    /// Of the processor, where the system says.
+    /// Temperature of the processor in degrees Celsius, if the system reports it.
     pub temperature_c: Option<f32>,
-    /// Why the processor is slower than it could be, in a word or two, such as `throttled`.
+    /// Why the processor runs slower than it could, in a word or two, such as `throttled`.
     pub slowed: Option<&'static str>,
 }
 
-/// The picture beside a reading, as RGB8 rows without gaps; converted only when somebody wants to look.
+/// The picture of a frame, as RGB8 rows without gaps. It is converted only for a [`Show`] that wants it.
 #[derive(Clone, Copy, Debug)]
 pub struct Picture<'a> {
-    /// Pixels in a row.
+    /// Width in pixels.
     pub width: u32,
-    /// Rows.
+    /// Height in pixels.
     pub height: u32,
     /// `[height][width][3]`, R, G, B.
     pub rgb: &'a [u8],
 }
 
-/// Whatever takes readings: a terminal, JSON lines, a screen, a web preview.
+/// Shows readings: on a terminal, as JSON lines, on a screen, or in a web preview.
 pub trait Show {
-    /// Whether [`Self::show`] wants the picture of the frame at hand: to convert it takes time.
+    /// Returns whether [`Self::show`] wants the picture of the current frame. Converting it takes time.
     fn wants_picture(&self) -> bool;
 
     /// Shows a reading, and its picture if it was wanted.
     ///
-    /// Runs between two frames: what takes longer than a frame belongs on a thread of its own.
+    /// This runs between two frames, so work that takes longer than a frame belongs on another thread, as in
+    /// [`Detached`](crate::display::Detached).
     ///
     /// # Errors
     ///
-    /// [`ShowError::Closed`] if nobody looks any more, which ends the pipeline without a complaint, and
-    /// [`ShowError::Failed`] for all else, which ends it too: what others can do without is wrapped in
-    /// [`Retrying`](crate::display::Retrying).
+    /// Returns [`ShowError::Closed`] if the viewer has left, and [`ShowError::Failed`] otherwise. Both end the pipeline.
+    /// [`Retrying`](crate::display::Retrying) keeps a failing display from that.
     fn show(&mut self, reading: &Reading<'_>, picture: Option<&Picture<'_>>) -> Result<(), ShowError>;
 }
 
 /// Why a reading could not be shown.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ShowError {
-    /// Whoever was looking has left.
-    #[error("nobody is looking any more")]
+    /// The viewer has left.
+    #[error("the viewer has left")]
     Closed,
-    /// Anything else.
+    /// The reading could not be shown.
     #[error("{subject}: {what}")]
     Failed {
-        /// The device, file or address it is about.
+        /// The device, file or address.
         subject: String,
-        /// What is wrong and how to mend it, as `what; remedy`.
+        /// What is wrong and how to fix it, as `what; remedy`.
         what: String,
     },
 }
 
 impl ShowError {
-    /// Of writing to `subject`.
+    /// Makes the error for a write to `subject` that failed.
     pub fn writing(subject: &str, error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::Closed,

@@ -1,54 +1,53 @@
-//! Steadier labels: what several frames say together.
+//! Smooths the answers of several frames, so that labels are steadier.
 
 use heapless::{Deque, Vec};
 use resnext::{Prediction, softmax, top_k};
 use std::fmt;
 use std::str::FromStr;
 
-/// The most classes that are reported for a frame.
-pub const MOST_GUESSES: usize = 100;
+/// The most classes of an answer.
+pub const MAX_PREDICTIONS: usize = 100;
 
-/// The most frames that a majority is taken of.
-pub const MOST_VOTES: usize = 64;
+/// The most frames of a majority.
+pub const MAX_VOTES: usize = 64;
 
-/// How the answers of several frames become one.
+/// How to smooth the answers of several frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Smoothing {
-    /// Each frame for itself.
+    /// No smoothing.
     #[default]
     None,
-    /// Probabilities move 2 / (N + 1) of the way to those of each new frame, which weighs frames about as the mean of
-    /// the last N does (Brown's exponential smoothing, with the span that spreadsheets and pandas use).
+    /// Probabilities move 2 / (N + 1) of the way to those of each new frame. This weighs frames about as the mean of the last
+    /// N does (Brown's exponential smoothing, with the span of spreadsheets and pandas).
     Exponential {
         /// N, at least 1.
         frames: u16,
     },
-    /// The class that was the most probable one in most of the last N frames; its probability is its share of them. A
-    /// label stays until another has more votes.
+    /// The answer is the class that was most probable in most of the last N frames. Its probability is the proportion of these
+    /// frames. A label stays until another one has more votes.
     Majority {
-        /// N, 1 to [`MOST_VOTES`].
+        /// N, 1 to [`MAX_VOTES`].
         frames: u16,
     },
 }
 
-/// Frames where none are given.
-const USUAL: u16 = 5;
+/// The default number of frames.
+const DEFAULT_FRAMES: u16 = 5;
 
 impl FromStr for Smoothing {
     type Err = &'static str;
 
-    /// `none`, `exponential`, `exponential:N`, `majority` or `majority:N`.
+    /// Parses `none`, `exponential`, `exponential:N`, `majority` or `majority:N`.
     fn from_str(text: &str) -> Result<Self, &'static str> {
-        const USAGE: &str =
-            "write none, exponential:N or majority:N, N being frames, at most 64 for a majority";
+        const USAGE: &str = "write none, exponential:N or majority:N, where N is a number of frames, at most 64 for a majority";
         let (name, frames) = match text.split_once(':') {
-            None => (text, USUAL),
+            None => (text, DEFAULT_FRAMES),
             Some((name, frames)) => (name, frames.parse().ok().filter(|&n| n > 0).ok_or(USAGE)?),
         };
         match name {
             "none" if name == text => Ok(Self::None),
             "exponential" => Ok(Self::Exponential { frames }),
-            "majority" if usize::from(frames) <= MOST_VOTES => Ok(Self::Majority { frames }),
+            "majority" if usize::from(frames) <= MAX_VOTES => Ok(Self::Majority { frames }),
             _ => Err(USAGE),
         }
     }
@@ -64,26 +63,26 @@ impl fmt::Display for Smoothing {
     }
 }
 
-/// What the frames so far have said.
+/// Smooths the answers of a sequence of frames.
 #[derive(Debug)]
 pub struct Smoother {
     smoothing: Smoothing,
-    /// A probability, or votes, for each class.
+    /// The probability of each class, or the proportion of its votes.
     scores: std::vec::Vec<f32>,
-    votes: Deque<usize, MOST_VOTES>,
+    votes: Deque<usize, MAX_VOTES>,
     started: bool,
-    /// The label that stands, of a majority.
-    standing: usize,
+    /// The current label of a majority.
+    current: usize,
 }
 
 impl Smoother {
-    /// Of a model with so many classes.
+    /// Makes a smoother for a model with `classes` classes.
     pub fn new(smoothing: Smoothing, classes: usize) -> Self {
-        Self { smoothing, scores: vec![0.0; classes], votes: Deque::new(), started: false, standing: 0 }
+        Self { smoothing, scores: vec![0.0; classes], votes: Deque::new(), started: false, current: 0 }
     }
 
-    /// The answer after a frame with these logits, which become probabilities: the most probable classes first.
-    pub fn smooth(&mut self, logits: &mut [f32]) -> Vec<Prediction, MOST_GUESSES> {
+    /// Returns the answer after a frame with these logits, the most probable classes first. Overwrites `logits`.
+    pub fn smooth(&mut self, logits: &mut [f32]) -> Vec<Prediction, MAX_PREDICTIONS> {
         match self.smoothing {
             Smoothing::None => return top_k(logits),
             Smoothing::Exponential { frames } => {
@@ -100,29 +99,30 @@ impl Smoother {
         // What was ranked are probabilities already.
         hits.iter_mut().for_each(|hit: &mut Prediction| hit.probability = hit.logit);
         if let Smoothing::Majority { .. } = self.smoothing
-            && let Some(place) = hits.iter().position(|hit| hit.class == self.standing)
+            && let Some(rank) = hits.iter().position(|hit| hit.class == self.current)
         {
-            // Of as many votes, the label that stands comes first.
-            hits[..=place].rotate_right(1);
+            // Among classes with equal votes, the current label comes first.
+            hits[..=rank].rotate_right(1);
         }
         hits
     }
 
+    /// Counts the vote of a frame.
     fn vote(&mut self, logits: &[f32], frames: usize) {
         let Some(winner) = top_k::<1>(logits).first().map(|hit| hit.class) else { return };
         if self.votes.len() >= frames {
             self.votes.pop_front();
         }
-        // There is room: a full queue has just lost its oldest.
+        // This cannot fail, because a full queue has just lost its oldest element.
         let _ = self.votes.push_back(winner);
         self.scores.fill(0.0);
         let share = 1.0 / self.votes.len() as f32;
         self.votes.iter().for_each(|&class| self.scores[class] += share);
         let votes = |class: usize| self.votes.iter().filter(|&&vote| vote == class).count();
         let most = self.votes.iter().map(|&class| votes(class)).max().unwrap_or(0);
-        if !self.started || votes(self.standing) < most {
+        if !self.started || votes(self.current) < most {
             let latest = self.votes.iter().rev().find(|&&class| votes(class) == most);
-            self.standing = latest.copied().unwrap_or(winner);
+            self.current = latest.copied().unwrap_or(winner);
         }
     }
 }
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(labels("none", &[0, 1, 0]), [(0, 0.8), (1, 0.8), (0, 0.8)]);
         let mut logits = [1.0, 3.0, 2.0];
         let hits = Smoother::new(Smoothing::None, 3).smooth(&mut logits);
-        assert_eq!(hits, top_k::<MOST_GUESSES>(&[1.0, 3.0, 2.0]));
+        assert_eq!(hits, top_k::<MAX_PREDICTIONS>(&[1.0, 3.0, 2.0]));
     }
 
     #[test]

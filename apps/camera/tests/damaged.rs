@@ -1,11 +1,11 @@
-//! Streams that are damaged anywhere, in pieces of any size: no panic, no endless loop, memory within bounds.
+//! Streams with damage anywhere, in pieces of any size, cause no panic and no endless loop, and memory stays bounded.
 
 use proptest::prelude::*;
-use resnext_camera::source::{Colours, Delivery, Kind, Mjpeg, Source, Stream, Y4m};
-use resnext_camera::{Captured, MOST_BYTES};
+use resnext_camera::source::{Colours, Delivery, FrameSource, Mjpeg, Stream, StreamInfo, Y4m};
+use resnext_camera::{Captured, MAX_FRAME_BYTES};
 use std::io::{self, Read};
 
-/// Gives at most `step` bytes at once, as pipes do.
+/// Returns at most `step` bytes at once, as pipes do.
 struct Pieces<'a> {
     bytes: &'a [u8],
     step: usize,
@@ -38,7 +38,7 @@ fn mjpeg() -> Vec<u8> {
     [16, 17, 40, 24].iter().flat_map(|&side| [jpeg(side), b"\r\n--next\r\n\r\n".to_vec()].concat()).collect()
 }
 
-/// What becomes of a stream.
+/// Reads a stream to its end.
 #[derive(Clone, Debug)]
 enum Damage {
     Set(prop::sample::Index, u8),
@@ -77,15 +77,15 @@ fn apply(stream: &mut Vec<u8>, damage: &Damage) {
     }
 }
 
-/// Reads to the end. A delivery takes at least a byte of the stream, so there are no more of them than bytes.
-fn drain(mut source: impl Source, most: usize) -> usize {
+/// Reads a source to its end. A delivery takes at least a byte of the stream, so there are at most as many as bytes.
+fn drain(mut source: impl FrameSource, most: usize) -> usize {
     let mut captured = Captured::default();
     let mut frames = 0;
     for _ in 0..=most {
         match source.next(&mut captured) {
             Ok(Delivery::Frame) => {
                 let frame = captured.frame().expect("what is delivered is whole");
-                assert!(frame.width() > 0 && captured.bytes().len() <= MOST_BYTES);
+                assert!(frame.width() > 0 && captured.bytes().len() <= MAX_FRAME_BYTES);
                 frames += 1;
             }
             Ok(Delivery::Damaged(what)) => assert!(!what.is_empty()),
@@ -102,11 +102,11 @@ fn drain(mut source: impl Source, most: usize) -> usize {
 
 fn read_y4m(bytes: &[u8], step: usize) -> usize {
     let stream = Stream::new(Pieces { bytes, step });
-    Y4m::new(stream, Kind::default(), Colours::default()).map_or(0, |y4m| drain(y4m, bytes.len()))
+    Y4m::new(stream, StreamInfo::default(), Colours::default()).map_or(0, |y4m| drain(y4m, bytes.len()))
 }
 
 fn read_mjpeg(bytes: &[u8], step: usize) -> usize {
-    drain(Mjpeg::new(Stream::new(Pieces { bytes, step }), Kind::default()), bytes.len())
+    drain(Mjpeg::new(Stream::new(Pieces { bytes, step }), StreamInfo::default()), bytes.len())
 }
 
 proptest! {
@@ -144,12 +144,12 @@ proptest! {
     }
 }
 
-/// A stream that is never a picture is told of, however long it goes on.
+/// A stream without any picture is reported, however long it is.
 #[test]
 fn endless_garbage_does_not_go_unnoticed() {
     for start in [&b""[..], b"\xff\xd8\xff\xda\x00\x02"] {
         let stream = Stream::new(start.chain(io::repeat(b'y')));
-        let mut mjpeg = Mjpeg::new(stream, Kind::default());
+        let mut mjpeg = Mjpeg::new(stream, StreamInfo::default());
         assert!(matches!(mjpeg.next(&mut Captured::default()), Ok(Delivery::Damaged(_))), "{start:?}");
     }
 }

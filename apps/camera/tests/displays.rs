@@ -1,10 +1,10 @@
-//! Framebuffers that are files, panels that are memory, snapshots, and the thread that they may have.
+//! Framebuffers in files, panels in memory, snapshots, and displays on their own threads.
 
 mod support;
 
 use embedded_graphics::mock_display::MockDisplay;
 use embedded_graphics::pixelcolor::Rgb565;
-use resnext_camera::display::framebuffer::{Mode, ModeError, PixelFormat};
+use resnext_camera::display::framebuffer::{Mode, ModeError, PixelLayout};
 use resnext_camera::display::{Canvas, Detached, Framebuffer, Panel, Snapshots};
 use resnext_camera::{Picture, Reading, Show, ShowError};
 use std::sync::mpsc;
@@ -18,9 +18,9 @@ fn expected(mode: &Mode, image: &support::Image) -> Vec<[u8; 3]> {
     canvas.rgb().chunks_exact(3).map(|rgb| [rgb[0], rgb[1], rgb[2]]).collect()
 }
 
-/// A screen in a mapped file with odd rows: every visible pixel is right, every other byte untouched.
+/// On a screen in a mapped file with padded rows, every visible pixel is right and no other byte changes.
 fn shows_on(
-    format: PixelFormat,
+    format: PixelLayout,
     offset: usize,
     gap: usize,
     decode: impl Fn(&[u8]) -> [u8; 3],
@@ -34,7 +34,7 @@ fn shows_on(
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &before).unwrap();
     let opened = std::fs::OpenOptions::new().read(true).write(true).open(file.path()).unwrap();
-    // SAFETY: a file of this test's own that nobody truncates.
+    // SAFETY: the file belongs to this test, and nobody truncates it.
     let memory = unsafe { memmap2::MmapMut::map_mut(&opened).unwrap() };
     let image = landscape(160, 120);
     let mut screen = Framebuffer::new(mode, memory).unwrap();
@@ -66,14 +66,14 @@ fn rgb565(pixel: &[u8]) -> [u8; 3] {
 #[test]
 fn framebuffers_of_both_formats_and_odd_strides() {
     for (offset, gap) in [(0, 0), (3, 0), (0, 2), (4099, 13)] {
-        shows_on(PixelFormat::RGB565, offset, gap, rgb565, [0xF8, 0xFC, 0xF8]);
-        shows_on(PixelFormat::XRGB8888, offset, gap, |pixel| [pixel[2], pixel[1], pixel[0]], [0xFF; 3]);
+        shows_on(PixelLayout::RGB565, offset, gap, rgb565, [0xF8, 0xFC, 0xF8]);
+        shows_on(PixelLayout::XRGB8888, offset, gap, |pixel| [pixel[2], pixel[1], pixel[0]], [0xFF; 3]);
     }
 }
 
 #[test]
 fn modes_that_do_not_fit_their_memory() {
-    let mode = Mode { width: 10, height: 10, stride: 20, offset: 5, format: PixelFormat::RGB565 };
+    let mode = Mode { width: 10, height: 10, stride: 20, offset: 5, format: PixelLayout::RGB565 };
     let open = |mode: Mode, bytes: usize| Framebuffer::new(mode, vec![0u8; bytes]).map(drop);
     assert_eq!(open(mode, 205), Ok(()));
     assert_eq!(open(mode, 204), Err(ModeError::Memory { has: 204, needs: 205 }));
@@ -91,7 +91,7 @@ fn panels_show_what_the_canvas_shows() {
     display.set_allow_overdraw(true);
     let mut panel = Panel::new(display);
     panel.show(&reading(), Some(&image.picture())).unwrap();
-    let mode = Mode { width: 64, height: 64, stride: 0, offset: 0, format: PixelFormat::RGB565 };
+    let mode = Mode { width: 64, height: 64, stride: 0, offset: 0, format: PixelLayout::RGB565 };
     for (i, [r, g, b]) in expected(&mode, &image).into_iter().enumerate() {
         let at = embedded_graphics::geometry::Point::new(i as i32 % 64, i as i32 / 64);
         let color = Rgb565::from(embedded_graphics::pixelcolor::Rgb888::new(r, g, b));
@@ -118,7 +118,7 @@ fn snapshots_are_pngs_now_and_then() {
     assert_eq!((reader.info().width, reader.info().height), (320, 240), "enlarged for the text");
 }
 
-/// Says what it is shown, and waits for a word before it goes on.
+/// Reports what it is shown, and waits for a message before it continues.
 struct Slow {
     shown: mpsc::Sender<(u64, String, Option<usize>)>,
     go_on: mpsc::Receiver<Result<(), ShowError>>,
@@ -130,7 +130,7 @@ impl Show for Slow {
     }
 
     fn show(&mut self, reading: &Reading<'_>, picture: Option<&Picture<'_>>) -> Result<(), ShowError> {
-        let label = reading.top.iter().map(|guess| guess.label).collect::<Vec<_>>().join("|");
+        let label = reading.top.iter().map(|prediction| prediction.label).collect::<Vec<_>>().join("|");
         self.shown.send((reading.frame, label, picture.map(|picture| picture.rgb.len()))).unwrap();
         self.go_on.recv().unwrap()
     }
@@ -148,7 +148,7 @@ fn a_slow_display_does_not_hold_up_the_pipeline() {
         display.show(&Reading { frame, ..reading() }, picture.as_ref()).map(|()| wanted)
     };
     assert!(show(1).unwrap());
-    let labels = support::TOP.map(|guess| guess.label).join("|");
+    let labels = support::TOP.map(|prediction| prediction.label).join("|");
     assert_eq!(receive.recv().unwrap(), (1, labels.clone(), Some(48)));
     let start = Instant::now();
     for frame in 2..1000 {
@@ -156,7 +156,7 @@ fn a_slow_display_does_not_hold_up_the_pipeline() {
     }
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     let_go.send(Ok(())).unwrap();
-    // Free a moment later: the next frame is shown, none of those in between.
+    // The display becomes free a moment later. It shows the next frame and none of those in between.
     let frame = (1000..).find(|&frame| {
         std::thread::sleep(Duration::from_millis(1));
         show(frame).unwrap()
@@ -171,7 +171,7 @@ fn a_slow_display_does_not_hold_up_the_pipeline() {
     drop(let_go);
 }
 
-/// A display that was busy when it was asked, and is free when it is shown something, would show a black frame.
+/// A display that becomes free after it was asked for a picture must not show a black frame.
 #[test]
 fn a_display_that_wants_pictures_is_shown_nothing_without() {
     let (shown, receive) = mpsc::channel();

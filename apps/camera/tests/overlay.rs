@@ -1,4 +1,4 @@
-//! The overlay against images that were looked at, and against anything at all.
+//! The overlay against reviewed images, and on any input.
 
 mod support;
 
@@ -8,7 +8,7 @@ use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 use proptest::prelude::*;
 use resnext_camera::display::{Canvas, Ground, overlay, panels};
-use resnext_camera::{Guess, Health, Picture, Reading};
+use resnext_camera::{Health, Picture, Prediction, Reading};
 use std::convert::Infallible;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -36,8 +36,8 @@ fn read(path: &Path) -> Option<(u32, u32, Vec<u8>)> {
     Some((info.width, info.height, pixels))
 }
 
-/// Compares with the image of that name, to the byte: fonts, layout and colours are all integers. What it should have been
-/// is in `tests/fixtures`, what it is in `target/overlay`.
+/// Compares with the image of this name, to the byte, because fonts, layout and colours are integers. The expected image is in
+/// `tests/fixtures`, and the actual one goes to `target/overlay`.
 fn golden(name: &str, canvas: &Canvas) {
     let expected = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("{name}.png"));
     let actual = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../overlay").join(format!("{name}.png"));
@@ -69,8 +69,8 @@ fn a_large_screen() {
 #[test]
 fn heat_odd_names_and_no_picture() {
     let top = [
-        Guess { class: 7, label: "größer Münsterländer 犬", probability: f32::NAN },
-        Guess { class: 8, label: " ", probability: 7.0 },
+        Prediction { class: 7, label: "größer Münsterländer 犬", probability: f32::NAN },
+        Prediction { class: 8, label: " ", probability: 7.0 },
     ];
     let reading = Reading {
         top: &top,
@@ -86,7 +86,7 @@ fn heat_odd_names_and_no_picture() {
     golden("odd", &canvas);
 }
 
-/// WCAG's relative luminance.
+/// Returns the relative luminance of WCAG.
 fn luminance(pixel: &[u8]) -> f64 {
     let linear = |value: u8| {
         let value = f64::from(value) / 255.0;
@@ -106,7 +106,7 @@ fn text_has_contrast_on_the_brightest_picture() {
             for x in panel.columns() {
                 let at = 3 * (y as usize * 1920 + x as usize);
                 let pixel = &canvas.rgb()[at..at + 3];
-                // The inks: light and nearly grey.
+                // Pixels of ink are light and nearly grey.
                 if pixel.iter().all(|&channel| channel > 175) {
                     contrasts.push((luminance(pixel) + 0.05) / (ground + 0.05));
                 }
@@ -117,7 +117,7 @@ fn text_has_contrast_on_the_brightest_picture() {
     }
 }
 
-/// A target that can be written only, and insists on pixels of its own.
+/// A target that can only be written, with its own kind of pixels.
 struct Strict<C> {
     area: Rectangle,
     pixels: usize,
@@ -156,7 +156,7 @@ proptest! {
         dropped in any::<u64>(),
     ) {
         let top: Vec<_> = labels.iter().enumerate()
-            .map(|(i, label)| Guess { class: i as u32, label, probability: numbers[i % 5] }).collect();
+            .map(|(i, label)| Prediction { class: i as u32, label, probability: numbers[i % 5] }).collect();
         let reading = Reading {
             frame: dropped, model: &model, top: &top, latency_ms: numbers[0], inference_ms: numbers[1], fps: numbers[2],
             dropped, health: Health { temperature_c: Some(numbers[3]), slowed: (dropped % 2 == 0).then_some("under-voltage") },
@@ -184,10 +184,10 @@ proptest! {
 
 #[test]
 fn pictures_keep_their_proportions_and_average() {
-    // Two by one into a square: black above and below.
+    // A picture of 2×1 in a square has black above and below.
     let image = Image { width: 2, height: 1, rgb: vec![10, 20, 30, 40, 50, 60] };
     let nothing = Reading { top: &[], model: "", ..reading() };
-    // Small enough that no status bar fits.
+    // No status bar fits into this size.
     let canvas = composed(4, 4, &nothing, &image);
     let row = [[10, 20, 30], [10, 20, 30], [40, 50, 60], [40, 50, 60]].concat();
     assert_eq!(canvas.rgb(), [vec![0; 12], row.clone(), row, vec![0; 12]].concat());

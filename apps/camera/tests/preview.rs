@@ -1,4 +1,4 @@
-//! The web preview over real connections, friendly and otherwise.
+//! The web preview, over real connections of friendly and hostile clients.
 
 mod support;
 
@@ -13,12 +13,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use support::{landscape, reading};
 
-/// A preview that is fed 50 frames a second.
+/// A preview that gets 50 frames per second.
 struct Live {
     address: SocketAddr,
     url: String,
     stop: Arc<AtomicBool>,
-    /// Frames fed, and the longest that one took.
+    /// Number of frames so far, and the longest time that one took.
     thread: Option<JoinHandle<(u64, Duration)>>,
 }
 
@@ -71,7 +71,7 @@ impl Live {
         self.send(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address))
     }
 
-    /// All of the answer to a request.
+    /// Returns the whole answer to a request.
     fn ask(&self, request: &str) -> String {
         let mut answer = String::new();
         self.send(request).read_to_string(&mut answer).unwrap();
@@ -89,7 +89,7 @@ fn status(answer: &str) -> u16 {
     answer.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
-/// The lines of a head, up to the empty one.
+/// Returns the lines of a head, up to the empty one.
 fn head(reader: &mut impl BufRead) -> Vec<String> {
     let lines = reader.lines().map(Result::unwrap);
     lines.take_while(|line| !line.is_empty()).collect()
@@ -111,7 +111,7 @@ fn the_page_is_self_contained_and_protected() {
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let head: Vec<_> = head.lines().map(str::to_owned).collect();
         assert_eq!(length(&head), body.len());
-        // The one address is the name of SVG.
+        // The only address is the namespace of SVG.
         assert!(!body.replace("http://www.w3.org/2000/svg", "").contains("//www."), "{path}");
         assert!(!body.replace("http://www.w3.org/2000/svg", "").contains("http"), "{path}");
     }
@@ -258,7 +258,7 @@ fn a_request_that_drips_is_given_up() {
     assert!(start.elapsed() < Duration::from_secs(15), "hung up on, not listened to for as long as it drips");
 }
 
-/// Fifty at once, none of which reads: most are let in, the rest told so, and frames go on as before.
+/// Of fifty clients that do not read, most are accepted and the others get an error. Frames continue as before.
 #[test]
 fn fifty_idle_clients_do_not_slow_the_pipeline() {
     let mut live = Live::new(None);
@@ -273,7 +273,7 @@ fn fifty_idle_clients_do_not_slow_the_pipeline() {
     let count = |status: &str| answers.iter().filter(|(answer, _)| answer.ends_with(status)).count();
     assert_eq!((count("200"), count("503")), (32, 18));
     drop(answers);
-    // Those who leave make room.
+    // Clients that leave make room for others.
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let answer = live.ask(&format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", live.address));
@@ -285,7 +285,7 @@ fn fifty_idle_clients_do_not_slow_the_pipeline() {
     }
     let (frames, longest) = live.stop();
     assert!(frames >= 20, "{frames} frames");
-    // A copy of the picture and a shared, busy machine.
+    // A frame costs a copy of the picture. The limit allows for a busy machine.
     assert!(longest < Duration::from_secs(1), "a frame was held up for {longest:?}");
 }
 

@@ -1,11 +1,11 @@
-//! A pipeline that runs for long: after the first frames nothing is allocated, and memory stays as it is. One test, so that
-//! nothing else runs meanwhile.
+//! A pipeline that runs for long allocates nothing after the first frames, and its memory stays constant. This is the only test
+//! in its program, so that nothing else runs at the same time.
 
 use resnext::preprocess::{Yuv, YuvMatrix, YuvRange};
 use resnext::{Model, Pool, Runner};
 use resnext_camera::show::{JsonLines, Style, Terminal};
 use resnext_camera::smoothing::Smoothing;
-use resnext_camera::source::{Colours, Kind, Raw, Source, Stream, Y4m};
+use resnext_camera::source::{Colours, FrameSource, Raw, Stream, StreamInfo, Y4m};
 use resnext_camera::{
     Health, Options, Picture, PixelFormat, RawFormat, Reading, Show, ShowError, Stop, Summary, run,
 };
@@ -13,7 +13,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-/// The system's allocator, counting the requests of every thread and the bytes in use.
+/// The allocator of the system. It counts the requests of all threads and the bytes in use.
 struct Counting;
 
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
@@ -22,36 +22,36 @@ static IN_USE: AtomicI64 = AtomicI64::new(0);
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: the system's allocator does the work.
+// SAFETY: every call goes to the allocator of the system, which upholds the contract.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         REQUESTS.fetch_add(1, Ordering::Relaxed);
         IN_USE.fetch_add(layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: the caller's contract.
+        // SAFETY: the caller upholds the contract of `System`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         REQUESTS.fetch_add(1, Ordering::Relaxed);
         IN_USE.fetch_sub(layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: the caller's contract.
+        // SAFETY: the caller upholds the contract of `System`.
         unsafe { System.dealloc(ptr, layout) }
     }
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         REQUESTS.fetch_add(1, Ordering::Relaxed);
         IN_USE.fetch_add(size as i64 - layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: the caller's contract.
+        // SAFETY: the caller upholds the contract of `System`.
         unsafe { System.realloc(ptr, layout, size) }
     }
 }
 
-/// Frames after which everything has its size: each of the three buffers has held one by then, and the capture thread has
-/// told its name.
+/// Number of frames after which nothing grows. By then each of the three buffers has held one, and the capture thread has set its
+/// name.
 const WARM: u64 = 20;
 
-/// Reads the counters at every frame, up to one that is not among the last: the thread that captures is a few frames ahead,
-/// and gives back its memory at the end.
+/// Reads the counters at every frame, except at the last ones: the thread that captures is a few frames ahead and frees its
+/// memory at the end.
 struct Watch {
     until: u64,
     frames: u64,
@@ -77,7 +77,7 @@ impl Show for Watch {
     }
 }
 
-/// Some bytes again and again, as many as there are frames.
+/// Repeats some bytes, once for each frame.
 struct Again {
     frame: Vec<u8>,
     at: usize,
@@ -101,7 +101,7 @@ impl Read for Again {
 
 fn play(
     model: &Model<'_>,
-    source: &mut dyn Source,
+    source: &mut dyn FrameSource,
     smoothing: Smoothing,
     every_frame: bool,
     frames: u64,
@@ -128,8 +128,8 @@ fn play(
     (watch, summary)
 }
 
-fn kind(live: bool) -> Kind {
-    Kind { name: "test".to_owned(), live, ..Kind::default() }
+fn kind(live: bool) -> StreamInfo {
+    StreamInfo { name: "test".to_owned(), live, ..StreamInfo::default() }
 }
 
 const YUV: Yuv = Yuv { matrix: YuvMatrix::Bt601, range: YuvRange::Limited };
@@ -140,7 +140,7 @@ fn raw(pixels: PixelFormat, (width, height): (u32, u32), frames: u64, live: bool
     Raw::new(Stream::new(Again { frame, at: 0, left: frames }), kind(live), format).unwrap()
 }
 
-/// A frame of each size that the small model meets: its arena is too small to preprocess the large one in.
+/// The sizes of frames. The arena of the small model is too small to preprocess the large one.
 const SIZES: [(u32, u32); 2] = [(61, 47), (1280, 720)];
 
 #[test]
@@ -155,7 +155,7 @@ fn nothing_is_allocated_and_memory_stays_as_it_is() {
         [Nv12, Nv21, I420, Yv12, I422, I444, Yuyv, Uyvy, Grey, Rgb, Bgr, Rgbx].into_iter().enumerate()
     {
         let size = SIZES[usize::from(index % 4 == 3)];
-        // The thread of the test harness may allocate meanwhile: the least of some tries is what a pipeline does.
+        // The thread of the test harness may allocate at the same time, so the least of several runs counts.
         let requests = (0..5).map(|_| {
             let mut source = raw(pixels, size, 60, false);
             let (watch, summary) = play(&model, &mut source, smoothings[index % 3], false, 60);
@@ -165,7 +165,7 @@ fn nothing_is_allocated_and_memory_stays_as_it_is() {
         assert!(requests.into_iter().any(|requests| requests == 0), "{pixels}");
     }
 
-    // A soak: frames of a file, then as from a camera that is faster than the model.
+    // Long runs: with the frames of a file, and with those of a camera that is faster than the model.
     let frames = 10_000;
     let header = b"YUV4MPEG2 W24 H18 F30:1 C420jpeg\n";
     let one = [&b"FRAME\n"[..], &[90; 24 * 18 * 3 / 2]].concat();
@@ -188,7 +188,7 @@ fn nothing_is_allocated_and_memory_stays_as_it_is() {
     assert_eq!((summary.frames, summary.dropped), (500, 0), "every frame of a camera, if that is wanted");
 }
 
-/// Physical memory of this process in bytes.
+/// Returns the physical memory of this process, in bytes.
 fn resident() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
     let resident: u64 = pages.split(' ').nth(1).unwrap().parse().unwrap();

@@ -1,11 +1,11 @@
-//! Our layouts and numbers of V4L2 are those of the kernel's header, as a C compiler sees it.
+//! Our layouts and numbers of V4L2 equal those in the header of the kernel, according to a C compiler.
 
 use resnext_camera::source::v4l2::abi;
 use std::fmt::Write as _;
 use std::mem::offset_of;
 use std::process::Command;
 
-/// The compiler of the machine that the tests run on: what they are compiled for may be another.
+/// The compiler of the machine that runs the tests. They may be compiled for another machine.
 fn header() -> Option<String> {
     let program = r#"
         #include <linux/videodev2.h>
@@ -31,7 +31,7 @@ fn header() -> Option<String> {
     Some(String::from_utf8(ran.stdout).unwrap())
 }
 
-/// In C, and what we have for it.
+/// An expression in C, and our value for it.
 fn ours() -> Vec<(&'static str, u64)> {
     let mut ours = Vec::new();
     macro_rules! layout {
@@ -95,7 +95,7 @@ fn layouts_and_numbers_are_the_headers() {
         return;
     };
     for ((name, ours), line) in ours().into_iter().zip(header.lines()) {
-        // A macro's own name would have been replaced, but for the preprocessor's quotation.
+        // Quoting keeps the preprocessor from replacing the name of a macro.
         assert_eq!(line, format!("{name} {ours}"));
     }
     assert_eq!(header.lines().count(), ours().len());

@@ -1,13 +1,13 @@
-//! Damaged and hostile checkpoints are errors or other tensors, never a panic, a hang or a flood of memory.
+//! Damaged and hostile checkpoints give an error or other tensors, never a panic, a hang or excessive use of memory.
 //!
-//! `fuzz/` looks further; this looks at every byte of every fixture and runs in seconds.
+//! This changes every byte of every fixture and runs in seconds. `fuzz/` searches further.
 
 use std::fs;
 use std::path::Path;
 
 use resnext_checkpoint::{FileBytes, FileError, read};
 
-/// Every checkpoint in the fixtures.
+/// Returns every checkpoint in the fixtures.
 fn fixtures() -> Vec<(String, Vec<u8>)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let files = fs::read_dir(directory).expect("fixtures").map(|entry| entry.expect("readable").path());
@@ -16,14 +16,14 @@ fn fixtures() -> Vec<(String, Vec<u8>)> {
     checkpoints.map(|path| (path.file_name().expect("a file").display().to_string(), read(&path))).collect()
 }
 
-/// Reads all that can be read; returns how much that was.
+/// Reads all tensors. Returns the number of their elements.
 fn exhaust(name: &str, bytes: Vec<u8>) -> Option<usize> {
     let len = bytes.len();
     match read(FileBytes::from(bytes)) {
         Ok(file) => {
             let names: Vec<_> = file.names().map(str::to_owned).collect();
             let tensors = names.iter().filter_map(|name| file.get(name)?.data.as_ref().ok());
-            // One at a time; none is larger than its file, where an element has at least two bytes.
+            // No tensor is larger than its file, in which an element has at least two bytes.
             Some(
                 tensors.map(|tensor| tensor.read().len()).inspect(|&n| assert!(2 * n <= len, "{name}")).sum(),
             )
@@ -71,7 +71,7 @@ fn no_removed_or_repeated_piece_panics() {
     }
 }
 
-/// The pickle of a dictionary; the values are programs.
+/// Returns the pickle of a dictionary. The values are programs.
 fn pickle(pairs: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut file = b"\x80\x02}".to_vec();
     for (key, value) in pairs {
@@ -84,7 +84,7 @@ fn pickle(pairs: &[(&str, Vec<u8>)]) -> Vec<u8> {
     file
 }
 
-/// The program of an array of float32; `shape` and `data` are programs too.
+/// Returns the program of an array of float32. `shape` and `data` are programs too.
 fn array(shape: &[u8], data: &[u8]) -> Vec<u8> {
     let reconstruct = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R";
     let dtype =
@@ -92,7 +92,7 @@ fn array(shape: &[u8], data: &[u8]) -> Vec<u8> {
     [&reconstruct[..], b"(K\x01", shape, dtype, b"\x89", data, b"tb"].concat()
 }
 
-/// The line for a file that is refused.
+/// Returns the message for a file that is refused.
 fn error(file: Vec<u8>) -> String {
     let error: FileError = read(FileBytes::from(file)).expect_err("hostile");
     error.to_string()
@@ -121,23 +121,23 @@ fn harm_is_named_wherever_it_is() {
     let cases: [(&[u8], &str); 6] = [
         (b"cos\nsystem\nU\x04true\x85R", "os.system"),
         (b"csubprocess\nPopen\n)R", "subprocess.Popen"),
-        // Even if it is only named.
+        // Naming it is enough.
         (b"csys\nexit\n", "sys.exit"),
-        // Paddle's tensors are evaluated, but only like this: eval('data', {'data': array}).
+        // Paddle evaluates tensors, but only as eval('data', {'data': array}).
         (b"c__builtin__\neval\nU\x03foo}U\x04dataK\x01s\x86R", "__builtin__.eval"),
         (b"\x8c\x08builtins\x8c\x04eval\x93\x8c\x011\x85R", "builtins.eval"),
-        // Nobody knows this one, and it would be a weight.
+        // An unknown function that would make a weight.
         (b"cmalicious\nloader\n)R", "malicious.loader"),
     ];
     for (program, name) in cases {
         let expected = format!("it wants to run `{name}`, which makes no tensor; ");
         for file in [pickle(&[("w", program.to_vec())]), [b"\x80\x04", program, b"."].concat()] {
-            // By itself, a name is nothing that could hold weights.
+            // A name alone holds no weights.
             let line = error(file);
             assert!(line.contains(&expected), "{line}");
         }
     }
-    // Names are shown as text, whatever they contain.
+    // Messages escape the characters of names.
     assert!(!error(pickle(&[("w", b"\x8c\x03a\nb\x8c\x01c\x93)R".to_vec())])).contains('\n'));
 }
 
@@ -158,7 +158,7 @@ fn nesting_and_sharing_are_harmless() {
     let wrapper = b"ctorch._utils\n_rebuild_parameter\nq\x00";
     let nested = [&wrapper[..], &b"h\x00".repeat(depth - 1), b"N", &b"\x85R".repeat(depth)].concat();
     assert!(error(pickle(&[("w", nested)])).contains("no weights"));
-    // One array under many names is one array.
+    // An array under many names is one array.
     let first = array(b"K\x02\x85", b"c_codecs\nencode\nq\x01X\x08\0\0\0abcdabcdq\x02U\x06latin1q\x03\x86R");
     let mut many = vec![("0".to_owned(), [&first[..], b"q\x00"].concat())];
     many.extend((1..1000).map(|i| (i.to_string(), b"h\x00".to_vec())));
@@ -167,7 +167,7 @@ fn nesting_and_sharing_are_harmless() {
         pickle(&pairs)
     };
     assert_eq!(exhaust("shared", borrowed(&many)), Some(2000));
-    // Text that many arrays share would have to be looked at for each.
+    // Text that many arrays share would have to be checked for each of them.
     let next = array(b"K\x02\x85", b"h\x01h\x02h\x03\x86R");
     many.truncate(1);
     many.extend((1..1000).map(|i| (i.to_string(), next.clone())));

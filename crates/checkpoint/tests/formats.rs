@@ -1,4 +1,4 @@
-//! Checkpoints made by the real libraries (`fixtures/make.py`) read as what was put into them.
+//! Checkpoints that the real libraries have written (`fixtures/make.py`) have the expected tensors.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ fn file(name: &str) -> TensorFile {
     open(&path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-/// The line that is shown for a file that cannot be read.
+/// Returns the message for a file that cannot be read.
 fn error(name: &str) -> String {
     let error: FileError = open(&path(name)).expect_err(name);
     let line = error.to_string();
@@ -20,12 +20,12 @@ fn error(name: &str) -> String {
     line
 }
 
-/// What `ramp` in `make.py` gives.
+/// Returns the same values as `ramp` in `make.py`.
 fn ramp(len: usize) -> Vec<f32> {
     (0..len).map(|i| i as f32 / 8.0 - 1.0).collect()
 }
 
-/// Asserts shape and elements of a tensor.
+/// Asserts the shape and the elements of a tensor.
 #[track_caller]
 fn expect(file: &TensorFile, name: &str, shape: &[usize], values: &[f32]) {
     let entry = file.get(name).unwrap_or_else(|| panic!("no {name}"));
@@ -34,7 +34,7 @@ fn expect(file: &TensorFile, name: &str, shape: &[usize], values: &[f32]) {
     assert_eq!((tensor.shape(), tensor.read().as_slice()), (shape, values), "{name}");
 }
 
-/// Asserts that a tensor is listed and says why it cannot be read.
+/// Asserts that a tensor is listed and cannot be read for this reason.
 #[track_caller]
 fn expect_unread(file: &TensorFile, name: &str, shape: &[usize], reason: &str) {
     let entry = file.get(name).unwrap_or_else(|| panic!("no {name}"));
@@ -86,7 +86,7 @@ fn every_element_type_is_widened_or_named() {
             expect_unread(&file, element, &[2, 3], "its element type is ");
         }
     }
-    // These two are made by another function, as all types that came after the storages lost theirs.
+    // Another function makes these two. Newer types have no class of storages.
     for element in ["uint16", "float8_e4m3fn"] {
         expect_unread(&file("types.pth"), element, &[], "_rebuild_tensor_v3");
     }

@@ -59,7 +59,7 @@ pub enum JournalError {
         source: io::Error,
     },
     /// The file is no journal.
-    #[error("{}: is not the journal of an evaluation; give a file that does not exist yet", .0.display())]
+    #[error("{}: is not a journal of an evaluation; give a file that does not exist yet", .0.display())]
     NotAJournal(PathBuf),
     /// The journal belongs to another evaluation.
     #[error(

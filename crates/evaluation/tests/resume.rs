@@ -1,4 +1,4 @@
-//! However an evaluation is interrupted and spread over threads, it comes to the same.
+//! Neither interruptions nor the number of threads change the result of an evaluation.
 
 use indicatif::ProgressBar;
 use resnext::Model;
@@ -17,7 +17,7 @@ fn model() -> Model<'static> {
     Model::from_bytes(reference::ARTIFACT).expect("bundled")
 }
 
-/// The bundled photos, every other one a church and a tench, and one that is broken.
+/// Returns some bundled photos, labelled alternately as church and tench, and a broken one.
 fn images(model: &Model<'_>) -> Labelled {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../calibration/samples");
     let mut samples: Vec<Sample> =
@@ -31,7 +31,7 @@ fn images(model: &Model<'_>) -> Labelled {
     Labelled::by_truth(&samples.into_iter().collect(), &ClassIndex::new(model), &truth, None).expect("labels")
 }
 
-/// A record of `images` with made-up logits, written through a journal.
+/// Returns a record of `images` with made-up logits, written through a journal.
 fn record(model: &Model<'_>, images: &Labelled, change: impl Fn(&mut Outcome, &mut Vec<f32>)) -> Vec<u8> {
     let journal =
         Journal::anonymous(tempfile::tempfile().expect("file"), model.class_count()).expect("journal");
@@ -84,7 +84,7 @@ fn an_interruption_changes_nothing() {
         assert_eq!(outcomes.done, whole.done);
         std::fs::read(&path).expect("journal")
     };
-    // Cut in the middle of entries and between them: what is left is not run again, the rest is.
+    // The journal is cut between entries and within them. Whole entries are not run again.
     for (threads, len) in (0..=full.len()).step_by(full.len() / 9).enumerate() {
         std::fs::write(&path, &full[..len]).expect("room");
         let journal = open();
@@ -99,7 +99,7 @@ fn an_interruption_changes_nothing() {
     }
 }
 
-/// A journal is told apart by model, images, labels and baseline.
+/// Model, images, labels and baseline identify an evaluation.
 #[test]
 fn another_evaluation_has_another_identity() {
     let model = model();
@@ -111,7 +111,7 @@ fn another_evaluation_has_another_identity() {
     assert_ne!(identity, of(&images.take_spread(4), &none));
     assert_ne!(identity, of(&images, &Provenance { checksum: 1, ..none.clone() }));
     assert_ne!(identity, of(&images, &Provenance { baseline: "x".into(), ..none.clone() }));
-    // The packing of the weights is no other model.
+    // Another packing of the weights is the same model.
     let mut repacked = reference::ARTIFACT.to_vec();
     resnext::pack::repack(&mut repacked, resnext::pack::Packing::K8).expect("repacks");
     let repacked = Model::from_bytes(&repacked).expect("loads");

@@ -1,5 +1,5 @@
-//! Decodes JPEGs for `benches/jpeg.py`: paths on standard input, a line each; width, height (32 bits, little-endian) and RGB
-//! bytes on standard output. With the argument `zune`, zune-jpeg decodes, which the `image` crate uses.
+//! Decodes JPEGs for `benches/jpeg.py`. Reads a path from each line of standard input. Writes width and height (32 bits,
+//! little-endian) and the RGB bytes to standard output. The argument `zune` selects zune-jpeg, which the `image` crate uses.
 
 use resnext_photo::Rgb8Image;
 use std::io::{BufRead, BufWriter, Error, Write};
@@ -10,7 +10,7 @@ fn zune(bytes: &[u8]) -> Option<Rgb8Image> {
     let mut decoder = JpegDecoder::new(ZCursor::new(bytes));
     let data = decoder.decode().ok()?;
     let (width, height) = decoder.dimensions()?;
-    // Grey comes as one byte a pixel.
+    // A grey JPEG has one byte per pixel.
     let data =
         if data.len() == width * height { data.iter().flat_map(|&grey| [grey; 3]).collect() } else { data };
     Some(Rgb8Image { width: width as u32, height: height as u32, data })

@@ -1,8 +1,14 @@
-//! Photographs: from an encoded file to the pixels a model reads. One place, so that calibration, evaluation
-//! and classification see the same picture and refuse the same files.
+//! Decodes photos, as JPEG or PNG files, to the pixels that a model reads. Calibration, evaluation and classification share this
+//! crate, so that they see the same pixels and refuse the same files.
 //!
-//! JPEG is decoded by a port of libjpeg-turbo, which Pillow and OpenCV decode with, to the byte. Decoders of other
-//! descent interpolate chroma and round otherwise: `benches/record/jpeg.md`.
+//! ```no_run
+//! let photo = resnext_photo::Rgb8Image::decode(&std::fs::read("cat.jpg")?)?;
+//! let pixels = photo.crop(&resnext::preprocess::Preprocessing::imagenet(224, 256))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! JPEG is decoded by a port of libjpeg-turbo, which Pillow and OpenCV use. The pixels equal theirs, to the byte. Other decoders
+//! interpolate chroma and round in other ways; see `benches/record/jpeg.md`.
 
 #![forbid(unsafe_code)]
 
@@ -13,45 +19,44 @@ use resnext::Frame;
 use resnext::preprocess::Preprocessing;
 use std::io::Cursor;
 
-/// The largest accepted width or height of an image, in pixels.
+/// The longest side of an image that is accepted, in pixels.
 pub const MAX_PHOTO_SIDE: u32 = 16_384;
 
-/// The most memory that decoding one image may take, in bytes. Large enough for any photo, small enough that
-/// a file which expands a thousandfold is refused rather than served.
-pub const MAX_BYTES: u64 = 512 << 20;
+/// The most memory that decoding an image may take, in bytes. It is enough for any photo, and refuses files that expand a
+/// thousandfold.
+pub const MAX_DECODED_BYTES: u64 = 512 << 20;
 
 /// An 8-bit RGB image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rgb8Image {
-    /// Columns.
+    /// Width in pixels.
     pub width: u32,
-    /// Rows.
+    /// Height in pixels.
     pub height: u32,
     /// `[height][width][3]`, R, G, B.
     pub data: Vec<u8>,
 }
 
-/// Why an image was refused. Displays as what is wrong, to follow the name of the file; [`Self::remedy`] says
-/// what to do.
+/// Why an image was refused. Displays as what is wrong, to follow the name of the file. [`Self::remedy`] says how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// Neither format.
+    /// The file is neither a JPEG nor a PNG.
     #[error("is not a JPEG or PNG image")]
     Format,
-    /// Past [`MAX_PHOTO_SIDE`] or [`MAX_BYTES`].
-    #[error("is larger than {MAX_PHOTO_SIDE}×{MAX_PHOTO_SIDE} pixels or {} MiB", MAX_BYTES >> 20)]
+    /// The image exceeds [`MAX_PHOTO_SIDE`] or [`MAX_DECODED_BYTES`].
+    #[error("is larger than {MAX_PHOTO_SIDE}×{MAX_PHOTO_SIDE} pixels or {} MiB", MAX_DECODED_BYTES >> 20)]
     TooLarge,
-    /// A variant of the format that the decoder does not know.
+    /// The decoder does not support this variant of the format.
     #[error("cannot be decoded ({0})")]
     Unsupported(String),
-    /// The contents are wrong or end early.
+    /// The contents are invalid or end early.
     #[error("is damaged ({0})")]
     Damaged(String),
 }
 
 impl DecodeError {
-    /// What to do about it.
+    /// Returns how to fix it.
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Format => "give the path of a JPEG or PNG image",
@@ -62,7 +67,7 @@ impl DecodeError {
     }
 }
 
-/// What a decoder said, to go into a sentence: some messages end with a full stop or a line break.
+/// Returns the message of a decoder as a part of a sentence. Some messages end with a full stop or a line break.
 fn reason(error: &dyn std::error::Error) -> String {
     let words = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     words.trim_end_matches('.').to_owned()
@@ -80,22 +85,21 @@ impl From<ImageError> for DecodeError {
 }
 
 impl Rgb8Image {
-    /// Decodes `encoded` to 8-bit RGB the way Pillow's `Image.open(file).convert("RGB")` does, which is how
-    /// every source library reads its training images:
+    /// Decodes `encoded` to 8-bit RGB like Pillow's `Image.open(file).convert("RGB")`, which every library uses to read its
+    /// training images:
     ///
-    /// - grey is replicated, alpha is dropped (not blended);
-    /// - 16-bit colour keeps its high byte, but 16-bit grey is *clipped* to 255;
-    /// - the EXIF orientation is **not** applied: Pillow does not apply it either, so the published accuracies
-    ///   were measured on images as stored (OpenCV does apply it, and so PaddleClas and mmcls; a handful of ImageNet's
-    ///   validation photos have one);
-    /// - a JPEG that ends early or whose codes make no sense is refused; Pillow fills with grey what it cannot read of the
-    ///   latter.
+    /// - Grey is replicated. Alpha is dropped, not blended.
+    /// - 16-bit colour keeps its high byte, but 16-bit grey is *clipped* to 255.
+    /// - The EXIF orientation is **not** applied. Pillow does not apply it either, so the published accuracies were measured on
+    ///   images as stored. OpenCV, and therefore PaddleClas and mmcls, does apply it. A few validation photos of ImageNet have one.
+    /// - A JPEG that ends early or has invalid codes is refused. Pillow refuses the former, and fills unreadable parts of the
+    ///   latter with grey.
     ///
-    /// The format is recognised by content.
+    /// The content decides the format.
     ///
     /// # Errors
     ///
-    /// The image is damaged, of another format, or larger than [`MAX_PHOTO_SIDE`] or [`MAX_BYTES`] allow.
+    /// Returns an error if the image is damaged, has another format, or exceeds [`MAX_PHOTO_SIDE`] or [`MAX_DECODED_BYTES`].
     pub fn decode(encoded: &[u8]) -> Result<Self, DecodeError> {
         if jpeg::is_jpeg(encoded) {
             return jpeg::decode(encoded);
@@ -109,27 +113,26 @@ impl Rgb8Image {
         let mut limits = Limits::default();
         limits.max_image_width = Some(MAX_PHOTO_SIDE);
         limits.max_image_height = Some(MAX_PHOTO_SIDE);
-        limits.max_alloc = Some(MAX_BYTES);
+        limits.max_alloc = Some(MAX_DECODED_BYTES);
         reader.limits(limits);
         let image = reader.decode()?;
         Ok(Self { width: image.width(), height: image.height(), data: rgb8(image) })
     }
 
-    /// Encodes the image as JPEG, `quality` 1..=100, to be looked at; with baseline coding and 4:2:0 chroma, which every
-    /// viewer shows. `None` if it has no pixels or more than a JPEG can have.
+    /// Encodes the image as a JPEG for people, with `quality` 1..=100. It has baseline coding and 4:2:0 chroma, which every viewer
+    /// supports. Returns `None` if the image has no pixels, or more than a JPEG can have.
     pub fn to_jpeg(&self, quality: u8) -> Option<Vec<u8>> {
         jpeg::encode(self, quality)
     }
 
-    /// Resizes and crops: the `crop_height × crop_width × 3` bytes that
+    /// Resizes and crops the image. Returns the `crop_height × crop_width × 3` bytes that
     /// [`Runner::load_pixels`](resnext::Runner::load_pixels) takes.
     ///
-    /// A runner can do this itself in its arena, which is made for camera frames; a photograph of any size
-    /// may need more scratch than that.
+    /// A runner does this by itself for frames of a camera, in its arena. A photo may need more scratch than the arena has.
     ///
     /// # Errors
     ///
-    /// If the image is larger than the runtime's limit; the text says so.
+    /// Returns a message if the image is larger than the limit of the runtime.
     pub fn crop(&self, preprocessing: &Preprocessing) -> Result<Vec<u8>, String> {
         let (width, height) = (self.width, self.height);
         let frame = Frame::rgb8(&self.data, width, height, width as usize * 3).map_err(|e| e.to_string())?;
@@ -143,7 +146,7 @@ impl Rgb8Image {
     }
 }
 
-/// RGB triples; see [`Rgb8Image::decode`] for the rules.
+/// Converts an image to RGB, by the rules of [`Rgb8Image::decode`].
 fn rgb8(image: DynamicImage) -> Vec<u8> {
     let high = |v: u16| (v >> 8) as u8;
     match image {

@@ -1,9 +1,9 @@
-//! JPEGs decode to Pillow's bytes, and damaged ones to an error.
+//! JPEGs decode to the same bytes as with Pillow, and damaged ones give an error.
 
 use resnext_photo::{DecodeError, Rgb8Image};
 use std::path::Path;
 
-/// Written by `make.py` beside it.
+/// `make.py`, in the same folder, writes it.
 const GOLDEN: &str = include_str!("fixtures/golden.txt");
 
 fn read(name: &str) -> Vec<u8> {
@@ -42,7 +42,7 @@ fn a_cut_jpeg_is_refused() {
     }
 }
 
-/// Whatever happened to a file, it is decoded or refused: in one line, without a panic.
+/// A damaged file is decoded, or refused with one line, without a panic.
 #[test]
 fn damaged_jpegs_do_no_harm() {
     let mut state = 1u64;
@@ -67,7 +67,7 @@ fn damaged_jpegs_do_no_harm() {
     assert!(refused > 100, "{refused}");
 }
 
-/// A header may promise a picture that no memory holds.
+/// A header may state a size that no memory holds.
 #[test]
 fn a_huge_jpeg_is_refused() {
     for (sides, error) in [
@@ -82,10 +82,10 @@ fn a_huge_jpeg_is_refused() {
     }
 }
 
-/// Motion JPEG of webcams leaves out the Huffman tables.
+/// Motion JPEGs of webcams have no Huffman tables.
 #[test]
 fn a_jpeg_without_huffman_tables_has_the_usual_ones() {
-    // The encoder's tables are the usual ones unless it is asked to optimise them.
+    // The encoder uses the standard tables by default.
     let pixels: Vec<u8> = (0..40 * 30 * 3u32).map(|i| (i * i / 97) as u8).collect();
     let (format, subsampling) = (libjpeg_turbo_rs::PixelFormat::Rgb, libjpeg_turbo_rs::Subsampling::S420);
     let whole = libjpeg_turbo_rs::compress(&pixels, 40, 30, format, 80, subsampling).unwrap();

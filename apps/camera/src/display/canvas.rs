@@ -1,4 +1,4 @@
-//! The picture with the overlay on it, in memory.
+//! Composes the picture and the overlay in memory.
 
 use super::overlay::{Ground, PANEL, overlay, panels};
 use crate::reading::{Picture, Reading};
@@ -8,14 +8,14 @@ use embedded_graphics::pixelcolor::Rgb888;
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 
-/// The most pixels a side.
-const SIDE: u32 = 16_384;
+/// The longest side of a canvas, in pixels.
+const MAX_CANVAS_SIDE: u32 = 16_384;
 
-/// How much of the ground under text is its own colour rather than the picture's, of 256: white text stays readable on a
-/// white wall (contrast above 4.5, which a test computes), and the picture is still to be seen.
+/// Opacity of the ground under text, of 256. White text stays readable on a white wall, with a contrast above 4.5, which a test
+/// computes, and the picture stays visible.
 const SHADE: u32 = 216;
 
-/// An image in memory, RGB8.
+/// An RGB8 image in memory.
 #[derive(Debug)]
 pub struct Canvas {
     size: Size,
@@ -23,23 +23,24 @@ pub struct Canvas {
 }
 
 impl Canvas {
-    /// A black one of `width` × `height` pixels, each limited to 1..=16384.
+    /// Makes a black canvas of `width` × `height` pixels, each clamped to 1..=16384.
     #[must_use]
     pub fn new(width: u32, height: u32) -> Self {
-        let size = Size::new(width.clamp(1, SIDE), height.clamp(1, SIDE));
+        let size = Size::new(width.clamp(1, MAX_CANVAS_SIDE), height.clamp(1, MAX_CANVAS_SIDE));
         Self { size, rgb: vec![0; 3 * size.width as usize * size.height as usize] }
     }
 
-    /// The pixels, row after row without gaps.
+    /// Returns the pixels, in rows without gaps.
     #[must_use]
     pub fn rgb(&self) -> &[u8] {
         &self.rgb
     }
 
-    /// Makes it as large as `picture`, but at least `short` pixels on the short side and at most `longest` pixels wide and
-    /// high. What it shows then is undefined. Allocates only to grow.
+    /// Resizes the canvas to the size of `picture`, enlarged until the short side has at least `short` pixels, and reduced to fit
+    /// into `longest`. The contents are undefined afterwards. Allocates only to grow.
     pub(super) fn resize_for(&mut self, picture: &Picture<'_>, short: u32, longest: (u32, u32)) {
-        let (width, height) = (picture.width.clamp(1, SIDE), picture.height.clamp(1, SIDE));
+        let (width, height) =
+            (picture.width.clamp(1, MAX_CANVAS_SIDE), picture.height.clamp(1, MAX_CANVAS_SIDE));
         let factor = short.div_ceil(width.min(height)).max(1);
         let mut size = Size::new(width * factor, height * factor);
         if size.width > longest.0 || size.height > longest.1 {
@@ -49,7 +50,7 @@ impl Canvas {
         self.rgb.resize(3 * size.width as usize * size.height as usize, 0);
     }
 
-    /// Shows `picture`, as large as it fits, on black, with `reading` over it. Does not allocate.
+    /// Draws `picture` on black, as large as it fits, and `reading` over it. Does not allocate.
     pub fn compose(&mut self, reading: &Reading<'_>, picture: Option<&Picture<'_>>) {
         match picture {
             Some(picture) => self.fit(picture),
@@ -61,8 +62,8 @@ impl Canvas {
         let Ok(()) = overlay(self, reading, Ground::Shaded);
     }
 
-    /// Shows `picture` in its own proportions. Each pixel is the average of the pixels that it covers, or the nearest
-    /// one if the picture is enlarged. A picture with fewer bytes than it claims is shown as black.
+    /// Draws `picture` with its aspect ratio. Each pixel is the average of the pixels that it covers, or the nearest pixel if the
+    /// picture is enlarged. A picture with too few bytes is drawn as black.
     fn fit(&mut self, picture: &Picture<'_>) {
         let bytes = u64::from(picture.width) * u64::from(picture.height) * 3;
         if bytes == 0 || bytes > picture.rgb.len() as u64 {
@@ -91,7 +92,7 @@ impl Canvas {
         }
     }
 
-    /// Darkens an area so that text on it can be read.
+    /// Darkens an area, so that text on it is readable.
     fn shade(&mut self, area: &Rectangle) {
         let area = area.intersection(&self.bounding_box());
         let ground = [PANEL.r(), PANEL.g(), PANEL.b()].map(|c| u32::from(c) * SHADE);
@@ -105,14 +106,14 @@ impl Canvas {
         }
     }
 
-    /// The pixels of row `y` in `columns`, which are inside.
+    /// Returns the pixels of row `y` in `columns`, which are inside the canvas.
     fn run(&mut self, y: i32, columns: core::ops::Range<i32>) -> &mut [u8] {
         let row = y as usize * self.size.width as usize;
         &mut self.rgb[3 * (row + columns.start as usize)..3 * (row + columns.end as usize)]
     }
 }
 
-/// The size at which `width` × `height` pixels fit into `frame`, in their own proportions.
+/// Returns the size at which `width` × `height` pixels fit into `frame`, with their aspect ratio.
 fn fitted(width: u32, height: u32, frame: Size) -> Size {
     let (w, h) = (u64::from(width), u64::from(height));
     let (fw, fh) = (u64::from(frame.width), u64::from(frame.height));
@@ -122,13 +123,13 @@ fn fitted(width: u32, height: u32, frame: Size) -> Size {
     }
 }
 
-/// The first and the one after the last of `from` pixels that pixel `i` of `to` covers.
+/// Returns the range of the `from` pixels that pixel `i` of `to` covers.
 fn covered(i: usize, to: usize, from: usize) -> (usize, usize) {
     let start = i * from / to;
     (start, ((i + 1) * from / to).max(start + 1))
 }
 
-/// One row of the canvas: averages over rows `y0..y1` of the picture.
+/// Fills a row of the canvas with averages over the rows `y0..y1` of the picture.
 fn average(picture: &Picture<'_>, (y0, y1): (usize, usize), line: &mut [u8]) {
     let stride = 3 * picture.width as usize;
     let width = line.len() / 3;

@@ -1,17 +1,16 @@
-//! A display on a thread of its own, always at the latest frame.
+//! Runs a display on its own thread, with the latest frame.
 
 use super::overlay::ROWS;
-use crate::reading::{Guess, Health, Picture, Reading, Show, ShowError};
+use crate::reading::{Health, Picture, Prediction, Reading, Show, ShowError};
 use heapless::Vec as FixedVec;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-/// Runs another [`Show`] on a thread of its own, so that a slow one costs the pipeline no more than a copy of the picture.
+/// Runs another [`Show`] on its own thread, so that a slow display costs the pipeline only a copy of the picture.
 ///
-/// There is one slot. While the display is busy with a frame, further ones are passed over, so what it shows next is the
-/// first frame that it is free for, never an old one from a queue. What fails there is reported by the next
-/// [`show`](Show::show). After the first pictures nothing is allocated here.
+/// There is one slot and no queue. Frames that arrive while the display is busy are skipped, so it always continues with a new
+/// frame. The next [`show`](Show::show) reports its errors. Nothing is allocated after the first pictures.
 #[derive(Debug)]
 pub struct Detached {
     shared: Arc<Shared>,
@@ -22,32 +21,33 @@ pub struct Detached {
 struct Shared {
     slot: Mutex<Slot>,
     filled: Condvar,
-    /// From when a frame is handed over to when it has been shown.
+    /// Whether a frame is handed over and not yet shown.
     busy: AtomicBool,
-    /// What the display itself answered last.
+    /// The last answer of the display.
     wants_picture: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Slot {
-    still: Still,
+    copy: ReadingCopy,
     full: bool,
     closed: bool,
     error: Option<ShowError>,
 }
 
 impl Shared {
-    /// A panic of the display leaves the slot in order.
+    /// Locks the slot, which stays valid if the display panics.
     fn lock(&self) -> MutexGuard<'_, Slot> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Detached {
-    /// Starts the thread, called `name`.
+    /// Starts a thread called `name`.
     ///
     /// # Errors
-    /// When the system has no more threads.
+    ///
+    /// Returns an error if the system cannot start a thread.
     pub fn new(name: &str, show: impl Show + Send + 'static) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             slot: Mutex::default(),
@@ -62,20 +62,20 @@ impl Detached {
 }
 
 fn run(shared: &Shared, mut show: impl Show) {
-    let mut still = Still::default();
+    let mut copy = ReadingCopy::default();
     loop {
         let mut slot = shared.lock();
         while !slot.full && !slot.closed {
             slot = shared.filled.wait(slot).unwrap_or_else(PoisonError::into_inner);
         }
-        // A frame that was handed over is shown even if it was the last.
+        // Shows a frame that was handed over, even after the end.
         if !slot.full {
             return;
         }
-        std::mem::swap(&mut slot.still, &mut still);
+        std::mem::swap(&mut slot.copy, &mut copy);
         slot.full = false;
         drop(slot);
-        let result = still.show_on(&mut show);
+        let result = copy.show_on(&mut show);
         if let Err(error) = result {
             shared.lock().error = Some(error);
         }
@@ -90,7 +90,7 @@ impl Show for Detached {
     }
 
     fn show(&mut self, reading: &Reading<'_>, picture: Option<&Picture<'_>>) -> Result<(), ShowError> {
-        // The display works without the lock: it is free but for an instant.
+        // The display works without the lock, which is only held briefly.
         let mut slot = self.shared.lock();
         if let Some(error) = slot.error.take() {
             return Err(error);
@@ -98,15 +98,15 @@ impl Show for Detached {
         if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
             return Err(ShowError::Failed {
                 subject: "display".to_owned(),
-                what: "its thread has stopped".to_owned(),
+                what: "its thread has stopped; start the program again".to_owned(),
             });
         }
-        // Busy, or free only since it was asked whether it wants a picture: without one it would show a black frame.
+        // The display is busy, or it became free after it was asked for a picture. Without one it would show a black frame.
         let lacking = picture.is_none() && self.shared.wants_picture.load(Ordering::Relaxed);
         if lacking || self.shared.busy.load(Ordering::Acquire) {
             return Ok(());
         }
-        slot.still.copy(reading, picture);
+        slot.copy.fill(reading, picture);
         slot.full = true;
         self.shared.busy.store(true, Ordering::Release);
         drop(slot);
@@ -116,20 +116,20 @@ impl Show for Detached {
 }
 
 impl Drop for Detached {
-    /// Waits until the frame at hand has been shown.
+    /// Waits until the current frame is shown.
     fn drop(&mut self) {
         self.shared.lock().closed = true;
         self.shared.filled.notify_one();
         if let Some(thread) = self.thread.take() {
-            // If it panicked, that has been said on stderr.
+            // The message of a panic is on stderr already.
             let _ = thread.join();
         }
     }
 }
 
-/// A reading and a picture of its own; filled again without allocating.
+/// A copy of a reading and its picture. Its memory is reused.
 #[derive(Debug, Default)]
-struct Still {
+struct ReadingCopy {
     frame: u64,
     model: String,
     top: FixedVec<Class, ROWS>,
@@ -140,7 +140,7 @@ struct Still {
     health: Health,
     size: Option<(u32, u32)>,
     rgb: Vec<u8>,
-    /// Labels, one after the other.
+    /// All labels in sequence.
     labels: String,
 }
 
@@ -148,12 +148,13 @@ struct Still {
 struct Class {
     class: u32,
     probability: f32,
-    /// Where its label ends in `labels`.
+    /// End of its label in `labels`.
     end: usize,
 }
 
-impl Still {
-    fn copy(&mut self, reading: &Reading<'_>, picture: Option<&Picture<'_>>) {
+impl ReadingCopy {
+    /// Copies a reading and its picture.
+    fn fill(&mut self, reading: &Reading<'_>, picture: Option<&Picture<'_>>) {
         let Reading { frame, model, top, latency_ms, inference_ms, fps, dropped, health } = *reading;
         self.frame = frame;
         (self.latency_ms, self.inference_ms, self.fps) = (latency_ms, inference_ms, fps);
@@ -162,10 +163,14 @@ impl Still {
         self.model.push_str(model);
         self.labels.clear();
         self.top.clear();
-        for guess in top.iter().take(ROWS) {
-            self.labels.push_str(guess.label);
-            let class = Class { class: guess.class, probability: guess.probability, end: self.labels.len() };
-            // As many as there is room for are taken.
+        for prediction in top.iter().take(ROWS) {
+            self.labels.push_str(prediction.label);
+            let class = Class {
+                class: prediction.class,
+                probability: prediction.probability,
+                end: self.labels.len(),
+            };
+            // This cannot fail: `take` limits the number.
             let _ = self.top.push(class);
         }
         self.size = picture.map(|picture| (picture.width, picture.height));
@@ -173,12 +178,13 @@ impl Still {
         self.rgb.extend_from_slice(picture.map_or(&[], |picture| picture.rgb));
     }
 
+    /// Shows the copy on a display.
     fn show_on(&self, show: &mut impl Show) -> Result<(), ShowError> {
-        let mut top = FixedVec::<Guess<'_>, ROWS>::new();
+        let mut top = FixedVec::<Prediction<'_>, ROWS>::new();
         let mut start = 0;
         for Class { class, probability, end } in &self.top {
             let label = &self.labels[start..*end];
-            let _ = top.push(Guess { class: *class, label, probability: *probability });
+            let _ = top.push(Prediction { class: *class, label, probability: *probability });
             start = *end;
         }
         let reading = Reading {

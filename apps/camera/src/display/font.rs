@@ -1,4 +1,4 @@
-//! Text in five sizes: M+ 1 by Coji Morishita, smoothed in 16 shades, ASCII and Latin-1.
+//! Draws text in five sizes. The font is M+ 1 by Coji Morishita, with ASCII and Latin-1 in 16 shades of grey.
 
 use core::fmt::{self, Write};
 use embedded_graphics::Pixel;
@@ -19,7 +19,7 @@ static EM_22: Bitmaps = mplus!(1, 560, 22, true, 1, 4, ' '..='~', '¡'..='ÿ', [
 static EM_32: Bitmaps = mplus!(1, 560, 32, true, 1, 4, ' '..='~', '¡'..='ÿ', ["…"]);
 static EM_44: Bitmaps = mplus!(1, 560, 44, true, 1, 4, ' '..='~', '¡'..='ÿ', ["…"]);
 
-/// What is drawn for a character that the font lacks.
+/// The substitute for a character that the font lacks.
 const REPLACEMENT: char = '?';
 
 const ELLIPSIS: char = '…';
@@ -42,31 +42,31 @@ impl Face {
         Self { em: 44, bitmaps: &EM_44 },
     ];
 
-    /// The greatest of at most `em` pixels, or the smallest there is.
+    /// Returns the largest size of at most `em` pixels, or the smallest size.
     pub(super) fn at_most(em: u32) -> Self {
         Self::ALL.into_iter().rev().find(|face| face.em <= em).unwrap_or(Self::ALL[0])
     }
 
-    /// The next smaller one, if there is one.
+    /// Returns the next smaller size, or the same if this is the smallest.
     pub(super) fn smaller(self) -> Self {
         Self::at_most(self.em - 1)
     }
 
-    /// Height of a line: ascenders, accents and descenders of ordinary text.
+    /// Returns the height of a line, with accents and descenders.
     pub(super) const fn line(self) -> u32 {
         self.em + self.em / 4
     }
 
-    /// Pixels that `text` takes.
+    /// Returns the width of `text` in pixels.
     pub(super) fn width(self, text: &str) -> u32 {
         let style = BitmapFontStyle::new(self.bitmaps, Rgb888::WHITE);
         let metrics = style.measure_string(text, Point::zero(), Baseline::Alphabetic);
-        // Neither alone: a last glyph may reach beyond its advance, and a space has no pixels.
+        // Both are needed: the last glyph may exceed its advance, and a space has no pixels.
         metrics.bounding_box.size.width.max(metrics.next_position.x.max(0) as u32)
     }
 
-    /// Draws `text` in a line that begins at `at`, its top left corner. `paper` is the colour that it is drawn for; what
-    /// is there stays where the text has no ink.
+    /// Draws `text`. `at` is the top left corner of its line. Shades blend `ink` with `paper`, and pixels without ink are not
+    /// changed.
     pub(super) fn draw<D>(
         self,
         target: &mut D,
@@ -85,13 +85,13 @@ impl Face {
         Ok(())
     }
 
-    /// `text` in at most `width` pixels: characters that the font lacks are replaced, and an ellipsis stands for what
-    /// was cut off. Empty if not even the ellipsis fits.
+    /// Returns `text` with at most `width` pixels. An ellipsis replaces the part that does not fit. Characters that the font lacks
+    /// are substituted. Returns an empty string if not even the ellipsis fits.
     pub(super) fn fit<const N: usize>(self, text: &str, width: u32) -> String<N> {
         let mut whole = String::<N>::new();
         let mut cut = false;
         for c in text.trim().chars().map(drawable) {
-            // Room for the ellipsis stays.
+            // Keeps room for the ellipsis.
             if whole.len() + c.len_utf8() + ELLIPSIS.len_utf8() > N {
                 cut = true;
                 break;
@@ -115,7 +115,7 @@ impl Face {
     }
 }
 
-/// The first `length` characters and an ellipsis, without the spaces and commas before it.
+/// Returns the first `length` characters and an ellipsis, without spaces and commas before it.
 fn shortened<const N: usize>(text: &str, length: usize) -> String<N> {
     let end = text.char_indices().nth(length).map_or(text.len(), |(at, _)| at);
     let mut short = String::new();
@@ -124,7 +124,7 @@ fn shortened<const N: usize>(text: &str, length: usize) -> String<N> {
     short
 }
 
-/// The character, or what is drawn for it.
+/// Returns `c`, or its substitute if the font lacks it.
 fn drawable(c: char) -> char {
     match c {
         '\u{ad}' => REPLACEMENT,
@@ -134,7 +134,7 @@ fn drawable(c: char) -> char {
     }
 }
 
-/// Formatted text, cut where it is too long.
+/// Formats text and cuts it to the capacity.
 pub(super) fn text<const N: usize>(arguments: fmt::Arguments<'_>) -> String<N> {
     struct Cut<const N: usize>(String<N>);
     impl<const N: usize> Write for Cut<N> {
@@ -147,7 +147,7 @@ pub(super) fn text<const N: usize>(arguments: fmt::Arguments<'_>) -> String<N> {
     cut.0
 }
 
-/// Passes on all pixels but those of the paper: the font knows no transparency.
+/// Draws all pixels except those of the paper, because the font has no transparency.
 struct Ink<'a, D> {
     target: &'a mut D,
     paper: Rgb888,

@@ -1,13 +1,13 @@
-//! The canvas as a JPEG.
+//! Encodes the canvas as a JPEG.
 
 use super::canvas::Canvas;
 use embedded_graphics::geometry::OriginDimensions;
 use jpeg_encoder::{ColorType, Encoder, EncodingError, SamplingFactor};
 
-/// Of 1..=100: the usual one for video.
+/// Quality, of 1..=100. This is the usual one for video.
 const QUALITY: u8 = 80;
 
-/// Baseline, quality 80, chrominance in half the resolution.
+/// Encodes a baseline JPEG with chroma in half the resolution.
 pub(super) fn encode(canvas: &Canvas) -> Result<Vec<u8>, EncodingError> {
     let size = canvas.size();
     let side = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);

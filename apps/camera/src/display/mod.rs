@@ -1,9 +1,9 @@
-//! Where readings are shown: an overlay drawn on screens, files and a web page.
+//! Displays: the picture with an overlay, on screens, in files and on a web page.
 //!
-//! [`overlay()`] draws on anything that is a [`DrawTarget`](embedded_graphics::draw_target::DrawTarget). [`Canvas`] puts it over
-//! the picture, in memory. Each output is a [`Show`](crate::Show) that owns a canvas: [`Framebuffer`], [`Panel`],
-//! [`Snapshots`] and the web [`Preview`](web::Preview). [`Detached`] runs any of them on a thread of its own, with the latest
-//! frame, so that none holds up the pipeline, and [`Retrying`] lets it fail for a while.
+//! [`overlay()`] draws on any [`DrawTarget`](embedded_graphics::draw_target::DrawTarget). [`Canvas`] composes picture and overlay
+//! in memory. Each display is a [`Show`](crate::Show) that owns a canvas: [`Framebuffer`], [`Panel`], [`Snapshots`] and the web
+//! [`Preview`](web::Preview). [`Detached`] runs a display on its own thread with the latest frame, so that it does not delay the
+//! pipeline. [`Retrying`] retries a display that fails.
 
 mod canvas;
 mod detached;

@@ -1,22 +1,22 @@
-//! Labels, probabilities and health of the pipeline, over any picture at any size.
+//! Draws labels, probabilities and the state of the pipeline over a picture of any size.
 //!
-//! A status bar at the top names the model and says how fast it is; a card at the bottom left has a line and a bar for each
-//! class, the most probable first. Both scale with the screen: the text is a nineteenth of its height, and rows that would
-//! cover more than half of it are left out.
+//! A status bar at the top shows the name of the model and its speed. A card at the bottom left has a line and a bar for each
+//! class, the most probable first. Both scale with the screen: text has a nineteenth of its height. Rows that would cover more
+//! than half of the screen are left out.
 
 use super::font::{Face, text};
-use crate::reading::{Guess, Reading};
+use crate::reading::{Prediction, Reading};
 use embedded_graphics::pixelcolor::Rgb888;
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 use heapless::{String, Vec};
 
-/// Who paints the ground that the text stands on.
+/// How the ground under the text is painted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ground {
-    /// The overlay does, in one colour. For targets that cannot be read.
+    /// The overlay paints it in one colour. This is for targets that cannot be read.
     Opaque,
-    /// The caller has, on [`panels()`], with one dark colour over most of the picture, as [`Canvas`](super::Canvas) does.
+    /// The caller has darkened the picture in the areas of [`panels()`], as [`Canvas`](super::Canvas) does.
     Shaded,
 }
 
@@ -29,19 +29,20 @@ const TRACK: Rgb888 = Rgb888::new(64, 74, 88);
 const FIRST: Rgb888 = Rgb888::new(63, 200, 160);
 const OTHER: Rgb888 = Rgb888::new(112, 152, 214);
 
-/// Classes shown at most.
+/// The most classes that are drawn.
 pub(super) const ROWS: usize = 5;
 
-/// Where boards begin to slow down, degrees Celsius: the Raspberry Pi's first limit is 80.
+/// The temperature at which boards begin to slow down, in degrees Celsius. The first limit of a Raspberry Pi is 80.
 const HOT: f32 = 80.0;
 
-/// Between two facts of the status bar.
+/// The separator in the status bar.
 const SEPARATOR: &str = " · ";
 
-/// Draws `reading` over all of `target`. Nothing is allocated.
+/// Draws `reading` over all of `target`, without allocating.
 ///
 /// # Errors
-/// Those of `target`.
+///
+/// Returns the errors of `target`.
 pub fn overlay<D>(target: &mut D, reading: &Reading<'_>, ground: Ground) -> Result<(), D::Error>
 where
     D: DrawTarget,
@@ -50,22 +51,22 @@ where
     let area = target.bounding_box();
     let mut clipped = target.clipped(&area);
     let mut target = clipped.color_converted::<Rgb888>();
-    let layout = Layout::new(area, reading);
+    let arrangement = Arrangement::new(area, reading);
     if ground == Ground::Opaque {
-        for panel in layout.panels() {
+        for panel in arrangement.panels() {
             target.fill_solid(&panel, PANEL)?;
         }
     }
-    layout.draw_status(&mut target, reading)?;
-    layout.draw_classes(&mut target, reading)
+    arrangement.draw_status(&mut target, reading)?;
+    arrangement.draw_classes(&mut target, reading)
 }
 
-/// The areas of a target, `area`, that [`overlay()`] covers with text: see [`Ground::Shaded`].
+/// Returns the areas that [`overlay()`] covers with text on a target of this `area`; see [`Ground::Shaded`].
 pub fn panels(area: Rectangle, reading: &Reading<'_>) -> Vec<Rectangle, 2> {
-    Layout::new(area, reading).panels()
+    Arrangement::new(area, reading).panels()
 }
 
-/// Where the model's name is in the status bar.
+/// The position of the model's name in the status bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Model {
     Beside,
@@ -73,11 +74,11 @@ enum Model {
     Hidden,
 }
 
-/// Where everything goes.
-struct Layout {
+/// The arrangement of the overlay.
+struct Arrangement {
     label: Face,
     status: Face,
-    /// Between the edge of a panel and its text.
+    /// Distance between the edge of a panel and its text.
     padding: u32,
     bar: Rectangle,
     model: Model,
@@ -85,11 +86,11 @@ struct Layout {
     rows: usize,
 }
 
-impl Layout {
+impl Arrangement {
     fn new(area: Rectangle, reading: &Reading<'_>) -> Self {
         let Size { width, height } = area.size;
         let label = Face::at_most(width.min(height) / 19);
-        // On large screens the status may be smaller than what it is all about.
+        // On large screens the status may be smaller than the labels.
         let status = if label.em > 16 { label.smaller() } else { label };
         let padding = label.em / 2;
 
@@ -100,7 +101,7 @@ impl Layout {
             0 => 0,
             _ => (rows as u32 * pitch - row_gap(label) + 2 * padding).min(height),
         };
-        // A card beside which next to nothing of the picture is left may as well take all of the width.
+        // A card that would leave very little of the picture beside it takes the whole width.
         let margin = label.em;
         let card_width = 20 * label.em;
         let (card_width, margin) = match width >= card_width + 2 * margin + width / 5 {
@@ -120,7 +121,7 @@ impl Layout {
             _ if together + 2 * padding > width => Model::Above,
             _ => Model::Beside,
         };
-        // Labels matter more than how fast they come, and that more than who says so.
+        // If space is short, the name of the model is hidden first, and then the status.
         let height_with = |model| (if model == Model::Above { 2 } else { 1 }) * status.line() + padding;
         let fits = |model: &Model| height_with(*model) + card_height <= height;
         let model = [wanted, Model::Hidden].into_iter().find(fits);
@@ -155,7 +156,7 @@ impl Layout {
         for (i, (fact, color)) in facts.0.iter().enumerate() {
             let separator = if i == 0 { "" } else { SEPARATOR };
             let widths = [separator, fact].map(|text| self.status.width(text));
-            // What does not fit is left out rather than cut: half a number is a wrong one.
+            // A fact that does not fit is left out. Half a number would be a wrong number.
             let Some(left) = room.checked_sub(widths[0] + widths[1]) else { break };
             room = left;
             self.status.draw(target, separator, at, MUTED, PANEL)?;
@@ -172,8 +173,8 @@ impl Layout {
     {
         let width = self.card.size.width.saturating_sub(2 * self.padding);
         let mut at = self.card.top_left + Point::new_equal(self.padding as i32);
-        for (i, guess) in reading.top.iter().take(self.rows).enumerate() {
-            self.draw_class(target, guess, i == 0, at, width)?;
+        for (i, prediction) in reading.top.iter().take(self.rows).enumerate() {
+            self.draw_class(target, prediction, i == 0, at, width)?;
             at.y += row_pitch(self.label) as i32;
         }
         Ok(())
@@ -182,7 +183,7 @@ impl Layout {
     fn draw_class<D>(
         &self,
         target: &mut D,
-        guess: &Guess<'_>,
+        prediction: &Prediction<'_>,
         first: bool,
         at: Point,
         width: u32,
@@ -191,14 +192,14 @@ impl Layout {
         D: DrawTarget<Color = Rgb888>,
     {
         let face = self.label;
-        let probability = fraction(guess.probability);
+        let probability = fraction(prediction.probability);
         let (ink, color) = if first { (TEXT, FIRST) } else { (MUTED, OTHER) };
         let percent = text::<8>(format_args!("{:.0} %", 100.0 * probability));
         let percent_width = face.width(&percent);
         let label_width = width.saturating_sub(percent_width + face.em);
-        let label = match guess.label.trim().is_empty() {
-            true => face.fit::<64>(&text::<20>(format_args!("class {}", guess.class)), label_width),
-            false => face.fit::<64>(guess.label, label_width),
+        let label = match prediction.label.trim().is_empty() {
+            true => face.fit::<64>(&text::<20>(format_args!("class {}", prediction.class)), label_width),
+            false => face.fit::<64>(prediction.label, label_width),
         };
         face.draw(target, &label, at, ink, PANEL)?;
         if percent_width <= width {
@@ -215,7 +216,7 @@ impl Layout {
     }
 }
 
-/// Between a line of text and its bar.
+/// Distance between a line of text and its bar.
 const fn bar_gap(face: Face) -> u32 {
     face.em / 12
 }
@@ -228,12 +229,12 @@ const fn row_gap(face: Face) -> u32 {
     face.em * 2 / 5
 }
 
-/// From one class to the next.
+/// Distance from one class to the next.
 const fn row_pitch(face: Face) -> u32 {
     face.line() + bar_gap(face) + bar_height(face) + row_gap(face)
 }
 
-/// What the status bar says, most important first, and in which colour.
+/// The facts in the status bar and their colours, most important first.
 struct Facts(Vec<(String<24>, Rgb888), 5>);
 
 impl Facts {
@@ -263,12 +264,12 @@ impl Facts {
     }
 }
 
-/// A finite number that is not absurdly long.
+/// Returns a finite number of limited length.
 fn number(value: f32) -> f32 {
     if value.is_nan() { 0.0 } else { value.clamp(0.0, 99_999.0) }
 }
 
-/// A number of 0..=1.
+/// Returns a number in 0..=1.
 fn fraction(value: f32) -> f32 {
     if value.is_nan() { 0.0 } else { value.clamp(0.0, 1.0) }
 }

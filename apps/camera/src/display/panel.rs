@@ -1,4 +1,4 @@
-//! Any display that embedded-graphics knows.
+//! Shows frames on any display of embedded-graphics.
 
 use super::canvas::Canvas;
 use crate::reading::{Picture, Reading, Show, ShowError};
@@ -6,8 +6,8 @@ use core::fmt::Debug;
 use embedded_graphics::pixelcolor::Rgb888;
 use embedded_graphics::prelude::*;
 
-/// A display with a driver for embedded-graphics. The frame is composed in memory and sent in one piece, so it shows no
-/// half-drawn text.
+/// Shows frames on a display with a driver for embedded-graphics. A frame is composed in memory and sent as a whole, so no
+/// half-drawn text is visible.
 #[derive(Debug)]
 pub struct Panel<D> {
     target: D,
@@ -25,7 +25,7 @@ where
         Self { target, canvas: Canvas::new(width, height) }
     }
 
-    /// The display.
+    /// Returns the display.
     pub fn target(&self) -> &D {
         &self.target
     }

@@ -1,31 +1,31 @@
-//! A display that may fail for a while: a full disk, a cable that is loose.
+//! Retries a display that fails, for example because of a full disk or a loose cable.
 
 use crate::reading::{Picture, Reading, Show, ShowError};
 use core::fmt;
 use std::time::{Duration, Instant};
 
-/// After the first failure; each further one doubles it.
+/// The pause after the first failure. Each further failure doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Longer pauses would leave a display that works again dark for too long.
+/// The longest pause. Longer ones would leave a display dark for too long after it recovers.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Keeps trying another [`Show`], so that one display that fails ends neither the pipeline nor the other displays.
+/// Retries another [`Show`], so that a failing display ends neither the pipeline nor the other displays.
 ///
-/// What fails is told once, as is that it works again, and tried again with a later frame, after pauses that double from 1 s
-/// to a minute. [`ShowError::Closed`] is passed on: nobody is there to try again for. Made for displays of pictures: only one
-/// that has taken a picture is said to work again.
+/// A failure and the recovery from it are reported once. Retries use later frames, after pauses that double from a second to a
+/// minute. [`ShowError::Closed`] is passed on, because nobody is left to retry for. This is for displays of pictures: only a
+/// display that has shown a picture counts as recovered.
 pub struct Retrying<S> {
     show: S,
-    tell: Box<dyn FnMut(Trouble<'_>) + Send>,
+    report: Box<dyn FnMut(Trouble<'_>) + Send>,
     first_pause: Duration,
     failing: Option<Failing>,
 }
 
-/// News of a display.
+/// A change in the state of a display.
 #[derive(Clone, Copy, Debug)]
 pub enum Trouble<'a> {
-    /// It fails, or does so for another reason than before.
+    /// It fails, or fails for another reason than before.
     Begins(&'a ShowError),
     /// It works again.
     Ends {
@@ -43,7 +43,7 @@ impl fmt::Display for Trouble<'_> {
     }
 }
 
-/// A display that has failed and has not worked since.
+/// The state of a display that has failed and not recovered.
 #[derive(Debug)]
 struct Failing {
     subject: String,
@@ -53,9 +53,9 @@ struct Failing {
 }
 
 impl<S: Show> Retrying<S> {
-    /// Hands news of `show` to `tell`, on the thread that shows.
-    pub fn new(show: S, tell: impl FnMut(Trouble<'_>) + Send + 'static) -> Self {
-        Self { show, tell: Box::new(tell), first_pause: FIRST_PAUSE, failing: None }
+    /// Retries `show`. Changes of its state are passed to `report`, on the thread that shows.
+    pub fn new(show: S, report: impl FnMut(Trouble<'_>) + Send + 'static) -> Self {
+        Self { show, report: Box::new(report), first_pause: FIRST_PAUSE, failing: None }
     }
 
     fn pausing(&self) -> bool {
@@ -68,7 +68,7 @@ impl<S: Show> Retrying<S> {
         let pause = before.map_or(self.first_pause, |before| (2 * before.pause).min(LONGEST_PAUSE));
         let error = ShowError::Failed { subject, what };
         if news {
-            (self.tell)(Trouble::Begins(&error));
+            (self.report)(Trouble::Begins(&error));
         }
         if let ShowError::Failed { subject, what } = error {
             self.failing = Some(Failing { subject, what, pause, again: Instant::now() + pause });
@@ -83,7 +83,7 @@ impl<S: Show> Show for Retrying<S> {
 
     fn show(&mut self, reading: &Reading<'_>, picture: Option<&Picture<'_>>) -> Result<(), ShowError> {
         let wants_picture = self.show.wants_picture();
-        // A pause may have ended since it was asked, and what is drawn without its picture is black.
+        // The pause may have ended after the display was asked for a picture. Without one, it would draw a black frame.
         if self.failing.is_some() && (self.pausing() || wants_picture && picture.is_none()) {
             return Ok(());
         }
@@ -92,7 +92,7 @@ impl<S: Show> Show for Retrying<S> {
             Err(ShowError::Closed) => return Err(ShowError::Closed),
             Ok(()) if wants_picture => {
                 if let Some(failing) = self.failing.take() {
-                    (self.tell)(Trouble::Ends { subject: &failing.subject });
+                    (self.report)(Trouble::Ends { subject: &failing.subject });
                 }
             }
             Ok(()) => {}
@@ -116,7 +116,7 @@ mod tests {
     use crate::reading::Health;
     use std::sync::{Arc, Mutex};
 
-    /// Does what it is told, and counts the pictures and black frames that it was to show.
+    /// A display that fails on demand. It counts the pictures and the black frames.
     #[derive(Debug)]
     struct Fake {
         wants: bool,
@@ -150,7 +150,7 @@ mod tests {
         (Retrying::new(fake, move |news| telling.lock().unwrap().push(news.to_string())), told)
     }
 
-    /// As the pipeline does it: asks, then shows.
+    /// Asks for a picture and then shows one, as the pipeline does.
     fn show(display: &mut Retrying<Fake>) -> Result<(), ShowError> {
         let wanted = display.wants_picture();
         shown(display, wanted)
@@ -171,7 +171,7 @@ mod tests {
         display.show(&reading, with_picture.then_some(&picture))
     }
 
-    /// Ends the pause, which is checked to be of so many seconds.
+    /// Checks that the pause takes `seconds`, and ends it.
     fn wait(display: &mut Retrying<Fake>, seconds: u64) {
         let failing = display.failing.as_mut().unwrap();
         assert_eq!(failing.pause, Duration::from_secs(seconds));
@@ -204,7 +204,7 @@ mod tests {
             "fake: works again",
         ];
         assert_eq!(*told.lock().unwrap(), expected);
-        // Trouble of another day starts with a short pause.
+        // A later failure starts with a short pause.
         display.show.fails = Some("is full; empty it");
         show(&mut display).unwrap();
         wait(&mut display, 1);
@@ -220,10 +220,10 @@ mod tests {
         display.show.fails = None;
         let wanted = display.wants_picture();
         wait(&mut display, 1);
-        // It was asked within the pause, and is shown something after it.
+        // The display was asked during the pause and shows a frame after it.
         shown(&mut display, wanted).unwrap();
         assert_eq!((display.show.pictures, display.show.black), (1, 0));
-        // Of a reading that it does nothing with nobody learns whether it works.
+        // A reading without a picture does not prove that the display has recovered.
         display.show.wants = false;
         show(&mut display).unwrap();
         assert_eq!(told.lock().unwrap().len(), 1);

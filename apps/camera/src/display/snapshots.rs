@@ -1,4 +1,4 @@
-//! Frames as PNG files.
+//! Saves frames as PNG files.
 
 use super::canvas::Canvas;
 use crate::reading::{Picture, Reading, Show, ShowError};
@@ -6,10 +6,10 @@ use core::fmt;
 use embedded_graphics::geometry::OriginDimensions;
 use std::time::{Duration, Instant};
 
-/// Where snapshots go: takes a whole PNG, and replaces the one before so that a reader never sees half of it.
+/// Saves a PNG. It must replace the previous one at once, so that a reader never sees half a file.
 type Save = Box<dyn FnMut(&[u8]) -> Result<(), ShowError> + Send>;
 
-/// Saves a frame with its overlay now and then: the first, and then the first after each interval.
+/// Saves the first frame with its overlay, and then the first frame after each interval.
 pub struct Snapshots {
     every: Duration,
     last: Option<Instant>,
@@ -18,14 +18,14 @@ pub struct Snapshots {
     encoded: Vec<u8>,
 }
 
-/// Pictures are enlarged until their short side has this many pixels, so that the text on them can be read.
+/// The least short side of a picture, in pixels. Smaller pictures are enlarged, so that the text on them is readable.
 const SHORT_SIDE: u32 = 240;
 
-/// Pictures are reduced to fit.
+/// The largest width and height of a picture. Larger pictures are reduced.
 const LONGEST: (u32, u32) = (1920, 1920);
 
 impl Snapshots {
-    /// Hands a PNG to `save` at most once in `every`.
+    /// Passes a PNG to `save` once in each interval `every`.
     pub fn new(every: Duration, save: impl FnMut(&[u8]) -> Result<(), ShowError> + Send + 'static) -> Self {
         Self { every, last: None, save: Box::new(save), canvas: Canvas::new(1, 1), encoded: Vec::new() }
     }
@@ -44,7 +44,7 @@ impl Show for Snapshots {
         self.encoded.clear();
         encode(&self.canvas, &mut self.encoded).map_err(|error| ShowError::Failed {
             subject: "snapshot".to_owned(),
-            what: format!("cannot be encoded: {error}"),
+            what: format!("cannot be encoded: {error}; use smaller frames"),
         })?;
         (self.save)(&self.encoded)
     }

@@ -5,14 +5,14 @@ use crate::handoff::Handoff;
 use crate::source::{Delivery, FrameSource, SourceError};
 use crate::stop::Stop;
 
-/// Kinds of damage that are told; further ones are only counted.
-const TOLD: u64 = 10;
+/// Number of notes about damage. Further damage is only counted.
+const MAX_NOTES: u64 = 10;
 
-/// Damaged frames in a row after which a live source is given up.
+/// Number of consecutive damaged frames after which a live source is given up.
 const MAX_DAMAGED: u64 = 100;
 
-/// Reads frames until there are none, or nobody wants any. Returns how many were damaged.
-fn capture(
+/// Reads frames until the source ends or the handoff is closed. Returns the number of damaged frames.
+pub(super) fn capture(
     source: &mut dyn FrameSource,
     handoff: &Handoff,
     note: &(dyn Fn(&str) + Sync),
@@ -20,7 +20,7 @@ fn capture(
 ) -> Result<u64, (SourceError, u64)> {
     let mut frame = Captured::default();
     let (mut number, mut damaged, mut in_a_row) = (0, 0, 0);
-    let mut complaints = Complaints::default();
+    let mut notes = DamageNotes::default();
     loop {
         match source.next(&mut frame) {
             Ok(Delivery::Frame) => {
@@ -33,44 +33,44 @@ fn capture(
             }
             Ok(Delivery::Damaged(what)) if !stop.is_set() => {
                 (damaged, in_a_row) = (damaged + 1, in_a_row + 1);
-                complaints.tell(&what, note);
+                notes.add(&what, note);
                 if source.live() && in_a_row == MAX_DAMAGED {
                     let error = SourceError::Format {
-                        what: format!("gives nothing but damage ({what})"),
-                        remedy: "check what feeds it, and --format",
+                        what: format!("delivers only damage ({what})"),
+                        remedy: "check the program that feeds it, and the format",
                     };
                     return Err((error, damaged));
                 }
             }
             Ok(Delivery::Note(what)) => {
-                // A camera that is opened again judges itself how often.
+                // A camera limits by itself how often it is reopened.
                 in_a_row = 0;
                 note(&what);
             }
-            // What a source that was told to stop has left half-read is no damage.
+            // A frame that a stop has interrupted is not damaged.
             Ok(Delivery::End | Delivery::Damaged(_)) => return Ok(damaged),
             Err(error) => return Err((error, damaged)),
         }
     }
 }
 
-/// What was said of damage.
+/// The notes about damage so far.
 #[derive(Default)]
-struct Complaints {
+struct DamageNotes {
     last: String,
-    told: u64,
+    count: u64,
 }
 
-impl Complaints {
-    /// Says `what`, unless it was what was said last or enough has been said.
-    fn tell(&mut self, what: &str, note: &(dyn Fn(&str) + Sync)) {
-        if self.told == TOLD || self.last == what {
+impl DamageNotes {
+    /// Passes `what` on, unless it repeats the last note or there have been [`MAX_NOTES`].
+    fn add(&mut self, what: &str, note: &(dyn Fn(&str) + Sync)) {
+        if self.count == MAX_NOTES || self.last == what {
             return;
         }
-        self.told += 1;
+        self.count += 1;
         self.last = what.to_owned();
-        match self.told {
-            TOLD => note(&format!("{what}; further damage is only counted")),
+        match self.count {
+            MAX_NOTES => note(&format!("{what}; further damage is only counted")),
             _ => note(what),
         }
     }

@@ -4,15 +4,16 @@ use crate::reading::Picture;
 use resnext::preprocess::{PreprocessError, Preprocessing};
 use resnext::{Frame, RunError, Runner};
 
-/// Memory to preprocess frames in that are too large for the model's arena, which is idle while the runtime does it there.
+/// Preprocesses frames that are too large for the arena of the model, in which the runtime preprocesses other frames.
 #[derive(Default)]
-struct Spare {
+pub(super) struct Preprocessor {
     scratch: Vec<u8>,
     pixels: Vec<u8>,
 }
 
-impl Spare {
-    fn infer(
+impl Preprocessor {
+    /// Runs the model on a frame.
+    pub(super) fn infer(
         &mut self,
         runner: &mut Runner<'_>,
         frame: &Frame<'_>,
@@ -30,7 +31,7 @@ impl Spare {
     }
 }
 
-/// Runs `preprocessing`, in memory that grows to what the frame needs.
+/// Resizes and crops a frame. The memory grows to what the frame needs.
 fn crop(
     preprocessing: &Preprocessing,
     frame: &Frame<'_>,
@@ -43,17 +44,18 @@ fn crop(
     preprocessing.run(frame, scratch, |_, row| pixels.extend_from_slice(row))
 }
 
-/// The picture as somebody wants to see it.
+/// Converts frames to pictures for displays.
 #[derive(Default)]
-struct View {
+pub(super) struct PictureConverter {
     scratch: Vec<u8>,
     rgb: Vec<u8>,
 }
 
-impl View {
-    fn of(&mut self, frame: &Frame<'_>) -> Result<Picture<'_>, RunError> {
+impl PictureConverter {
+    /// Converts a frame to RGB.
+    pub(super) fn convert(&mut self, frame: &Frame<'_>) -> Result<Picture<'_>, RunError> {
         let (width, height) = (frame.width(), frame.height());
-        // A resizing to the size that it has leaves every pixel as it is.
+        // Resizing a frame to its own size changes no pixel.
         let preprocessing = Preprocessing {
             crop_height: height,
             crop_width: width,

@@ -1,4 +1,4 @@
-//! A line of JSON for every frame.
+//! Writes a line of JSON for every frame.
 
 use crate::reading::{Picture, Reading, Show, ShowError};
 use resnext::Model;
@@ -7,8 +7,8 @@ use serde::ser::{SerializeSeq, Serializer};
 use std::io::Write;
 use std::time::Instant;
 
-/// Writes `{"frame", "t_ms", "top": [{"class", "label", "probability"}], "latency_ms", "dropped"}` lines, each as soon as
-/// it is known. Allocates nothing once the line has had its length.
+/// Writes lines `{"frame", "t_ms", "top": [{"class", "label", "probability"}], "latency_ms", "dropped"}`, and flushes each
+/// one. Allocates only to grow the line.
 pub struct JsonLines<'a, W> {
     out: W,
     model: Model<'a>,
@@ -17,7 +17,7 @@ pub struct JsonLines<'a, W> {
 }
 
 impl<'a, W: Write> JsonLines<'a, W> {
-    /// Classes go by the identifiers that `model` has for them. Time starts now.
+    /// Writes to `out`. `class` is the identifier of a class in `model`. `t_ms` counts from this call.
     pub fn new(out: W, model: &Model<'a>) -> Self {
         Self { out, model: *model, start: Instant::now(), line: Vec::with_capacity(4096) }
     }
@@ -45,12 +45,12 @@ fn top<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     let mut sequence = serializer.serialize_seq(Some(reading.top.len()))?;
-    for guess in reading.top {
-        let (label, probability) = (guess.label, guess.probability);
-        match model.class(guess.class as usize).map_or("", |class| class.id) {
-            // As `classify` has it: text in either case.
+    for prediction in reading.top {
+        let (label, probability) = (prediction.label, prediction.probability);
+        match model.class(prediction.class as usize).map_or("", |class| class.id) {
+            // Text in both cases, as in the JSON of `resnext classify`.
             "" => sequence.serialize_element(&Class {
-                class: format_args!("{}", guess.class),
+                class: format_args!("{}", prediction.class),
                 label,
                 probability,
             })?,
@@ -60,7 +60,7 @@ fn top<S: Serializer>(
     sequence.end()
 }
 
-/// To microseconds: clocks know no more, and lines are shorter.
+/// Rounds to microseconds, which is the precision of clocks. This also shortens lines.
 fn rounded(ms: f64) -> f64 {
     (ms * 1000.0).round() / 1000.0
 }
@@ -80,7 +80,7 @@ impl<W: Write> Show for JsonLines<'_, W> {
             dropped: reading.dropped,
         };
         self.line.clear();
-        // Writing to memory does not fail, nor is there anything that JSON cannot say.
+        // Writing to memory does not fail, and JSON can express every value.
         let _ = serde_json::to_writer(&mut self.line, &line);
         self.line.push(b'\n');
         let written = self.out.write_all(&self.line).and_then(|()| self.out.flush());

@@ -1,4 +1,4 @@
-//! Readings as text: for people at a terminal, for logs, and for programs.
+//! Readings as text, for terminals, logs and programs.
 
 mod json;
 mod terminal;

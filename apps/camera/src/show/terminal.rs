@@ -1,4 +1,4 @@
-//! For people: one line that changes, or a line whenever the label does.
+//! Writes readings for people: a line that is updated, or a line for each change of the label.
 
 use crate::reading::{Picture, Reading, Show, ShowError};
 use std::fmt::Write as _;
@@ -6,30 +6,30 @@ use std::io::Write;
 use std::time::Instant;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// How lines follow each other.
+/// The style of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// One line of so many columns at most, written over and over: for a terminal.
+    /// For a terminal: one line, which each reading overwrites.
     Updating {
-        /// Columns of the terminal.
+        /// Number of columns of the terminal.
         width: usize,
     },
-    /// A line for the first frame and for each whose label is another: for a log.
+    /// For a log: a line for the first frame and for each frame that changes the label.
     Changes,
 }
 
-/// Writes readings as text. Allocates nothing once its line has had its length.
+/// Writes readings as text. Allocates only to grow the line.
 pub struct Terminal<W: Write> {
     out: W,
     style: Style,
     start: Instant,
     line: String,
-    /// The class of the last line.
+    /// The class in the last line.
     shown: Option<u32>,
 }
 
 impl<W: Write> Terminal<W> {
-    /// Time starts now.
+    /// Writes to `out`. Times count from this call.
     pub fn new(out: W, style: Style) -> Self {
         Self { out, style, start: Instant::now(), line: String::with_capacity(1024), shown: None }
     }
@@ -40,7 +40,7 @@ impl<W: Write> Terminal<W> {
     }
 }
 
-/// `text` without anything that moves a cursor: a terminal obeys what it is sent, and labels are not ours.
+/// Appends `text` with control characters escaped. Labels come from the model, and must not control the terminal.
 fn push_clean(line: &mut String, text: &str) {
     for c in text.chars() {
         match c.is_control() {
@@ -50,7 +50,7 @@ fn push_clean(line: &mut String, text: &str) {
     }
 }
 
-/// Cuts a line to so many columns, with an ellipsis in the last.
+/// Cuts a line to `columns`, the last of which becomes an ellipsis.
 fn shorten(line: &mut String, columns: usize) {
     if line.width() <= columns {
         return;
@@ -97,14 +97,14 @@ impl<W: Write> Show for Terminal<W> {
                 if dropped > 0 {
                     let _ = write!(line, "  {dropped} dropped");
                 }
-                for guess in reading.top {
-                    let _ = write!(line, "  {:3.0} % ", 100.0 * guess.probability);
-                    push_clean(line, guess.label);
+                for prediction in reading.top {
+                    let _ = write!(line, "  {:3.0} % ", 100.0 * prediction.probability);
+                    push_clean(line, prediction.label);
                 }
-                // A line that wraps could not be written over.
+                // The next reading could not overwrite a line that wraps.
                 shorten(line, width.saturating_sub(1));
                 line.insert(0, '\r');
-                // Clears what a longer line has left.
+                // Clears the rest of a longer line.
                 line.push_str("\x1b[K");
             }
         }
@@ -113,7 +113,7 @@ impl<W: Write> Show for Terminal<W> {
 }
 
 impl<W: Write> Drop for Terminal<W> {
-    /// What comes next starts on a line of its own.
+    /// Ends the line, so that other output starts on a new one.
     fn drop(&mut self) {
         if matches!(self.style, Style::Updating { .. }) && !self.line.is_empty() {
             let _ = self.out.write_all(b"\n");
@@ -125,13 +125,13 @@ impl<W: Write> Drop for Terminal<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reading::{Guess, Health};
+    use crate::reading::{Health, Prediction};
 
     #[test]
-    fn a_line_is_written_over_and_over() {
-        let guess = |class, label| Guess { class, label, probability: 0.5 };
+    fn each_reading_overwrites_the_line() {
+        let prediction = |class, label| Prediction { class, label, probability: 0.5 };
         let health = Health { temperature_c: Some(82.4), slowed: Some("throttled") };
-        let top = [guess(0, "tench\x1b[2J"), guess(1, "a label that does not fit")];
+        let top = [prediction(0, "tench\x1b[2J"), prediction(1, "a label that does not fit")];
         let reading = Reading {
             frame: 9,
             model: "m",

@@ -3,87 +3,108 @@
 use crate::captured::Captured;
 use std::time::Duration;
 
-/// Something that frames come from.
-pub trait Source: Send {
-    /// What it is called in messages.
+/// Delivers frames.
+pub trait FrameSource: Send {
+    /// Returns the name for messages.
     fn name(&self) -> &str;
 
-    /// Whether frames come when they come, so that those which nobody has looked at in time are worth nothing.
+    /// Returns whether frames arrive in real time, so that a late frame is worthless.
     fn live(&self) -> bool;
 
-    /// Time from one frame to the next, if the source says: of a file, when it is played as it was recorded.
+    /// Returns the time from one frame to the next, if the source states it.
     fn interval(&self) -> Option<Duration> {
         None
     }
 
-    /// Waits for the next frame and writes it into `captured`, whose memory is used again.
+    /// Waits for the next frame and writes it into `captured`, whose memory it reuses.
     ///
-    /// Returns within a fraction of a second after the source was told to stop, and within its timeout when nothing comes.
+    /// Returns within a fraction of a second after the source is told to stop, and within its timeout if no data arrives.
     ///
     /// # Errors
     ///
-    /// If there is nothing more to be had from this source. Damage that it can get over is a [`Delivery::Damaged`].
+    /// Returns an error if the source cannot deliver any more frames. Damage after which it can continue is a
+    /// [`Delivery::Damaged`].
     fn next(&mut self, captured: &mut Captured) -> Result<Delivery, SourceError>;
 }
 
-/// What the sources that read a stream of bytes have in common.
+/// The properties of a stream of bytes.
 #[derive(Clone, Debug, Default)]
 pub struct StreamInfo {
-    /// [`FrameSource::name`].
+    /// See [`FrameSource::name`].
     pub name: String,
-    /// [`FrameSource::live`].
+    /// See [`FrameSource::live`].
     pub live: bool,
-    /// [`FrameSource::interval`], unless the stream says it.
+    /// See [`FrameSource::interval`]. A stream that states its interval overrides this one.
     pub interval: Option<Duration>,
-    /// For the error.
+    /// How long the stream may stay silent.
     pub timeout: Option<Duration>,
 }
 
-/// What came.
+/// What a source delivers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
     /// A frame.
     Frame,
-    /// Something that should have been a frame; why it is none.
+    /// A damaged frame. Holds what is wrong with it.
     Damaged(String),
-    /// Something to tell, such as that a camera is being opened again.
+    /// News of the source, such as that a camera is being reopened.
     Note(String),
-    /// Nothing any more.
+    /// The end.
     End,
 }
 
-/// Why a source gives nothing more. Displays as `what is wrong; how to mend it`, to follow the source's name.
+/// Why a source delivers no more frames. Displays as `what is wrong; how to fix it`, to follow the name of the source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// It cannot be opened or read.
+    /// The source cannot be opened or read.
     #[error("{what}; {remedy}")]
     Unreadable {
         /// What is wrong.
         what: String,
-        /// How to mend it.
+        /// How to fix it.
         remedy: &'static str,
     },
-    /// Nothing came for too long.
-    #[error("no data for {} s; start or check what feeds it, or allow more with --timeout", .0.as_secs_f32())]
+    /// No data arrived within the timeout.
+    #[error("no data for {} s; start or check the program that feeds it, or allow a longer timeout", .0.as_secs_f32())]
     Stalled(Duration),
-    /// It is not what it was taken for, or something that is not read here.
+    /// The content has another format than expected, or one that is not supported.
     #[error("{what}; {remedy}")]
     Format {
         /// What is wrong.
         what: String,
-        /// How to mend it.
+        /// How to fix it.
         remedy: &'static str,
     },
+    /// The stream states another size than [`SourceOptions`](super::SourceOptions) ask for.
+    #[error(
+        "has frames of {}x{} pixels, not of {}x{}; leave out the size, which the stream states",
+        .stated.0, .stated.1, .asked.0, .asked.1
+    )]
+    OtherSize {
+        /// Width and height that the stream states.
+        stated: (u32, u32),
+        /// Width and height that the options ask for.
+        asked: (u32, u32),
+    },
+    /// The source delivers raw frames, whose size [`SourceOptions`](super::SourceOptions) must state.
+    #[error("raw frames have no size of their own; give it, such as 1280x720")]
+    UnknownSize,
+    /// The content is in no format that is recognised. It may be raw frames.
+    #[error(
+        "is neither YUV4MPEG2, JPEG nor PNG; give the format and the size of its frames, such as yuv420 and 1280x720"
+    )]
+    UnknownFormat,
 }
 
-impl FrameSourceError {
+impl SourceError {
+    /// Makes a [`Format`](Self::Format).
     pub(crate) fn format(what: impl Into<String>, remedy: &'static str) -> Self {
         Self::Format { what: what.into(), remedy }
     }
 
-    /// Of opening or reading.
-    fn reading(error: &std::io::Error, timeout: Option<Duration>) -> Self {
+    /// Makes the error for an input that cannot be opened or read.
+    pub(super) fn reading(error: &std::io::Error, timeout: Option<Duration>) -> Self {
         use std::io::ErrorKind;
         let (what, remedy) = match (error.kind(), timeout) {
             (ErrorKind::TimedOut, Some(timeout)) => return Self::Stalled(timeout),

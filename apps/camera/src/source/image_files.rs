@@ -1,7 +1,8 @@
-//! JPEG and PNG files, each a frame.
+//! JPEG and PNG files. Each is a frame.
 
-use super::{Delivery, Source, SourceError};
-use crate::captured::{Captured, MOST_BYTES};
+use super::frame_source::{Delivery, FrameSource, SourceError};
+use crate::captured::Captured;
+use crate::raw_format::MAX_FRAME_BYTES;
 use crate::stop::Stop;
 use resnext_photo::Rgb8Image;
 use std::fs;
@@ -9,44 +10,46 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// A picture, or those of a folder and the folders in it, in the order of their paths.
+/// An image file, or all image files in a folder and the folders below it, sorted by path.
 #[derive(Debug)]
-pub struct Pictures {
+pub struct ImageFiles {
     name: String,
     entries: std::vec::IntoIter<Entry>,
 }
 
-/// A picture, or a folder that could not be looked into and why.
+/// An image file, or a folder that cannot be read.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
     path: PathBuf,
-    trouble: Option<String>,
+    /// Why the folder cannot be read.
+    problem: Option<String>,
 }
 
-/// Names of pictures end so, in any case. Other files of a folder are none.
-const ENDINGS: [&str; 3] = ["jpg", "jpeg", "png"];
+/// Extensions of image files, in any case. Other files are ignored.
+const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
 
-impl Pictures {
-    /// One file, whatever its name.
+impl ImageFiles {
+    /// Reads one file. Its extension does not matter.
     pub fn file(path: &Path) -> Self {
         Self {
             name: path.display().to_string(),
-            entries: vec![Entry { path: path.to_owned(), trouble: None }].into_iter(),
+            entries: vec![Entry { path: path.to_owned(), problem: None }].into_iter(),
         }
     }
 
-    /// Finds the pictures of a folder. Finds no more once `stop` is set: on a slow disk it may take long.
+    /// Finds the image files of a folder. The search may take long on a slow disk, so it ends when `stop` is set.
     ///
     /// # Errors
     ///
-    /// If the folder cannot be read, or there is no picture. A folder in it that cannot be read is damage.
+    /// Returns an error if the folder cannot be read or has no image file. A folder below it that cannot be read is reported as
+    /// [`Delivery::Damaged`] later.
     pub fn folder(path: &Path, stop: &Stop) -> Result<Self, SourceError> {
         let mut entries = Vec::new();
         find(path, stop, &mut entries).map_err(|error| SourceError::reading(&error, None))?;
         entries.sort_unstable();
-        if entries.iter().all(|entry| entry.trouble.is_some()) {
+        if entries.iter().all(|entry| entry.problem.is_some()) {
             let what =
-                entries.into_iter().find_map(|entry| entry.trouble.map(|what| said(&entry.path, &what)));
+                entries.into_iter().find_map(|entry| entry.problem.map(|what| sentence(&entry.path, &what)));
             let what = what.map_or_else(String::new, |what| format!("; {what}"));
             return Err(SourceError::format(
                 format!("has no pictures{what}"),
@@ -64,36 +67,37 @@ fn find(folder: &Path, stop: &Stop, entries: &mut Vec<Entry>) -> io::Result<()> 
         }
         let entry = entry?;
         let path = entry.path();
-        // A link to a folder may lead round in a circle; a link to a file cannot.
+        // Links to folders are not followed, because they may form a circle. Links to files are.
         if entry.file_type()?.is_dir() {
             if let Err(error) = find(&path, stop, entries) {
-                entries.push(Entry { path, trouble: Some(format!("cannot be read: {error}")) });
+                entries.push(Entry { path, problem: Some(format!("cannot be read: {error}")) });
             }
-        } else if path.extension().is_some_and(|end| ENDINGS.iter().any(|e| end.eq_ignore_ascii_case(e))) {
-            entries.push(Entry { path, trouble: None });
+        } else if path.extension().is_some_and(|end| EXTENSIONS.iter().any(|e| end.eq_ignore_ascii_case(e))) {
+            entries.push(Entry { path, problem: None });
         }
     }
     Ok(())
 }
 
-fn said(path: &Path, what: &str) -> String {
+/// Returns `what` is wrong with `path`, as a sentence.
+fn sentence(path: &Path, what: &str) -> String {
     format!("{} {what}", path.display())
 }
 
-/// The bytes of a file, unless it is a pipe, which may have none for ever, or too large for any picture.
+/// Returns the bytes of a file. Refuses a pipe, which may stay silent for ever, and a file that is too large for an image.
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let failed = |error: io::Error| format!("cannot be read: {error}");
     let kind = fs::metadata(path).map_err(failed)?;
     if !kind.is_file() {
-        return Err("is no file".to_owned());
+        return Err("is not a regular file".to_owned());
     }
-    if kind.len() > MOST_BYTES as u64 {
-        return Err(format!("is larger than {} MiB", MOST_BYTES >> 20));
+    if kind.len() > MAX_FRAME_BYTES as u64 {
+        return Err(format!("is larger than {} MiB", MAX_FRAME_BYTES >> 20));
     }
     fs::read(path).map_err(failed)
 }
 
-impl Source for Pictures {
+impl FrameSource for ImageFiles {
     fn name(&self) -> &str {
         &self.name
     }
@@ -103,9 +107,9 @@ impl Source for Pictures {
     }
 
     fn next(&mut self, captured: &mut Captured) -> Result<Delivery, SourceError> {
-        let Some(Entry { path, trouble }) = self.entries.next() else { return Ok(Delivery::End) };
-        if let Some(what) = trouble {
-            return Ok(Delivery::Damaged(said(&path, &what)));
+        let Some(Entry { path, problem }) = self.entries.next() else { return Ok(Delivery::End) };
+        if let Some(what) = problem {
+            return Ok(Delivery::Damaged(sentence(&path, &what)));
         }
         let at = Instant::now();
         let decoded =
@@ -115,7 +119,7 @@ impl Source for Pictures {
                 captured.take(image, at);
                 Delivery::Frame
             }
-            Err(error) => Delivery::Damaged(said(&path, &error)),
+            Err(error) => Delivery::Damaged(sentence(&path, &error)),
         })
     }
 }
@@ -125,7 +129,8 @@ mod tests {
     use super::*;
     use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 
-    /// A folder whose path is longer than Linux opens stands for one that may not be read: root may read all of them.
+    /// Makes a folder whose path is longer than Linux can open. It stands for a folder without permission, because root may read
+    /// all of those.
     fn too_deep(folder: &Path) -> rustix::io::Result<()> {
         let (name, mode) = ("n".repeat(250), Mode::RWXU);
         let mut at = openat(CWD, folder, OFlags::DIRECTORY, Mode::empty())?;
@@ -137,11 +142,11 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_looked_into_is_damage() {
+    fn a_folder_that_cannot_be_read_is_damage() {
         let folder = tempfile::tempdir().unwrap();
         too_deep(folder.path()).unwrap();
         let stop = Stop::default();
-        let open = || Pictures::folder(folder.path(), &stop);
+        let open = || ImageFiles::folder(folder.path(), &stop);
         let error = open().unwrap_err().to_string();
         assert!(
             error.starts_with("has no pictures; /") && error.contains("n cannot be read: File name too long")
@@ -154,7 +159,7 @@ mod tests {
         let Ok(Delivery::Damaged(what)) = pictures.next(&mut captured) else { panic!("damage") };
         assert!(what.contains("n cannot be read: File name too long"), "{what}");
         assert_eq!(pictures.next(&mut captured), Ok(Delivery::End));
-        // Nobody waits for a search when it is to end.
+        // A search ends when it is told to stop.
         stop.set();
         assert!(open().is_err());
     }

@@ -1,68 +1,68 @@
-//! JPEGs one after the other: Motion JPEG in a file or from a pipe, also with headers between the pictures as
-//! `multipart/x-mixed-replace` of network cameras has them.
+//! Motion JPEG: JPEGs in sequence in a file or from a pipe, also with headers between them as in the
+//! `multipart/x-mixed-replace` of network cameras.
 
+use super::frame_source::{Delivery, FrameSource, SourceError, StreamInfo};
 use super::stream::Stream;
-use super::{Delivery, Kind, Source, SourceError};
 use crate::captured::Captured;
 use resnext_photo::Rgb8Image;
 use std::io::{BufRead, Read};
 use std::time::{Duration, Instant};
 
-/// The most bytes of a picture. One that does not end by then is none.
-pub(super) const MOST_JPEG: usize = 32 << 20;
+/// The most bytes of a picture. A longer one counts as damaged.
+pub(super) const MAX_JPEG_BYTES: usize = 32 << 20;
 
-/// Pictures of a Motion JPEG stream.
+/// Reads the pictures of a Motion JPEG stream.
 #[derive(Debug)]
 pub struct Mjpeg<R> {
     stream: Stream<R>,
-    kind: Kind,
-    picture: Picture,
+    info: StreamInfo,
+    scanner: Scanner,
 }
 
 impl<R: Read> Mjpeg<R> {
-    /// Pictures of `stream`.
-    pub fn new(stream: Stream<R>, kind: Kind) -> Self {
-        Self { stream, kind, picture: Picture::default() }
+    /// Reads the pictures of `stream`.
+    pub fn new(stream: Stream<R>, info: StreamInfo) -> Self {
+        Self { stream, info, scanner: Scanner::default() }
     }
 }
 
-impl<R: Read + Send> Source for Mjpeg<R> {
+impl<R: Read + Send> FrameSource for Mjpeg<R> {
     fn name(&self) -> &str {
-        &self.kind.name
+        &self.info.name
     }
 
     fn live(&self) -> bool {
-        self.kind.live
+        self.info.live
     }
 
     fn interval(&self) -> Option<Duration> {
-        self.kind.interval
+        self.info.interval
     }
 
     fn next(&mut self, captured: &mut Captured) -> Result<Delivery, SourceError> {
         loop {
             let bytes = self.stream.fill_buf();
-            let bytes = bytes.map_err(|error| SourceError::reading(&error, self.kind.timeout))?;
+            let bytes = bytes.map_err(|error| SourceError::reading(&error, self.info.timeout))?;
             if bytes.is_empty() {
-                let cut = std::mem::take(&mut self.picture).has_begun();
+                let cut = std::mem::take(&mut self.scanner).has_begun();
                 return Ok(if cut {
                     Delivery::Damaged("ended within a picture".into())
                 } else {
                     Delivery::End
                 });
             }
-            let (read, found) = self.picture.read(bytes);
+            let (read, found) = self.scanner.read(bytes);
             self.stream.consume(read);
             match found {
                 None => {}
                 Some(Found::Damage(what)) => return Ok(Delivery::Damaged(what.into())),
-                Some(Found::Picture { at }) => return Ok(decode(&self.picture.bytes, at, captured)),
+                Some(Found::Picture { at }) => return Ok(decode(&self.scanner.bytes, at, captured)),
             }
         }
     }
 }
 
-/// Decodes one picture.
+/// Decodes a picture into `captured`.
 pub(super) fn decode(jpeg: &[u8], at: Instant, captured: &mut Captured) -> Delivery {
     match Rgb8Image::decode(jpeg) {
         Ok(image) => {
@@ -73,43 +73,45 @@ pub(super) fn decode(jpeg: &[u8], at: Instant, captured: &mut Captured) -> Deliv
     }
 }
 
-/// The picture at hand, byte by byte.
+/// Finds where pictures begin and end, byte by byte.
 #[derive(Debug, Default)]
-struct Picture {
+struct Scanner {
+    /// The bytes of the current picture.
     bytes: Vec<u8>,
     state: State,
+    /// When the current picture began.
     begun: Option<Instant>,
-    /// Bytes since the last picture.
+    /// Number of bytes since the last picture.
     between: usize,
 }
 
-/// Where in a picture the next byte is (ITU-T T.81, annex B).
+/// The position of the next byte in a picture (ITU-T T.81, annex B).
 #[derive(Clone, Copy, Debug, Default)]
 enum State {
-    /// Between pictures.
+    /// Between two pictures.
     #[default]
     Outside,
-    /// After FF there.
+    /// After a byte FF there.
     OutsideMarker,
     /// Between the segments of a picture.
     Segments,
-    /// After FF there.
+    /// After a byte FF there.
     Marker,
-    /// At the length of a segment, which goes on after `Some` first byte.
+    /// In the length of a segment. `high` is its first byte, if that has been read.
     Length { scan: bool, high: Option<u8> },
-    /// With bytes of a segment left.
+    /// In a segment that has `left` more bytes.
     Segment { scan: bool, left: u16 },
-    /// In the codes of a scan.
+    /// In the entropy-coded data of a scan.
     Scan,
-    /// After FF there.
+    /// After a byte FF there.
     ScanMarker,
 }
 
+/// What the scanner finds.
 enum Found {
-    /// A whole picture is in the bytes.
-    Picture {
-        at: Instant,
-    },
+    /// A whole picture, which began at `at`.
+    Picture { at: Instant },
+    /// A damaged picture.
     Damage(&'static str),
 }
 
@@ -117,17 +119,17 @@ const START: u8 = 0xd8;
 const END: u8 = 0xd9;
 const SCAN: u8 = 0xda;
 
-impl Picture {
+impl Scanner {
     fn has_begun(&self) -> bool {
         self.begun.is_some()
     }
 
-    /// Reads on, as far as something is found: how far, and what.
+    /// Scans `input` until something is found. Returns the number of bytes read and what was found.
     fn read(&mut self, input: &[u8]) -> (usize, Option<Found>) {
         let mut at = 0;
         while at < input.len() {
             at += self.skip(&input[at..]);
-            if self.bytes.len() > MOST_JPEG {
+            if self.bytes.len() > MAX_JPEG_BYTES {
                 self.leave();
                 return (at, Some(Found::Damage("a picture does not end")));
             }
@@ -139,7 +141,7 @@ impl Picture {
         }
         if !self.has_begun() {
             self.between += at;
-            if self.between > MOST_JPEG {
+            if self.between > MAX_JPEG_BYTES {
                 self.between = 0;
                 return (at, Some(Found::Damage("there is no picture in 32 MiB")));
             }
@@ -147,13 +149,13 @@ impl Picture {
         (at, None)
     }
 
-    /// Takes bytes at once that change nothing, and says how many.
+    /// Takes all bytes that do not change the state. Returns their number.
     fn skip(&mut self, input: &[u8]) -> usize {
         let to_marker = || input.iter().position(|&byte| byte == 0xff).unwrap_or(input.len());
         let len = match &mut self.state {
             State::Outside => return to_marker(),
             State::Scan => to_marker(),
-            // The last byte of a segment is left to `step`.
+            // `step` takes the last byte of a segment.
             State::Segment { left, .. } => {
                 let len = input.len().min(usize::from(*left).saturating_sub(1));
                 *left -= len as u16;
@@ -165,6 +167,7 @@ impl Picture {
         len
     }
 
+    /// Takes one byte.
     fn step(&mut self, byte: u8) -> Option<Found> {
         if self.has_begun() {
             self.bytes.push(byte);
@@ -180,10 +183,10 @@ impl Picture {
             (State::Marker | State::ScanMarker, 0xff) => self.state,
             (State::Marker | State::ScanMarker, START) => return self.begin(),
             (State::Marker | State::ScanMarker, END) => return self.end(),
-            // Stuffing and restarts.
+            // A stuffed byte, or a restart marker.
             (State::ScanMarker, 0x00 | 0xd0..=0xd7) => State::Scan,
             (State::Marker, 0x00) => return self.damage(),
-            // These have no length.
+            // These markers have no length.
             (State::Marker, 0x01 | 0xd0..=0xd7) => State::Segments,
             (State::Marker | State::ScanMarker, marker) => State::Length { scan: marker == SCAN, high: None },
 
@@ -202,7 +205,7 @@ impl Picture {
         None
     }
 
-    /// A picture begins, within another if that was cut.
+    /// Begins a picture. If another one has not ended, that one is damaged.
     fn begin(&mut self) -> Option<Found> {
         let cut = self.has_begun().then_some(Found::Damage("a picture is cut"));
         self.bytes.clear();
@@ -211,24 +214,28 @@ impl Picture {
         cut
     }
 
+    /// Ends the picture.
     fn end(&mut self) -> Option<Found> {
         self.state = State::Outside;
         self.begun.take().map(|at| Found::Picture { at })
     }
 
+    /// Drops a picture that is no valid JPEG.
     fn damage(&mut self) -> Option<Found> {
         self.leave();
-        Some(Found::Damage("a picture makes no sense"))
+        Some(Found::Damage("a picture is no valid JPEG"))
     }
 
+    /// Drops the picture.
     fn leave(&mut self) {
-        // What grew to the limit is given back.
+        // The buffer may have grown to the limit, so its memory is freed.
         self.bytes = Vec::new();
         (self.state, self.begun) = (State::Outside, None);
     }
 }
 
 impl State {
+    /// Returns the state after a segment.
     fn after(scan: bool) -> Self {
         if scan { Self::Scan } else { Self::Segments }
     }
@@ -238,7 +245,7 @@ impl State {
 mod tests {
     use super::*;
 
-    /// Three pictures of one pixel row each, told apart by their widths.
+    /// Returns three pictures of different widths.
     fn pictures() -> Vec<Vec<u8>> {
         let encode = |width: u32| {
             let pixels = vec![90; width as usize * 8 * 3];
@@ -255,9 +262,9 @@ mod tests {
         [8, 9, 40].map(encode).into()
     }
 
-    /// Widths of the pictures found, and damage.
+    /// Returns the widths of the pictures that are found, and damage.
     fn read(bytes: &[u8]) -> Vec<Result<u32, String>> {
-        let mut mjpeg = Mjpeg::new(Stream::new(bytes), Kind::default());
+        let mut mjpeg = Mjpeg::new(Stream::new(bytes), StreamInfo::default());
         let mut captured = Captured::default();
         let mut found = Vec::new();
         loop {

@@ -6,21 +6,22 @@ use resnext::preprocess::{Yuv, YuvMatrix, YuvRange};
 use std::str::FromStr;
 use std::time::Duration;
 
-/// What the frames of a source are packed in.
+/// The container of the frames of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Container {
-    /// Nothing: one after the other.
+    /// No container: raw frames in sequence.
     Raw(PixelFormat),
     /// YUV4MPEG2.
     Y4m,
-    /// JPEG each.
+    /// A JPEG for each frame.
     Mjpeg,
 }
 
 impl FromStr for Container {
     type Err = ();
 
-    /// `y4m`, `mjpeg`, or the name of a [`PixelFormat`].
+    /// Parses `y4m`, `mjpeg`, or the name of a [`PixelFormat`].
     fn from_str(text: &str) -> Result<Self, ()> {
         match text.to_ascii_lowercase().as_str() {
             "y4m" => Ok(Self::Y4m),
@@ -30,17 +31,17 @@ impl FromStr for Container {
     }
 }
 
-/// What the user says about colours; `None` is for the source to say.
+/// The colours of YUV frames. Where a field is `None`, the source decides.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Colours {
-    /// Weights of red, green and blue.
+    /// The weights of red, green and blue.
     pub matrix: Option<YuvMatrix>,
-    /// Levels.
+    /// The range of the levels.
     pub range: Option<YuvRange>,
 }
 
 impl Colours {
-    /// With what is usual for frames of that size.
+    /// Fills in the usual values for frames of this size.
     pub(crate) fn or_usual(self, width: u32, height: u32) -> Yuv {
         Yuv {
             matrix: self.matrix.unwrap_or_else(|| default_matrix(width, height)),
@@ -49,28 +50,28 @@ impl Colours {
     }
 }
 
-/// BT.709 from 720p on, as libcamera's programs choose it, and BT.601 below.
+/// Returns BT.709 from 720p on, as the programs of libcamera do, and BT.601 below.
 pub(crate) fn default_matrix(width: u32, height: u32) -> YuvMatrix {
     if width >= 1280 || height >= 720 { YuvMatrix::Bt709 } else { YuvMatrix::Bt601 }
 }
 
-/// What the user wants of a source.
+/// What to read from a source, and how.
 #[derive(Clone, Debug)]
 pub struct SourceOptions {
-    /// What the frames are packed in; `None` to find out.
+    /// The container. If it is `None`, the content decides.
     pub container: Option<Container>,
-    /// Width and height, which a device may change to what it can do.
+    /// Width and height. A device may choose other ones that it supports.
     pub size: Option<(u32, u32)>,
-    /// Bytes from row to row of raw frames, if there is more than the pixels.
+    /// Bytes from one row of a raw frame to the next, if rows are padded.
     pub stride: Option<usize>,
-    /// Frames a second: to ask of a device, or of a recording that does not say.
+    /// Frames per second: a request to a device, or the rate of a recording that states none.
     pub rate: Option<f64>,
-    /// What the numbers mean.
+    /// The colours of YUV frames.
     pub colours: Colours,
-    /// How long nothing may come.
+    /// How long a source may stay silent.
     pub timeout: Duration,
-    /// Whether a recording is to be played at its rate, and frames dropped that come too late.
+    /// Whether to play a recording at its rate and drop late frames.
     pub realtime: bool,
-    /// Ends the source.
+    /// Stops the source.
     pub stop: Stop,
 }

@@ -1,11 +1,11 @@
-//! A recording, played as it was recorded.
+//! Plays a recording at its rate.
 
-use super::{Delivery, Source, SourceError};
+use super::frame_source::{Delivery, FrameSource, SourceError};
 use crate::captured::Captured;
 use crate::stop::Stop;
 use std::time::{Duration, Instant};
 
-/// Makes a camera of a file: frames come at their rate, and nobody waits for whoever is late.
+/// Makes a recording a live source: frames arrive at their rate and do not wait for a late reader.
 #[derive(Debug)]
 pub struct Paced<S> {
     source: S,
@@ -14,14 +14,14 @@ pub struct Paced<S> {
     stop: Stop,
 }
 
-impl<S: Source> Paced<S> {
-    /// A frame every `interval`.
+impl<S: FrameSource> Paced<S> {
+    /// Delivers a frame of `source` every `interval`.
     pub fn new(source: S, interval: Duration, stop: Stop) -> Self {
         Self { source, interval, due: None, stop }
     }
 }
 
-impl<S: Source> Source for Paced<S> {
+impl<S: FrameSource> FrameSource for Paced<S> {
     fn name(&self) -> &str {
         self.source.name()
     }
@@ -42,7 +42,7 @@ impl<S: Source> Source for Paced<S> {
                 return Ok(Delivery::End);
             }
             captured.at = due;
-            // A reader that is slower than the recording plays it slower; it does not catch up in a burst.
+            // For a slow reader the recording plays slower. It does not catch up in a burst.
             self.due = Some((due + self.interval).max(Instant::now()));
         }
         Ok(delivery)

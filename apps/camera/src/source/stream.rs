@@ -1,4 +1,4 @@
-//! Bytes from a pipe or a file, without ever waiting for longer than allowed.
+//! Reads bytes from a pipe or a file, with a timeout.
 
 use crate::stop::{Stop, TICK};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Read};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-/// An open file, pipe or device that bytes come from.
+/// An open file, pipe or device.
 #[derive(Debug)]
 pub struct Input {
     fd: OwnedFd,
@@ -16,14 +16,14 @@ pub struct Input {
 }
 
 impl Input {
-    /// Gives up after `timeout` without a byte, or soon after `stop` is set.
+    /// Reads from `fd`. A read fails after `timeout` without a byte, and ends soon after `stop` is set.
     pub fn new(fd: OwnedFd, timeout: Duration, stop: Stop) -> Self {
         Self { fd, timeout, stop }
     }
 }
 
 impl Read for Input {
-    /// As of a file, but [`io::ErrorKind::TimedOut`] if nothing comes in time. When it is to stop, that is the end.
+    /// Reads as from a file, but fails with [`io::ErrorKind::TimedOut`] if no byte arrives in time. After a stop the file ends.
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let start = Instant::now();
         let tick = Timespec { tv_sec: 0, tv_nsec: TICK.subsec_nanos().into() };
@@ -33,7 +33,7 @@ impl Read for Input {
             }
             match poll(&mut [PollFd::new(&self.fd, PollFlags::IN)], Some(&tick)) {
                 Ok(0) | Err(Errno::INTR) => {}
-                // What poll has promised does not wait, even on a descriptor that may.
+                // After `poll`, a read does not wait even on a blocking descriptor.
                 Ok(_) => match rustix::io::read(&self.fd, &mut *out) {
                     Ok(read) => return Ok(read),
                     Err(Errno::INTR | Errno::AGAIN) => {}
@@ -48,7 +48,7 @@ impl Read for Input {
     }
 }
 
-/// A reader that can look ahead.
+/// A reader with lookahead.
 #[derive(Debug)]
 pub struct Stream<R> {
     reader: R,
@@ -57,16 +57,16 @@ pub struct Stream<R> {
     end: usize,
 }
 
-/// Bytes of the buffer: as much as a pipe holds.
+/// Bytes of the buffer: the capacity of a pipe.
 const BUFFER: usize = 64 << 10;
 
 impl<R: Read> Stream<R> {
-    /// At the start of what `reader` gives.
+    /// Starts to read from `reader`.
     pub fn new(reader: R) -> Self {
         Self { reader, buffer: vec![0; BUFFER].into(), start: 0, end: 0 }
     }
 
-    /// The next `len` bytes without taking them, fewer if there are not as many. `len` is at most a few kilobytes.
+    /// Returns the next `len` bytes without taking them, or fewer at the end. `len` is at most a few kilobytes.
     pub(super) fn peek(&mut self, len: usize) -> io::Result<&[u8]> {
         debug_assert!(len <= BUFFER);
         if BUFFER - self.start < len {
@@ -82,7 +82,7 @@ impl<R: Read> Stream<R> {
         Ok(&self.buffer[self.start..self.end.min(self.start + len)])
     }
 
-    /// Fills `out` as far as there are bytes, and says how far.
+    /// Fills `out`. Returns the number of bytes, which is less than the length of `out` at the end of the stream.
     pub(super) fn fill(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let mut done = 0;
         while done < out.len() {
@@ -111,7 +111,7 @@ impl<R: Read> BufRead for Stream<R> {
 
 impl<R: Read> Read for Stream<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        // Much goes where it belongs without a stop in the buffer.
+        // A large read bypasses the buffer.
         if self.start == self.end && out.len() >= BUFFER {
             return self.reader.read(out);
         }
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    /// Gives one byte at a time.
+    /// Returns one byte at a time.
     struct Drops<'a>(&'a [u8]);
 
     impl Read for Drops<'_> {

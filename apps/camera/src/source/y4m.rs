@@ -1,46 +1,46 @@
-//! YUV4MPEG2, what `ffmpeg` writes as `.y4m`: a line of text, then frames with a short line before each.
+//! YUV4MPEG2, which `ffmpeg` writes as `.y4m`: a line of text, and frames with a short line before each.
 //!
-//! The definition is mjpegtools' `yuv4mpeg(5)`; `XCOLORRANGE` is ffmpeg's. Read here, and not with the crate `y4m`,
-//! because that one copies every frame once more, says neither range nor interlacing, and ends at a cut frame as at
-//! the end of the file.
+//! The format is defined by `yuv4mpeg(5)` of mjpegtools, and `XCOLORRANGE` by ffmpeg. This is our own reader, because the crate
+//! `y4m` copies every frame once more, reports neither range nor interlacing, and takes a cut frame for the end of the file.
 
+use super::frame_source::{Delivery, FrameSource, SourceError, StreamInfo};
+use super::options::{Colours, default_matrix};
 use super::raw::{cut, impossible, read_frame};
 use super::stream::Stream;
-use super::{Delivery, Kind, Source, SourceError};
-use crate::captured::{Captured, PixelFormat, RawFormat};
-use crate::source::open::{Colours, default_matrix};
+use crate::captured::Captured;
+use crate::raw_format::{PixelFormat, RawFormat};
 use resnext::preprocess::{Yuv, YuvRange};
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-/// How every file starts.
+/// The start of every file.
 pub(super) const MAGIC: &[u8] = b"YUV4MPEG2 ";
 
-/// How the line before every frame starts.
+/// The start of the line before every frame.
 const FRAME: &[u8] = b"FRAME";
 
-/// The longest line that is read.
-const MOST_LINE: usize = 1024;
+/// Bytes of the longest line that is read.
+const MAX_LINE: usize = 1024;
 
-/// Frames of a YUV4MPEG2 stream.
+/// Reads the frames of a YUV4MPEG2 stream.
 #[derive(Debug)]
 pub struct Y4m<R> {
     stream: Stream<R>,
-    kind: Kind,
+    info: StreamInfo,
     format: RawFormat,
     frame: u64,
 }
 
 impl<R: Read> Y4m<R> {
-    /// Reads the first line. `colours` overrules what it says, and fills in what it does not say.
+    /// Reads the first line of `stream`. `colours` override what it states.
     ///
     /// # Errors
     ///
-    /// If it is not such a stream, ends before its first line does, or holds what is not read here: interlaced video,
-    /// 4:1:1, transparency, more than 8 bits a sample.
-    pub fn new(mut stream: Stream<R>, mut kind: Kind, colours: Colours) -> Result<Self, SourceError> {
+    /// Returns an error if the stream is no YUV4MPEG2, ends within its first line, or is in a format that is not supported:
+    /// interlaced video, 4:1:1, transparency, or more than 8 bits per sample.
+    pub fn new(mut stream: Stream<R>, mut info: StreamInfo, colours: Colours) -> Result<Self, SourceError> {
         let remedy = "give a YUV4MPEG2 stream, such as `ffmpeg -i IN -pix_fmt yuv420p OUT.y4m` writes";
-        let line = take_line(&mut stream, &kind)?;
+        let line = take_line(&mut stream, &info)?;
         let words =
             line.strip_prefix(MAGIC).ok_or_else(|| SourceError::format("is not YUV4MPEG2", remedy))?;
         let words = words
@@ -53,38 +53,38 @@ impl<R: Read> Y4m<R> {
         if format.frame_len().is_none() {
             return Err(impossible(&format));
         }
-        kind.interval = header.interval.or(kind.interval);
-        Ok(Self { stream, kind, format, frame: 0 })
+        info.interval = header.interval.or(info.interval);
+        Ok(Self { stream, info, format, frame: 0 })
     }
 
-    /// Width and height of its frames.
+    /// Returns the width and the height of the frames.
     pub fn size(&self) -> (u32, u32) {
         (self.format.width, self.format.height)
     }
 }
 
-impl<R: Read + Send> Source for Y4m<R> {
+impl<R: Read + Send> FrameSource for Y4m<R> {
     fn name(&self) -> &str {
-        &self.kind.name
+        &self.info.name
     }
 
     fn live(&self) -> bool {
-        self.kind.live
+        self.info.live
     }
 
     fn interval(&self) -> Option<Duration> {
-        self.kind.interval
+        self.info.interval
     }
 
     fn next(&mut self, captured: &mut Captured) -> Result<Delivery, SourceError> {
         let start = self.stream.peek(1).map(|bytes| (Instant::now(), bytes.is_empty()));
-        let (at, ended) = start.map_err(|error| SourceError::reading(&error, self.kind.timeout))?;
+        let (at, ended) = start.map_err(|error| SourceError::reading(&error, self.info.timeout))?;
         if ended {
             return Ok(Delivery::End);
         }
-        skip_frame_line(&mut self.stream, &self.kind, self.frame)?;
+        skip_frame_line(&mut self.stream, &self.info, self.frame)?;
         self.frame += 1;
-        let read = read_frame(&mut self.stream, &self.format, captured, &self.kind)?;
+        let read = read_frame(&mut self.stream, &self.format, captured, &self.info)?;
         let need = self.format.frame_len().unwrap_or(usize::MAX);
         if read < need {
             return Ok(Delivery::Damaged(cut(read, need)));
@@ -94,31 +94,34 @@ impl<R: Read + Send> Source for Y4m<R> {
     }
 }
 
-/// The next line with its end; whatever there is if there is no end within reach.
-fn take_line<R: Read>(stream: &mut Stream<R>, kind: &Kind) -> Result<Vec<u8>, SourceError> {
+/// Takes the next line with its line break. If there is none within [`MAX_LINE`] bytes, takes these bytes.
+fn take_line<R: Read>(stream: &mut Stream<R>, info: &StreamInfo) -> Result<Vec<u8>, SourceError> {
     let mut line = Vec::new();
-    while let [byte] = *stream.peek(1).map_err(|error| SourceError::reading(&error, kind.timeout))? {
+    while let [byte] = *stream.peek(1).map_err(|error| SourceError::reading(&error, info.timeout))? {
         std::io::BufRead::consume(stream, 1);
         line.push(byte);
-        if byte == b'\n' || line.len() == MOST_LINE {
+        if byte == b'\n' || line.len() == MAX_LINE {
             break;
         }
     }
     Ok(line)
 }
 
-/// Takes `FRAME`, parameters that do not matter here, and the end of the line; allocates nothing.
-fn skip_frame_line<R: Read>(stream: &mut Stream<R>, kind: &Kind, frame: u64) -> Result<(), SourceError> {
+/// Takes the line before a frame: `FRAME`, parameters, which do not matter here, and the line break. Allocates nothing.
+fn skip_frame_line<R: Read>(
+    stream: &mut Stream<R>,
+    info: &StreamInfo,
+    frame: u64,
+) -> Result<(), SourceError> {
     let damaged = || {
         let what = format!(
             "frame {frame} does not start as one; what comes before it is damaged or of another size"
         );
         SourceError::format(what, "make the file again")
     };
-    // Byte by byte beyond the usual: a pipe gives no more than there is, and waiting for more would be waiting for the
-    // next frame.
-    for len in FRAME.len() + 1..MOST_LINE {
-        let ahead = stream.peek(len).map_err(|error| SourceError::reading(&error, kind.timeout))?;
+    // Peeks byte by byte. Waiting for more bytes than the line has would mean waiting for the next frame.
+    for len in FRAME.len() + 1..MAX_LINE {
+        let ahead = stream.peek(len).map_err(|error| SourceError::reading(&error, info.timeout))?;
         if !ahead.starts_with(FRAME) || ahead.len() < len {
             return Err(damaged());
         }
@@ -152,7 +155,7 @@ impl Header {
                 b'C' => (header.pixels, header.range) = colours(value, header.range)?,
                 b'I' if !matches!(value, "p" | "?" | "") => {
                     let remedy = "deinterlace it, such as with `ffmpeg -i IN -vf yadif OUT.y4m`";
-                    return Err(SourceError::format("is interlaced, which is not read", remedy));
+                    return Err(SourceError::format("is interlaced, which is not supported", remedy));
                 }
                 b'X' if value == "COLORRANGE=FULL" => header.range = YuvRange::Full,
                 b'X' if value == "COLORRANGE=LIMITED" => header.range = YuvRange::Limited,
@@ -167,16 +170,16 @@ impl Header {
     }
 }
 
-/// Layout of a `C` parameter, and the range, which some writers imply by it.
+/// Returns the pixel format of a `C` parameter, and the range, which some writers imply by it.
 fn colours(value: &str, range: YuvRange) -> Result<(PixelFormat, YuvRange), SourceError> {
     Ok(match value {
-        // Chroma lies elsewhere between the pixels, by less than matters to samples that are replicated.
+        // These differ in the position of chroma between the pixels, by less than matters to samples that are replicated.
         "420" | "420jpeg" | "420mpeg2" | "420paldv" => (PixelFormat::I420, range),
         "422" => (PixelFormat::I422, range),
         "444" => (PixelFormat::I444, range),
         "mono" => (PixelFormat::Grey, range),
         _ => {
-            let what = format!("has frames of the kind {value:?}, which is not read");
+            let what = format!("has frames of the kind {value:?}, which is not supported");
             return Err(SourceError::format(
                 what,
                 "convert it, such as with `ffmpeg -i IN -pix_fmt yuv420p OUT.y4m`",
@@ -185,14 +188,14 @@ fn colours(value: &str, range: YuvRange) -> Result<(PixelFormat, YuvRange), Sour
     })
 }
 
-/// Of a rate `30000:1001`.
+/// Returns the interval of a rate such as `30000:1001`.
 fn interval(value: &str) -> Option<Duration> {
     let (frames, seconds) = value.split_once(':')?;
     let (frames, seconds): (u32, u32) = (frames.parse().ok()?, seconds.parse().ok()?);
     if frames == 0 || seconds == 0 {
         return None;
     }
-    // At most an hour: a pause longer than that is no video.
+    // An interval of more than an hour is no video.
     let interval = Duration::from_secs_f64(f64::from(seconds) / f64::from(frames));
     Some(interval).filter(|interval| *interval <= Duration::from_secs(3600))
 }
@@ -203,7 +206,7 @@ mod tests {
     use resnext::preprocess::YuvMatrix;
 
     fn open(text: &str) -> Result<Y4m<&[u8]>, SourceError> {
-        Y4m::new(Stream::new(text.as_bytes()), Kind::default(), Colours::default())
+        Y4m::new(Stream::new(text.as_bytes()), StreamInfo::default(), Colours::default())
     }
 
     #[test]
@@ -225,7 +228,7 @@ mod tests {
         }
         assert_eq!(open("YUV4MPEG2 W1280 H720\n").unwrap().format.yuv.matrix, YuvMatrix::Bt709);
         let colours = Colours { matrix: Some(YuvMatrix::Bt709), range: Some(YuvRange::Full) };
-        let y4m = Y4m::new(Stream::new(&b"YUV4MPEG2 W5 H3\n"[..]), Kind::default(), colours).unwrap();
+        let y4m = Y4m::new(Stream::new(&b"YUV4MPEG2 W5 H3\n"[..]), StreamInfo::default(), colours).unwrap();
         assert_eq!(y4m.format.yuv, Yuv { matrix: YuvMatrix::Bt709, range: YuvRange::Full });
     }
 
@@ -234,10 +237,10 @@ mod tests {
         let cases = [
             ("YUV4MPEG W5 H3\n", "is not YUV4MPEG2; "),
             ("", "is not YUV4MPEG2; "),
-            ("YUV4MPEG2 W5 H3 It\n", "is interlaced, which is not read; "),
+            ("YUV4MPEG2 W5 H3 It\n", "is interlaced, which is not supported; "),
             (
                 "YUV4MPEG2 W5 H3 C420p10 XYSCSS=420P10\n",
-                "has frames of the kind \"420p10\", which is not read; ",
+                "has frames of the kind \"420p10\", which is not supported; ",
             ),
             ("YUV4MPEG2 W5 H3 C411\n", "has frames of the kind \"411\""),
             ("YUV4MPEG2 W5 H", "does not end its first line; "),

@@ -1,7 +1,7 @@
 //! Synthetic pictures and readings.
 #![allow(dead_code, reason = "each test uses some of it")]
 
-use resnext_camera::{Guess, Health, Picture, Reading};
+use resnext_camera::{Health, Picture, Prediction, Reading};
 
 pub(crate) struct Image {
     pub(crate) width: u32,
@@ -20,7 +20,7 @@ fn image(width: u32, height: u32, color: impl Fn(u32, u32) -> [u8; 3]) -> Image 
     Image { width, height, rgb: rgb.collect() }
 }
 
-/// A sky, a sun, hills and a chequered ground: something of every brightness under every panel.
+/// Draws a sky, a sun, hills and a chequered ground, so that every panel covers all levels of brightness.
 pub(crate) fn landscape(width: u32, height: u32) -> Image {
     image(width, height, |x, y| {
         let (u, v) = (i64::from(x * 1000 / width), i64::from(y * 1000 / height));
@@ -39,12 +39,12 @@ pub(crate) fn plain(width: u32, height: u32, color: [u8; 3]) -> Image {
     image(width, height, |_, _| color)
 }
 
-pub(crate) const TOP: [Guess<'static>; 5] = [
-    Guess { class: 217, label: "English springer, English springer spaniel", probability: 0.873 },
-    Guess { class: 156, label: "Blenheim spaniel", probability: 0.071 },
-    Guess { class: 215, label: "Brittany spaniel", probability: 0.032 },
-    Guess { class: 218, label: "Welsh springer spaniel", probability: 0.012 },
-    Guess { class: 219, label: "cocker spaniel, English cocker spaniel, cocker", probability: 0.004 },
+pub(crate) const TOP: [Prediction<'static>; 5] = [
+    Prediction { class: 217, label: "English springer, English springer spaniel", probability: 0.873 },
+    Prediction { class: 156, label: "Blenheim spaniel", probability: 0.071 },
+    Prediction { class: 215, label: "Brittany spaniel", probability: 0.032 },
+    Prediction { class: 218, label: "Welsh springer spaniel", probability: 0.012 },
+    Prediction { class: 219, label: "cocker spaniel, English cocker spaniel, cocker", probability: 0.004 },
 ];
 
 pub(crate) fn reading() -> Reading<'static> {

@@ -189,7 +189,7 @@ pub(crate) fn failure(_: &Error) {}
 mod tests {
     use super::*;
     use crate::machine::allocations;
-    use resnext_camera::{Guess, Health};
+    use resnext_camera::{Health, Prediction};
     use resnext_models::reference;
 
     #[test]
@@ -198,7 +198,7 @@ mod tests {
         let model = Model::from_bytes(reference::ARTIFACT).unwrap();
         let records = Records { file: Some("/dev/null".into()) };
         let mut frames = records.start(Path::new("model.rnx"), &model).unwrap().frames(&model);
-        let top = [Guess { class: 5, label: "French horn", probability: 0.5 }];
+        let top = [Prediction { class: 5, label: "French horn", probability: 0.5 }];
         let mut show = |frame| {
             let reading = Reading {
                 frame,

@@ -1,6 +1,6 @@
 use super::*;
 
-/// The value of a pickle without the final STOP.
+/// Reads a program without its final STOP.
 fn value(program: &[u8]) -> Result<Value, PickleError> {
     let file = [program, b"."].concat();
     load(&file, 0).map(|(pickle, end)| {
@@ -60,7 +60,7 @@ fn text_and_bytes_stay_in_the_file() {
     }
 }
 
-/// A line that tells everything about a value.
+/// Describes a value and everything in it in one line.
 fn show(pickle: &Pickle<'_>, value: Value) -> String {
     let list = |values: &[Value]| values.iter().map(|&v| show(pickle, v)).collect::<Vec<_>>().join(", ");
     let dict = |pairs: &[(Value, Value)]| {
@@ -181,12 +181,12 @@ fn programs_that_do_not_work_are_refused() {
 
 #[test]
 fn what_would_grow_without_end_does_not() {
-    // Each list holds the one before twice: 2¹⁰⁰⁰⁰⁰ elements in Python.
+    // Each list holds the previous one twice, which has 2¹⁰⁰⁰⁰⁰ elements in Python.
     let mut laughs = b"]q\x00".to_vec();
     for _ in 0..100_000 {
         laughs.extend(b"q\x00]h\x00ah\x00a");
     }
-    // One hundred thousand lists in each other, and a list in itself.
+    // One hundred thousand nested lists, and a list that holds itself.
     let nested = [&b"]".repeat(100_000)[..], &b"a".repeat(99_999)].concat();
     for program in [&laughs[..], &nested, b"]q\x00h\x00a"] {
         let file = [program, b"."].concat();
@@ -238,7 +238,7 @@ fn harm_is_told_from_values() {
     ] {
         assert!(!harmful(module, name) && inert(module, name), "{module}.{name}");
     }
-    // Neither: where no tensor depends on them.
+    // These are neither harmful nor inert: they may stand where no tensor depends on them.
     for (module, name) in [("mmengine.config", "ConfigDict"), ("builtins", "getattr"), ("osgeo", "x")] {
         assert!(!harmful(module, name) && !inert(module, name), "{module}.{name}");
     }

@@ -19,7 +19,7 @@ fn provenance() -> Provenance {
     Provenance { baseline: "net.onnx".to_owned(), checksum: 77 }
 }
 
-/// A record of three images, written in another order.
+/// Returns a record of three images, which were added in another order.
 fn recorded(kind: LogitType) -> Vec<u8> {
     let names = ["a/1.jpg", "a/2.jpg", "b/ü.png"];
     let samples: Samples = names.iter().map(|name| Sample::embedded(*name, None, b"")).collect();
@@ -65,7 +65,7 @@ fn cut_and_damaged_records_are_refused() {
     for at in 0..bytes.len() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 1;
-        // Names and tool in the header are not part of the checksum, nor need they be.
+        // The names and the tool in the header are not part of the checksum.
         if let Ok(record) = Record::from_bytes(&damaged, &model) {
             let header = u64::from_le_bytes(*bytes.first_chunk().expect("length")) as usize;
             assert!(at < 8 + header, "byte {at} of the tensors");

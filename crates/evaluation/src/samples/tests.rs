@@ -17,7 +17,7 @@ fn decode(encoded: Vec<u8>) -> Result<Rgb8Image, SampleError> {
     Sample::embedded("memory", None, Vec::leak(encoded)).decode()
 }
 
-/// A directory with `files`, each of one grey pixel.
+/// Makes a directory with `files`, each of one grey pixel.
 fn directory(files: &[&str]) -> TempDir {
     let root = tempfile::tempdir().expect("a temporary directory");
     for file in files {
@@ -117,7 +117,7 @@ fn damaged_images_are_named() {
 
 #[test]
 fn decompression_bombs_are_refused() {
-    // A header that promises 65500×65500 pixels; the limits apply before any is decoded.
+    // The header states 65500×65500 pixels. The limits apply before decoding.
     let mut bomb = png(1, 1, ExtendedColorType::Rgb8, &[0; 3]);
     bomb[16..20].copy_from_slice(&65500u32.to_be_bytes());
     bomb[20..24].copy_from_slice(&65500u32.to_be_bytes());
@@ -127,7 +127,7 @@ fn decompression_bombs_are_refused() {
     assert!(line.to_lowercase().contains("limit") || line.to_lowercase().contains("large"), "{line}");
 }
 
-/// The checksum of PNG chunks, bit by bit.
+/// Returns the checksum of a PNG chunk, computed bit by bit.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc: u32, &byte| {
         (0..8).fold(crc ^ u32::from(byte), |c, _| (c >> 1) ^ (0xEDB8_8320 & 0u32.wrapping_sub(c & 1)))

@@ -4,14 +4,14 @@ use crate::truth::ClassIndex;
 use resnext::Model;
 use resnext_models::reference;
 
-/// Logits of ten classes whose largest are `order`, first to last.
+/// Returns logits of ten classes. `order` lists the largest ones.
 fn logits(order: &[usize]) -> Vec<f32> {
     let mut logits = vec![-9.0; 10];
     order.iter().enumerate().for_each(|(place, &class)| logits[class] = 5.0 - place as f32);
     logits
 }
 
-/// Images of tench (class 0), tench, golf ball (8), golf ball.
+/// Returns images of tench (class 0), tench, golf ball (8) and golf ball.
 fn images() -> Labelled {
     let sample =
         |(folder, name): (&str, &str)| Sample::embedded(format!("{folder}/{name}"), Some(folder), b"");
@@ -69,7 +69,7 @@ fn without_baseline_there_is_no_comparison() {
     assert!(Evaluation::new(&images(), outcomes(&[])).is_none());
 }
 
-/// Chance or another set of images explains a few points; wrong preprocessing costs more.
+/// Chance and other images explain a few points. Wrong preprocessing costs more.
 #[test]
 fn far_below_the_published_accuracy() {
     let with = |right: usize, of: usize| {
@@ -88,7 +88,7 @@ fn far_below_the_published_accuracy() {
         };
         evaluation.far_below_published(&reference::VARIANT)
     };
-    // 84.7 % is published.
+    // The published accuracy is 84.7 %.
     assert_eq!(with(1690, 2000), None);
     assert_eq!(with(1600, 2000), None);
     assert!(with(1400, 2000).is_some_and(|published| (published - 0.847).abs() < 1e-6));

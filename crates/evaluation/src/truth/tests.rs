@@ -74,7 +74,7 @@ fn names_and_classes_in_all_spellings() {
     }
 }
 
-/// The numbers follow the images' names, not the order of listing, and the synsets' order, not the classes'.
+/// Numbers belong to the images in the order of their names, and count in the order of the synsets.
 #[test]
 fn numbers_count_in_the_order_of_the_synsets() {
     let images = samples(&["val_3.JPEG", "val_1.JPEG", "val_2.JPEG"]);
@@ -88,7 +88,7 @@ fn numbers_count_in_the_order_of_the_synsets() {
     assert_eq!(left_out(&labelled), [("n02119789", 1)]);
     let error = Labelled::by_truth(&samples(&["1"]), &classes(), &truth, None).expect_err("other images");
     assert_eq!(error, TruthError::Count { lines: 3, images: 1 });
-    // In the development kit 449 is the tench and 792 the golf ball.
+    // In the development kit, 449 is the tench and 792 the golf ball.
     let truth = Truth::parse(
         "792
 449
@@ -126,7 +126,7 @@ fn malformed_files_name_the_line() {
     assert_eq!(error, TruthError::NoImage { images: 1, first: "a.jpg".into() });
 }
 
-/// Halves share nothing, and each has its part of every class.
+/// Halves have no common image, and each has a part of every class.
 #[test]
 fn halves_are_alike() {
     let classes = ClassIndex::of([("n1", "cat"), ("", "dog")]);

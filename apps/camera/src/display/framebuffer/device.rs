@@ -1,6 +1,6 @@
-//! The kernel's side: `linux/fb.h`.
+//! The kernel's interface to framebuffers, `linux/fb.h`.
 
-use super::{Channel, Framebuffer, Mode, ModeError, PixelFormat};
+use super::{Channel, Framebuffer, Mode, ModeError, PixelLayout};
 use memmap2::{MmapMut, MmapOptions};
 use rustix::ioctl::{Getter, Opcode, ioctl};
 use std::ffi::c_ulong;
@@ -11,26 +11,27 @@ use std::path::Path;
 /// The memory of a framebuffer device.
 pub type Device = MmapMut;
 
-/// Why a framebuffer cannot be used; what is wrong and how to mend it.
+/// Why a framebuffer cannot be used. Displays as `what is wrong; how to fix it`, to follow the path.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
-    /// There is none.
-    #[error("does not exist; without a screen use --serve or --snapshot, or see `ls /dev/fb*`")]
+    /// The device does not exist.
+    #[error("does not exist; give one that `ls /dev/fb*` lists, or use the web preview or snapshots instead")]
     Missing,
-    /// Not ours to write.
+    /// The user may not write to the device.
     #[error("permission denied; join its group (sudo usermod -aG video $USER) and log in again")]
     Denied,
-    /// Another file.
+    /// The file is no framebuffer.
     #[error("is not a framebuffer; give a device such as /dev/fb0")]
     NotAFramebuffer,
-    /// Planes, palettes, text.
-    #[error("has {0} bits a pixel in a layout that is not supported; set 16 or 32 (fbset -depth 32)")]
+    /// The layout of pixels is not supported, such as planes, palettes or text. Holds the bits per pixel.
+    #[error("has {0} bits per pixel in a layout that is not supported; set 16 or 32 (fbset -depth 32)")]
     Layout(u32),
-    /// Nonsense from the driver.
+    /// The driver reports an invalid mode.
     #[error(transparent)]
     Mode(#[from] ModeError),
-    /// The system.
-    #[error("cannot be used: {0}")]
+    /// The operating system failed.
+    #[error("cannot be used: {0}; check the device")]
     Io(#[from] io::Error),
 }
 
@@ -38,7 +39,8 @@ impl Framebuffer<Device> {
     /// Opens a device such as `/dev/fb0`.
     ///
     /// # Errors
-    /// When there is none, it may not be written, or its pixels are not RGB.
+    ///
+    /// Returns an error if the device does not exist, may not be written, or has pixels that are not RGB.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let file =
             OpenOptions::new().read(true).write(true).open(path).map_err(|error| match error.kind() {
@@ -50,18 +52,18 @@ impl Framebuffer<Device> {
             rustix::io::Errno::NOTTY | rustix::io::Errno::INVAL => OpenError::NotAFramebuffer,
             _ => OpenError::Io(error.into()),
         };
-        // SAFETY: the opcode is FBIOGET_VSCREENINFO, which fills a `struct fb_var_screeninfo`; `Variable` has its layout.
+        // SAFETY: the opcode is FBIOGET_VSCREENINFO, which fills a `struct fb_var_screeninfo`. `Variable` has its layout.
         let variable: Variable =
             unsafe { ioctl(&file, Getter::<VARIABLE, Variable>::new()) }.map_err(refused)?;
-        // SAFETY: the opcode is FBIOGET_FSCREENINFO, which fills a `struct fb_fix_screeninfo`; `Fixed` has its layout.
+        // SAFETY: the opcode is FBIOGET_FSCREENINFO, which fills a `struct fb_fix_screeninfo`. `Fixed` has its layout.
         let fixed: Fixed = unsafe { ioctl(&file, Getter::<FIXED, Fixed>::new()) }.map_err(refused)?;
         let mode = mode(&variable, &fixed)?;
-        // The memory need not begin at a page, and the mapping does.
+        // The mapping begins at a page, and the memory need not.
         let start = fixed.memory_start as usize % rustix::param::page_size();
         let length = start + fixed.memory_length as usize;
         let mode = Mode { offset: mode.offset + start, ..mode };
-        // SAFETY: a device, not a file that somebody could truncate. Others may draw at the same time; bytes are written
-        // and, once, read as plain bytes, and nothing depends on their values.
+        // SAFETY: this maps a device, which nobody can truncate. Other programs may draw at the same time, so bytes may change
+        // at any time. They are only written, and read once, as plain bytes, and nothing depends on their values.
         let memory = unsafe { MmapOptions::new().len(length).map_mut(&file)? };
         Ok(Self::new(mode, memory)?)
     }
@@ -102,7 +104,7 @@ struct Variable {
     blue: Field,
     alpha: Field,
     nonstandard: u32,
-    /// Activation, size in millimetres, acceleration, timing, rotation, colour space.
+    /// Activation, size in millimetres, acceleration, timing, rotation and colour space.
     others: [u32; 19],
 }
 
@@ -131,9 +133,10 @@ const PACKED: u32 = 0;
 /// `FB_VISUAL_TRUECOLOR`.
 const TRUE_COLOR: u32 = 2;
 
-/// `FB_VISUAL_DIRECTCOLOR`: as above, through a table of intensities that is a straight line unless somebody sets it.
+/// `FB_VISUAL_DIRECTCOLOR`: like true colour, but through a table of intensities, which is linear by default.
 const DIRECT_COLOR: u32 = 4;
 
+/// Returns the mode that the kernel describes.
 fn mode(variable: &Variable, fixed: &Fixed) -> Result<Mode, OpenError> {
     let unsupported = OpenError::Layout(variable.bits_per_pixel);
     let channels = [variable.red, variable.green, variable.blue];
@@ -143,7 +146,7 @@ fn mode(variable: &Variable, fixed: &Fixed) -> Result<Mode, OpenError> {
         && variable.nonstandard == 0
         && channels.iter().all(|field| field.from_the_right == 0);
     let format =
-        PixelFormat::new(variable.bits_per_pixel, channels.map(Field::channel), variable.alpha.channel());
+        PixelLayout::new(variable.bits_per_pixel, channels.map(Field::channel), variable.alpha.channel());
     let format = format.filter(|_| plain).ok_or(unsupported)?;
     let stride = fixed.stride as usize;
     Ok(Mode {
@@ -159,7 +162,7 @@ fn mode(variable: &Variable, fixed: &Fixed) -> Result<Mode, OpenError> {
 mod tests {
     use super::*;
 
-    /// What a Raspberry Pi's `vc4drmfb` reports at 1080p.
+    /// Returns what `vc4drmfb` of a Raspberry Pi reports at 1080p.
     fn pi() -> (Variable, Fixed) {
         let field = |offset| Field { offset, length: 8, from_the_right: 0 };
         let variable = Variable {
@@ -192,7 +195,7 @@ mod tests {
         let (mut variable, mut fixed) = pi();
         let plain = mode(&variable, &fixed).unwrap();
         let expected =
-            Mode { width: 1920, height: 1080, stride: 7680, offset: 0, format: PixelFormat::XRGB8888 };
+            Mode { width: 1920, height: 1080, stride: 7680, offset: 0, format: PixelLayout::XRGB8888 };
         assert_eq!(plain, expected);
         (variable.x, variable.y, fixed.stride) = (8, 1080, 7936);
         assert_eq!(mode(&variable, &fixed).unwrap().offset, 1080 * 7936 + 32, "panned to the second page");

@@ -1,46 +1,46 @@
-//! Linux framebuffers, `/dev/fb0`: a screen without a desktop.
+//! Linux framebuffers such as `/dev/fb0`: screens without a desktop.
 //!
-//! The console is not switched to graphics, so its cursor may blink through, and a desktop that draws by itself is not
-//! seen or hides the picture. There is one buffer: a frame may be seen half drawn. The screen gets back what it showed
-//! when the [`Framebuffer`] is dropped, not when the program is killed.
+//! The console stays in text mode, so its cursor may blink through. A desktop may hide the picture. There is one buffer, so a
+//! half-drawn frame may be visible. Dropping the [`Framebuffer`] restores the screen. Killing the program does not.
 
+#[allow(unsafe_code, reason = "calls the kernel and maps the memory of the screen")]
 mod device;
 mod pixel_layout;
 
 pub use device::{Device, OpenError};
-pub use pixel_layout::{Channel, PixelFormat};
+pub use pixel_layout::{Channel, PixelLayout};
 
 use super::canvas::Canvas;
 use crate::reading::{Picture, Reading, Show, ShowError};
 
-/// What a framebuffer shows, and how it lies in memory.
+/// The size of a framebuffer and its layout in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode {
-    /// Pixels a row.
+    /// Width in pixels.
     pub width: u32,
-    /// Rows.
+    /// Height in pixels.
     pub height: u32,
     /// Bytes from one row to the next.
     pub stride: usize,
     /// Bytes before the first visible pixel.
     pub offset: usize,
-    /// Of one pixel.
-    pub format: PixelFormat,
+    /// Layout of a pixel.
+    pub format: PixelLayout,
 }
 
-/// Why a [`Mode`] cannot be drawn in.
+/// Why a [`Mode`] is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ModeError {
-    /// No pixels, or more than 16384 a side.
-    #[error("shows {0}×{1} pixels; choose a mode of 1 to 16384 a side")]
+    /// A side has no pixels or more than 16384.
+    #[error("shows {0}×{1} pixels; choose a mode with sides of 1 to 16384")]
     Size(u32, u32),
     /// Rows overlap.
-    #[error("has {0} bytes a row, fewer than its pixels take; this is an error of its driver")]
+    #[error("has {0} bytes per row, fewer than its pixels take; update its driver")]
     Stride(usize),
-    /// The last row ends behind the memory.
-    #[error("has {has} bytes of memory and needs {needs}; this is an error of its driver")]
+    /// The last row ends outside the memory.
+    #[error("has {has} bytes of memory and needs {needs}; update its driver")]
     Memory {
-        /// Bytes mapped.
+        /// Mapped bytes.
         has: usize,
         /// Bytes from the start of the memory to the last visible pixel.
         needs: usize,
@@ -48,11 +48,12 @@ pub enum ModeError {
 }
 
 impl Mode {
-    /// Bytes of the pixels of one row.
+    /// Returns the bytes of the pixels of a row.
     const fn row(&self) -> usize {
         self.width as usize * self.format.bytes()
     }
 
+    /// Checks that all pixels lie in `memory` bytes.
     fn check(&self, memory: usize) -> Result<(), ModeError> {
         if !(1..=16_384).contains(&self.width) || !(1..=16_384).contains(&self.height) {
             return Err(ModeError::Size(self.width, self.height));
@@ -71,9 +72,9 @@ impl Mode {
     }
 }
 
-/// The memory of a screen: mapped from a device, or anything else that is bytes.
+/// The memory of a screen: mapped from a device, or any other bytes.
 pub trait Memory {
-    /// All of it.
+    /// Returns all bytes.
     fn bytes(&mut self) -> &mut [u8];
 }
 
@@ -89,20 +90,22 @@ impl Memory for memmap2::MmapMut {
     }
 }
 
-/// A screen that frames are shown on. Gives back what was on it when dropped.
+/// Shows frames on a screen. Dropping it restores the screen.
 #[derive(Debug)]
 pub struct Framebuffer<M: Memory> {
     mode: Mode,
     memory: M,
     canvas: Canvas,
+    /// The pixels that the screen showed before.
     before: Vec<u8>,
 }
 
 impl<M: Memory> Framebuffer<M> {
-    /// Draws in `memory`, which lies as `mode` says.
+    /// Draws in `memory`, whose layout is `mode`.
     ///
     /// # Errors
-    /// When the visible pixels do not lie in the memory.
+    ///
+    /// Returns an error if the visible pixels do not lie in the memory.
     pub fn new(mode: Mode, mut memory: M) -> Result<Self, ModeError> {
         let bytes = memory.bytes();
         mode.check(bytes.len())?;
@@ -113,13 +116,13 @@ impl<M: Memory> Framebuffer<M> {
         Ok(Self { mode, memory, canvas: Canvas::new(mode.width, mode.height), before })
     }
 
-    /// How it is drawn in.
+    /// Returns the mode of the screen.
     pub fn mode(&self) -> &Mode {
         &self.mode
     }
 }
 
-/// The visible part of each row.
+/// Returns the visible part of each row.
 fn rows<'a>(mode: &Mode, memory: &'a mut [u8]) -> impl Iterator<Item = &'a mut [u8]> {
     let row = mode.row();
     memory[mode.offset..].chunks_mut(mode.stride).take(mode.height as usize).map(move |line| &mut line[..row])

@@ -1,31 +1,32 @@
-//! How a framebuffer writes a colour.
+//! The bits of a pixel in a framebuffer.
 
-/// Where one colour is in a pixel.
+/// The position of a colour in a pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Channel {
-    /// Its lowest bit.
+    /// Index of the lowest bit.
     pub shift: u32,
-    /// How many bits, of 1..=8.
+    /// Number of bits, 1..=8.
     pub bits: u32,
 }
 
 impl Channel {
-    const fn place(self, value: u8) -> u32 {
+    /// Returns the pixel bits of a colour value.
+    const fn encode(self, value: u8) -> u32 {
         (value as u32 >> (8 - self.bits)) << self.shift
     }
 }
 
-/// Pixels of 2, 3 or 4 bytes, little-endian, with a field of bits for each colour.
+/// The layout of little-endian pixels of 2, 3 or 4 bytes, with a bit field for each colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PixelFormat {
+pub struct PixelLayout {
     bytes: usize,
     channels: [Channel; 3],
-    /// What the remaining bits are: opaque where there is transparency.
+    /// The bits of opacity, all set.
     rest: u32,
 }
 
-impl PixelFormat {
-    /// 16 bits, red in the upper ones.
+impl PixelLayout {
+    /// 16 bits, with red in the upper bits.
     pub const RGB565: Self = Self::known(2, [(11, 5), (5, 6), (0, 5)]);
     /// 32 bits: blue, green, red and an unused byte.
     pub const XRGB8888: Self = Self::known(4, [(16, 8), (8, 8), (0, 8)]);
@@ -39,8 +40,8 @@ impl PixelFormat {
         Self { bytes, channels, rest: 0 }
     }
 
-    /// Any with pixels of `bits` = 16, 24 or 32 bits, of which `channels` are red, green and blue and `alpha` is how opaque
-    /// they are; `None` if fields do not lie within a pixel or have none or more than 8 bits.
+    /// Makes a layout with pixels of 16, 24 or 32 `bits`. `channels` are red, green and blue, and `alpha` is the opacity. Returns
+    /// `None` if a field does not lie in the pixel, or has no or more than 8 bits.
     #[must_use]
     pub fn new(bits: u32, channels: [Channel; 3], alpha: Channel) -> Option<Self> {
         let inside = |channel: Channel| {
@@ -49,21 +50,21 @@ impl PixelFormat {
         let valid = matches!(bits, 16 | 24 | 32)
             && channels.iter().all(|&channel| channel.bits > 0 && inside(channel))
             && inside(alpha);
-        let rest = || if alpha.bits == 0 { 0 } else { alpha.place(u8::MAX) };
+        let rest = || if alpha.bits == 0 { 0 } else { alpha.encode(u8::MAX) };
         valid.then(|| Self { bytes: bits as usize / 8, channels, rest: rest() })
     }
 
-    /// Bytes a pixel.
+    /// Returns the bytes of a pixel.
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Writes RGB8 pixels into a row.
+    /// Converts a row of RGB8 pixels.
     pub(super) fn pack(&self, rgb: &[u8], row: &mut [u8]) {
         let [red, green, blue] = self.channels;
         for (rgb, out) in rgb.chunks_exact(3).zip(row.chunks_exact_mut(self.bytes)) {
-            let pixel = self.rest | red.place(rgb[0]) | green.place(rgb[1]) | blue.place(rgb[2]);
+            let pixel = self.rest | red.encode(rgb[0]) | green.encode(rgb[1]) | blue.encode(rgb[2]);
             out.copy_from_slice(&pixel.to_le_bytes()[..self.bytes]);
         }
     }
@@ -73,7 +74,7 @@ impl PixelFormat {
 mod tests {
     use super::*;
 
-    fn packed(format: PixelFormat, rgb: [u8; 3]) -> Vec<u8> {
+    fn packed(format: PixelLayout, rgb: [u8; 3]) -> Vec<u8> {
         let mut row = vec![0xEE; format.bytes()];
         format.pack(&rgb, &mut row);
         row
@@ -87,20 +88,20 @@ mod tests {
 
     #[test]
     fn formats_are_what_linux_calls_them() {
-        assert_eq!(packed(PixelFormat::RGB565, [255, 0, 0]), 0xF800u16.to_le_bytes());
-        assert_eq!(packed(PixelFormat::RGB565, [0, 255, 0]), 0x07E0u16.to_le_bytes());
-        assert_eq!(packed(PixelFormat::RGB565, [0, 0, 255]), 0x001Fu16.to_le_bytes());
-        assert_eq!(packed(PixelFormat::RGB565, [0x84, 0x82, 0x87]), 0x8410u16.to_le_bytes());
-        assert_eq!(packed(PixelFormat::XRGB8888, [1, 2, 3]), [3, 2, 1, 0]);
+        assert_eq!(packed(PixelLayout::RGB565, [255, 0, 0]), 0xF800u16.to_le_bytes());
+        assert_eq!(packed(PixelLayout::RGB565, [0, 255, 0]), 0x07E0u16.to_le_bytes());
+        assert_eq!(packed(PixelLayout::RGB565, [0, 0, 255]), 0x001Fu16.to_le_bytes());
+        assert_eq!(packed(PixelLayout::RGB565, [0x84, 0x82, 0x87]), 0x8410u16.to_le_bytes());
+        assert_eq!(packed(PixelLayout::XRGB8888, [1, 2, 3]), [3, 2, 1, 0]);
     }
 
     #[test]
     fn any_layout_of_fields() {
         let rgb565 = [(11, 5), (5, 6), (0, 5)].map(|(shift, bits)| Channel { shift, bits });
-        assert_eq!(PixelFormat::new(16, rgb565, NONE), Some(PixelFormat::RGB565));
-        let bgr = PixelFormat::new(24, [eight(0), eight(8), eight(16)], NONE).unwrap();
+        assert_eq!(PixelLayout::new(16, rgb565, NONE), Some(PixelLayout::RGB565));
+        let bgr = PixelLayout::new(24, [eight(0), eight(8), eight(16)], NONE).unwrap();
         assert_eq!(packed(bgr, [1, 2, 3]), [1, 2, 3]);
-        let abgr = PixelFormat::new(32, [eight(0), eight(8), eight(16)], eight(24)).unwrap();
+        let abgr = PixelLayout::new(32, [eight(0), eight(8), eight(16)], eight(24)).unwrap();
         assert_eq!(packed(abgr, [1, 2, 3]), [1, 2, 3, 255]);
     }
 
@@ -108,13 +109,13 @@ mod tests {
     fn what_no_screen_has_is_refused() {
         let rgb = [eight(16), eight(8), eight(0)];
         for bits in [0, 1, 8, 15, 30, 64, u32::MAX] {
-            assert_eq!(PixelFormat::new(bits, rgb, NONE), None);
+            assert_eq!(PixelLayout::new(bits, rgb, NONE), None);
         }
-        assert_eq!(PixelFormat::new(16, rgb, NONE), None, "red ends at 24");
+        assert_eq!(PixelLayout::new(16, rgb, NONE), None, "red ends at 24");
         for odd in [Channel { shift: 0, bits: 0 }, Channel { shift: 0, bits: 10 }, eight(25), eight(u32::MAX)]
         {
-            assert_eq!(PixelFormat::new(32, [odd, rgb[1], rgb[2]], NONE), None);
+            assert_eq!(PixelLayout::new(32, [odd, rgb[1], rgb[2]], NONE), None);
         }
-        assert_eq!(PixelFormat::new(32, rgb, eight(25)), None);
+        assert_eq!(PixelLayout::new(32, rgb, eight(25)), None);
     }
 }

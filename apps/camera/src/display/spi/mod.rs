@@ -19,28 +19,30 @@ use std::path::Path;
 
 type Interface = SpiInterface<'static, SpidevDevice, CdevPin>;
 
-/// What spidev takes at once unless the kernel is told otherwise (`spidev.bufsiz`).
+/// Bytes that spidev takes at once by default (`spidev.bufsiz`).
 const TRANSFER: usize = 4096;
 
-/// Why a panel cannot be used.
+/// Why a panel cannot be used. Displays as one line.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
-    /// The bus.
+    /// The SPI bus cannot be opened.
     #[error("{0}: cannot be opened: {1}; enable SPI (sudo raspi-config nonint do_spi 0) and join group spi")]
     Bus(String, String),
-    /// A pin.
+    /// A GPIO line cannot be used.
     #[error("{0}: line {1} cannot be used: {2}; choose a free one (gpioinfo) and join group gpio")]
     Pin(String, u32, String),
-    /// The panel itself.
+    /// The panel cannot be set up.
     #[error("panel: cannot be set up: {0}; check its size and wiring")]
     Panel(String),
 }
 
-/// Sets a panel up and lights it.
+/// Sets up a panel and switches on its backlight.
 ///
 /// # Errors
-/// When the bus or a pin cannot be used, or the panel not be talked to. A panel that is not there goes unnoticed: it says
-/// nothing in any case.
+///
+/// Returns an error if the bus or a pin cannot be used, or writing to the panel fails. A missing panel is not noticed, because
+/// panels never answer.
 pub fn open(settings: &Settings) -> Result<Box<dyn Show + Send>, OpenError> {
     match settings.controller {
         Controller::St7789 => open_as(ST7789, settings),
@@ -61,7 +63,7 @@ where
         .build();
     bus.configure(&options).map_err(|error| bus_failed(error.to_string()))?;
     let pin = |line, level| output(&settings.chip, line, level);
-    // The interface borrows its buffer, and a panel is used until the program ends.
+    // The interface borrows its buffer for `'static`, because a panel is used until the program ends.
     let buffer = Box::leak(Box::new([0; TRANSFER]));
     let interface = SpiInterface::new(bus, pin(settings.command, 0)?, buffer);
     let rotation = Rotation::try_from_degree(settings.rotation.into()).unwrap_or(Rotation::Deg0);
@@ -72,15 +74,16 @@ where
         .orientation(Orientation::new().rotate(rotation))
         .color_order(if settings.bgr { ColorOrder::Bgr } else { ColorOrder::Rgb })
         .invert_colors(if settings.inverted { ColorInversion::Inverted } else { ColorInversion::Normal });
-    // Lit before there is anything to see it would show noise, but a panel that stays dark says less.
+    // The panel shows noise until the first frame, but a dark panel would say less about a problem.
     let _backlight = settings.backlight.map(|line| pin(line, 1)).transpose()?;
     match settings.reset {
-        Some(line) => lit(builder.reset_pin(pin(line, 1)?)),
-        None => lit(builder),
+        Some(line) => initialise(builder.reset_pin(pin(line, 1)?)),
+        None => initialise(builder),
     }
 }
 
-fn lit<M, R>(builder: Builder<Interface, M, R>) -> Result<Box<dyn Show + Send>, OpenError>
+/// Initialises the panel.
+fn initialise<M, R>(builder: Builder<Interface, M, R>) -> Result<Box<dyn Show + Send>, OpenError>
 where
     M: Model<ColorFormat = Rgb565> + Send + 'static,
     R: OutputPin + Send + 'static,
@@ -89,6 +92,7 @@ where
     Ok(Box::new(Panel::new(display)))
 }
 
+/// Requests a GPIO line as an output.
 fn output(chip: &Path, line: u32, level: u8) -> Result<CdevPin, OpenError> {
     let open = || {
         let handle = Chip::new(chip)?.get_line(line)?.request(LineRequestFlags::OUTPUT, level, "resnext")?;

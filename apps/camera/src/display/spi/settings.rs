@@ -1,4 +1,4 @@
-//! How a panel is wired, as `--spi` says it.
+//! The wiring of a panel, and its description as text.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -12,47 +12,48 @@ pub enum Controller {
     Ili9341,
 }
 
-/// How a panel is wired.
+/// The wiring of a panel.
 ///
-/// Written as `DEVICE,CONTROLLER,WIDTHxHEIGHT,dc=LINE` and any of `reset=LINE`, `backlight=LINE`, `rotate=90`, `hz=32000000`,
+/// The text is `DEVICE,CONTROLLER,WIDTHxHEIGHT,dc=LINE` and optionally `reset=LINE`, `backlight=LINE`, `rotate=90`, `hz=32000000`,
 /// `offset=X+Y`, `chip=/dev/gpiochip0`, `bgr`, `rgb`, `invert`, `normal`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Such as `/dev/spidev0.0`.
+    /// The SPI device, such as `/dev/spidev0.0`.
     pub device: PathBuf,
-    /// What drives the panel.
+    /// The chip that drives the panel.
     pub controller: Controller,
     /// Width and height in pixels, before rotation.
     pub size: (u16, u16),
-    /// Where the panel begins in the controller's memory.
+    /// Position of the panel in the memory of the controller.
     pub offset: (u16, u16),
-    /// GPIO line of data/command.
+    /// GPIO line that selects data or command.
     pub command: u32,
     /// GPIO line that resets the panel.
     pub reset: Option<u32>,
     /// GPIO line of the backlight.
     pub backlight: Option<u32>,
-    /// The GPIO lines' device.
+    /// The device of the GPIO lines.
     pub chip: PathBuf,
-    /// Clockwise, in degrees: 0, 90, 180 or 270.
+    /// Clockwise rotation in degrees: 0, 90, 180 or 270.
     pub rotation: u16,
-    /// Clock.
+    /// Clock rate of the bus.
     pub hertz: u32,
-    /// Blue is first.
+    /// Whether blue comes first.
     pub bgr: bool,
-    /// Colours are inverted, as those of IPS panels are.
+    /// Whether colours are inverted, as on IPS panels.
     pub inverted: bool,
 }
 
-/// What is wrong with a description of a panel.
+/// What is wrong with the description of a panel.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SettingsError {
-    /// Too few parts.
+    /// A part is missing.
     #[error(
         "{0} is missing; write DEVICE,st7789|ili9341,WIDTHxHEIGHT,dc=LINE, such as /dev/spidev0.0,st7789,240x240,dc=25"
     )]
     Missing(&'static str),
-    /// A part.
+    /// A part is invalid.
     #[error("{0:?} is not {1}")]
     Part(String, &'static str),
 }

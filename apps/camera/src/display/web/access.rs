@@ -1,39 +1,40 @@
-//! Who may look.
+//! Access control.
 //!
-//! From this machine everybody may, unless there is a token. From elsewhere it takes the token: once in the address, which
-//! answers with a cookie, or as a bearer in a header. A `Host` that is a name of somebody else's is refused, since a page of
-//! theirs could otherwise read ours through DNS that they control.
+//! Without a token everybody may connect, so a preview without one listens only on a loopback address. A client sends the token
+//! once in the address, for which it gets a cookie, or as a bearer in a header. Requests with an unknown name in `Host` are
+//! refused. Otherwise a page of another site could read the preview through DNS that it controls.
 
 use super::request::Request;
 use std::net::{IpAddr, SocketAddr};
 use subtle::ConstantTimeEq;
 
-/// Characters that a token has at least.
-pub(super) const SHORTEST: usize = 12;
+/// The least number of characters of a token.
+pub(super) const MIN_TOKEN: usize = 12;
 
-/// What it takes to look.
+/// Decides which requests are answered.
 #[derive(Debug)]
 pub(super) struct Access {
     token: Option<String>,
-    /// What the cookie says: the token itself is never sent back.
+    /// The value of the cookie. The token itself is never sent to a client.
     session: String,
     cookie: String,
     names: Vec<String>,
 }
 
-/// What a request is answered with.
+/// The answer to a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// What it asked for.
+    /// The requested resource.
     Granted,
-    /// A cookie with this text, and the address without the token.
+    /// A cookie, and a redirection to the address without the token.
     Enter(String),
-    /// This status.
+    /// An error with this status.
     Refused(u16),
 }
 
 impl Access {
-    /// For a server at `address`. `names` are those that it has beside addresses, `localhost` and the machine's own.
+    /// Makes the access control of a server at `address`. `names` are its names besides addresses, `localhost` and the name of the
+    /// machine.
     pub(super) fn new(
         address: SocketAddr,
         token: Option<String>,
@@ -46,11 +47,12 @@ impl Access {
             names.push(format!("{machine}.local"));
             names.push(machine);
         }
-        // Cookies do not know ports: two previews on one machine must not take each other's.
+        // Cookies do not depend on ports, so two previews on one machine need different ones.
         let cookie = format!("resnext-{}", address.port());
         Ok(Self { token, session: random()?, cookie, names })
     }
 
+    /// Decides how to answer a request.
     pub(super) fn judge(&self, request: &Request) -> Verdict {
         match &request.host {
             None => return Verdict::Refused(400),
@@ -64,7 +66,7 @@ impl Access {
         let bearer = request.authorization.as_deref().and_then(|value| value.strip_prefix("Bearer "));
         let given = request.token.as_deref();
         if given.is_some_and(|given| same(given, token)) {
-            // Players and scripts ask for one thing and know no cookies.
+            // Players and scripts request a single resource and do not keep cookies.
             return match request.path.as_str() {
                 "/" => Verdict::Enter(self.set_cookie()),
                 _ => Verdict::Granted,
@@ -79,12 +81,12 @@ impl Access {
         Verdict::Refused(401)
     }
 
-    /// Lax rather than strict: who follows a link to the preview from elsewhere gets in.
+    /// Returns the cookie. It is lax, so that a link to the preview from another site works.
     fn set_cookie(&self) -> String {
         format!("{}={}; Path=/; HttpOnly; SameSite=Lax; Max-Age=604800", self.cookie, self.session)
     }
 
-    /// Addresses cannot be rebound.
+    /// Returns whether `host` is an address or one of our names. Addresses are safe, because DNS cannot rebind them.
     fn is_ours(&self, host: &str) -> bool {
         let name = match host.strip_prefix('[') {
             Some(rest) => {
@@ -97,12 +99,12 @@ impl Access {
     }
 }
 
-/// In a time that depends on the lengths alone.
+/// Compares two secrets, in a time that depends only on their lengths.
 fn same(given: &str, expected: &str) -> bool {
     given.as_bytes().ct_eq(expected.as_bytes()).into()
 }
 
-/// 128 random bits in letters and digits.
+/// Returns 128 random bits in hexadecimal digits.
 pub(super) fn random() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;

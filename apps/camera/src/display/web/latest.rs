@@ -1,4 +1,4 @@
-//! One value for many readers, each of which sees the newest and none of which holds up the writer.
+//! Passes the latest value to many readers, which never delay the writer.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,20 +12,20 @@ pub(super) struct Latest<T> {
 
 #[derive(Debug)]
 struct State<T> {
-    /// Of the value, from 1.
+    /// Number of the value, from 1.
     number: u64,
     value: Option<Arc<T>>,
     closed: bool,
 }
 
-/// What there is after some value.
+/// The value after another one.
 #[derive(Debug)]
 pub(super) enum Next<T> {
-    /// A newer one, and its number.
+    /// A newer value, and its number.
     New(u64, Arc<T>),
-    /// Nothing for as long as one would wait.
+    /// There was no newer value in time.
     Quiet,
-    /// There will be none.
+    /// There will be no newer value.
     Closed,
 }
 
@@ -39,7 +39,7 @@ impl<T> Latest<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Replaces the value. Never waits for a reader: they hold the lock only to take a reference.
+    /// Replaces the value. Does not wait for readers, which hold the lock only to take a reference.
     pub(super) fn publish(&self, value: T) {
         let mut state = self.lock();
         state.number += 1;
@@ -49,20 +49,20 @@ impl<T> Latest<T> {
         drop(before);
     }
 
-    /// No further values: all who wait are told.
+    /// Ends the values and wakes all readers that wait.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
     }
 
-    /// The number of the newest value.
+    /// Returns the number of the newest value.
     pub(super) fn number(&self) -> u64 {
         self.lock().number
     }
 
-    /// The newest value if it is newer than number `seen`, or the next within `patience`.
-    pub(super) fn after(&self, seen: u64, patience: Duration) -> Next<T> {
-        let deadline = Instant::now() + patience;
+    /// Returns the newest value if it is newer than number `seen`. Otherwise waits for the next one, at most for `timeout`.
+    pub(super) fn after(&self, seen: u64, timeout: Duration) -> Next<T> {
+        let deadline = Instant::now() + timeout;
         let mut state = self.lock();
         loop {
             if state.closed {

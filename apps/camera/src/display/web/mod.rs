@@ -1,10 +1,10 @@
 //! A preview in the browser: picture, labels and latency of a board without a screen.
 //!
-//! `/` is a page, `/stream` the picture with its overlay as MJPEG, `/picture.jpg` one frame of it, `/events` the readings as
-//! Server-Sent Events. The server is small on purpose, and its own: it answers GET with seven fixed answers, and what makes
-//! a preview different from other servers is how it treats those who do not keep up. Pictures and readings are one
-//! slot each (`latest.rs`), from which every client takes the newest when it has sent the last, so that none slows down another
-//! or the pipeline. Clients, their requests and their time are limited: see `server.rs`.
+//! `/` is a page, `/stream` the picture with its overlay as MJPEG, `/picture.jpg` a single picture, and `/events` the readings as
+//! Server-Sent Events. This is our own small server, because it has only seven resources, and because a preview treats slow
+//! clients in a special way. Pictures and readings each have one slot (`latest.rs`). A client takes the newest value when it has
+//! sent the previous one, so that it slows down neither other clients nor the pipeline. Clients, their requests and their time
+//! are limited; see `server.rs`.
 
 mod access;
 mod latest;
@@ -22,47 +22,48 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Between two pictures: 15 a second at most.
-const PICTURES: Duration = Duration::from_millis(66);
+/// The least time between two pictures, for at most 15 pictures per second.
+const PICTURE_INTERVAL: Duration = Duration::from_millis(66);
 
-/// Pictures are reduced to fit: enough for a page, and a JPEG every 66 ms is work.
+/// The largest width and height of a picture. This is enough for a page, and encoding larger JPEGs takes too much time.
 const LARGEST: (u32, u32) = (800, 600);
 
-/// Pictures are enlarged until their short side has this many pixels, for the text on them.
+/// The least short side of a picture, in pixels. Smaller pictures are enlarged, so that the text on them is readable.
 const SHORT_SIDE: u32 = 360;
 
-/// How to serve.
+/// The options of a preview.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where to listen. Port 0 takes any that is free.
+    /// The address to listen on. Port 0 chooses a free port.
     pub address: SocketAddr,
-    /// What those who want to look have to know. `None` makes one up, except on a loopback address, where there is none then.
+    /// The token that a client needs. `None` creates a random token, except on a loopback address, which needs no token.
     pub token: Option<String>,
-    /// Names of this machine in a browser's address bar, beside its host name and `localhost`.
+    /// Names of this machine in addresses, besides its host name and `localhost`.
     pub names: Vec<String>,
 }
 
-/// Why there is no preview.
+/// Why a preview cannot start. Displays as `what is wrong; how to fix it`.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ServeError {
     /// The token is too short.
     #[error(
         "the token has fewer than {} characters; make it longer, or leave it out for a random one",
-        access::SHORTEST
+        access::MIN_TOKEN
     )]
     Token,
     /// The system has no random numbers.
-    #[error("there are no random numbers for a token: {0}; give one with --token")]
+    #[error("there are no random numbers for a token: {0}; choose a token yourself")]
     Random(#[from] getrandom::Error),
-    /// Somebody else has the port.
+    /// Another program uses the port.
     #[error("{0} is in use; choose another port")]
     InUse(SocketAddr),
-    /// Anything else that listening can fail of.
-    #[error("{0} cannot be listened at: {1}; choose an address of this machine and a port above 1023")]
+    /// The system cannot listen on the address.
+    #[error("{0} cannot be listened on: {1}; choose an address of this machine and a port above 1023")]
     Listen(SocketAddr, io::Error),
 }
 
-/// A web server that shows the latest frame. Stops when dropped.
+/// A web server that shows the latest frame. Dropping it stops the server.
 #[derive(Debug)]
 pub struct Preview {
     server: Server,
@@ -74,13 +75,14 @@ pub struct Preview {
 }
 
 impl Preview {
-    /// Begins to serve.
+    /// Starts a server.
     ///
     /// # Errors
-    /// When the address cannot be had or the token is too short.
+    ///
+    /// Returns an error if the system cannot listen on the address, or the token is too short.
     pub fn serve(options: Options) -> Result<Self, ServeError> {
         let Options { address, mut token, names } = options;
-        if token.as_ref().is_some_and(|token| token.chars().count() < access::SHORTEST) {
+        if token.as_ref().is_some_and(|token| token.chars().count() < access::MIN_TOKEN) {
             return Err(ServeError::Token);
         }
         if token.is_none() && !address.ip().is_loopback() {
@@ -97,13 +99,13 @@ impl Preview {
         Ok(Self { server, shared, address, token, canvas: Canvas::new(1, 1), last: None })
     }
 
-    /// Where it listens.
+    /// Returns the address of the server.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What to open in a browser, token included. Where it listens at all addresses, `HOST` stands for the machine's own.
+    /// Returns the URL for a browser, with the token. If the server listens on all addresses, `HOST` stands for the machine.
     #[must_use]
     pub fn url(&self) -> String {
         let host = match self.address.ip() {
@@ -116,14 +118,14 @@ impl Preview {
         }
     }
 
-    /// Clients that are connected.
+    /// Returns the number of connected clients.
     #[must_use]
     pub fn clients(&self) -> usize {
         self.server.clients()
     }
 }
 
-/// Whatever is not a letter or digit, escaped.
+/// Escapes all characters but letters, digits, `-` and `_`.
 fn percent_encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
@@ -137,7 +139,7 @@ fn percent_encoded(text: &str) -> String {
 
 impl Show for Preview {
     fn wants_picture(&self) -> bool {
-        self.shared.has_viewers() && self.last.is_none_or(|last| last.elapsed() >= PICTURES)
+        self.shared.has_viewers() && self.last.is_none_or(|last| last.elapsed() >= PICTURE_INTERVAL)
     }
 
     fn show(&mut self, reading: &Reading<'_>, picture: Option<&Picture<'_>>) -> Result<(), ShowError> {
@@ -155,10 +157,13 @@ impl Show for Preview {
 }
 
 fn failed(error: &dyn std::error::Error) -> ShowError {
-    ShowError::Failed { subject: "web preview".to_owned(), what: error.to_string() }
+    ShowError::Failed {
+        subject: "web preview".to_owned(),
+        what: format!("cannot be encoded: {error}; use smaller frames"),
+    }
 }
 
-/// A reading, for the page.
+/// A reading as JSON for the page.
 #[derive(Serialize)]
 struct Event<'a> {
     frame: u64,
@@ -183,10 +188,10 @@ impl<'a> From<&Reading<'a>> for Event<'a> {
     fn from(reading: &Reading<'a>) -> Self {
         let Reading { frame, model, top, latency_ms, inference_ms, fps, dropped, health } = *reading;
         let Health { temperature_c, slowed } = health;
-        let class = |guess: &crate::Guess<'a>| Class {
-            class: guess.class,
-            label: guess.label,
-            probability: guess.probability,
+        let class = |prediction: &crate::Prediction<'a>| Class {
+            class: prediction.class,
+            label: prediction.label,
+            probability: prediction.probability,
         };
         let top = top.iter().take(super::overlay::ROWS).map(class).collect();
         Self { frame, model, top, latency_ms, inference_ms, fps, dropped, temperature_c, slowed }

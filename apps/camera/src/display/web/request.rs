@@ -1,41 +1,41 @@
-//! The head of an HTTP request, from whoever it may be.
+//! Reads the head of an HTTP request from an untrusted client.
 
 use std::io::{self, Read};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// Bytes of a request, at most: several times what a browser sends.
-const MOST: usize = 8192;
+/// The most bytes of a request, several times what a browser sends.
+const MAX_REQUEST: usize = 8192;
 
-/// Header fields, at most.
-const FIELDS: usize = 64;
+/// The most header fields of a request.
+const MAX_FIELDS: usize = 64;
 
-/// What of a request matters here.
+/// The parts of a request that matter here.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) method: String,
     pub(super) path: String,
-    /// `token` of the query, decoded.
+    /// The decoded `token` of the query.
     pub(super) token: Option<String>,
     pub(super) host: Option<String>,
     pub(super) cookies: Vec<String>,
     pub(super) authorization: Option<String>,
-    /// `Sec-Fetch-Site` is `cross-site`, and it is no navigation: a page elsewhere wants our picture in itself.
+    /// Whether a page of another site embeds the resource: `Sec-Fetch-Site` is `cross-site`, and it is no navigation.
     pub(super) embedded_elsewhere: bool,
 }
 
-/// Why there is no request to answer as asked.
+/// Why there is no valid request.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// Answer with this status.
+    /// The answer is an error with this status.
     Status(u16),
-    /// Nobody is there.
+    /// The client has left.
     Gone,
 }
 
-/// Reads one, all of it by `deadline`, however slowly it drips.
+/// Reads a request. All of it must arrive by `deadline`.
 pub(super) fn read(stream: &mut TcpStream, deadline: Instant) -> Result<Request, Refusal> {
-    let mut bytes = [0; MOST];
+    let mut bytes = [0; MAX_REQUEST];
     let mut length = 0;
     loop {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
@@ -53,7 +53,7 @@ pub(super) fn read(stream: &mut TcpStream, deadline: Instant) -> Result<Request,
         if let Some(request) = parse(&bytes[..length]).map_err(Refusal::Status)? {
             return Ok(request);
         }
-        if length == MOST {
+        if length == MAX_REQUEST {
             return Err(Refusal::Status(431));
         }
         if Instant::now() >= deadline {
@@ -62,9 +62,9 @@ pub(super) fn read(stream: &mut TcpStream, deadline: Instant) -> Result<Request,
     }
 }
 
-/// `None` if more is needed, or the status to refuse it with.
+/// Parses a request. Returns `None` if it is incomplete, or the status of an error.
 fn parse(bytes: &[u8]) -> Result<Option<Request>, u16> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS];
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut head = httparse::Request::new(&mut fields);
     match head.parse(bytes) {
         Ok(httparse::Status::Complete(_)) => {}
@@ -85,7 +85,7 @@ fn parse(bytes: &[u8]) -> Result<Option<Request>, u16> {
         let Ok(value) = std::str::from_utf8(field.value).map(str::trim) else { continue };
         let is = |name: &str| field.name.eq_ignore_ascii_case(name);
         if is("host") {
-            // Two are one too many: which of them would others go by?
+            // With two hosts, other software might use the other one.
             if request.host.replace(value.to_owned()).is_some() {
                 return Err(400);
             }
@@ -103,7 +103,7 @@ fn parse(bytes: &[u8]) -> Result<Option<Request>, u16> {
     Ok(Some(request))
 }
 
-/// Percent-encoding and plus signs undone; what is malformed stays as it is.
+/// Decodes percent-encoding and plus signs. Malformed parts are kept.
 fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -151,7 +151,7 @@ mod tests {
     fn nonsense_is_refused() {
         assert_eq!(parse(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"), Err(400), "TLS");
         assert_eq!(parse(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"), Err(400));
-        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(FIELDS + 1));
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(MAX_FIELDS + 1));
         assert_eq!(parse(many.as_bytes()), Err(431));
     }
 }

@@ -1,8 +1,7 @@
-//! Connections and what they are answered.
+//! Serves the connections.
 //!
-//! Each client has a thread with a small stack, and there are at most [`MOST_CLIENTS`]; one more is told so and hung up on. A
-//! request has [`PATIENCE`] to arrive, and a client that takes nothing for as long is hung up on too. Connections are never
-//! used twice.
+//! Each client has a thread with a small stack. There are at most [`MAX_CLIENTS`]; further ones get an error. A request must
+//! arrive within [`TIMEOUT`], and a client that accepts no data for as long is disconnected. A connection serves one request.
 
 use super::access::{Access, Verdict};
 use super::latest::{Latest, Next};
@@ -14,23 +13,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Clients at the same time.
-pub(super) const MOST_CLIENTS: usize = 32;
+/// The most clients at the same time.
+pub(super) const MAX_CLIENTS: usize = 32;
 
-/// For a request to arrive, or a client to take what it is sent.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a request may take to arrive, and a client to accept data.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// For a client to hang up once it is answered.
+/// How long a client may take to close the connection after its answer.
 const LINGER: Duration = Duration::from_millis(300);
 
-/// Streams without news are sent something, to notice clients that have left.
-const SILENCE: Duration = Duration::from_secs(10);
+/// The longest silence of a stream. After it something is sent, to notice clients that have left.
+const MAX_SILENCE: Duration = Duration::from_secs(10);
 
-/// Between two events to one client: faster is not readable.
-const EVENTS: Duration = Duration::from_millis(100);
+/// The least time between two events for a client. Faster ones would not be readable.
+const EVENT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Of a client's thread: the deepest it goes is a request's buffer.
-const STACK: usize = 128 * 1024;
+/// Bytes of the stack of a client's thread, most of which is the buffer of the request.
+const STACK_SIZE: usize = 128 * 1024;
 
 const PAGE: &str = include_str!("page/index.html");
 const ENTRANCE: &str = include_str!("page/entrance.html");
@@ -38,7 +37,7 @@ const STYLE: &str = include_str!("page/preview.css");
 const SCRIPT: &str = include_str!("page/preview.js");
 const ICON: &str = include_str!("page/icon.svg");
 
-/// Sent with every answer. The page is made of our own files only, and stands in no other page.
+/// Header fields of every answer. The page loads only our own files and must not be embedded in another page.
 const PROTECTION: &str = "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'\r\n\
     X-Content-Type-Options: nosniff\r\n\
@@ -49,21 +48,21 @@ const PROTECTION: &str = "Content-Security-Policy: default-src 'none'; script-sr
     Cache-Control: no-store\r\n\
     Connection: close\r\n";
 
-/// Between the parts of the stream.
+/// The boundary between the parts of the stream.
 const BOUNDARY: &str = "resnext-frame";
 
-/// What clients and the preview share.
+/// The state that clients and the preview share.
 #[derive(Debug)]
 pub(super) struct Shared {
     access: Access,
-    /// JPEGs.
+    /// The latest picture, as a JPEG.
     pub(super) pictures: Latest<Vec<u8>>,
-    /// JSON.
+    /// The latest reading, as JSON.
     pub(super) events: Latest<String>,
     viewers: AtomicUsize,
     listeners: AtomicUsize,
     closed: AtomicBool,
-    /// One for each client, to hang up on it.
+    /// A handle of each client's connection, to close it.
     connections: Mutex<Vec<(u64, TcpStream)>>,
 }
 
@@ -80,12 +79,12 @@ impl Shared {
         }
     }
 
-    /// Whether anybody looks at the picture.
+    /// Returns whether a client shows the picture.
     pub(super) fn has_viewers(&self) -> bool {
         self.viewers.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether anybody reads the events.
+    /// Returns whether a client reads the events.
     pub(super) fn has_listeners(&self) -> bool {
         self.listeners.load(Ordering::Relaxed) > 0
     }
@@ -95,7 +94,7 @@ impl Shared {
     }
 }
 
-/// Counts one more for as long as it lives.
+/// Counts a client until it is dropped.
 struct Counted<'a>(&'a AtomicUsize);
 
 impl<'a> Counted<'a> {
@@ -111,7 +110,7 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// The thread that accepts connections. Stops when dropped, and hangs up on everybody.
+/// The thread that accepts connections. Dropping it closes all connections and ends the thread.
 #[derive(Debug)]
 pub(super) struct Server {
     shared: Arc<Shared>,
@@ -141,7 +140,7 @@ impl Drop for Server {
         for (_, connection) in self.shared.connections().iter() {
             let _ = connection.shutdown(Shutdown::Both);
         }
-        // The listener waits for a connection: this is one.
+        // The listener waits for a connection, so this makes one.
         let mut own = self.address;
         if own.ip().is_unspecified() {
             own.set_ip(if own.is_ipv4() { [127, 0, 0, 1].into() } else { [0, 0, 0, 0, 0, 0, 0, 1].into() });
@@ -161,7 +160,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             return;
         }
         let Ok((stream, _)) = accepted else {
-            // Out of descriptors, say: not to be asked again at once.
+            // The system may be out of file descriptors, so the next attempt waits.
             thread::sleep(Duration::from_millis(100));
             continue;
         };
@@ -170,10 +169,10 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-/// Gives a client a thread, or tells it that there is none.
+/// Starts a thread for a client, or sends an error if there are too many clients.
 fn admit(stream: TcpStream, number: u64, shared: &Arc<Shared>) {
     let mut connections = shared.connections();
-    if connections.len() >= MOST_CLIENTS {
+    if connections.len() >= MAX_CLIENTS {
         drop(connections);
         return turn_away(stream);
     }
@@ -185,26 +184,26 @@ fn admit(stream: TcpStream, number: u64, shared: &Arc<Shared>) {
         let _ = serve(stream, &theirs);
         theirs.connections().retain(|(other, _)| *other != number);
     };
-    if thread::Builder::new().name("web client".to_owned()).stack_size(STACK).spawn(client).is_err() {
+    if thread::Builder::new().name("web client".to_owned()).stack_size(STACK_SIZE).spawn(client).is_err() {
         shared.connections().retain(|(other, _)| *other != number);
     }
 }
 
-/// Without waiting for anything: this is the thread that everybody else wants to be accepted by.
+/// Sends an error without waiting, because this thread must accept other clients.
 fn turn_away(mut stream: TcpStream) {
-    let text = "too many are looking; try again later\n";
+    let text = "too many viewers; try again later\n";
     let head = head(503, "text/plain; charset=utf-8", Some(text.len()), "Retry-After: 5\r\n");
     let _ = stream.set_nonblocking(true);
     let _ = stream.write_all(format!("{head}{text}").as_bytes());
-    // What has arrived of the request, unread, would make the system throw the answer away.
+    // If bytes of the request stay unread, the system discards the answer.
     let _ = stream.read(&mut [0; 2048]);
     let _ = stream.shutdown(Shutdown::Write);
 }
 
 fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     stream.set_nodelay(true)?;
-    match request::read(&mut stream, Instant::now() + PATIENCE) {
+    match request::read(&mut stream, Instant::now() + TIMEOUT) {
         Ok(request) => answer(&mut stream, &request, shared)?,
         Err(Refusal::Status(status)) => refuse(&mut stream, status)?,
         Err(Refusal::Gone) => return Ok(()),
@@ -212,13 +211,13 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
     linger(&stream)
 }
 
-/// Reads on for a moment after the answer: closing with bytes unread would take the answer back.
+/// Reads for a moment after the answer, because closing with unread bytes would discard the answer.
 fn linger(mut stream: &TcpStream) -> io::Result<()> {
     stream.shutdown(Shutdown::Write)?;
     let deadline = Instant::now() + LINGER;
     let mut bytes = [0; 4096];
     loop {
-        // However slowly it drips.
+        // The deadline holds for all bytes together.
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Ok(());
@@ -262,14 +261,14 @@ fn reason(status: u16) -> (&'static str, &'static str) {
         200 => ("OK", ""),
         303 => ("See Other", ""),
         400 => ("Bad Request", "this is not a request that resnext understands"),
-        401 => ("Unauthorized", "a token is needed"),
-        403 => ("Forbidden", "the preview is not shown inside other pages"),
+        401 => ("Unauthorized", "this preview needs a token"),
+        403 => ("Forbidden", "the preview cannot be embedded in other pages"),
         404 => ("Not Found", "there is nothing here; the preview is at /"),
         405 => ("Method Not Allowed", "only GET is answered"),
         408 => ("Request Timeout", "the request took too long"),
         421 => (
             "Misdirected Request",
-            "this name is not known; use the address, or start resnext with --serve-name NAME",
+            "this name is not known; use the IP address, or make the name known to the preview when it starts",
         ),
         431 => ("Request Header Fields Too Large", "the request is too long"),
         _ => ("Service Unavailable", "there is no picture; is the camera running?"),
@@ -283,7 +282,7 @@ fn refuse(stream: &mut TcpStream, status: u16) -> io::Result<()> {
     }
 }
 
-/// The head of an answer, `length` bytes long if that is known.
+/// Returns the head of an answer. `length` is the number of bytes of its body, if it is known.
 fn head(status: u16, content: &str, length: Option<usize>, fields: &str) -> String {
     let length = length.map_or_else(String::new, |length| format!("Content-Length: {length}\r\n"));
     let reason = reason(status).0;
@@ -303,7 +302,7 @@ fn text(stream: &mut TcpStream, status: u16, content: &str, text: &str, only_hea
     stream.write_all(format!("{head}{body}").as_bytes())
 }
 
-/// Where the pictures are from now on: one from before somebody looked may be old.
+/// Counts a viewer. Returns the number of the last picture, which may be old because no viewer wanted it.
 fn first_picture(shared: &Shared) -> (Counted<'_>, u64) {
     let seen = shared.pictures.number();
     (Counted::new(&shared.viewers), seen)
@@ -311,7 +310,7 @@ fn first_picture(shared: &Shared) -> (Counted<'_>, u64) {
 
 fn picture(stream: &mut TcpStream, shared: &Shared) -> io::Result<()> {
     let (_viewer, seen) = first_picture(shared);
-    match shared.pictures.after(seen, PATIENCE) {
+    match shared.pictures.after(seen, TIMEOUT) {
         Next::New(_, jpeg) => {
             stream.write_all(head(200, "image/jpeg", Some(jpeg.len()), "").as_bytes())?;
             stream.write_all(&jpeg)
@@ -326,12 +325,12 @@ fn pictures(stream: &mut TcpStream, shared: &Shared) -> io::Result<()> {
     stream.write_all(format!("{}--{BOUNDARY}\r\n", head(200, &content, None, "")).as_bytes())?;
     let mut last: Option<Arc<Vec<u8>>> = None;
     loop {
-        let jpeg = match shared.pictures.after(seen, SILENCE) {
+        let jpeg = match shared.pictures.after(seen, MAX_SILENCE) {
             Next::New(number, jpeg) => {
                 seen = number;
                 jpeg
             }
-            // The last again: the only way to find out whether anybody is there.
+            // Sends the last picture again, which is the only way to find out whether the client is still there.
             Next::Quiet => match &last {
                 Some(last) => Arc::clone(last),
                 None => return Ok(()),
@@ -341,7 +340,7 @@ fn pictures(stream: &mut TcpStream, shared: &Shared) -> io::Result<()> {
         let part = format!("Content-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", jpeg.len());
         stream.write_all(part.as_bytes())?;
         stream.write_all(&jpeg)?;
-        // Browsers show a picture when they see where it ends.
+        // A browser shows a picture only when it sees the boundary after it.
         stream.write_all(format!("\r\n--{BOUNDARY}\r\n").as_bytes())?;
         last = Some(jpeg);
     }
@@ -353,11 +352,11 @@ fn events(stream: &mut TcpStream, shared: &Shared) -> io::Result<()> {
     stream.write_all(head(200, "text/event-stream; charset=utf-8", None, "").as_bytes())?;
     stream.write_all(b"retry: 2000\n\n")?;
     loop {
-        match shared.events.after(seen, SILENCE) {
+        match shared.events.after(seen, MAX_SILENCE) {
             Next::New(number, json) => {
                 seen = number;
                 stream.write_all(format!("data: {json}\n\n").as_bytes())?;
-                thread::sleep(EVENTS);
+                thread::sleep(EVENT_INTERVAL);
             }
             Next::Quiet => stream.write_all(b": nothing new\n\n")?,
             Next::Closed => return Ok(()),

@@ -1,10 +1,10 @@
-//! The part of Linux's `linux/videodev2.h` that capturing needs: layouts, numbers and names are the kernel's.
+//! The part of Linux's `linux/videodev2.h` that capturing needs, with the layouts, numbers and names of the kernel.
 //! `tests/v4l2_abi.rs` compares them with the header.
 #![allow(missing_docs, reason = "the kernel's documentation of V4L2 describes them")]
 
 use rustix::ioctl::{Opcode, opcode};
 
-/// 32-bit words of padding that a field with the alignment of a pointer needs after an odd number of words.
+/// Number of 32-bit words of padding before a field with the alignment of a pointer, after an odd number of words.
 const PAD: usize = size_of::<usize>() / 4 - 1;
 
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,7 @@ pub struct FrmSizeEnum {
     pub index: u32,
     pub pixel_format: u32,
     pub kind: u32,
-    /// Width and height; or least, greatest and step of width, then of height.
+    /// Width and height, or the least, the greatest and the step of the width and then of the height.
     pub sizes: [u32; 6],
     pub reserved: [u32; 2],
 }
@@ -66,7 +66,7 @@ pub struct Format {
     pub pad: [u32; PAD],
     pub pix: PixFormat,
     pub rest: [u8; 200 - size_of::<PixFormat>()],
-    /// The union holds pointers in the header, and is aligned for them.
+    /// In the header, the union holds pointers and is aligned for them.
     pub align: [usize; 0],
 }
 
@@ -89,12 +89,12 @@ pub struct Buffer {
     pub flags: u32,
     pub field: u32,
     pub pad: [u32; PAD],
-    /// Seconds, microseconds.
+    /// Seconds and microseconds.
     pub timestamp: [isize; 2],
     pub timecode: [u32; 4],
     pub sequence: u32,
     pub memory: u32,
-    /// The offset is the first word.
+    /// The first word is the offset.
     pub m: [u32; 1 + PAD],
     pub length: u32,
     pub reserved2: u32,
@@ -107,7 +107,7 @@ pub struct StreamParm {
     pub kind: u32,
     pub capability: u32,
     pub capturemode: u32,
-    /// Seconds for a frame: numerator, denominator.
+    /// Seconds per frame: numerator and denominator.
     pub timeperframe: [u32; 2],
     pub rest: [u8; 200 - 16],
 }

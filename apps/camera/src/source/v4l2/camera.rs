@@ -114,7 +114,10 @@ impl Camera {
                 Ok([over, under])
                     if u64::from(over) * u64::from(wanted[1]) != 1000 * u64::from(under) && over > 0 =>
                 {
-                    notes.push(format!("delivers {:.2} frames per second", f64::from(under) / f64::from(over)));
+                    notes.push(format!(
+                        "delivers {:.2} frames per second",
+                        f64::from(under) / f64::from(over)
+                    ));
                 }
                 Ok(_) => {}
                 Err(_) => notes.push("has a fixed frame rate".to_owned()),
@@ -183,8 +186,10 @@ impl FrameSource for Camera {
                         return Ok(Delivery::Damaged(what));
                     }
                     let what = format!("delivers only damaged frames ({what})");
-                    return self
-                        .fail(SourceError::format(what, "check its cable and power, or ask for a smaller size"));
+                    return self.fail(SourceError::format(
+                        what,
+                        "check its cable and power, or ask for a smaller size",
+                    ));
                 }
                 Ok(Some(delivery)) => {
                     (self.failures, self.damaged) = (0, 0);

@@ -1,4 +1,4 @@
-//! What a camera's driver does, as a trait, so that a fake one can do it too; and Linux's.
+//! The driver of a camera: a trait, so that tests can replace it, and its implementation by the kernel.
 
 use super::abi;
 use memmap2::{MmapOptions, MmapRaw};
@@ -11,55 +11,55 @@ use std::path::Path;
 use std::slice;
 use std::time::Duration;
 
-/// The calls of V4L2 that capturing needs. Errors are the kernel's; `EINTR` may come from any call.
+/// The calls of V4L2 that capturing needs. Errors are those of the kernel. Any call may fail with `EINTR`.
 pub trait Device: Send {
     /// `VIDIOC_QUERYCAP`.
     fn capability(&mut self) -> Result<abi::Capability, Errno>;
 
-    /// `VIDIOC_ENUM_FMT`; `EINVAL` after the last.
+    /// `VIDIOC_ENUM_FMT`. Fails with `EINVAL` after the last format.
     fn offered(&mut self, index: u32) -> Result<abi::FmtDesc, Errno>;
 
-    /// `VIDIOC_ENUM_FRAMESIZES`; `EINVAL` after the last.
+    /// `VIDIOC_ENUM_FRAMESIZES`. Fails with `EINVAL` after the last size.
     fn size(&mut self, pixelformat: u32, index: u32) -> Result<abi::FrmSizeEnum, Errno>;
 
-    /// `VIDIOC_S_FMT`: what the driver made of it.
+    /// `VIDIOC_S_FMT`. Returns the format that the driver chose.
     fn set_format(&mut self, wanted: abi::PixFormat) -> Result<abi::PixFormat, Errno>;
 
-    /// `VIDIOC_S_PARM`: seconds a frame, numerator and denominator; what the driver made of them.
+    /// `VIDIOC_S_PARM`. `wanted` is the seconds per frame, numerator and denominator. Returns what the driver chose.
     fn set_interval(&mut self, wanted: [u32; 2]) -> Result<[u32; 2], Errno>;
 
-    /// Maps buffers, queues all of them and starts capturing. Dropping the device ends that.
+    /// Maps buffers, queues all of them and starts capturing. Dropping the device stops it.
     fn start(&mut self, buffers: u32) -> Result<(), Errno>;
 
-    /// Waits until a buffer may be taken; false if none is there in time.
+    /// Waits until a buffer is filled. Returns false after the timeout.
     fn wait(&mut self, timeout: Duration) -> Result<bool, Errno>;
 
-    /// `VIDIOC_DQBUF`: takes a filled buffer, or `EAGAIN`.
+    /// `VIDIOC_DQBUF`. Takes a filled buffer, or fails with `EAGAIN`.
     fn dequeue(&mut self) -> Result<Filled, Errno>;
 
-    /// The bytes of a buffer that was taken; empty if it was not.
+    /// Returns the bytes of a buffer that was taken, or none if it was not.
     fn bytes(&self, filled: &Filled) -> &[u8];
 
-    /// `VIDIOC_QBUF`: gives it back.
+    /// `VIDIOC_QBUF`. Returns a buffer to the driver.
     fn queue(&mut self, filled: Filled) -> Result<(), Errno>;
 }
 
 /// A buffer that was taken from the driver.
 #[derive(Debug)]
 pub struct Filled {
-    /// Which buffer.
+    /// Index of the buffer.
     pub index: u32,
-    /// Bytes in it that count.
+    /// Number of bytes of the frame.
     pub used: u32,
     /// `V4L2_BUF_FLAG_…`.
     pub flags: u32,
-    /// Counts frames, those that the driver lost too.
+    /// Sequence number of the frame. Frames that the driver lost count.
     pub sequence: u32,
-    /// When it was captured, by the clock that the flags name.
+    /// Time of the capture, by the clock that the flags name.
     pub timestamp: Duration,
 }
 
-/// A device of this machine.
+/// A device of this machine, driven by the kernel.
 #[derive(Debug)]
 pub struct Kernel {
     fd: OwnedFd,
@@ -69,7 +69,7 @@ pub struct Kernel {
 #[derive(Debug)]
 struct Mapped {
     memory: MmapRaw,
-    /// Taken from the driver and not yet given back.
+    /// Whether the buffer is taken from the driver and not yet returned.
     taken: bool,
 }
 
@@ -78,17 +78,17 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// The kernel's.
+    /// Returns the error of the kernel.
     pub fn open(path: &Path) -> Result<Self, Errno> {
-        // Non-blocking, so that no call waits for a frame but `wait`, which has a timeout.
+        // Non-blocking, so that only `wait` waits for a frame. It has a timeout.
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
         Ok(Self { fd: rustix::fs::open(path, flags, Mode::empty())?, buffers: Vec::new() })
     }
 
-    /// A call that changes what it is given.
+    /// Calls the driver with a value that it may change.
     fn call<const CODE: Opcode, T>(&self, value: &mut T) -> Result<(), Errno> {
-        // SAFETY: every `CODE` of `abi` is made with the type it is called with, so that the kernel reads and writes as
-        // many bytes as `T` has; all of those types are plain numbers, for which any bytes will do.
+        // SAFETY: every `CODE` of `abi` is made from the type `T` that it is called with, so the kernel reads and writes
+        // `size_of::<T>()` bytes. All of these types consist of plain numbers, for which any bytes are valid.
         unsafe { ioctl(&self.fd, Updater::<CODE, T>::new(value)) }
     }
 
@@ -165,7 +165,7 @@ impl Device for Kernel {
         for index in 0..request.count {
             self.call::<{ abi::QBUF }, _>(&mut Self::buffer(index))?;
         }
-        // SAFETY: as in `call`; the kernel reads one `int`.
+        // SAFETY: `STREAMON` is made from `i32`, so the kernel reads one `int`.
         unsafe { ioctl(&self.fd, Setter::<{ abi::STREAMON }, i32>::new(kind as i32)) }
     }
 
@@ -173,7 +173,7 @@ impl Device for Kernel {
         let timeout = Timespec::try_from(timeout).map_err(|_| Errno::INVAL)?;
         let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
         let ready = poll(&mut fds, Some(&timeout))? > 0;
-        // Unplugged cameras say so. What can still be read is read first.
+        // An unplugged camera reports an error. Frames that can still be read come first.
         match ready && !fds[0].revents().contains(PollFlags::IN) {
             true => Err(Errno::NODEV),
             false => Ok(ready),
@@ -198,8 +198,8 @@ impl Device for Kernel {
         match self.buffers.get(filled.index as usize) {
             Some(Mapped { memory, taken: true }) => {
                 let len = memory.len().min(filled.used as usize);
-                // SAFETY: `len` bytes are mapped for as long as `self` lives. The driver does not write to a buffer
-                // that was taken from it, and `queue`, which gives it back, needs `self` exclusively.
+                // SAFETY: `len` bytes are mapped for as long as `self` lives. The driver does not write to a buffer that was
+                // taken from it, and `queue`, which returns the buffer, needs `self` exclusively.
                 unsafe { slice::from_raw_parts(memory.as_ptr(), len) }
             }
             _ => &[],

@@ -1,15 +1,16 @@
-//! What is asked of a driver, and what its answer means.
+//! Negotiates a format with a driver.
 
 use super::abi::{self, PixFormat};
 use super::device::Device;
-use super::retry;
-use crate::captured::{PixelFormat, RawFormat};
-use crate::source::{Container, SourceError, Wanted};
+use super::retry::retry;
+use crate::raw_format::{PixelFormat, RawFormat};
+use crate::source::frame_source::SourceError;
+use crate::source::options::{Container, SourceOptions};
 use resnext::preprocess::{Yuv, YuvMatrix, YuvRange};
 use rustix::io::Errno;
 
-/// Codes of the formats read here. What is further up costs less to convert, and of YUV half or two thirds of RGB to
-/// move; JPEG comes last, for it has to be decoded.
+/// The supported formats, best first. Earlier ones are cheaper to convert. YUV has a half or two thirds of the bytes of RGB.
+/// JPEG is last because it has to be decoded.
 const FORMATS: [(&[u8; 4], Container); 12] = [
     (b"NV12", Container::Raw(PixelFormat::Nv12)),
     (b"NV21", Container::Raw(PixelFormat::Nv21)),
@@ -25,24 +26,24 @@ const FORMATS: [(&[u8; 4], Container); 12] = [
     (b"JPEG", Container::Mjpeg),
 ];
 
-/// Asked for where nobody says: more than any model looks at, and what every webcam does uncompressed.
-const USUAL_SIZE: (u32, u32) = (640, 480);
+/// The default size. It is larger than the input of any model, and every webcam delivers it uncompressed.
+const DEFAULT_SIZE: (u32, u32) = (640, 480);
 
-/// What fills the buffers.
+/// The contents of the buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Contents {
     Raw(RawFormat),
     Jpeg,
 }
 
-/// The code as a number.
+/// Returns a code as a number.
 pub(super) fn code(name: &[u8; 4]) -> u32 {
     u32::from_le_bytes(*name)
 }
 
-/// A code in letters.
+/// Returns a code in letters.
 pub(super) fn spell(code: u32) -> String {
-    // The last bit says big-endian.
+    // The highest bit marks big-endian formats.
     let letters = (code & 0x7fff_ffff).to_le_bytes();
     letters
         .iter()
@@ -52,15 +53,15 @@ pub(super) fn spell(code: u32) -> String {
         .to_owned()
 }
 
-/// What is read here of a code.
+/// Returns the supported format with this code.
 pub(super) fn container(pixelformat: u32) -> Option<Container> {
     FORMATS.iter().find(|(name, _)| code(name) == pixelformat).map(|&(_, container)| container)
 }
 
-/// The codes that a device offers.
+/// Returns the codes that a device offers.
 pub(super) fn offered(device: &mut dyn Device) -> Vec<u32> {
     let mut codes = Vec::new();
-    // A driver that never ends its list must not keep us.
+    // The limit is for drivers that never end their list.
     for index in 0..256 {
         match retry(|| device.offered(index)) {
             Ok(format) => codes.push(format.pixelformat),
@@ -70,24 +71,24 @@ pub(super) fn offered(device: &mut dyn Device) -> Vec<u32> {
     codes
 }
 
-/// Agrees with the driver on a format and a size. Says what it is, and what became of the size.
+/// Agrees with the driver on a format and a size. Returns the format, and a note if the size is another one than requested.
 pub(super) fn negotiate(
     device: &mut dyn Device,
-    wanted: &Wanted,
+    options: &SourceOptions,
 ) -> Result<(Contents, Option<String>), SourceError> {
     let codes = offered(device);
-    let fits = |container: Container| wanted.container.is_none_or(|wanted| wanted == container);
+    let fits = |container: Container| options.container.is_none_or(|wanted| wanted == container);
     let chosen = FORMATS.iter().find(|(name, container)| fits(*container) && codes.contains(&code(name)));
     let Some((name, container)) = chosen else {
         let all: Vec<_> = codes.iter().map(|&code| spell(code)).collect();
-        let what = match wanted.container {
+        let what = match options.container {
             Some(_) => format!("does not offer that format, but {}", all.join(", ")),
-            None => format!("offers no format that is read here, but {}", all.join(", ")),
+            None => format!("offers no supported format, but {}", all.join(", ")),
         };
-        let remedy = "choose another with --format, or let a program convert it (rpicam-vid, gst-launch-1.0, ffmpeg) and pipe it in";
+        let remedy = "choose another format, or let a program convert it (rpicam-vid, gst-launch-1.0, ffmpeg) and pipe it in";
         return Err(SourceError::format(what, remedy));
     };
-    let (width, height) = wanted.size.unwrap_or(USUAL_SIZE);
+    let (width, height) = options.size.unwrap_or(DEFAULT_SIZE);
     let asked = PixFormat {
         width,
         height,
@@ -100,33 +101,37 @@ pub(super) fn negotiate(
         retry(|| device.set_format(asked)).map_err(|errno| refused("cannot be set to that format", errno))?;
     if got.pixelformat != asked.pixelformat {
         return Err(SourceError::format(
-            format!("was asked for {} and gives {}", spell(asked.pixelformat), spell(got.pixelformat)),
-            "choose another with --format",
+            format!("was asked for {} and delivers {}", spell(asked.pixelformat), spell(got.pixelformat)),
+            "choose another format",
         ));
     }
     use abi::{FIELD_ANY, FIELD_INTERLACED, FIELD_INTERLACED_BT, FIELD_INTERLACED_TB, FIELD_NONE};
     let whole = [FIELD_ANY, FIELD_NONE, FIELD_INTERLACED, FIELD_INTERLACED_TB, FIELD_INTERLACED_BT];
     if !whole.contains(&got.field) {
         let remedy = "set it to progressive video (v4l2-ctl), or pipe frames in";
-        return Err(SourceError::format("gives the two fields of a frame apart, which are not read", remedy));
+        return Err(SourceError::format(
+            "delivers the two fields of a frame apart, which is not supported",
+            remedy,
+        ));
     }
-    let note = ((got.width, got.height) != (width, height) && wanted.size.is_some())
-        .then(|| format!("gives {}x{} pixels instead of {width}x{height}", got.width, got.height));
+    let note = ((got.width, got.height) != (width, height) && options.size.is_some())
+        .then(|| format!("delivers {}x{} pixels instead of {width}x{height}", got.width, got.height));
     let contents = match *container {
-        Container::Raw(pixels) => Contents::Raw(raw(pixels, &got, wanted)?),
+        Container::Raw(pixels) => Contents::Raw(raw(pixels, &got, options)?),
         _ => Contents::Jpeg,
     };
     Ok((contents, note))
 }
 
-fn raw(pixels: PixelFormat, got: &PixFormat, wanted: &Wanted) -> Result<RawFormat, SourceError> {
-    let told = colours(pixels, got);
+/// Returns the layout of the frames that the driver delivers.
+fn raw(pixels: PixelFormat, got: &PixFormat, options: &SourceOptions) -> Result<RawFormat, SourceError> {
+    let reported = colours(pixels, got);
     let yuv = Yuv {
-        matrix: wanted.colours.matrix.unwrap_or(told.matrix),
-        range: wanted.colours.range.unwrap_or(told.range),
+        matrix: options.colours.matrix.unwrap_or(reported.matrix),
+        range: options.colours.range.unwrap_or(reported.range),
     };
     let tight = RawFormat::tight(pixels, got.width, got.height, yuv);
-    // Some drivers leave it to the reader that rows have no gaps.
+    // Some drivers report no stride if rows are not padded.
     let stride = match got.bytesperline {
         0 => tight.stride,
         stride => stride as usize,
@@ -139,12 +144,12 @@ fn raw(pixels: PixelFormat, got: &PixFormat, wanted: &Wanted) -> Result<RawForma
                 "describes impossible frames of {}x{} pixels and rows of {stride} bytes",
                 got.width, got.height
             ),
-            "ask for another size with --size",
+            "ask for another size",
         )),
     }
 }
 
-/// `V4L2_MAP_YCBCR_ENC_DEFAULT` and `V4L2_MAP_QUANTIZATION_DEFAULT`, and what they map to the two matrices we know.
+/// Returns the colours of a format, by the rules of `V4L2_MAP_YCBCR_ENC_DEFAULT` and `V4L2_MAP_QUANTIZATION_DEFAULT`.
 fn colours(pixels: PixelFormat, got: &PixFormat) -> Yuv {
     let encoding = match got.ycbcr_enc {
         abi::YCBCR_ENC_DEFAULT
@@ -154,7 +159,7 @@ fn colours(pixels: PixelFormat, got: &PixFormat) -> Yuv {
         }
         encoding => encoding,
     };
-    // Luma of a grey sensor is what it measured.
+    // The luma of a grey sensor has full range, because it is what the sensor measures.
     let full = got.colorspace == abi::COLORSPACE_JPEG || pixels == PixelFormat::Grey;
     Yuv {
         matrix: match encoding {
@@ -169,20 +174,20 @@ fn colours(pixels: PixelFormat, got: &PixFormat) -> Yuv {
     }
 }
 
-/// What the kernel did not do.
+/// Returns the error for a call that the kernel refuses.
 pub(super) fn refused(what: &str, errno: Errno) -> SourceError {
     let (why, remedy) = match errno {
         Errno::ACCESS | Errno::PERM => {
             ("permission denied", "add yourself to its group (sudo usermod -aG video $USER) and log in again")
         }
-        Errno::BUSY => ("another program uses it", "end that one; `fuser -v` with the device names it"),
+        Errno::BUSY => ("another program uses it", "end that program; `fuser -v DEVICE` names it"),
         Errno::NODEV | Errno::NXIO | Errno::NOENT => ("it is gone", "plug the camera in"),
-        Errno::NOTTY => ("it is no video device", "`resnext camera --list` lists those that are"),
+        Errno::NOTTY => ("it is no video device", "give the device of a camera, such as /dev/video0"),
         _ => {
             let what = format!("{what}: {}", std::io::Error::from(errno));
             return SourceError::Unreadable {
                 what,
-                remedy: "plug the camera in again, or try another --format or --size",
+                remedy: "plug the camera in again, or try another format or size",
             };
         }
     };

@@ -1,40 +1,43 @@
-//! The cameras of this machine.
+//! Lists the cameras of this machine.
 
+use super::abi;
+use super::device::{Device, Kernel};
 use super::formats::{container, offered, refused, spell};
-use super::{Device, Kernel, Role, abi, retry};
+use super::retry::retry;
+use super::role::Role;
 use rustix::io::Errno;
 use serde::Serialize;
 use std::fs;
 use std::path::PathBuf;
 
-/// A camera, or what may be one.
+/// A camera, or a device that may be one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Listed {
-    /// Its file.
+    /// The device file.
     pub path: PathBuf,
-    /// What the driver calls it; empty if it cannot be asked.
+    /// The name that the driver gives it. Empty if the device cannot be opened.
     pub name: String,
-    /// The driver.
+    /// Name of the driver.
     pub driver: String,
-    /// What it can give.
+    /// Formats that the device offers.
     pub formats: Vec<Offer>,
-    /// Why it cannot be read, and how to mend it.
+    /// Why the device cannot be used, and how to fix it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
 
-/// A format, and its sizes.
+/// A format that a device offers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Offer {
-    /// Four letters.
+    /// Its code, of four letters.
     pub code: String,
-    /// Whether it is read here.
+    /// Whether it is supported.
     pub read: bool,
-    /// Widths and heights; of a device that does any between two, those two.
+    /// Widths and heights. If the device supports a range of sizes, the least and the greatest one.
     pub sizes: Vec<[u32; 2]>,
 }
 
-/// All of them, in the order of their numbers. Codecs, and files that carry no pictures, are left out.
+/// Lists all cameras, in the order of their numbers. Codecs and devices without pictures are left out.
 pub fn list() -> Vec<Listed> {
     let Ok(entries) = fs::read_dir("/dev") else { return Vec::new() };
     let number = |name: &str| name.strip_prefix("video")?.parse::<u32>().ok();
@@ -50,7 +53,7 @@ pub fn list() -> Vec<Listed> {
         .collect()
 }
 
-/// A device; `None` if it is no camera.
+/// Describes a device. Returns `None` if it is no camera.
 pub(super) fn describe(path: PathBuf, device: Result<Box<dyn Device>, Errno>) -> Option<Listed> {
     let unknown = |problem: Errno| Listed {
         path: path.clone(),
@@ -66,7 +69,7 @@ pub(super) fn describe(path: PathBuf, device: Result<Box<dyn Device>, Errno>) ->
     let capability = retry(|| device.capability()).ok()?;
     let problem = match Role::of(&capability) {
         Role::Camera => None,
-        Role::MultiPlanar => Some("gives frames in several buffers, which is not read".to_owned()),
+        Role::MultiPlanar => Some("delivers frames in several buffers, which is not supported".to_owned()),
         Role::Other => return None,
     };
     let text = |bytes: &[u8]| {
@@ -84,6 +87,7 @@ pub(super) fn describe(path: PathBuf, device: Result<Box<dyn Device>, Errno>) ->
     Some(Listed { path, name, driver, formats, problem })
 }
 
+/// Returns the sizes of a format.
 fn sizes(device: &mut dyn Device, code: u32) -> Vec<[u32; 2]> {
     let mut sizes = Vec::new();
     for index in 0..256 {
@@ -91,7 +95,7 @@ fn sizes(device: &mut dyn Device, code: u32) -> Vec<[u32; 2]> {
             Ok(found) if found.kind == abi::FRMSIZE_TYPE_DISCRETE => {
                 sizes.push([found.sizes[0], found.sizes[1]])
             }
-            // One entry says it all: least and greatest width, step, the same of the height.
+            // A range, in one entry: least width, greatest width, step, and the same for the height.
             Ok(found) => {
                 sizes.extend([[found.sizes[0], found.sizes[3]], [found.sizes[1], found.sizes[4]]]);
                 break;

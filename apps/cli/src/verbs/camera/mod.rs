@@ -15,9 +15,9 @@ use display::{Display, Remarks};
 use resnext::Model;
 use resnext::preprocess::{YuvMatrix, YuvRange};
 use resnext_camera::show::{JsonLines, Style, Terminal};
-use resnext_camera::smoothing::{MOST_GUESSES, Smoothing};
+use resnext_camera::smoothing::{MAX_PREDICTIONS, Smoothing};
 use resnext_camera::source::v4l2::{self, Listed};
-use resnext_camera::source::{Colours, Container, Wanted, open};
+use resnext_camera::source::{Colours, Container, SourceError, SourceOptions, open};
 use resnext_camera::{Health, Options, PipelineError, PixelFormat, Show, ShowError, Stop, Summary};
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -108,7 +108,7 @@ pub(crate) struct Args {
 
     /// Number of classes to list for each frame
     #[arg(long, value_name = "K", default_value_t = 3,
-        value_parser = clap::value_parser!(u16).range(1..=MOST_GUESSES as i64))]
+        value_parser = clap::value_parser!(u16).range(1..=MAX_PREDICTIONS as i64))]
     top_k: u16,
 
     #[command(flatten)]
@@ -172,11 +172,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let mut runner = workspace.runner(&model)?;
     let mut log = args.records.start(artifact.path(), &model)?.frames(&model);
     let stop = stop_on_signals()?;
-    let opened = match open(source, &args.wanted(&stop)) {
+    let opened = match open(source, &args.source_options(&stop)) {
         // The user ended the program before the source was open.
         Err(_) if stop.is_set() => return Ok(()),
-        Err(error) if source == Path::new("-") => Err(Error::new("standard input", error)),
-        opened => opened.map_err(|error| Error::at(source, error)),
+        Err(error) if source == Path::new("-") => Err(source_failed("standard input", &error)),
+        opened => opened.map_err(|error| source_failed(&source.display().to_string(), &error)),
     };
     let mut source = opened.inspect_err(records::failure)?;
     let name = source.name().to_owned();
@@ -235,6 +235,35 @@ fn style() -> Style {
     }
 }
 
+/// Converts the error of a source. Where an option of the command line is the remedy, it names the option.
+fn source_failed(source: &str, error: &SourceError) -> Error {
+    match error {
+        SourceError::Stalled(timeout) => Error::new(
+            source,
+            format_args!(
+                "no data for {} s; start or check the program that feeds it, or allow more with --timeout",
+                timeout.as_secs_f32()
+            ),
+        ),
+        SourceError::OtherSize { stated: (width, height), asked } => Error::new(
+            source,
+            format_args!(
+                "has frames of {width}x{height} pixels, not of {}x{}; leave out --size, because the stream states it",
+                asked.0, asked.1
+            ),
+        ),
+        SourceError::UnknownSize => {
+            Error::new(source, "raw frames have no size of their own; give it, such as --size 1280x720")
+        }
+        SourceError::UnknownFormat => Error::new(
+            source,
+            "is neither YUV4MPEG2, JPEG nor PNG; give the format and the size of its frames, such as \
+             --format yuv420 --size 1280x720",
+        ),
+        error => Error::new(source, error),
+    }
+}
+
 /// Returns the display that writes to stdout.
 fn text<'a>(json: bool, style: Style, model: &Model<'a>) -> Box<dyn Show + 'a> {
     match json {
@@ -247,7 +276,7 @@ fn failed(error: PipelineError, source: &str, model: &Path) -> Error {
     match error {
         PipelineError::Show(ShowError::Closed) => Error::OutputClosed,
         PipelineError::Show(ShowError::Failed { subject, what }) => Error::new(subject, what),
-        PipelineError::Source(error) => Error::new(source, error),
+        PipelineError::Source(error) => source_failed(source, &error),
         PipelineError::Frame(error) => Error::new(source, error),
         PipelineError::Run(error) => Error::at(model, error),
         error => Error::new("", error),
@@ -255,7 +284,7 @@ fn failed(error: PipelineError, source: &str, model: &Path) -> Error {
 }
 
 impl Args {
-    fn wanted(&self, stop: &Stop) -> Wanted {
+    fn source_options(&self, stop: &Stop) -> SourceOptions {
         let matrix = self.matrix.map(|matrix| match matrix {
             Matrix::Bt601 => YuvMatrix::Bt601,
             Matrix::Bt709 => YuvMatrix::Bt709,
@@ -264,7 +293,7 @@ impl Args {
             Range::Limited => YuvRange::Limited,
             Range::Full => YuvRange::Full,
         });
-        Wanted {
+        SourceOptions {
             container: self.format,
             size: self.size,
             stride: self.stride,

@@ -5,18 +5,18 @@ const picture = byId("picture");
 const pauseButton = byId("pause");
 const classes = byId("classes");
 
-// Frames that the latency is drawn of.
+// Number of frames in the latency plot.
 const LENGTH = 120;
 const WIDTH = 240;
 const HEIGHT = 48;
-// Where a Raspberry Pi begins to slow down.
+// The temperature at which a Raspberry Pi begins to slow down, in degrees Celsius.
 const HOT = 80;
 
 let events = null;
 let latencies = [];
 let lastNews = 0;
 let paused = false;
-// The picture's stream ends without a word where a connection does.
+// Whether the connection was lost. The picture stream ends without an event in that case.
 let lost = false;
 
 function show(id, text) {
@@ -46,10 +46,10 @@ function showClasses(top) {
     item.querySelector(".track").setAttribute("aria-hidden", "true");
     classes.append(item);
   }
-  top.forEach((guess, i) => {
+  top.forEach((prediction, i) => {
     const item = classes.children[i];
-    const label = guess.label.trim() || `class ${guess.class}`;
-    const percent = 100 * Math.min(1, Math.max(0, guess.probability || 0));
+    const label = prediction.label.trim() || `class ${prediction.class}`;
+    const percent = 100 * Math.min(1, Math.max(0, prediction.probability || 0));
     item.querySelector(".label").textContent = label;
     item.querySelector(".label").title = label;
     item.querySelector(".percent").textContent = `${percent.toFixed(1)} %`;
@@ -66,7 +66,7 @@ function showLatency(latency) {
   show("least", `min ${milliseconds(sorted[0])}`);
   show("median", `median ${milliseconds(sorted[Math.floor((sorted.length - 1) / 2)])}`);
   show("most", `max ${milliseconds(most)}`);
-  // From zero: a jitter of a tenth should look like a tenth.
+  // The scale starts at zero, so that a jitter of a tenth looks like a tenth.
   const scale = (HEIGHT - 3) / Math.max(most, 1);
   const step = WIDTH / (LENGTH - 1);
   const start = WIDTH - (latencies.length - 1) * step;
@@ -102,13 +102,13 @@ function connect() {
   events.onerror = () => {
     lost = true;
     setState("lost", "Connection lost; trying again");
-    // Refused, as after a restart with another token: what there is to say about that, the server says.
+    // The server refuses the connection, for example after a restart with another token. The reloaded page shows its message.
     if (events.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
   };
 }
 
 function showStream() {
-  // Another address each time: browsers do not start the same stream twice.
+  // A new address each time, because browsers do not start the same stream twice.
   picture.src = `/stream?${Date.now()}`;
 }
 
@@ -122,7 +122,7 @@ pauseButton.addEventListener("click", () => {
   pauseButton.textContent = paused ? "Resume" : "Pause";
   if (!paused) return resume();
   events.close();
-  // The last picture stays, and the stream ends.
+  // The stream ends, and a copy of the last picture stays.
   const still = document.createElement("canvas");
   still.width = picture.naturalWidth || 1;
   still.height = picture.naturalHeight || 1;

@@ -1,7 +1,7 @@
 //! A driver that does what drivers and cables do.
 
 use super::super::*;
-use crate::source::Colours;
+use crate::source::options::Colours;
 use crate::stop::Stop;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -62,8 +62,8 @@ impl Rig {
         change(&mut self.0.lock().unwrap())
     }
 
-    pub(super) fn wanted() -> Wanted {
-        Wanted {
+    pub(super) fn wanted() -> SourceOptions {
+        SourceOptions {
             container: None,
             size: None,
             stride: None,
@@ -80,7 +80,7 @@ impl Rig {
         Box::new(Fake { rig: self.clone(), buffers: Vec::new(), queued: 0, sequence: 0 })
     }
 
-    pub(super) fn camera(&self, wanted: Wanted) -> Result<Camera, SourceError> {
+    pub(super) fn camera(&self, wanted: SourceOptions) -> Result<Camera, SourceError> {
         let rig = self.clone();
         let open = move || {
             rig.with(|plan| {
