@@ -1,11 +1,11 @@
-"""Round a trained checkpoint to the file this crate bundles, and measure what the rounding costs.
+"""Round a trained checkpoint to the bundled file, and measure the cost of rounding.
 
     python convert.py OUT.safetensors --from TRAINED.safetensors [--eval DIR]
 
-Weights of convolutions and of the classifier become fp16; batch norm and the classifier's bias stay fp32, because
-they are few and their ranges are wide. The same input gives the same bytes.
+The weights of convolutions and of the classifier become fp16. Batch norms and the bias of the classifier stay fp32, because
+they are few and have wide ranges. The same input gives the same bytes.
 
-Without `--from`, OUT is only evaluated. DIR holds one folder of JPEGs per class, for example
+Without `--from`, OUT is only evaluated. DIR holds a folder of JPEGs for each class, for example
 `$RESNEXT_DATA/imagenette/val`. Needs torch, timm, safetensors and pillow.
 """
 import argparse
@@ -22,7 +22,7 @@ SIZE, RESIZE = 160, 182
 
 
 def rounded(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Convolution kernels (4 axes) and the classifier (2 axes) in fp16; every vector as it was."""
+    """Round convolutions (4 axes) and the classifier (2 axes) to fp16, and keep vectors."""
     out = {}
     for name, tensor in sorted(tensors.items()):
         tensor = tensor.half() if tensor.ndim > 1 else tensor.float()
@@ -32,7 +32,7 @@ def rounded(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def preprocess(path: Path) -> torch.Tensor:
-    """The transform of torchvision's evaluation: Pillow bilinear to the shorter side, centre crop, normalise."""
+    """Prepare an image like torchvision: resize the shorter side with Pillow's bilinear filter, crop the centre, normalise."""
     image = Image.open(path).convert("RGB")
     width, height = image.size
     short = min(width, height)
@@ -46,7 +46,7 @@ def preprocess(path: Path) -> torch.Tensor:
 
 @torch.inference_mode()
 def evaluate(model: torch.nn.Module, folder: Path, batch: int = 50) -> tuple[int, int, int]:
-    """Images, and how many of them have their class first and among the first five."""
+    """Count the images, and those whose class is first and among the first five."""
     model.eval()
     images = [(path, y) for y, wnid in enumerate(WNIDS) for path in sorted((folder / wnid).glob("*.JPEG"))]
     first = five = 0
@@ -67,7 +67,7 @@ def main() -> None:
     args = parser.parse_args()
 
     if args.trained:
-        # One metadata key: with more, their order in the header would not be fixed.
+        # There is only one key of metadata, because the order of several keys in the header is not fixed.
         save_file(rounded(load_file(args.trained)), args.out, metadata={"format": "pt"})
         print(f"{args.out}: {args.out.stat().st_size} bytes")
     if args.eval:

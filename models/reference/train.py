@@ -2,13 +2,13 @@
 
     python train.py --data imagenette2-160/ --out runs/small
 
-The recipe, all of it seeded: SGD with Nesterov momentum 0.9 and batches of 64, one-cycle cosine learning rate,
-weight decay on matrices only, label smoothing, random resized crops and horizontal flips, small crops for the
-first half, and an exponential moving average of the weights, which is what gets saved. An interrupted run
-continues from its last epoch. `convert.py` makes the bundled file from the result.
+Training uses SGD with Nesterov momentum 0.9 and batches of 64, a one-cycle cosine learning rate, weight decay on matrices only,
+label smoothing, random resized crops, horizontal flips, and small crops in the first half. It saves an exponential moving
+average of the weights. All randomness is seeded. An interrupted run continues from its last epoch. `convert.py` makes the
+bundled file from the result.
 
-`--arch small` is the reference model (timm's ResNet class, ResNeXt-26 with cardinality 16 and half the usual
-channels); `--arch rx50` is resnext50_32x4d. Needs torch, timm, safetensors and pillow.
+`--arch small` is the reference model: timm's ResNet class as a ResNeXt-26 with cardinality 16 and half the usual channels.
+`--arch rx50` is resnext50_32x4d. Needs torch, timm, safetensors and pillow.
 """
 import argparse
 import copy
@@ -43,13 +43,13 @@ BATCH = 64
 MOMENTUM = 0.9
 WEIGHT_DECAY = 5e-4
 LABEL_SMOOTHING = 0.1
-WARM_UP = 0.15  # part of the run in which the learning rate rises
-SMALLEST_CROP = 0.35  # of the image's area
-AVERAGE_DECAY = 0.998  # of the moving average, once it has warmed up
+WARM_UP = 0.15  # fraction of the run in which the learning rate rises
+SMALLEST_CROP = 0.35  # fraction of the area of the image
+AVERAGE_DECAY = 0.998  # decay of the moving average after its warm-up
 
 
 def build(arch: str) -> torch.nn.Module:
-    """The untrained network, with ten outputs."""
+    """Make the untrained network, with ten outputs."""
     if arch == "rx50":
         return timm.create_model("resnext50_32x4d", num_classes=len(WNIDS), pretrained=False)
     return timm.models.resnet.ResNet(
@@ -63,7 +63,7 @@ def build(arch: str) -> torch.nn.Module:
 
 
 def load(folder: Path) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """All images of a split as uint8 [3, height, width], and their classes. Imagenette at 160 pixels fits in memory."""
+    """Load all images of a split as uint8 [3, height, width], and their classes. Imagenette at 160 pixels fits in memory."""
     images, classes = [], []
     for y, wnid in enumerate(WNIDS):
         for path in sorted((folder / wnid).glob("*.JPEG")):
@@ -78,7 +78,7 @@ def resized(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
 
 def random_crop(image: torch.Tensor, size: int) -> torch.Tensor:
-    """A random part of random shape (3:4 to 4:3), scaled to size×size, mirrored half the time."""
+    """Crop a random part with an aspect ratio from 3:4 to 4:3, scale it to size×size, and mirror it half the time."""
     _, height, width = image.shape
     h = w = min(height, width)
     for _ in range(10):
@@ -109,7 +109,7 @@ def forward(model: torch.nn.Module, crops: list[torch.Tensor]) -> torch.Tensor:
 
 @torch.no_grad()
 def top1(model: torch.nn.Module, images, classes, size: int, resize: int, probe: int | None = None) -> float:
-    """Accuracy, on every n-th image if only about `probe` of them shall be looked at."""
+    """Measure the accuracy, on about `probe` evenly spaced images if `probe` is given."""
     model.eval()
     chosen = list(range(len(images)))[:: max(1, len(images) // probe) if probe else 1]
     right = 0
@@ -121,7 +121,7 @@ def top1(model: torch.nn.Module, images, classes, size: int, resize: int, probe:
 
 
 def learning_rate(peak: float, step: int, steps: int) -> float:
-    """Linear to the peak, then half a cosine to zero."""
+    """Return the learning rate: linear to the peak, then half a cosine to zero."""
     warm = WARM_UP * steps
     if step < warm:
         return peak * step / warm

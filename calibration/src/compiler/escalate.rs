@@ -20,7 +20,7 @@ use crate::observe::{Method, Observations};
 use crate::quantize::quantize;
 
 /// Most layers that get a range of their own. Each takes a pass over the samples and an evaluation.
-const MOST_LAYERS: usize = 6;
+const MAX_LAYERS: usize = 6;
 
 /// Calibration images on which ranges of single layers are compared.
 const COMPARED_ON: usize = 32;
@@ -146,7 +146,7 @@ pub(super) fn escalate(
     let mut db = compare.db(&ranges)?;
     let mut layers = Vec::new();
     for node in compare.most_sensitive(&ranges)? {
-        if layers.len() == MOST_LAYERS {
+        if layers.len() == MAX_LAYERS {
             break;
         }
         let Some((method, range, found)) = compare.better(&observations, &ranges, db, node)? else {

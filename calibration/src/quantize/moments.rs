@@ -18,13 +18,13 @@ use crate::network::{Activation, Network, Op, Shape, ValueId, Window};
 use resnext::preprocess::Preprocessing;
 
 /// Most pixels of one image that are read for a layer: 256 · 255² still is an exact f32.
-const MOST_PIXELS: usize = 256;
+const MAX_PIXELS: usize = 256;
 
 /// Pixels that are read for a layer, over all images.
 const PIXELS: usize = 32_768;
 
 /// Most elements of all covariances of a layer.
-const MOST_ELEMENTS: usize = 1 << 25;
+const MAX_ELEMENTS: usize = 1 << 25;
 
 /// Most elements of all covariances that are gathered in one pass: 384 MB, which no ResNeXt-50 needs.
 pub(crate) const AT_ONCE: usize = 3 << 24;
@@ -63,7 +63,7 @@ impl Moments {
             groups,
             count: 0.0,
             coarser,
-            products: vec![0.0; if products && elements <= MOST_ELEMENTS { elements } else { 0 }],
+            products: vec![0.0; if products && elements <= MAX_ELEMENTS { elements } else { 0 }],
             sums: vec![0.0; groups * inputs],
             errors: vec![0.0; groups * inputs],
         }
@@ -117,7 +117,7 @@ pub(crate) fn batches(network: &Network, most: usize) -> Vec<Range<usize>> {
     let (mut batches, mut start, mut sum) = (Vec::new(), 0, 0);
     for (index, node) in network.nodes.iter().enumerate() {
         let elements = inputs(&node.op).map_or(0, |(groups, inputs)| groups * inputs * inputs);
-        let elements = if elements <= MOST_ELEMENTS { elements } else { 0 };
+        let elements = if elements <= MAX_ELEMENTS { elements } else { 0 };
         if sum + elements > most && sum > 0 {
             batches.push(start..index);
             (start, sum) = (index, 0);
@@ -163,7 +163,7 @@ impl<'a> Gather<'a> {
             }
             nodes.push(moments.map(Mutex::new));
         }
-        let pixels = (PIXELS / samples.max(1)).clamp(32, MOST_PIXELS);
+        let pixels = (PIXELS / samples.max(1)).clamp(32, MAX_PIXELS);
         Self { network, activations, pixels, outside, readers, nodes }
     }
 

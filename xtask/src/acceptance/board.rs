@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 pub(crate) const RUNNER: &str = "tests/emulation/qemu-runner";
 
 /// What the board's binary may have at most.
-const MOST_BYTES: u64 = 5_000_000;
+const MAX_BYTES: u64 = 5_000_000;
 
 /// Builds the runtime and its models without an operating system.
 ///
@@ -46,8 +46,8 @@ pub(crate) fn build(step: &mut Step<'_>) -> Result {
     let binary = tools::board_binary(step.workspace)?;
     let size = fs::metadata(&binary)?.len();
     step.note(format!("{size} bytes"));
-    if size > MOST_BYTES {
-        return Err(format!("the board binary has more than {MOST_BYTES} bytes").into());
+    if size > MAX_BYTES {
+        return Err(format!("the board binary has more than {MAX_BYTES} bytes").into());
     }
     let mut headers = step.workspace.command("aarch64-linux-gnu-readelf");
     if step.output(headers.arg("--program-headers").arg(&binary))?.contains("INTERP") {

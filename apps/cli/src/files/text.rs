@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// The most bytes that a text file may have. A line for each image of ImageNet's training set takes less than half of it.
 /// Files without an end, such as `/dev/zero`, need a limit.
-const MOST_BYTES: u64 = 256 << 20;
+const MAX_BYTES: u64 = 256 << 20;
 
 /// Reads the text in `path`, which may be a pipe, and drops a byte order mark. `remedy` says which file to give instead.
 pub(crate) fn read(path: &Path, remedy: &str) -> Result<String, Error> {
@@ -17,9 +17,9 @@ pub(crate) fn read(path: &Path, remedy: &str) -> Result<String, Error> {
         _ => Error::at(path, cannot_read(&error, remedy)),
     };
     let (file, mut bytes) = (File::open(path).map_err(failed)?, Vec::new());
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(Error::at(path, format_args!("has more than {} MiB; {remedy}", MOST_BYTES >> 20)));
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(Error::at(path, format_args!("has more than {} MiB; {remedy}", MAX_BYTES >> 20)));
     }
     let text =
         String::from_utf8(bytes).map_err(|_| Error::at(path, format_args!("is not text; {remedy}")))?;

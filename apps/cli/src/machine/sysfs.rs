@@ -21,7 +21,7 @@ impl Sysfs {
     /// Returns the text of a file, or `None` if the file is missing, unreadable or empty, all of which are common.
     pub(crate) fn text(&self, path: &str) -> Option<String> {
         let mut text = String::new();
-        File::open(self.0.join(path)).ok()?.take(MOST_TEXT).read_to_string(&mut text).ok()?;
+        File::open(self.0.join(path)).ok()?.take(MAX_TEXT).read_to_string(&mut text).ok()?;
         // Strings of a device tree end with a NUL.
         let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
         Some(text.to_owned()).filter(|text| !text.is_empty())
@@ -63,7 +63,7 @@ impl Sysfs {
 }
 
 /// The most bytes that are read from a file. The longest such file is `/proc/cpuinfo` of a server.
-const MOST_TEXT: u64 = 4 << 20;
+const MAX_TEXT: u64 = 4 << 20;
 
 /// A file that stays open and is read repeatedly without allocating.
 pub(crate) struct Gauge(File);

@@ -72,7 +72,7 @@ fn says_that_it_could_not() {
     assert_eq!((escalated.best, attempts[escalated.best].drop_pp), (2, 20.0));
     let whole = [("mse", "fast"), ("mse", "normal"), ("mse", "high"), ("auto", "high")];
     assert_eq!(settings(&attempts[..4]), whole);
-    assert!(attempts.len() > 4 && attempts.len() <= 4 + MOST_LAYERS, "{attempts:?}");
+    assert!(attempts.len() > 4 && attempts.len() <= 4 + MAX_LAYERS, "{attempts:?}");
     for (more, attempt) in (1..).zip(&attempts[4..]) {
         assert_eq!((attempt.layers.len(), attempt.method), (more, Method::Mse), "{attempt:?}");
     }

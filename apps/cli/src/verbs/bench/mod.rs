@@ -57,11 +57,11 @@ pub(crate) struct Args {
     execution: Execution,
 
     /// Inferences that warm up before measuring
-    #[arg(long, value_name = "W", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=MOST_RUNS))]
+    #[arg(long, value_name = "W", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=MAX_RUNS))]
     warmup: u32,
 
     /// Inferences to measure
-    #[arg(long, value_name = "R", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=MOST_RUNS))]
+    #[arg(long, value_name = "R", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=MAX_RUNS))]
     runs: u32,
 
     /// Measure for this long, such as 30s, 5m or 1h, and show latency over time
@@ -86,7 +86,7 @@ pub(crate) struct Args {
 }
 
 /// The limit for both numbers of runs, because memory for all times is allocated in advance.
-const MOST_RUNS: i64 = 1_000_000;
+const MAX_RUNS: i64 = 1_000_000;
 
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {

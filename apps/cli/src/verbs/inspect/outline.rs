@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 /// The deepest level and the longest list that the outline shows; `--json` shows everything.
 const DEEPEST: usize = 4;
-const MOST_ITEMS: usize = 8;
+const MAX_ITEMS: usize = 8;
 
 /// Formats metadata with one `key  value` on each line and lists in short.
 pub(super) fn outline(metadata: &Value, width: usize) -> String {
@@ -44,7 +44,7 @@ fn scalar(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
-        Value::Array(items) if items.len() <= MOST_ITEMS && !items.iter().any(nested) => {
+        Value::Array(items) if items.len() <= MAX_ITEMS && !items.iter().any(nested) => {
             items.iter().map(scalar).collect::<Vec<_>>().join(", ")
         }
         Value::Array(items) => format!("[{} entries]", items.len()),
