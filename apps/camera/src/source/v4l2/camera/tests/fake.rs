@@ -124,7 +124,7 @@ impl Device for Fake {
 
     fn offered(&mut self, index: u32) -> Result<abi::FmtDesc, Errno> {
         let code = self.rig.with(|plan| plan.codes.get(index as usize).copied()).ok_or(Errno::INVAL)?;
-        Ok(abi::FmtDesc { pixelformat: formats::code(&code), ..Default::default() })
+        Ok(abi::FmtDesc { pixelformat: crate::source::v4l2::formats::code(&code), ..Default::default() })
     }
 
     fn size(&mut self, _: u32, index: u32) -> Result<abi::FrmSizeEnum, Errno> {

@@ -38,7 +38,7 @@ fn frames_come_in_the_format_that_costs_least() {
     assert_eq!(play(&rig, &mut camera), [Ok(7), Ok(8)]);
     let asked = rig.with(|plan| plan.asked);
     assert_eq!((asked.width, asked.height, asked.field), (640, 480, abi::FIELD_NONE));
-    assert_eq!(super::super::formats::spell(asked.pixelformat), "NV12");
+    assert_eq!(crate::source::v4l2::formats::spell(asked.pixelformat), "NV12");
 
     let mut captured = Captured::default();
     rig.with(|plan| plan.acts.push_back(Act::Frame(9)));
@@ -110,12 +110,12 @@ fn a_stalled_camera_is_reopened_and_given_up_in_the_end() {
     assert!(start.elapsed() < Duration::from_secs(20));
     let stalls =
         seen.iter().filter(|told| matches!(told, Err(told) if told.starts_with("no data for 0.02 s; ")));
-    assert_eq!(stalls.count() as u32, TRIES);
+    assert_eq!(stalls.count() as u32, MAX_REOPENINGS);
     assert!(
         matches!(seen.last(), Some(Err(told)) if told.starts_with("over: no data for 0.02 s; ")),
         "{seen:?}"
     );
-    assert_eq!(rig.with(|plan| plan.opened), 1 + TRIES);
+    assert_eq!(rig.with(|plan| plan.opened), 1 + MAX_REOPENINGS);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn the_pauses_double_up_to_eight_seconds() {
     let rig = Rig::new([]);
     let mut camera = rig.camera(Rig::wanted()).unwrap();
     camera.first_pause = FIRST_PAUSE;
-    let pauses: Vec<_> = (1..=TRIES)
+    let pauses: Vec<_> = (1..=MAX_REOPENINGS)
         .map(|failures| {
             camera.failures = failures;
             camera.pause().as_secs_f32()
@@ -259,7 +259,8 @@ fn colours_are_what_the_driver_says_unless_the_user_does() {
 
 #[test]
 fn cameras_are_described_whatever_they_call_themselves() {
-    let listed = super::super::list::describe("/dev/video9".into(), Ok(Rig::new([]).device())).unwrap();
+    let listed =
+        crate::source::v4l2::list::describe("/dev/video9".into(), Ok(Rig::new([]).device())).unwrap();
     assert_eq!((listed.driver.as_str(), listed.problem), ("fake", None));
     assert!(listed.name.starts_with("xxx") && listed.name.ends_with('\u{fffd}'));
     let formats: Vec<_> = listed.formats.iter().map(|offer| (offer.code.as_str(), offer.read)).collect();
@@ -268,7 +269,7 @@ fn cameras_are_described_whatever_they_call_themselves() {
 
     let codec = Rig::new([]);
     codec.with(|plan| plan.capabilities = 0x8000);
-    assert_eq!(super::super::list::describe("/dev/video10".into(), Ok(codec.device())), None);
-    let closed = super::super::list::describe("/dev/video0".into(), Err(Errno::ACCESS)).unwrap();
+    assert_eq!(crate::source::v4l2::list::describe("/dev/video10".into(), Ok(codec.device())), None);
+    let closed = crate::source::v4l2::list::describe("/dev/video0".into(), Err(Errno::ACCESS)).unwrap();
     assert!(closed.problem.unwrap().contains("usermod -aG video"));
 }
