@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Models the cycles that one inference takes on an Arm core, without the core.
 
-Runs the aarch64 board binary under qemu-aarch64 (before 9) with a plugin that counts how often each basic block runs
-(tests/emulation/count.c), and lets llvm-mca say how many cycles each block takes at its steady state on the scheduling model that
-LLVM has of the core. What two inferences run minus what one runs is one inference. Instructions are exact; cycles are a
-model with perfect caches and no branch mispredicted, good for comparing kernels and no promise about a board.
+Runs the aarch64 board binary under qemu-aarch64 (older than 9) with a plugin that counts how often each basic block runs
+(tests/emulation/count.c). llvm-mca then says how many cycles each block takes at its steady state, by LLVM's scheduling
+model of the core. What two inferences execute minus what one executes is one inference. Instructions are exact. Cycles are
+a model with perfect caches and perfect branch prediction: good for comparing kernels, and no promise about a board.
 
     cargo board
     benches/cycles.py target/aarch64-unknown-linux-gnu/board/resnext model.rnx
@@ -23,7 +23,7 @@ from pathlib import Path
 
 PLUGIN = Path(__file__).resolve().parent.parent / "tests/emulation/count.c"
 
-# What qemu emulates, and the cores whose scheduling models fit it. LLVM models the A76 as the Neoverse N1.
+# The cores that qemu emulates, each with the scheduling models that fit it. LLVM models the A76 as the Neoverse N1.
 CORES = {
     "cortex-a53": {"A53": "cortex-a53"},
     "cortex-a72": {"A72": "cortex-a72"},
@@ -44,7 +44,7 @@ def tool(name):
 
 
 def blocks(binary, model, cpu, runs, directory):
-    """How often each block runs, by its code."""
+    """Returns how often each block runs, by its code."""
     path = directory / f"{cpu}-{runs}"
     plugin = ["-plugin", f"{directory / 'count.so'},blocks={path}"]
     bench = [binary, "bench", model, "--threads", "1", "--warmup", "0", "--json", "--runs", str(runs)]
@@ -61,7 +61,7 @@ def words(code):
 
 
 def disassemble(codes):
-    """Assembly of each block."""
+    """Returns the assembly of each block."""
     text = []
     for code in codes:
         text += [" ".join(f"0x{byte:02x}" for byte in bytes.fromhex(word)[::-1]) for word in words(code)] + [MARK]
@@ -78,7 +78,7 @@ def disassemble(codes):
 
 
 def cycles(assembly, core):
-    """Cycles of each block at its steady state."""
+    """Returns the cycles of each block at its steady state."""
     text = "\n".join(
         f"# LLVM-MCA-BEGIN {i}\n" + "\n".join(block) + "\n# LLVM-MCA-END" for i, block in enumerate(assembly)
     )

@@ -25,7 +25,7 @@ SAMPLING = {((1, 1),): "grey", ((1, 1),) * 3: "4:4:4", ((2, 1), (1, 1), (1, 1)):
 
 
 def pixels(command, paths):
-    """Each picture as the example decodes it."""
+    """Returns each picture as the example decodes it."""
     with tempfile.TemporaryFile() as listing:
         listing.write("".join(f"{path}\n" for path in paths).encode())
         listing.seek(0)
@@ -42,7 +42,7 @@ def opencv(paths):
 
 
 def crop(picture):
-    """torchvision's Resize(256) and CenterCrop(224)."""
+    """Applies torchvision's Resize(256) and CenterCrop(224)."""
     height, width = picture.shape[:2]
     short = min(width, height)
     size = tuple(256 if side == short else int(256 * side / short) for side in (width, height))

@@ -4,9 +4,9 @@
     benches/peers/compare.py                      two networks, 1 and 2 threads: a quarter of an hour
     benches/peers/compare.py --models resnext50_32x4d --threads 1 --rounds 10 --json out.json
 
-Everybody takes a turn in every round, in a new random order, so that whatever else the machine does meets all
-alike. README.md beside this file says what is measured and how. Needs Python 3.11 with venv; what else it needs it
-installs in its cache.
+Each contender takes a turn in every round, in a new random order, so that other load on the machine affects all of them
+alike. README.md beside this file says what is measured and how. Needs Python 3.11 with venv; it installs everything else in
+its cache.
 """
 
 import argparse
@@ -36,7 +36,7 @@ TARGET = ROOT / "target"
 MODELS = ("resnext50_32x4d", "resnext101_32x8d", "resnext101_32x4d", "resnext101_64x4d")
 # May be missing: OpenVINO is then measured on onnxruntime's quantized network only.
 OPTIONAL = "nncf"
-# CPU time between two turns that tells of a peer's threads still spinning, in milliseconds.
+# More CPU time than this between two turns, in milliseconds, means that a peer's threads are still spinning.
 RESTLESS_MS = 10.0
 
 
@@ -64,14 +64,14 @@ PEERS = (
 
 
 def environment() -> dict[str, str]:
-    """The environment for peers: nothing that limits or pins their threads, no reports to their makers."""
+    """Returns the environment for peers: nothing limits or pins their threads, and no telemetry is sent."""
     limits = ("OMP_", "KMP_", "OPENBLAS_", "ORT_", "OV_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(limits)}
     return kept | {"DO_NOT_TRACK": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def output_of(what: str, *command: str | Path) -> str:
-    """Runs a command in that environment; what it prints, or a `Failure` with what it said last."""
+    """Runs a command in that environment and returns what it prints; raises `Failure` with its last message."""
     return script.output_of(what, *command, env=environment())
 
 
@@ -79,7 +79,7 @@ def output_of(what: str, *command: str | Path) -> str:
 
 
 def install(cache: Path) -> Path:
-    """The Python of an environment with the peers in it."""
+    """Returns the Python of an environment with the peers in it."""
     wanted = (HERE / "requirements.txt").read_text()
 
     def fill(pip) -> None:
@@ -93,7 +93,7 @@ def install(cache: Path) -> Path:
 
 
 def versions(python: Path) -> dict[str, str]:
-    """The versions of what is installed of what we want."""
+    """Returns the versions of the peers that are installed."""
     listed = json.loads(output_of("pip list", python, "-m", "pip", "list", "--format", "json"))
     wanted = {line.partition("==")[0] for line in (HERE / "requirements.txt").read_text().split()}
     return {each["name"]: each["version"] for each in listed if each["name"] in wanted}
@@ -101,14 +101,14 @@ def versions(python: Path) -> dict[str, str]:
 
 @dataclass
 class Network:
-    """A network in the cache, as fp32 and as everybody's int8."""
+    """A network in the cache, in fp32 and in each contender's int8."""
 
     name: str
     folder: Path
     sqnr_db: float = 0.0
 
     def ready(self, step: str, *depends: bytes) -> bool:
-        """Whether `step` was done from the same things; if not, it is about to be."""
+        """Returns whether `step` was done from the same inputs; if not, forgets that it was ever done."""
         stamp, digest = self.folder / f"{step}.stamp", hashlib.sha256(b"\n".join(depends)).hexdigest()
         if stamp.exists() and stamp.read_text() == digest:
             return True
@@ -121,7 +121,7 @@ class Network:
         (self.folder / f"{step}.stamp").write_text(hashlib.sha256(b"\n".join(depends)).hexdigest())
 
     def prepare(self, python: Path, peers: dict[str, str]) -> None:
-        """Writes the network and the peers' versions of it, unless they are there."""
+        """Writes the network and the peers' versions of it, unless the cache has them."""
         self.folder.mkdir(parents=True, exist_ok=True)
         depends = (HERE / "prepare.py").read_bytes(), json.dumps(peers).encode()
         if not self.ready("prepare", *depends):
@@ -129,7 +129,7 @@ class Network:
             self.done("prepare", *depends)
 
     def compile(self, binary: Path) -> None:
-        """Compiles the same network with the same samples for resnext, unless that was done."""
+        """Compiles the same network with the same samples for resnext, unless the cache has it."""
         depends = binary.read_bytes(), (self.folder / "prepare.stamp").read_bytes()
         report = self.folder / "compile.json"
         if not self.ready("compile", *depends):
@@ -152,7 +152,7 @@ class Turn:
 
 
 class Contender(Protocol):
-    """Whoever takes turns. `facts`: `sqnr_db`, `int8_convolutions` ("how many/of how many") and more."""
+    """A program that takes turns. `facts`: `sqnr_db`, `int8_convolutions` ("how many/of how many") and more."""
 
     key: str
     title: str
@@ -230,17 +230,17 @@ class Record:
 
     @property
     def median(self) -> float:
-        """Median over the rounds of the median of a turn."""
+        """Returns the median over the rounds of the median of a turn."""
         return statistics.median(turn.p50 for turn in self.turns)
 
     def quartiles_over(self, other: "Record") -> list[float]:
-        """Quartiles of this one's time over the other's in the same round."""
+        """Returns the quartiles of this contender's time over the other's in the same round."""
         ratios = [mine.p50 / its.p50 for mine, its in zip(self.turns, other.turns, strict=True)]
         return statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
 
 
 def measure(network: Network, threads: int, python: Path, args: argparse.Namespace) -> list[Record]:
-    """Lets everybody take turns on one network; resnext's record is the first."""
+    """Lets all contenders take turns on one network; resnext's record is the first."""
     what = f"{network.name}, {threads} thread{'s' if threads > 1 else ''}"
     with ExitStack() as stack:
         records = [Record(Resnext(args.resnext, network, threads))]
@@ -264,14 +264,14 @@ def measure(network: Network, threads: int, python: Path, args: argparse.Namespa
 
 
 class Bystanders:
-    """How much of the CPU others use from now on."""
+    """Measures how much of the CPU other programs use from now on."""
 
     def __init__(self) -> None:
         self.start = self.now()
 
     @staticmethod
     def now() -> tuple[float, float, float] | None:
-        """Seconds that all cores were there, that they were busy, and that we and our finished children used."""
+        """Returns the seconds of all cores, those that they were busy, and those of us and our finished children."""
         try:
             counts = [int(count) for count in Path("/proc/stat").read_text().split()[1:9]]
         except (OSError, ValueError):
@@ -281,7 +281,7 @@ class Bystanders:
         return total / tick, (total - idle) / tick, sum(os.times()[:4])
 
     def share(self) -> float | None:
-        """As a fraction of all cores; `None` where the system does not say."""
+        """Returns it as a fraction of all cores; `None` where the system does not say."""
         if self.start is None or (end := self.now()) is None:
             return None
         total, busy, own = (after - before for after, before in zip(end, self.start, strict=True))
@@ -292,7 +292,7 @@ class Bystanders:
 
 
 def rows(network: Network, threads: int, records: list[Record]) -> list[dict[str, Any]]:
-    """What to report of each contender."""
+    """Returns what to report about each contender."""
     found = []
     for record in records:
         low, middle, high = record.quartiles_over(records[0])
@@ -317,7 +317,7 @@ def rows(network: Network, threads: int, records: list[Record]) -> list[dict[str
 
 
 def table(found: list[dict[str, Any]]) -> str:
-    """Markdown; each maker's best int8 in bold."""
+    """Returns a Markdown table, with each maker's best int8 in bold."""
     head = ["network", "threads", "runtime", "median ms", "min ms", "ratio of medians"]
     head += ["ratio by round", "int8 conv.", "SQNR dB"]
     rows = []
@@ -341,7 +341,7 @@ def table(found: list[dict[str, Any]]) -> str:
 
 
 def cpu() -> dict[str, Any]:
-    """The processor, and which instructions for int8 it has."""
+    """Returns the processor's name and its int8 instructions."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -358,7 +358,7 @@ def cpu() -> dict[str, Any]:
 
 
 def summary(report: dict[str, Any]) -> str:
-    """What the table was measured on, in words."""
+    """Says what the table was measured on."""
     processor, share = report["cpu"], report["others_cpu_share"]
     kinds = ", ".join(processor["int8"])
     names = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
@@ -370,7 +370,7 @@ def summary(report: dict[str, Any]) -> str:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Everything, in order."""
+    """Prepares, measures and reports."""
     if not args.resnext.is_file():
         raise Failure(f"{args.resnext} is not there; build it (cargo build --release) or name it with --resnext")
     args.resnext, args.cache = args.resnext.resolve(), args.cache.resolve()

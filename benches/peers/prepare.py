@@ -36,7 +36,7 @@ BRANCH_GAIN = 0.3
 
 @dataclass(frozen=True)
 class Variant:
-    """A ResNeXt by its blocks a stage, cardinality and channels a group."""
+    """A ResNeXt: blocks per stage, cardinality, channels per group."""
 
     blocks: tuple[int, int, int, int]
     groups: int
@@ -118,7 +118,7 @@ class Network:
 
 
 def sample(random: np.random.Generator) -> np.ndarray:
-    """An RGB image of smooth gradients and noise, so that it has low and high frequencies as photos do."""
+    """Returns an RGB image of smooth gradients and noise: like a photo, it has low and high frequencies."""
     corners = random.uniform(0, 255, (2, 2, 3))
     along = np.linspace(0, 1, RESIZE)
     rows = corners[0] + along[:, None, None] * (corners[1] - corners[0])
@@ -140,7 +140,7 @@ def write_png(path: Path, image: np.ndarray) -> None:
 
 
 def write_samples(folder: Path) -> np.ndarray:
-    """Writes the samples as images; returns them as inputs of the network, one a row."""
+    """Writes the samples as images and returns them as inputs of the network, one per row."""
     (folder / "samples").mkdir(exist_ok=True)
     random = np.random.default_rng(1)
     inputs = []
@@ -166,7 +166,7 @@ class Reader(CalibrationDataReader):
 
 
 def quantize_onnxruntime(folder: Path, inputs: np.ndarray) -> None:
-    """Static QDQ quantization as onnxruntime's documentation has it, for pairs of activation and weight types."""
+    """Quantizes to QDQ as onnxruntime's documentation recommends, for pairs of activation and weight types."""
     ready = folder / "ready.onnx"
     quant_pre_process(folder / "fp32.onnx", ready, skip_symbolic_shape=True)
     types = {"u8": QuantType.QUInt8, "s8": QuantType.QInt8}
@@ -184,7 +184,7 @@ def quantize_onnxruntime(folder: Path, inputs: np.ndarray) -> None:
 
 
 def quantize_nncf(folder: Path, inputs: np.ndarray) -> None:
-    """NNCF's post-training quantization with its defaults."""
+    """Quantizes with the defaults of NNCF's post-training quantization."""
     out = folder / "openvino-nncf.xml"
     out.unlink(missing_ok=True)
     try:

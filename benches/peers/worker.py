@@ -18,19 +18,19 @@ from pathlib import Path
 
 import numpy as np
 
-# Thread pools spin for a while after their last task, onnxruntime's for 40 ms. They may until the turn is over.
+# Thread pools spin for a while after their last task, onnxruntime's for 40 ms. A turn ends only when they have stopped.
 SETTLE_S = 0.1
 
 
 class Runtime(ABC):
     """A loaded network. Setting its input is not timed."""
 
-    # What it made of the network: kinds of layers and how many of each.
+    # The kinds of layers that the runtime made from the network, and how many of each.
     layers: Counter[str]
 
     @abstractmethod
     def set_input(self, x: np.ndarray) -> None:
-        """Makes `x` the input of the inferences to come."""
+        """Makes `x` the input of the next inferences."""
 
     @abstractmethod
     def infer(self) -> None:
@@ -38,12 +38,12 @@ class Runtime(ABC):
 
     @abstractmethod
     def output(self) -> np.ndarray:
-        """The logits of the last inference."""
+        """Returns the logits of the last inference."""
 
     @staticmethod
     @abstractmethod
     def convolution(layer: str) -> str | None:
-        """What a kind of layer computes in if it is a convolution: `int8` or something else."""
+        """Returns the type that a kind of layer computes in if it is a convolution: `int8` or another."""
 
 
 class OnnxRuntime(Runtime):
@@ -87,7 +87,7 @@ class OpenVino(Runtime):
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
-            # Nobody else pins threads; on a busy machine a pinned one cannot make way.
+            # No other contender pins threads, and on a busy machine a pinned thread cannot move away.
             "ENABLE_CPU_PINNING": False,
         }
         core = openvino.Core()
@@ -118,7 +118,7 @@ RUNTIMES = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
 
 
 def signal_to_noise(runtime: Runtime, inputs: np.ndarray, expected: np.ndarray) -> float:
-    """How near the network's logits are to fp32's, in dB."""
+    """Returns how close the network's logits are to fp32's, in dB."""
     noise = 0.0
     for x, logits in zip(inputs[:, None], expected, strict=True):
         runtime.set_input(x)
@@ -128,7 +128,7 @@ def signal_to_noise(runtime: Runtime, inputs: np.ndarray, expected: np.ndarray) 
 
 
 def turn(runtime: Runtime, warmup: int, runs: int) -> list[float]:
-    """Milliseconds of `runs` inferences in a row, after `warmup` others."""
+    """Returns the milliseconds of `runs` inferences in a row, after `warmup` others."""
     for _ in range(warmup):
         runtime.infer()
     times = []
@@ -140,7 +140,7 @@ def turn(runtime: Runtime, warmup: int, runs: int) -> list[float]:
 
 
 def facts(runtime: Runtime, inputs: np.ndarray, expected: np.ndarray) -> dict[str, object]:
-    """About the loaded network: is it what it should be?"""
+    """Returns facts about the loaded network that show whether it is what it should be."""
     kinds: Counter[str] = Counter()
     for layer, count in runtime.layers.items():
         if kind := runtime.convolution(layer):

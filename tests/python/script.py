@@ -1,4 +1,4 @@
-"""What the Python scripts of this repository share: telling the user, running programs, an environment of their own."""
+"""What the Python scripts of this repository share: messages, running programs, virtual environments, tables."""
 
 import argparse
 import json
@@ -11,23 +11,23 @@ from typing import Any
 
 
 class Failure(Exception):
-    """Something to tell the user in one line."""
+    """An error that the user is told in one line."""
 
 
 def say(text: str) -> None:
-    """Tells of progress, on stderr."""
+    """Prints progress to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
 def last_words(text: str) -> str:
-    """The line that tells what went wrong: the last that is called an error, or just the last."""
+    """Returns the line that says what went wrong: the last one that begins with `error:`, or else the last one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith("error:")]
     return (errors or lines or ["it said nothing"])[-1]
 
 
 def output_of(what: str, *command: str | Path, env: dict[str, str] | None = None) -> str:
-    """Runs a command; what it prints, or a `Failure` with what it said last."""
+    """Runs a command and returns what it prints; raises `Failure` with its last message."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=env)
     except OSError as error:
@@ -38,9 +38,9 @@ def output_of(what: str, *command: str | Path, env: dict[str, str] | None = None
 
 
 def install(cache: Path, what: str, wanted: str, fill: Callable[[Callable[..., str]], None]) -> Path:
-    """Makes the virtual environment `cache`/venv, unless it was made for `wanted`; the path of its Python.
+    """Makes the virtual environment `cache`/venv, unless it was made for `wanted`, and returns the path of its Python.
 
-    `fill` installs what it is for, with the function it is given: `pip install` with further arguments.
+    `fill` installs the packages, with the function that it gets: `pip install` with further arguments.
     """
     folder = cache / "venv"
     python, stamp = folder / "bin/python", folder / "requirements.stamp"
@@ -58,19 +58,19 @@ def install(cache: Path, what: str, wanted: str, fill: Callable[[Callable[..., s
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> str:
-    """Rows as Markdown; those `numbers` among the titles are set to the right."""
+    """Returns rows as Markdown. The columns whose titles are in `numbers` are aligned to the right."""
     rule = ["---:" if title in numbers else "---" for title in titles]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (titles, rule, *rows))
 
 
 def write_json(path: Path | None, measured: Any) -> None:
-    """Writes everything measured, if there is a place for it."""
+    """Writes everything measured, if a path is given."""
     if path:
         path.write_text(json.dumps(measured, indent=1) + "\n")
 
 
 def main(program: str, work: Callable[[], bool]) -> int:
-    """Runs a program; its exit status: 0 if all is as it should be, 1 if not, 130 if it was interrupted."""
+    """Runs a program and returns its exit status: 0 if `work` returns true, 1 if not, 130 after an interruption."""
     try:
         return 0 if work() else 1
     except (Failure, OSError) as error:
@@ -81,7 +81,7 @@ def main(program: str, work: Callable[[], bool]) -> int:
 
 
 def count(text: str) -> int:
-    """A number of at least 1, for `argparse`."""
+    """Parses a number of at least 1, for `argparse`."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a number of at least 1")
     return int(text)

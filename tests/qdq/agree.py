@@ -5,8 +5,8 @@
     tests/qdq/agree.py --every 10               on every tenth of them
     tests/qdq/agree.py --model resnext50.onnx   another network
 
-README.md beside this file says what is compared. Needs Python 3.11 with venv, and PyPI the first time; what else it
-needs it installs in its cache. The result is a Markdown table on stdout, progress goes to stderr.
+README.md beside this file says what is compared. Needs Python 3.11 with venv, and PyPI the first time; it installs everything
+else in its cache. The result is a Markdown table on stdout, progress goes to stderr.
 """
 
 import argparse
@@ -28,27 +28,27 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PHOTOS = Path(os.environ.get("RESNEXT_DATA", ROOT.parent / "shared/data")) / "imagenette"
 BUNDLED = ROOT / "models/reference/resnext26_16x4d_half-imagenette.safetensors"
 BUNDLED_ARCH = "bundled/resnext26_16x4d_half-imagenette"
-# Share of photos on which a runtime must name our class, if it is held to that.
+# The share of photos on which a runtime that reads our file must name our class.
 AGREEMENT = 0.995
-# What `resnext import` writes is quantized by onnxruntime on so many photos.
+# onnxruntime calibrates what `resnext import` writes on this many photos.
 CALIBRATION = 64
 
 
 def environment(cache: Path) -> Path:
-    """The Python of an environment with the runtimes in it."""
+    """Returns the Python of an environment with the runtimes in it."""
     requirements = HERE / "requirements.txt"
     return install(cache, "onnxruntime and OpenVINO", requirements.read_text(), lambda pip: pip("-r", requirements))
 
 
 def versions(python: Path) -> str:
-    """The versions of what is installed of what we asked for."""
+    """Returns the versions of the runtimes that are installed."""
     listed = json.loads(output_of("pip list", python, "-m", "pip", "list", "--format", "json"))
     wanted = [line.partition("==")[0] for line in (HERE / "requirements.txt").read_text().split()]
     return ", ".join(f"{each['name']} {each['version']}" for each in listed if each["name"] in wanted)
 
 
 def cpu() -> str:
-    """The processor, and which instructions for int8 it has."""
+    """Returns the processor's name and its int8 instructions."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -59,7 +59,7 @@ def cpu() -> str:
 
 
 def photos(folder: Path, every: int) -> list[Path]:
-    """Every so many of the photos in the folders of `folder`, which are named after their classes."""
+    """Returns every n-th photo in the folders of `folder`, which are named after their classes."""
     found = [file for file in sorted(folder.glob("*/*")) if file.suffix.lower() in (".jpg", ".jpeg", ".png")]
     if not found:
         raise Failure(f"{folder} has no folders of photos; give --val, or set RESNEXT_DATA")
@@ -80,17 +80,17 @@ class Resnext:
         return json.loads(output_of(f"resnext {verb}", self.binary, verb, *arguments, "--json"))
 
     def answers(self, model: Path, files: list[Path]) -> list[int]:
-        """The class that `model` gives each photo, as its number."""
+        """Returns the number of the class that `model` gives each photo."""
         classes = [name["label"] for name in self.report("inspect", model)["classes"]]
         results = []
-        # As many as a command line surely holds.
+        # As many paths as a command line certainly holds.
         for start in range(0, len(files), 500):
             results += self.report("classify", model, *files[start : start + 500], "--top-k", "1")
         return [classes.index(result["top"][0]["label"]) for result in results]
 
 
 def compare(python: Path, resnext: Resnext, args: argparse.Namespace) -> tuple[list[dict[str, Any]], list[str]]:
-    """A row for everybody, and what is not as it should be."""
+    """Returns a row for each runtime, and a list of what is wrong."""
     work: Path = args.work
     options: list[str | Path] = ["--samples", args.samples, "--num", "520"]
     arch = ["--arch", args.arch] if args.arch else []
@@ -156,7 +156,7 @@ def compare(python: Path, resnext: Resnext, args: argparse.Namespace) -> tuple[l
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """Rows as Markdown; what must reach 99.5 % in bold."""
+    """Returns rows as Markdown, in bold those that must reach 99.5 %."""
     lines = []
     for row in rows:
         bold = "**" if row.get("held") else ""
@@ -191,7 +191,7 @@ def arguments() -> argparse.Namespace:
 
 
 def agree() -> bool:
-    """Whether everything is as it should be."""
+    """Compares everything; returns whether all runtimes agree as they should."""
     args = arguments()
     args.work.mkdir(parents=True, exist_ok=True)
     python = args.python or environment(args.work)

@@ -2,8 +2,8 @@
 
     python worker.py JOB.json
 
-The job names photos, how to prepare them, the fp32 network and our QDQ file; `theirs` is where the former goes,
-quantized by onnxruntime. Prints a list of what each runtime made of each file, as JSON.
+The job names photos, how to prepare them, the fp32 network and our QDQ file. onnxruntime quantizes the fp32 network and
+writes it to `theirs`. Prints what each runtime answers for each file, as a JSON list.
 """
 
 import json
@@ -28,7 +28,7 @@ Infer = Callable[[np.ndarray], np.ndarray]
 
 
 def prepare(path: str, recipe: dict) -> np.ndarray:
-    """What a network sees of a photo, `[1, 3, height, width]`: torchvision's Resize, CenterCrop and Normalize."""
+    """Returns the network's input for a photo, `[1, 3, height, width]`: torchvision's Resize, CenterCrop and Normalize."""
     image = Image.open(path).convert("RGB")
     short, (height, width) = recipe["short_side"], recipe["crop"]
     scale = [int(short * side / min(image.size)) for side in image.size]
@@ -42,7 +42,7 @@ def prepare(path: str, recipe: dict) -> np.ndarray:
 
 
 def onnxruntime(path: Path, precise: bool = False) -> tuple[Infer, str]:
-    """The network in onnxruntime with its defaults and one thread, and how many convolutions are int8."""
+    """Runs the network in onnxruntime with its defaults and one thread, and how many convolutions are int8."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
@@ -59,7 +59,7 @@ def onnxruntime(path: Path, precise: bool = False) -> tuple[Infer, str]:
 
 
 def in_openvino(path: Path, **settings: str) -> tuple[Infer, str]:
-    """The network in OpenVINO on the CPU with one thread, and how many convolutions are int8."""
+    """Runs the network in OpenVINO on the CPU with one thread, and how many convolutions are int8."""
     core = openvino.Core()
     settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, **settings}
     compiled = core.compile_model(core.read_model(path), "CPU", settings)
@@ -85,7 +85,7 @@ class Reader(CalibrationDataReader):
 
 
 def quantize(fp32: Path, target: Path, images: Iterator[np.ndarray]) -> None:
-    """Static QDQ quantization as onnxruntime's documentation has it."""
+    """Quantizes to QDQ as onnxruntime's documentation recommends."""
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder) / "ready.onnx"
         quant_pre_process(fp32, ready, skip_symbolic_shape=True)
@@ -95,7 +95,7 @@ def quantize(fp32: Path, target: Path, images: Iterator[np.ndarray]) -> None:
 
 
 def round_summands(source: Path, target: Path, images: Iterator[np.ndarray]) -> None:
-    """The alternative to our form of a residual addition: what is added to is quantized too, in the range it has."""
+    """Rewrites residual additions to the form that we do not use: both summands are quantized, each in its range."""
     model = onnx.load(source)
     adds = [node for node in model.graph.node if node.op_type == "Add" and node.name.endswith(".add")]
     names = [add.input[0] for add in adds]
@@ -135,7 +135,7 @@ def main() -> None:
     rounded = ours.with_name("rounded.onnx")
     quantize(fp32, theirs, samples())
     round_summands(ours, rounded, samples())
-    # Held to 99.5 % is what reads our file.
+    # Only runtimes that read our file must reach 99.5 %.
     runs = [
         ("ours", "onnxruntime", True, onnxruntime(ours)),
         ("ours", "onnxruntime, `session.x64quantprecision`", True, onnxruntime(ours, precise=True)),
@@ -151,7 +151,7 @@ def main() -> None:
         {"file": file, "runtime": runtime, "held": held, "int8": int8, "top": [], "times": []}
         for file, runtime, held, (_, int8) in runs
     ]
-    # Photo by photo, so that whatever else the machine does meets all alike.
+    # Photo by photo, so that other load on the machine affects all runtimes alike.
     for path in job["files"]:
         image = prepare(path, job["preprocess"])
         for record, (_, _, _, (infer, _)) in zip(found, runs, strict=True):

@@ -5,7 +5,7 @@
     tests/zoo/sweep.py --only resnext50 --formats pth safetensors part of it
     tests/zoo/sweep.py --compile --only fix_resnext101            memory and time of `resnext compile` instead
 
-README.md beside this file says what is compared. Needs Python 3.11 with venv; what else it needs it installs in its
+README.md beside this file says what is compared. Needs Python 3.11 with venv; it installs everything else in its
 cache. Results go to stdout as a Markdown table, progress to stderr.
 """
 
@@ -35,9 +35,9 @@ from script import Failure, count, install, last_words, main, output_of, say, ta
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 REQUIREMENTS = "requirements.txt", "requirements-no-deps.txt"
 
-# Largest difference of a logit, of the largest logit.
+# The largest accepted difference of a logit, as a fraction of the largest logit.
 TOLERANCE = 1e-3
-# What `resnext compile` may take: so much of the weights in fp32, and so much beyond.
+# The memory that `resnext compile` may take: a multiple of the weights in fp32, and a constant.
 PEAK_OF_WEIGHTS, PEAK_BEYOND = 1.3, 1_000_000_000
 
 
@@ -46,7 +46,7 @@ PEAK_OF_WEIGHTS, PEAK_BEYOND = 1.3, 1_000_000_000
 
 @dataclass(frozen=True)
 class Ran:
-    """A program that has run."""
+    """The outcome of a program."""
 
     status: int
     stdout: str
@@ -56,7 +56,7 @@ class Ran:
 
 
 def run(*command: str | Path) -> Ran:
-    """Runs a program and measures its time and the most memory it had resident."""
+    """Runs a program and measures its time and its peak resident memory."""
     start = time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         said: list[str] = []
@@ -64,7 +64,7 @@ def run(*command: str | Path) -> Ran:
         reader.start()
         stdout = child.stdout.read()
         reader.join()
-        # `Popen` would collect the child without telling what it used.
+        # `Popen` would reap the child without saying what it used.
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
     # Linux counts in KiB, macOS in bytes.
@@ -73,7 +73,7 @@ def run(*command: str | Path) -> Ran:
 
 
 def install_libraries(cache: Path) -> Path:
-    """The Python of an environment with the libraries in it."""
+    """Returns the Python of an environment with the libraries in it."""
 
     def fill(pip) -> None:
         pip("-r", HERE / REQUIREMENTS[0])
@@ -99,12 +99,12 @@ class Binaries:
         return cls(TARGET / "release/resnext", TARGET / "release/examples/fp32_logits")
 
 
-# What there is to check
+# The models to check
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model of a library, and the variant of the zoo that it is."""
+    """A model of a library, with its variant in the zoo."""
 
     id: str
     library: str
@@ -120,7 +120,7 @@ class Model:
 
 
 def models(python: Path, binaries: Binaries) -> list[Model]:
-    """The oracle's models in the order of the zoo, which must all be among them."""
+    """Returns the oracle's models in the order of the zoo. Every variant must have one."""
     zoo = json.loads(output_of("resnext zoo", binaries.resnext, "zoo", "--json"))
     variants = {each["arch"]: each for each in zoo if each["source"] != "bundled"}
     listed = json.loads(output_of("the oracle", *oracle(python), "--list"))
@@ -131,14 +131,14 @@ def models(python: Path, binaries: Binaries) -> list[Model]:
 
 
 def oracle(python: Path) -> list[str | Path]:
-    """The command that runs the oracle, in whatever directory."""
+    """Returns the command that runs the oracle from any directory."""
     enter = f"import sys, runpy; sys.path.insert(0, {str(HERE)!r}); runpy.run_module('oracle', run_name='__main__')"
     return [python, "-W", "ignore", "-c", enter]
 
 
 @contextmanager
 def saved(python: Path, model: Model, folder: Path, formats: list[str]) -> Iterator[Iterator[dict[str, Any]]]:
-    """What the oracle has saved, one file at a time; it takes each away again when the next is asked for."""
+    """Yields the files that the oracle saves, one at a time. Each is removed when the next is asked for."""
     command = [*oracle(python), model.id, "--folder", folder, "--size", str(model.size)]
     if formats:
         command += ["--formats", *formats]
@@ -171,7 +171,7 @@ def saved(python: Path, model: Model, folder: Path, formats: list[str]) -> Itera
 
 @dataclass
 class Row:
-    """One file and what became of it."""
+    """One file and the outcome of its checks."""
 
     arch: str
     library: str
@@ -198,14 +198,14 @@ def floats(path: Path) -> array.array:
 
 
 def relative_difference(ours: array.array, theirs: array.array) -> float:
-    """The largest difference, of the largest logit."""
+    """Returns the largest difference as a fraction of the largest logit."""
     if len(ours) != len(theirs):
         raise Failure(f"{len(ours)} logits, the library has {len(theirs)}")
     return max(abs(a - b) for a, b in zip(ours, theirs)) / max(map(abs, theirs))
 
 
 def check_logits(binaries: Binaries, model: Model, folder: Path, path: Path, row: Row) -> None:
-    """Our fp32 logits against the library's."""
+    """Compares our fp32 logits with the library's."""
     output = folder / "ours.f32"
     ran = run(binaries.fp32_logits, "--arch", model.arch, path, folder / "image.f32", output)
     row.seconds, row.peak_bytes = ran.seconds, ran.peak_bytes
@@ -217,7 +217,7 @@ def check_logits(binaries: Binaries, model: Model, folder: Path, path: Path, row
 
 
 def check_compile(binaries: Binaries, model: Model, path: Path, row: Row, args: argparse.Namespace) -> None:
-    """Time and memory of `resnext compile`, and whether `resnext classify` takes what it makes."""
+    """Measures time and memory of `resnext compile`, and checks that `resnext classify` accepts the result."""
     photos = (".jpg", ".jpeg", ".png")
     photo = next((file for file in sorted(args.samples.rglob("*")) if file.suffix.lower() in photos), None)
     if photo is None:
@@ -243,7 +243,7 @@ def check_parameters(model: Model, row: Row) -> None:
 
 
 def check(python: Path, binaries: Binaries, model: Model, args: argparse.Namespace) -> Iterator[Row]:
-    """Checks one model in all its formats, or in the first of them if it is to be compiled."""
+    """Checks one model in all its formats; with `--compile` in the first of them only."""
     folder = args.work / model.id.replace("/", "-").replace(" ", "-")
     shutil.rmtree(folder, ignore_errors=True)
     with saved(python, model, folder, args.formats) as reports:
@@ -277,7 +277,7 @@ def check(python: Path, binaries: Binaries, model: Model, args: argparse.Namespa
 
 
 def markdown(rows: list[Row], compiled: bool) -> str:
-    """Rows as Markdown."""
+    """Returns rows as Markdown."""
     measured = ["of allowed GB", "classify s"] if compiled else ["max difference"]
     numbers = ["keys", "params M", "file MB", *measured, "s", "peak GB"]
     lines = []
@@ -338,7 +338,7 @@ def chosen(everything: list[Model], patterns: list[str]) -> list[Model]:
 
 
 def sweep() -> bool:
-    """Whether everything is as it should be."""
+    """Checks everything; returns whether nothing failed."""
     args = arguments()
     args.work.mkdir(parents=True, exist_ok=True)
     python = args.python or install_libraries(args.work)
@@ -362,7 +362,7 @@ def sweep() -> bool:
     try:
         found = [row for each in pool.map(rows, wanted) for row in each]
     finally:
-        # Whoever interrupts does not want the rest.
+        # After an interruption nothing else is started.
         pool.shutdown(cancel_futures=True)
     print(markdown(found, args.compile))
     write_json(args.json, {"tolerance": TOLERANCE, "rows": [asdict(row) for row in found], "broken": broken})

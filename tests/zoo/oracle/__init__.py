@@ -11,9 +11,9 @@ from dataclasses import dataclass
 class Model:
     """A model of a library."""
 
-    # What `--arch` calls it.
+    # Its name for `--arch`.
     arch: str
-    # Which oracle builds it, and from what.
+    # The oracle that builds it, and its name there.
     oracle: str
     name: str
     # Which formats to save; all of the oracle's if empty.
@@ -24,7 +24,7 @@ class Model:
         return f"{self.arch} by {self.oracle}"
 
     def build(self):
-        """The library's model, in inference mode."""
+        """Builds the library's model, in inference mode."""
         if self.oracle == "paddleclas":
             from .paddle import Paddleclas
 
@@ -56,7 +56,7 @@ def _ppcls(name: str) -> Model:
 MODELS = [
     Model("torchvision/resnext50_32x4d", "torchvision", "resnext50_32x4d"),
     Model("torchvision/resnext101_32x8d", "torchvision", "resnext101_32x8d"),
-    # timm has since renamed its weights: what was a name is a tag after the dot.
+    # timm has renamed its weights since: what used to be a name is now a tag after the dot.
     _timm("resnext50_32x4d", "resnext50_32x4d.a1h_in1k"),
     _timm("resnext50d_32x4d", "resnext50d_32x4d.bt_in1k"),
     _timm("resnext101_32x8d", "resnext101_32x8d.tv_in1k"),

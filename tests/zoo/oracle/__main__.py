@@ -24,14 +24,14 @@ from .weights import Weights, image
 
 
 def own_stdout():
-    """The real stdout, for us alone: libraries print to it, and get stderr instead."""
+    """Returns the real stdout for our own use; libraries that print to stdout get stderr instead."""
     ours = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     return ours
 
 
 def check_sanity(logits: np.ndarray, others: np.ndarray) -> None:
-    """Logits that are all alike, or do not depend on the image, would prove nothing."""
+    """Refuses logits that are all alike or do not depend on the image: they would prove nothing."""
     largest = np.abs(logits).max()
     assert np.isfinite(logits).all() and 1e-2 < largest < 1e4, f"logits up to {largest}"
     assert logits.std() > 0.1 * largest, f"logits spread {logits.std()} around {logits.mean()}"

@@ -18,8 +18,8 @@ from .weights import Weights
 
 PACKAGE = "paddleclas"
 ZOO = f"{PACKAGE}.ppcls.arch.backbone.model_zoo"
-# Of weights. paddle2onnx writes no external data, so 2 GB are its limit, and with the 1.9 GB of 32x32d it and polygraphy
-# outgrow 20 GB of memory.
+# The largest weights to export. paddle2onnx writes no external data, so its limit is 2 GB, and with the 1.9 GB of
+# 32x32d it and polygraphy need more than 20 GB of memory.
 ONNX_LIMIT = 1 << 30
 
 
@@ -46,7 +46,7 @@ def _enter(parts: list[str], root: Path) -> None:
 
 
 def fill(model: paddle.nn.Layer, weights: Weights, image: np.ndarray) -> None:
-    """Gives every parameter a random value, and every batch norm the statistics of what it sees of `image`."""
+    """Gives every parameter a random value, and every batch norm the statistics of its input for `image`."""
     norms = []
     for name, layer in model.named_sublayers():
         if isinstance(layer, paddle.nn.Conv2D):
@@ -109,12 +109,12 @@ class Paddleclas:
         fill(self.model, weights, image)
 
     def parameters(self) -> int:
-        """How many numbers were trained: no batch norm statistics, which Paddle keeps among the parameters."""
+        """Returns how many numbers are trained. Paddle keeps batch norm statistics among the parameters, too."""
         state = self.model.state_dict()
         return sum(value.size for name, value in state.items() if not name.endswith(("._mean", "._variance")))
 
     def tensors(self) -> int:
-        """How many tensors a checkpoint has."""
+        """Returns how many tensors a checkpoint has."""
         return len(self.model.state_dict())
 
     def tensor_bytes(self) -> int:
@@ -125,7 +125,7 @@ class Paddleclas:
             return self.model(paddle.to_tensor(image))[0].numpy()
 
     def formats(self) -> dict[str, Callable[[Path, int], Path]]:
-        """For each file format, what saves the model: it gets a folder and the test size and returns the file."""
+        """Returns, for each file format, a function that saves the model: (folder, test size) → file."""
         formats = {
             "pdparams": self.save_pdparams,
             "pdparams-2": self.save_pdparams_2,
@@ -136,20 +136,20 @@ class Paddleclas:
         return formats
 
     def save_pdparams(self, folder: Path, size: int) -> Path:
-        """As Paddle saves today: pickle protocol 4."""
+        """Saves as Paddle does today: pickle protocol 4."""
         path = folder / "model.pdparams"
         paddle.save(self.model.state_dict(), str(path))
         return path
 
     def save_pdparams_2(self, folder: Path, size: int) -> Path:
-        """As Paddle saved when PaddleClas' weights were published: protocol 2, arrays as Latin-1 in UTF-8."""
+        """Saves as Paddle did when PaddleClas' weights were published: protocol 2, arrays as Latin-1 in UTF-8."""
         path = folder / "model.pdparams"
         paddle.save(self.model.state_dict(), str(path), protocol=2)
         write_numpy1(path)
         return path
 
     def save_pdparams_program(self, folder: Path, size: int) -> Path:
-        """The weights of an exported program: named after the program's variables, not after layers."""
+        """Saves the weights of an exported program, named after the program's variables instead of layers."""
         program = self._export(folder, size)
         target = folder / "named"
         paddle.enable_static()
@@ -161,11 +161,11 @@ class Paddleclas:
         return target.with_suffix(".pdparams")
 
     def save_onnx(self, folder: Path, size: int) -> Path:
-        """paddle2onnx with its defaults: constants folded by polygraphy, batch norm kept."""
+        """Exports with the defaults of paddle2onnx: polygraphy folds constants, batch norms stay."""
         return self._convert(folder, size, "polygraphy")
 
     def save_onnx_constants(self, folder: Path, size: int) -> Path:
-        """paddle2onnx without polygraphy: weights are nodes of the graph."""
+        """Exports with paddle2onnx, without polygraphy: weights are nodes of the graph."""
         return self._convert(folder, size, "none")
 
     def _export(self, folder: Path, size: int) -> Path:
@@ -178,7 +178,7 @@ class Paddleclas:
         import paddle2onnx
 
         program = self._export(folder, size)
-        # It would ask a registry of NVIDIA's.
+        # Otherwise it would ask a package registry of NVIDIA.
         os.environ["POLYGRAPHY_AUTOINSTALL_DEPS"] = "0"
         path = folder / "model.onnx"
         parameters = f"{program}.pdiparams"

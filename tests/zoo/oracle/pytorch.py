@@ -11,7 +11,7 @@ from .weights import Weights
 
 
 def fill(model: nn.Module, weights: Weights, image: np.ndarray) -> None:
-    """Gives every parameter a random value, and every batch norm the statistics of what it sees of `image`."""
+    """Gives every parameter a random value, and every batch norm the statistics of its input for `image`."""
     norms = []
     with torch.no_grad():
         for name, module in model.named_modules():
@@ -38,12 +38,12 @@ def fill(model: nn.Module, weights: Weights, image: np.ndarray) -> None:
 
 
 def save_legacy(checkpoint: object, path: Path) -> None:
-    """The format of `torch.save` before PyTorch 1.6, in which most published checkpoints are."""
+    """Saves in the format of `torch.save` before PyTorch 1.6, which most published checkpoints have."""
     torch.save(checkpoint, path, _use_new_zipfile_serialization=False)
 
 
 class Classifier:
-    """A model with random weights. A subclass knows what is particular to its library."""
+    """A model with random weights. Subclasses know their library."""
 
     library: str
 
@@ -58,11 +58,11 @@ class Classifier:
         fill(self.model, weights, image)
 
     def parameters(self) -> int:
-        """How many numbers were trained: no batch norm statistics."""
+        """Returns how many numbers are trained: without batch norm statistics."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     def tensors(self) -> int:
-        """How many tensors a checkpoint has."""
+        """Returns how many tensors a checkpoint has."""
         return len(self.model.state_dict())
 
     def tensor_bytes(self) -> int:
@@ -73,7 +73,7 @@ class Classifier:
             return self.forward(torch.from_numpy(image))[0].numpy()
 
     def formats(self) -> dict[str, Callable[[Path, int], Path]]:
-        """For each file format, what saves the model: it gets a folder and the test size and returns the file."""
+        """Returns, for each file format, a function that saves the model: (folder, test size) → file."""
         return {
             "pth": self.save_pth,
             "pth-legacy": self.save_pth_legacy,
@@ -98,13 +98,13 @@ class Classifier:
         return path
 
     def save_onnx(self, folder: Path, size: int) -> Path:
-        """The exporter that PyTorch recommends, with its defaults: weights in a file beside the model."""
+        """Exports with the defaults of the exporter that PyTorch recommends: weights in a file beside the model."""
         path = folder / "model.onnx"
         torch.onnx.export(self.model, (torch.zeros(1, 3, size, size),), path, dynamo=True, verbose=False)
         return path
 
     def save_onnx_torchscript(self, folder: Path, size: int) -> Path:
-        """The exporter that older releases had, with its defaults: batch norm folded, everything in one file."""
+        """Exports with the defaults of the exporter of older releases: batch norm folded, everything in one file."""
         return self._export_torchscript(self.model, folder, size, 17)
 
     def _export_torchscript(self, model: nn.Module, folder: Path, size: int, opset: int) -> Path:
@@ -148,7 +148,7 @@ class Timm(Classifier):
         return {"safetensors": self.save_safetensors} | super().formats()
 
     def save_safetensors(self, folder: Path, size: int) -> Path:
-        """As timm publishes models on the Hugging Face hub."""
+        """Saves as timm publishes models on the Hugging Face hub."""
         from timm.models import save_for_hf
 
         save_for_hf(self.model, folder, safe_serialization=True)
@@ -164,7 +164,7 @@ class Mmpretrain(Classifier):
         return cls(mmpretrain.get_model(name, pretrained=False))
 
     def checkpoint(self) -> object:
-        """What mmpretrain's model zoo publishes: a training checkpoint without its optimizer."""
+        """Returns what mmpretrain's model zoo publishes: a training checkpoint without its optimizer."""
         import mmengine
         import mmpretrain
         from mmengine.runner.checkpoint import get_state_dict, weights_to_cpu
@@ -182,7 +182,7 @@ class Mmpretrain(Classifier):
 
     def formats(self) -> dict[str, Callable[[Path, int], Path]]:
         formats = super().formats()
-        # What its own exporter writes says as much about the older exporter of PyTorch.
+        # Its own exporter uses PyTorch's older one, so one file of it is enough.
         del formats["onnx-torchscript"]
         return formats | {"onnx-softmax": self.save_onnx_softmax}
 
@@ -194,7 +194,7 @@ class Mmpretrain(Classifier):
         return path
 
     def save_onnx_softmax(self, folder: Path, size: int) -> Path:
-        """As mmdeploy exports and as mmcls' own `pytorch2onnx.py` did: probabilities, opset 11."""
-        # In inference mode, or the exporter puts the model back into training when it is done.
+        """Exports as mmdeploy does and as `pytorch2onnx.py` of mmcls did: probabilities, opset 11."""
+        # In inference mode, because the exporter otherwise leaves the model in training mode.
         whole = nn.Sequential(self.model, nn.Softmax(dim=1)).eval()
         return self._export_torchscript(whole, folder, size, 11)

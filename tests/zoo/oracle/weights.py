@@ -1,4 +1,4 @@
-"""Seeded numbers: weights that keep a deep network sane, and the image it is tried on."""
+"""Seeded numbers: weights that keep a deep network's activations in range, and the image for its input."""
 
 import numpy as np
 
@@ -18,23 +18,23 @@ class Weights:
         self.random = np.random.default_rng(seed)
 
     def convolution(self, shape: tuple[int, ...]) -> np.ndarray:
-        """`[out, in / groups, height, width]`, He-normal: keeps the second moment across convolution and ReLU."""
+        """Returns `[out, in / groups, height, width]`, He-normal: keeps the second moment across convolution and ReLU."""
         fan_in = int(np.prod(shape[1:]))
         return self._normal(shape, (2 / fan_in) ** 0.5)
 
     def affine(self, channels: int, ends_branch: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Scale and shift of a batch norm."""
+        """Returns scale and shift of a batch norm."""
         gain = BRANCH_GAIN if ends_branch else 1.0
         return self._uniform(channels, 0.5 * gain, 1.5 * gain), self._normal((channels,), 0.3 * gain)
 
     def statistics(self, mean: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance of a batch norm whose input has these: near them, but different in every channel."""
+        """Returns mean and variance of a batch norm: near those of its input, and different in every channel."""
         channels = len(mean)
         shifted = mean + self._normal((channels,), 0.2) * np.sqrt(variance)
         return shifted, variance * self._uniform(channels, 0.7, 1.4)
 
     def linear(self, shape: tuple[int, ...], features: int) -> np.ndarray:
-        """A matrix of either orientation that reads `features` values."""
+        """Returns a matrix of either orientation that reads `features` values."""
         return self._normal(shape, features**-0.5)
 
     def bias(self, classes: int) -> np.ndarray:
@@ -50,8 +50,8 @@ class Weights:
 
 
 def image(size: int, seed: int = 1) -> np.ndarray:
-    """`[1, 3, size, size]` f32 of unit variance: coarse squares, which give the layers something to disagree about
-    from place to place, and fine noise, which shows a pixel's shift."""
+    """Returns `[1, 3, size, size]` f32 of unit variance: coarse squares, so that activations differ from place to
+    place, and fine noise, which shows a shift by one pixel."""
     random = np.random.default_rng(seed)
     squares = random.standard_normal((1, 3, -(-size // 16), -(-size // 16)), np.float32)
     coarse = squares.repeat(16, 2).repeat(16, 3)[:, :, :size, :size]
