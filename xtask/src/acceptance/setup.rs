@@ -20,7 +20,7 @@ enum Source {
     Crate(&'static str),
 }
 
-const NEEDS: [Need; 11] = [
+const NEEDS: [Need; 12] = [
     Need { what: "qemu-aarch64", there: |w| w.has("qemu-aarch64"), from: Source::Debian(&["qemu-user"]) },
     // It counts the host's own instructions, and only x86-64's are recorded.
     Need {
@@ -61,6 +61,11 @@ const NEEDS: [Need; 11] = [
         what: "defmt-print",
         there: |w| w.has("defmt-print"),
         from: Source::Crate("defmt-print --version 1.2.0 --debug"),
+    },
+    Need {
+        what: "mdbook",
+        there: |w| w.has("mdbook"),
+        from: Source::Crate("mdbook --version 0.5.4 --debug --no-default-features"),
     },
     Need { what: "cargo-deny", there: |w| w.has("cargo-deny"), from: Source::Crate("cargo-deny --debug") },
 ];
