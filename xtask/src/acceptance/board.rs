@@ -1,17 +1,13 @@
-//! The runtime and its binary on emulated Arm cores, and on bare metal as far as compiling goes.
+//! The runtime on emulated Arm cores, and on bare metal as far as compiling goes.
 
-use super::host_binary;
 use crate::step::{Result, Step};
 use crate::tools::{self, BARE, BOARD, CORES, Std};
-use crate::workspace::MODEL;
-use crate::{count, deb, json};
-use serde_json::Value;
-use std::fs::{self, File};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use crate::{count, deb};
+use std::fs;
+use std::process::Command;
 
 /// Runs a program for the board, emulated where that is needed.
-pub(crate) const RUNNER: &str = "tests/emulation/qemu-runner";
+pub(super) const RUNNER: &str = "tests/emulation/qemu-runner";
 
 /// What the board's binary may have at most.
 const MAX_BYTES: u64 = 5_000_000;
@@ -21,7 +17,7 @@ const MAX_BYTES: u64 = 5_000_000;
 /// # Errors
 ///
 /// They do not build.
-pub(crate) fn bare_metal(step: &mut Step<'_>) -> Result {
+pub(super) fn bare_metal(step: &mut Step<'_>) -> Result {
     for target in BARE {
         let std = Std::for_bare(step.workspace, target).ok_or_else(|| format!("no core for {target}"))?;
         for features in ["", "--features resnext/defmt"] {
@@ -39,7 +35,7 @@ pub(crate) fn bare_metal(step: &mut Step<'_>) -> Result {
 /// # Errors
 ///
 /// It does not build, is too large, or is not static.
-pub(crate) fn build(step: &mut Step<'_>) -> Result {
+pub(super) fn build(step: &mut Step<'_>) -> Result {
     let std = tools::board(step.workspace)?;
     let mut build = std.cargo(step.workspace, "build --profile board --target");
     step.run(build.arg(BOARD).args(deb::FEATURES))?;
@@ -71,7 +67,7 @@ fn board_tests(step: &Step<'_>, tests: &str) -> Result<Command> {
 /// # Errors
 ///
 /// They do not build.
-pub(crate) fn build_tests(step: &mut Step<'_>) -> Result {
+pub(super) fn build_tests(step: &mut Step<'_>) -> Result {
     for tests in [WITH_TRACT, WITHOUT_TRACT, CAMERA] {
         let mut build = board_tests(step, tests)?;
         step.run(build.arg("--no-run"))?;
@@ -80,7 +76,11 @@ pub(crate) fn build_tests(step: &mut Step<'_>) -> Result {
 }
 
 /// Returns whether qemu knows a core; if not, the step is skipped.
-fn known(step: &mut Step<'_>, core: &str) -> Result<bool> {
+///
+/// # Errors
+///
+/// qemu cannot be started.
+pub(super) fn known(step: &mut Step<'_>, core: &str) -> Result<bool> {
     // It lists them and exits with an error.
     let output = step.workspace.command("qemu-aarch64").args(["-cpu", "help"]).output()?;
     let known = String::from_utf8_lossy(&output.stdout).split_whitespace().any(|name| name == core);
@@ -95,7 +95,7 @@ fn known(step: &mut Step<'_>, core: &str) -> Result<bool> {
 /// # Errors
 ///
 /// A test fails.
-pub(crate) fn tests(step: &mut Step<'_>, core: &str) -> Result {
+pub(super) fn tests(step: &mut Step<'_>, core: &str) -> Result {
     if !known(step, core)? {
         return Ok(());
     }
@@ -116,7 +116,7 @@ pub(crate) fn tests(step: &mut Step<'_>, core: &str) -> Result {
 /// # Errors
 ///
 /// A test fails.
-pub(crate) fn camera_tests(step: &mut Step<'_>, core: &str) -> Result {
+pub(super) fn camera_tests(step: &mut Step<'_>, core: &str) -> Result {
     if !known(step, core)? {
         return Ok(());
     }
@@ -129,126 +129,10 @@ pub(crate) fn camera_tests(step: &mut Step<'_>, core: &str) -> Result {
 /// # Errors
 ///
 /// There are too many.
-pub(crate) fn instructions(step: &mut Step<'_>, core: &str) -> Result {
+pub(super) fn instructions(step: &mut Step<'_>, core: &str) -> Result {
     if !known(step, core)? {
         return Ok(());
     }
     let binary = tools::board_binary(step.workspace)?;
     count::check(step, &binary, core)
-}
-
-/// Returns the bundled photos, in the order of their names.
-///
-/// # Errors
-///
-/// The folder cannot be read.
-pub(crate) fn photos() -> Result<Vec<String>> {
-    let mut photos = Vec::new();
-    for entry in fs::read_dir("calibration/samples")? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "jpg") {
-            photos.push(path.to_string_lossy().into_owned());
-        }
-    }
-    photos.sort();
-    Ok(photos)
-}
-
-/// Lets the board's binary say on an emulated core what the host's says.
-///
-/// # Errors
-///
-/// They differ, or one fails.
-pub(crate) fn binary(step: &mut Step<'_>, core: &str) -> Result {
-    if !known(step, core)? {
-        return Ok(());
-    }
-    let (host, board) = (host_binary(step)?, tools::board_binary(step.workspace)?);
-    let workspace = step.workspace;
-    let on_host = |arguments: &[&str]| {
-        let mut command = workspace.command(&host);
-        command.args(arguments);
-        command
-    };
-    let on_board = |arguments: &[&str]| {
-        let mut command = workspace.command(RUNNER);
-        command.arg(&board).args(arguments).env("RESNEXT_QEMU_CPU", core);
-        command
-    };
-    step.run(&mut on_board(&["--version"]))?;
-
-    let photos = photos()?;
-    let mut classify = vec!["classify", MODEL, "--json"];
-    classify.extend(photos.iter().map(String::as_str));
-    json::same(&step.output(&mut on_host(&classify))?, &step.output(&mut on_board(&classify))?)?;
-
-    // With fp32 logits that the host records, the board measures its own drop. Which class each photo is of matters little.
-    let logs = &workspace.logs;
-    let [truth, fp32, page] = ["truth", "fp32.safetensors", "board.html"].map(|name| logs.join(name));
-    let names = photos.iter().filter_map(|photo| Path::new(photo).file_name());
-    fs::write(&truth, names.map(|name| format!("{} church\n", name.to_string_lossy())).collect::<String>())?;
-    let [truth, fp32, page] = [&truth, &fp32, &page].map(|path| path.to_string_lossy());
-    let checkpoint = MODEL.replace(".rnx", ".safetensors");
-    let eval = |more: &[&'static str], baseline: &str| {
-        let words =
-            ["eval", MODEL, "--data", "calibration/samples", "--truth", &truth, "--baseline", baseline];
-        words.iter().chain(more).map(|&word| word.to_owned()).collect::<Vec<String>>()
-    };
-    let words = |owned: &[String], more: &[&str]| -> Vec<String> {
-        owned.iter().cloned().chain(more.iter().map(|&word| word.to_owned())).collect()
-    };
-    let record = words(&eval(&[], &checkpoint), &["--record", &fp32]);
-    step.run(&mut on_host(&borrowed(&record)))?;
-    let measured = eval(&["--runs", "1", "--json"], &fp32);
-    let shown = words(&measured, &["--html", &page]);
-    let mut reports =
-        [step.output(&mut on_host(&borrowed(&measured)))?, step.output(&mut on_board(&borrowed(&shown)))?]
-            .map(|text| serde_json::from_str::<Value>(&text));
-    for report in &mut reports {
-        // Latency is the machine's own.
-        json::remove(report.as_mut().map_err(|error| error.to_string())?, "latency")?;
-    }
-    let [host_report, board_report] = reports;
-    json::same(&host_report?, &board_report?)?;
-
-    step.run(&mut on_board(&["bench", MODEL, "--threads", "2", "--warmup", "1", "--runs", "2", "--json"]))?;
-
-    // Frames of an odd size through a pipe, smoothed. A file would neither drop nor smooth.
-    let film = logs.join("film.y4m");
-    let mut make = workspace.command("ffmpeg");
-    make.args(["-v", "error", "-y", "-pattern_type", "glob", "-i", "calibration/samples/*.jpg"]);
-    step.run(make.args(["-vf", "scale=321:239,format=yuv420p", "-frames:v", "3"]).arg(&film))?;
-    let camera = ["camera", MODEL, "-", "--every-frame", "--top-k", "5", "--json"];
-    let host_lines = frames(&piped(step, &mut on_host(&camera), &film)?)?;
-    let board_lines = frames(&piped(step, &mut on_board(&camera), &film)?)?;
-    if host_lines.len() != 3 {
-        return Err(format!("{} frames of 3", host_lines.len()).into());
-    }
-    json::same(&host_lines, &board_lines)
-}
-
-fn borrowed(words: &[String]) -> Vec<&str> {
-    words.iter().map(String::as_str).collect()
-}
-
-/// Runs a command with a file as its input, through a pipe.
-///
-/// # Errors
-///
-/// The command fails.
-pub(crate) fn piped(step: &mut Step<'_>, command: &mut Command, file: &Path) -> Result<String> {
-    let mut cat = Command::new("cat").stdin(File::open(file)?).stdout(Stdio::piped()).spawn()?;
-    let output = step.output_with(command, cat.stdout.take().ok_or("no pipe")?);
-    cat.wait()?;
-    output
-}
-
-/// Reads a camera's lines without what depends on the clock.
-fn frames(text: &str) -> Result<Vec<Value>> {
-    let mut lines = json::lines(text)?;
-    for line in &mut lines {
-        json::remove(line, "t_ms")?;
-        json::remove(line, "latency_ms")?;
-    }
-    Ok(lines)
 }

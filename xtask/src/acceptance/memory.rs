@@ -17,7 +17,7 @@ const ALL: &str = "--lib --tests";
 /// # Errors
 ///
 /// A test fails, or does something undefined.
-pub(crate) fn miri(step: &mut Step<'_>) -> Result {
+pub(super) fn miri(step: &mut Step<'_>) -> Result {
     for tests in [POOL, NETWORK] {
         let Some(mut test) = nightly(step, &format!("miri test -p resnext {tests}")) else {
             return Ok(());
@@ -33,7 +33,7 @@ pub(crate) fn miri(step: &mut Step<'_>) -> Result {
 /// # Errors
 ///
 /// A test fails, or threads race.
-pub(crate) fn thread_sanitizer(step: &mut Step<'_>) -> Result {
+pub(super) fn thread_sanitizer(step: &mut Step<'_>) -> Result {
     sanitized(step, "thread", &[POOL, NETWORK])
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn thread_sanitizer(step: &mut Step<'_>) -> Result {
 /// # Errors
 ///
 /// A test fails, or reads or writes beyond an allocation.
-pub(crate) fn address_sanitizer(step: &mut Step<'_>) -> Result {
+pub(super) fn address_sanitizer(step: &mut Step<'_>) -> Result {
     sanitized(step, "address", &[ALL])
 }
 

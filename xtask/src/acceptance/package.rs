@@ -1,6 +1,7 @@
 //! The Debian package: made twice, installed into a root directory of its own, run and purged.
 
-use super::board::{RUNNER, photos, piped};
+use super::binary::{photos, piped};
+use super::board::RUNNER;
 use super::host_binary;
 use crate::step::{Result, Step};
 use crate::workspace::{MODEL, Workspace};
@@ -30,7 +31,7 @@ Description: -
 /// # Errors
 ///
 /// Any of that fails, or two builds differ.
-pub(crate) fn accept(step: &mut Step<'_>) -> Result {
+pub(super) fn accept(step: &mut Step<'_>) -> Result {
     let workspace = step.workspace;
     let package = deb::build(step, deb::Architecture::Arm64)?;
     let first = fs::read(&package)?;

@@ -10,7 +10,7 @@ use crate::tools;
 /// # Errors
 ///
 /// A record says something else, or the decoder does not build.
-pub(crate) fn decode(step: &mut Step<'_>) -> Result {
+pub(super) fn decode(step: &mut Step<'_>) -> Result {
     let runner = step.workspace.root.join(RUNNER);
     step.run(&mut cargo(step, "clippy", "--all-targets -- -D warnings"))?;
     let mut emulated = cargo(step, "test", "--no-fail-fast");

@@ -75,7 +75,7 @@ const NEEDS: [Need; 12] = [
 /// # Errors
 ///
 /// Something is missing, or could not be installed.
-pub(crate) fn set_up(step: &mut Step<'_>, install: bool) -> Result {
+pub(super) fn set_up(step: &mut Step<'_>, install: bool) -> Result {
     if install {
         // Targets cost little with rustup. Where it cannot fetch them, Debian can.
         if step.workspace.has("rustup") && Std::for_board(step.workspace) != Some(Std::Default) {
