@@ -3,6 +3,7 @@
 mod support;
 
 use indicatif::ProgressBar;
+use resnext::pack::{Packing, repack};
 use resnext::preprocess::Preprocessing;
 use resnext::{Model, Runner};
 use resnext_calibration::evaluate::{EvaluateError, evaluate, examine};
@@ -17,6 +18,7 @@ use resnext_evaluation::noise::Noise;
 use resnext_evaluation::samples::{Sample, Samples};
 use resnext_evaluation::truth::{ClassIndex, Labelled};
 use resnext_evaluation::{Evaluation, Run};
+use resnext_metadata::Metadata;
 use support::{compile, photos, reference_network, reference_options, root, synthetic_pixels};
 
 fn quiet() -> ProgressBar {
@@ -79,6 +81,26 @@ fn the_committed_artifact_is_reproducible() {
         serde_json::from_str::<serde_json::Value>(model.metadata()).expect("JSON")["calibration"].clone()
     };
     assert_eq!(calibration(&fresh), calibration(&committed));
+}
+
+/// The licence is in the metadata, and another packing changes nothing but the order of the weights.
+#[test]
+fn licence_and_packing_are_options() {
+    let (network, photos) = (reference_network(), bundled::photos().take_spread(2));
+    let plain = reference_options(Method::Max, 2);
+    let licence = Some("CC0-1.0".to_owned());
+    let stated = Options { licence, packing: Packing::K8, ..plain.clone() };
+    let artifact = compile(&network, &photos, &stated).expect("compiles").artifact;
+    assert_eq!(Packing::of(&artifact), Some(Packing::K8));
+    let metadata = Metadata::parse(Model::from_bytes(&artifact).expect("loads").metadata());
+    assert_eq!(metadata.licence.as_deref(), Some("CC0-1.0"));
+    let mut expected =
+        compile(&network, &photos, &Options { packing: Packing::K4, ..stated }).expect("compiles");
+    repack(&mut expected.artifact, Packing::K8).expect("repacks");
+    assert!(artifact == expected.artifact, "the packing changes more than the order of the weights");
+    let unstated = compile(&network, &photos, &plain).expect("compiles").artifact;
+    let metadata = Metadata::parse(Model::from_bytes(&unstated).expect("loads").metadata());
+    assert_eq!((metadata.licence, metadata.architecture.map(|found| found.depth)), (None, Some(26)));
 }
 
 /// int8 stays within its quantization error of fp32, in every layer and in the logits.

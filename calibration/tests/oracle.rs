@@ -1,4 +1,4 @@
-//! Our fp32 path against PyTorch's own logits.
+//! Our fp32 path against the logits of PyTorch.
 
 mod support;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use support::{reference_network, root, synthetic_pixels};
 
-/// Of the largest logit: float arithmetic in another order.
+/// Largest difference, relative to the largest logit: the order of float operations differs.
 const TOLERANCE: f32 = 1e-4;
 
 fn fixture() -> Value {

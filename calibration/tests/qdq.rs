@@ -96,7 +96,7 @@ fn onnxruntimes_files_give_its_logits() {
 
 /// Scales and integers stay, except where the arithmetic asks for others, and those are reported.
 #[test]
-fn what_is_not_kept_is_told() {
+fn what_is_not_retained_is_reported() {
     const IMAGE: &str = "the normalisation of the image is folded in";
     const RESIDUAL: &str = "matched to the residual that is added";
     type Changed = [(&'static str, &'static str)];

@@ -1,4 +1,4 @@
-//! Every library's names and files, in small: `fixtures/zoo/make_fixtures.py` tells how they were made.
+//! Small networks with the names and the files of every library. `fixtures/zoo/make_fixtures.py` makes them.
 
 mod support;
 
@@ -12,7 +12,7 @@ use resnext_calibration::preprocessing::normalize;
 use serde_json::Value;
 use support::{root, synthetic_pixels};
 
-/// Of the largest logit: float arithmetic in another order, on batch norms folded into the weights.
+/// Largest difference, relative to the largest logit: the order of float operations differs, and batch norms are folded.
 const TOLERANCE: f32 = 1e-4;
 
 fn folder() -> PathBuf {
@@ -28,7 +28,7 @@ fn numbers(value: &Value) -> impl Iterator<Item = f64> {
     value.as_array().expect("an array").iter().map(|number| number.as_f64().expect("a number"))
 }
 
-/// Imports `file` and returns what is wrong with it, for all files are worth knowing of.
+/// Imports `file` and returns what is wrong with it, so that the test can report on all files.
 fn check(file: &str, document: &Value) -> Result<(), String> {
     let size = document["size"].as_u64().expect("a size") as usize;
     let expected = &document["models"][file];
@@ -64,7 +64,7 @@ fn every_library_gets_its_own_logits() {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), files.len(), wrong.join("\n"));
 }
 
-/// A fixture that nobody checks, or logits without their file, would go unnoticed.
+/// Every fixture has its logits and all logits have their file, or a fixture would go unchecked unnoticed.
 #[test]
 fn files_and_logits_belong_together() {
     let document = document();

@@ -5,7 +5,7 @@
 //! Correction*, 2019). The shape of the distributions and the correlation of channels are not known. They are taken from
 //! [synthetic images](super::synthetic), which go through a *surrogate* of the network: its convolutions are adjusted one after
 //! the other until their outputs have the mean and the deviation that the batch norms state. Histograms and covariances of its
-//! activations then calibrate the network as usual. `calibration/README.md` says what this costs.
+//! activations then calibrate the network as usual. `docs/src/measurements/calibration.md` says what this costs.
 
 use std::collections::HashMap;
 
@@ -47,7 +47,9 @@ pub(super) fn compile(compiler: &Compiler<'_>) -> Result<Compiled, CompileError>
 
 /// Returns the images that stand in for photos, the same everywhere.
 pub fn synthetic_images() -> Samples {
-    (0..CALIBRATION_IMAGES).map(|seed| Sample::synthetic(format!("drawing {seed}"), draw, seed)).collect()
+    (0..CALIBRATION_IMAGES)
+        .map(|seed| Sample::synthetic(format!("synthetic image {seed}"), draw, seed))
+        .collect()
 }
 
 /// Returns the number of images that the surrogate of `network` is adjusted on: [`SURROGATE_IMAGES`], or as many as fit 256 MB

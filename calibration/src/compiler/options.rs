@@ -6,7 +6,7 @@ use crate::emit::ClassName;
 use crate::observe::Method;
 use resnext::preprocess::Preprocessing;
 
-/// The techniques beyond the choice of ranges. `calibration/README.md` says what each gains.
+/// The techniques beyond the choice of ranges. `docs/src/measurements/calibration.md` says what each gains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Techniques {
     /// Whether to move biases so that every channel keeps its mean.

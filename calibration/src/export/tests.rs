@@ -21,9 +21,9 @@ const AS_DECLARED: ImportOptions = ImportOptions { input_size: None };
 fn check(path: &Path, network: &Network) {
     let mut read = load_with(path, AS_DECLARED).expect("reads back");
     read.name.clone_from(&network.name);
-    let mut told = network.clone();
-    forget_statistics(&mut told);
-    assert_eq!(format!("{read:?}"), format!("{told:?}"));
+    let mut expected = network.clone();
+    forget_statistics(&mut expected);
+    assert_eq!(format!("{read:?}"), format!("{expected:?}"));
     let image = noise(3, network.input.len());
     let got = OnnxModel::load(path, network.input.height).and_then(|mut m| m.logits(&image)).expect("runs");
     let mut ours = Fp32Model::new(network, &[]).expect("a model");
@@ -94,7 +94,7 @@ fn folded(mut network: Network) -> Network {
     network
 }
 
-/// What an artifact makes of one of the bundled photos.
+/// Returns the logits of an artifact for one of the bundled photos.
 fn logits(artifact: &[u8], network: &Network) -> Vec<f32> {
     let model = Model::from_bytes(artifact).expect("loads");
     let photo = bundled::photos().iter().nth(3).expect("a photo").decode().expect("decodes");

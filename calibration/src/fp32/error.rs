@@ -15,9 +15,9 @@ pub enum Fp32Error {
     /// The image has the wrong number of elements.
     #[error("fp32 model: the image has {found} elements; give {expected}, as its input shape says")]
     ImageSize {
-        /// Elements given.
+        /// The number of elements of the image.
         found: usize,
-        /// Elements expected.
+        /// The number of elements of the input.
         expected: usize,
     },
     /// tract failed.

@@ -56,7 +56,7 @@ impl Fp32Model {
     ///
     /// # Errors
     ///
-    /// The network has an unfolded batch norm, or `taps` a value that it does not have.
+    /// If the network has an unfolded batch norm, or `taps` names a value that it does not have.
     pub fn new(network: &Network, taps: &[ValueId]) -> Result<Self, Fp32Error> {
         Self::segment(network, 0..network.nodes.len(), taps)
     }
@@ -125,7 +125,7 @@ impl Fp32Model {
     ///
     /// # Errors
     ///
-    /// The input does not have the right number of elements.
+    /// If the input does not have the right number of elements.
     pub fn run(&mut self, input: &[f32]) -> Result<Outputs<'_>, Fp32Error> {
         if input.len() != self.input.len() {
             return Err(Fp32Error::ImageSize { found: input.len(), expected: self.input.len() });
@@ -157,7 +157,7 @@ impl Fp32Model {
     }
 }
 
-/// What one run of an [`Fp32Model`] computed.
+/// The values that one run of an [`Fp32Model`] has computed.
 #[derive(Debug)]
 pub struct Outputs<'m> {
     input: TValue,

@@ -245,7 +245,7 @@ mod tests {
     use crate::import::tests::tiny_network;
     use crate::network::fold_batch_norm;
 
-    /// Notes every value's sum.
+    /// A pass that notes the sum of every value.
     struct Sums;
 
     impl Pass for Sums {

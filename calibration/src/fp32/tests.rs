@@ -41,7 +41,7 @@ fn naive_conv(conv: &Conv, from: Shape, to: Shape, input: &[f32]) -> Vec<f64> {
     output
 }
 
-/// The mean of what each window has on the image.
+/// Returns the mean of the pixels of each window that lie on the image.
 fn naive_mean(window: Window, from: Shape, to: Shape, input: &[f32]) -> Vec<f32> {
     let near = |at: usize, end: usize| {
         (at * window.stride..at * window.stride + window.kernel).filter(move |&i| i < end)

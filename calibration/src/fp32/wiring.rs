@@ -11,7 +11,7 @@ use crate::network::{
     Activation, Conv, Linear, Node as NetworkNode, Op as NetworkOp, Shape, ValueId, Window,
 };
 
-/// The values computed so far.
+/// The wires of the values that are computed so far.
 pub(super) struct Wires {
     pub(super) first: ValueId,
     pub(super) wires: Vec<OutletId>,
@@ -107,7 +107,7 @@ fn wire_linear(model: &mut TypedModel, name: &str, linear: &Linear, from: Outlet
     Ok(model.wire_node(name, tract_core::ops::math::add(), &[product, bias])?[0])
 }
 
-/// What int8 leaves of a value: clipped to its range, rounded to its steps.
+/// Adds the rounding of int8: clips a value to its range and rounds it to its steps.
 pub(super) fn wire_rounding(
     model: &mut TypedModel,
     name: &str,

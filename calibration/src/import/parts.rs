@@ -5,7 +5,7 @@ use crate::network::{Activation, Conv, Window};
 
 /// One convolution as the file describes it, and where it is, for error messages.
 pub(crate) struct Part {
-    /// Where the file has it.
+    /// Its location in the file.
     pub(crate) location: Location,
     /// The convolution. Its position in the network decides on `relu` and `residual`.
     pub(crate) conv: Conv,
@@ -15,7 +15,7 @@ pub(crate) struct Part {
 
 /// One pooling as the file describes it.
 pub(crate) struct Pool {
-    /// Where the file has it; [`Location::Graph`] if the file has no trace of it.
+    /// Its location in the file; [`Location::Graph`] if the file has no trace of it.
     pub(crate) location: Location,
     /// Its window.
     pub(crate) window: Window,
@@ -27,20 +27,20 @@ pub(crate) struct Pool {
 
 /// The projection on a shortcut.
 pub(crate) struct Projection {
-    /// Average pooling before it.
+    /// The average pooling before it, if there is one.
     pub(crate) pool: Option<Pool>,
-    /// 1×1.
+    /// The 1×1 convolution.
     pub(crate) conv: Part,
 }
 
 /// The convolutions of one residual block.
 pub(crate) struct Bottleneck {
-    /// 1×1, reduces.
+    /// The 1×1 convolution that reduces the channels.
     pub(crate) conv1: Part,
-    /// 3×3, grouped, carries the stride.
+    /// The grouped 3×3 convolution, which has the stride.
     pub(crate) conv2: Part,
-    /// 1×1, expands; the shortcut is added to its output.
+    /// The 1×1 convolution that expands the channels. The shortcut is added to its output.
     pub(crate) conv3: Part,
-    /// `None` for an identity shortcut.
+    /// The projection of the shortcut; `None` for an identity shortcut.
     pub(crate) downsample: Option<Projection>,
 }

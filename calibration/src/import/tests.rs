@@ -13,8 +13,7 @@ pub(crate) const SMALL: &str = "resnext26_16x4d_half-imagenette";
 /// The reference model with the full architecture of resnext50_32x4d, without extension.
 pub(crate) const FULL: &str = "resnext50_32x4d-imagenette";
 
-/// Path of a file of the reference models. Where there are none, tests that need them are skipped, except on
-/// CI.
+/// Returns the path of a file of the reference models. Without these files, tests that need them are skipped, except on CI.
 pub(crate) fn reference(file: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/reference-model");
     let directory = std::env::var_os("RESNEXT_REFERENCE").map_or(beside, PathBuf::from);
@@ -27,7 +26,7 @@ pub(crate) fn reference(file: &str) -> Option<PathBuf> {
     None
 }
 
-/// `len` numbers from −1 to 1 that look random and are the same everywhere.
+/// Returns `len` pseudo-random numbers from −1 to 1, the same on every machine.
 pub(crate) fn noise(seed: u64, len: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut next = || {
@@ -39,7 +38,7 @@ pub(crate) fn noise(seed: u64, len: usize) -> Vec<f32> {
     (0..len).map(|_| next()).collect()
 }
 
-/// Largest difference relative to the largest magnitude.
+/// Returns the largest difference, relative to the largest magnitude.
 pub(crate) fn relative_error(got: &[f32], want: &[f32]) -> f32 {
     assert_eq!(got.len(), want.len());
     let scale = want.iter().fold(f32::MIN_POSITIVE, |m, v| m.max(v.abs()));
@@ -57,7 +56,7 @@ impl Tensors {
         self.0.insert(name.into(), (shape.into(), values));
     }
 
-    /// The file these tensors make as `.safetensors`, f32.
+    /// Returns the bytes of a `.safetensors` file of these tensors in f32.
     pub(crate) fn safetensors(&self) -> Vec<u8> {
         let bytes: BTreeMap<_, Vec<u8>> = self
             .0
@@ -72,27 +71,27 @@ impl Tensors {
         ::safetensors::serialize(self.0.keys().map(|name| (name, view(name))), None).expect("serializable")
     }
 
-    /// The same, opened.
+    /// Returns that file, opened.
     pub(crate) fn file(&self) -> TensorFile {
         safetensors::read(self.safetensors().into()).expect("sound")
     }
 }
 
-/// What a library calls the tensors of a tiny network, spelt out.
+/// The names that a library gives the tensors of a tiny network, spelt out.
 pub(crate) struct Names {
-    /// Each convolution's weight, and what the names of its batch norm begin with: the stem; then for the blocks 1.0, 1.1
-    /// and 2.0 the three convolutions, and for 1.0 and 2.0 the shortcut.
+    /// The name of each convolution's weight, and the prefix of the names of its batch norm: first the stem, then the three
+    /// convolutions of the blocks 1.0, 1.1 and 2.0, and the shortcuts of 1.0 and 2.0.
     pub(crate) convs: &'static [(&'static str, &'static str)],
-    /// The ends of the batch norms' names.
+    /// The suffixes of the names of batch norms.
     pub(crate) norm: [&'static str; 4],
-    /// Weight and bias of the classifier.
+    /// The weight and the bias of the classifier.
     pub(crate) linear: [&'static str; 2],
     /// Whether the weight is `[features, classes]`.
     pub(crate) transposed: bool,
 }
 
 impl Names {
-    /// torchvision's, without deep stem.
+    /// Returns the names of torchvision, without a deep stem.
     pub(crate) const TORCHVISION: Self = Self {
         convs: &[
             ("conv1.weight", "bn1"),
@@ -113,7 +112,7 @@ impl Names {
         transposed: false,
     };
 
-    /// timm's for a deep stem and average-pooled shortcuts.
+    /// Returns the names of timm for a deep stem and averaging shortcuts.
     pub(crate) const TIMM_D: Self = Self {
         convs: &[
             ("conv1.0.weight", "conv1.1"),
@@ -138,8 +137,8 @@ impl Names {
         self.convs.len() == 14
     }
 
-    /// A checkpoint of a tiny network with these names: stem of 8, blocks [2, 1], `cardinality` groups, width 8, 3
-    /// classes. Networks with the same stem and cardinality have the same weights, whatever they are called.
+    /// Makes a checkpoint of a tiny network with these names: a stem of 8 channels, blocks [2, 1], `cardinality` groups, width 8
+    /// and 3 classes. Networks with the same stem and cardinality have the same weights, whatever their names.
     pub(crate) fn checkpoint(&self, cardinality: usize) -> Tensors {
         let mut shapes =
             if self.is_deep() { vec![[4, 3, 3, 3], [4, 4, 3, 3], [8, 4, 3, 3]] } else { vec![[8, 3, 7, 7]] };
@@ -172,23 +171,23 @@ impl Names {
     }
 }
 
-/// A checkpoint of a tiny ResNeXt: stem of 8, blocks [2, 1], cardinality 2, base width 4, 3 classes.
+/// Makes a checkpoint of a tiny ResNeXt: a stem of 8 channels, blocks [2, 1], cardinality 2, base width 4 and 3 classes.
 pub(crate) fn tiny_checkpoint() -> Tensors {
     Names::TORCHVISION.checkpoint(2)
 }
 
-/// The same with a deep stem and average-pooled shortcuts, for images of `side` pixels.
+/// Makes the same network with a deep stem and averaging shortcuts, for images of `side` pixels.
 pub(crate) fn tiny_deep_network(side: usize) -> Network {
     network_of(&Names::TIMM_D.checkpoint(2), side)
 }
 
-/// The network in `file`, for images of `side` pixels.
+/// Reads the network in `file`, for images of `side` pixels.
 pub(crate) fn network_of(file: &Tensors, side: usize) -> Network {
     let options = ImportOptions { input_size: Some(side) };
     checkpoint::load(&file.file(), "tiny".into(), options).expect("a ResNeXt")
 }
 
-/// The network in [`tiny_checkpoint`], for images of `side` pixels.
+/// Makes the network of [`tiny_checkpoint`], for images of `side` pixels.
 pub(crate) fn tiny_network(side: usize) -> Network {
     network_of(&tiny_checkpoint(), side)
 }
@@ -241,7 +240,7 @@ fn an_onnx_file_declares_its_input_size_and_a_checkpoint_does_not() {
     assert!(matches!(side(&format!("{SMALL}.safetensors")), None | Some(DEFAULT_INPUT_SIZE)));
 }
 
-/// The one-line error for importing a file of these `bytes`.
+/// Returns the error, one line, for a file of these `bytes`.
 fn error_for(name: &str, bytes: &[u8]) -> String {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join(name);
@@ -327,7 +326,7 @@ fn absurd_input_sizes_are_refused() {
     assert_eq!(tiny_network(1).nodes[0].output.height, 1);
 }
 
-/// What a file without batch norms cannot tell.
+/// Removes what a file without batch norms does not have.
 pub(crate) fn forget_statistics(network: &mut Network) {
     for node in &mut network.nodes {
         if let crate::network::Op::Conv(conv) = &mut node.op {

@@ -1,5 +1,4 @@
-//! What calibration learns of each activation: its distribution, gathered in a histogram, and from that the range that int8
-//! should cover.
+//! The distribution of each activation, gathered in a histogram, and the range that int8 should cover.
 //!
 //! A new calibration method is a new [`Method`]: it takes the histogram of one tensor and returns a range.
 //!

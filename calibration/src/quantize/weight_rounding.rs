@@ -4,7 +4,7 @@
 //! row, where `H` is the covariance of the layer's inputs. With `H = L D Lᵀ` that is a sum of squares, in which each weight
 //! meets only the weights that were rounded before it. So every weight is rounded to cancel the error that the earlier ones
 //! have left (nearest plane: L. Babai, 1986; as OBQ and GPTQ: E. Frantar et al., 2022). The inputs of a convolution are so
-//! strongly correlated that most of the error cancels. Coordinate descent afterwards gains nothing (`README.md`).
+//! strongly correlated that most of the error cancels. Coordinate descent afterwards gains nothing (`docs/src/measurements/calibration.md`).
 
 /// A covariance, factored for rounding.
 #[derive(Clone, Debug)]

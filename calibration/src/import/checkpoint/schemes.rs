@@ -1,4 +1,4 @@
-//! What the source libraries call their tensors.
+//! The names that libraries give their tensors.
 //!
 //! | scheme | stem | blocks | classifier |
 //! |---|---|---|---|
@@ -8,8 +8,8 @@
 //! | [`ppcls_wsl`] | `_conv_stem._conv`, `_conv_stem._bn` | `_conv1_0._conv0._conv`, `._short._conv._conv` | `_out` |
 //! | [`paddle_program`] | `res_conv1_weights`, `bn_conv1_scale`; deep: `conv1_1_weights`, `bnv1_1_scale` | `res2a_branch2a_weights`, `bn2a_branch1_scale` | `fc_weights` |
 //!
-//! Paddle stores the classifier as `[features, classes]`. A scheme is recognised by its first block, whatever comes
-//! before the name: training wrappers put `module.` or `model.` there.
+//! Paddle stores the classifier as `[features, classes]`. A scheme is recognised by the name of its first block, with any prefix:
+//! training wrappers add `module.` or `model.`.
 
 mod paddle_program;
 mod ppcls;
@@ -20,62 +20,62 @@ use resnext_models::Stem;
 
 use resnext_checkpoint::TensorFile;
 
-/// A convolution's position in a ResNeXt. Stages and convolutions count from 1, blocks from 0.
+/// The position of a convolution in a ResNeXt. Stages and convolutions count from 1, blocks from 0.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Layer {
-    /// The 7×7 convolution, which is number 0, or one of the three of a deep stem, 0 to 2.
+    /// The 7×7 convolution, which has index 0, or one of the three convolutions of a deep stem, 0 to 2.
     Stem {
-        /// Which of them.
+        /// The index of the convolution.
         index: usize,
     },
     /// Convolution `index` (1 to 3) of a bottleneck.
     Conv {
-        /// Stage, from 1.
+        /// The stage, from 1.
         stage: usize,
-        /// Block of the stage, from 0.
+        /// The block of the stage, from 0.
         block: usize,
-        /// 1: reducing 1×1; 2: grouped 3×3; 3: expanding 1×1.
+        /// 1 for the reducing 1×1 convolution, 2 for the grouped 3×3, 3 for the expanding 1×1.
         index: usize,
     },
-    /// The projection on the shortcut of a stage's first block.
+    /// The projection on the shortcut of the first block of a stage.
     Downsample {
-        /// Stage, from 1.
+        /// The stage, from 1.
         stage: usize,
     },
 }
 
-/// Names of the tensors of one convolution and its batch norm.
+/// The names of the tensors of one convolution and its batch norm.
 #[derive(Clone, Debug)]
 pub(super) struct ConvKeys {
-    /// Weight, `[out, in / groups, kh, kw]`.
+    /// The weight, `[out, in / groups, kh, kw]`.
     pub(super) weight: String,
-    /// Scale, shift, running mean and running variance, each `[out]`.
+    /// The scale, the shift, the running mean and running variance, each `[out]`.
     pub(super) batch_norm: [String; 4],
 }
 
-/// Names of the classifier's tensors.
+/// The names of the tensors of the classifier.
 #[derive(Clone, Debug)]
 pub(super) struct LinearKeys {
-    /// Weight.
+    /// The weight.
     pub(super) weight: String,
-    /// Bias, `[classes]`.
+    /// The bias, `[classes]`.
     pub(super) bias: String,
-    /// The weight is `[features, classes]` and not `[classes, features]`.
+    /// Whether the weight is `[features, classes]` and not `[classes, features]`.
     pub(super) transposed: bool,
 }
 
-/// What one source library calls the tensors of one file.
+/// The names that a library gives the tensors of one file.
 pub(super) trait KeyScheme {
-    /// Name of the source, for messages.
+    /// Returns the name of the library, for messages.
     fn name(&self) -> &'static str;
-    /// The stem that the file has.
+    /// Returns the kind of stem in the file.
     fn stem(&self) -> Stem;
-    /// Whether the first block of `stage` averages its input before the projection, if it has a stride. A projection
-    /// looks the same either way; only its name can tell.
+    /// Whether the first block of `stage` averages its input before the projection, if it has a stride. The projection itself looks
+    /// the same either way, so only its name can tell.
     fn averages(&self, stage: usize) -> bool;
-    /// Names for one convolution.
+    /// Returns the names for one convolution.
     fn conv(&self, layer: Layer) -> ConvKeys;
-    /// Names for the classifier.
+    /// Returns the names for the classifier.
     fn linear(&self) -> LinearKeys;
     /// Whether a tensor plays no part in inference.
     fn ignores(&self, name: &str) -> bool {
@@ -83,7 +83,7 @@ pub(super) trait KeyScheme {
     }
 }
 
-/// The scheme that the names in `file` follow.
+/// Returns the scheme that the names in `file` follow.
 pub(super) fn recognise(file: &TensorFile) -> Option<Box<dyn KeyScheme>> {
     [pytorch::recognise, ppcls::recognise, ppcls_wsl::recognise, paddle_program::recognise]
         .iter()
@@ -94,13 +94,13 @@ pub(super) fn recognise(file: &TensorFile) -> Option<Box<dyn KeyScheme>> {
 pub(super) const ANCHORS: [&str; 4] =
     [pytorch::ANCHOR, ppcls::ANCHOR, ppcls_wsl::ANCHOR, paddle_program::ANCHOR];
 
-/// What comes before `anchor` in the first name that ends in it: nothing, or a path that ends in a dot.
+/// Returns the prefix of `anchor` in the first name that ends in it: nothing, or a path that ends in a dot.
 fn prefix(file: &TensorFile, anchor: &str) -> Option<String> {
     let prefix = |name: &str| Some(name.strip_suffix(anchor)?.to_owned());
     file.names().filter_map(prefix).find(|prefix| prefix.is_empty() || prefix.ends_with('.'))
 }
 
-/// Names of a convolution called `conv` and a batch norm called `norm`.
+/// Returns the names for a convolution `conv` and a batch norm `norm`.
 fn keys(conv: &str, norm: &str, tensors: [&str; 4]) -> ConvKeys {
     ConvKeys {
         weight: format!("{conv}.weight"),

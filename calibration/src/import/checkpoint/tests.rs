@@ -7,7 +7,7 @@ use resnext_models::{Shortcut, Stem};
 
 mod names;
 
-/// The error after `change` to a sound checkpoint.
+/// Returns the error after `change` to a sound checkpoint.
 fn error(change: impl FnOnce(&mut Tensors)) -> String {
     let mut file = tiny_checkpoint();
     change(&mut file);
@@ -114,7 +114,7 @@ fn other_families_are_told_apart() {
     assert!(line.contains("`layer1.1.conv2.weight`: it has 2 groups; expected 1"), "{line}");
 }
 
-/// Whatever a library calls the tensors, the network is the same.
+/// The network is the same, whatever names a library gives the tensors.
 #[test]
 fn every_library_is_understood() {
     let plain = format!("{:?}", tiny_network(64));
@@ -143,7 +143,7 @@ fn every_library_is_understood() {
     assert!(!names.contains(&"layer1.0.avgpool"), "the first stage keeps its resolution");
 }
 
-/// What training wrappers put before every name; whatever is missing is named with it.
+/// Training wrappers add a prefix to every name. The error for a missing tensor has the prefix, too.
 #[test]
 fn prefixes_are_seen_through() {
     let plain = format!("{:?}", tiny_network(64));
@@ -163,7 +163,7 @@ fn prefixes_are_seen_through() {
     }
 }
 
-/// Paddle's WSL programs have PyTorch's names and Paddle's order.
+/// The WSL programs of Paddle have the names of PyTorch and the order of Paddle.
 #[test]
 fn a_transposed_classifier_is_told_by_its_shape() {
     let mixed = Names { transposed: true, ..Names::TORCHVISION };

@@ -1,22 +1,22 @@
-//! ONNX files, but for their weights.
+//! ONNX files without their weights.
 //!
-//! A protobuf decoder copies every byte, and the weights of the largest model that fits one message are 2 GB. So tensors'
-//! raw data is taken out before decoding, and what is left says where in the file it was: as ONNX's own "external data",
-//! in a file without a name.
+//! A protobuf decoder copies every byte, and the weights of the largest model that fits one message are 2 GB. So the raw data of
+//! tensors is taken out before decoding, and the rest says where in the file it is: as the "external data" of ONNX, in a file
+//! without a name.
 
 use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint};
 use tract_onnx::pb::tensor_proto::DataLocation;
 use tract_onnx::pb::{ModelProto, StringStringEntryProto, TensorProto};
 
-/// Raw data up to this many bytes is left where it is: the shapes and axes that some operators take as tensors.
+/// Raw data of up to this many bytes stays in the message: the shapes and axes that some operators take as tensors.
 const SMALL: usize = 1 << 10;
 
 /// Decodes a model whose weights stay in `bytes`.
 ///
 /// # Errors
 ///
-/// `bytes` are not a message.
+/// If `bytes` are not a message.
 pub(super) fn decode(bytes: &[u8]) -> Result<ModelProto, String> {
     let mut rest = Vec::new();
     take_out(Kind::Model, bytes, 0, &mut rest).ok_or("a field is malformed or ends early")?;
@@ -34,7 +34,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// The message in field number `field`, if a tensor may be in it. Numbers are those of `onnx.proto`.
+    /// Returns the message in field number `field`, if it may hold a tensor. The numbers are those of `onnx.proto`.
     fn child(self, field: u32) -> Option<Self> {
         match (self, field) {
             (Self::Model, 7) => Some(Self::Graph),
@@ -47,10 +47,10 @@ impl Kind {
     }
 }
 
-/// `TensorProto.raw_data`.
+/// The field number of `TensorProto.raw_data`.
 const RAW_DATA: u32 = 9;
 
-/// Copies the message `bytes`, which begins at `start` of the file, to `rest` without the raw data of its tensors.
+/// Copies the message `bytes`, which begins at offset `start` of the file, to `rest` without the raw data of its tensors.
 fn take_out(kind: Kind, bytes: &[u8], start: usize, rest: &mut Vec<u8>) -> Option<()> {
     let mut left = bytes;
     while !left.is_empty() {
@@ -61,7 +61,7 @@ fn take_out(kind: Kind, bytes: &[u8], start: usize, rest: &mut Vec<u8>) -> Optio
             WireType::SixtyFourBit => 8,
             WireType::ThirtyTwoBit => 4,
             WireType::LengthDelimited => decode_varint(&mut left).ok()?,
-            // Deprecated before ONNX was; the decoder will say so.
+            // Groups were deprecated before ONNX existed; the decoder will say so.
             WireType::StartGroup | WireType::EndGroup => 0,
         };
         let (value, after) = left.split_at_checked(usize::try_from(skipped).ok()?)?;
@@ -84,7 +84,7 @@ fn take_out(kind: Kind, bytes: &[u8], start: usize, rest: &mut Vec<u8>) -> Optio
                 external_data: vec![entry("offset", at), entry("length", value.len())],
                 ..TensorProto::default()
             };
-            // Messages are merged by appending them.
+            // Appending a message to another merges them.
             rest.append(&mut place.encode_to_vec());
         } else {
             rest.extend_from_slice(&before[..before.len() - after.len()]);

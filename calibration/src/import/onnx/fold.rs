@@ -1,4 +1,4 @@
-//! Constants, and what exporters leave to be computed from them: shapes, axes, and biases of zeros.
+//! Constants, and the values that exporters leave to be computed from them: shapes, axes, and biases of zeros.
 
 use std::borrow::Cow;
 
@@ -8,12 +8,12 @@ use tract_onnx::pb::{NodeProto, TensorProto};
 use super::attributes::Attributes;
 use super::tensors::{ints, scalar};
 
-/// The most elements that are computed for a graph: twice the biases of the largest ResNeXt, and no more memory than
-/// any file may ask for.
+/// The most elements that are computed for a graph: twice the biases of the largest ResNeXt. It bounds the memory that a file can
+/// make the importer take.
 pub(super) const MOST: usize = 1 << 20;
 
-/// The output of `node`, if it is a `Constant` that holds numbers, or one of the few operators understood here and
-/// `constant` knows all its inputs. What is computed has at most `most` elements.
+/// Returns the output of `node`, if it is a `Constant` that holds numbers, or one of the few supported operators and `constant`
+/// knows all its inputs. A computed output has at most `most` elements.
 pub(super) fn fold<'a, 'c>(
     node: &'a NodeProto,
     constant: impl Fn(&'a str) -> Option<&'c TensorProto>,
@@ -75,7 +75,7 @@ fn compute<'a, 'c>(
     }
 }
 
-/// Elements of a tensor that [`fold`] made.
+/// Returns the number of elements of a tensor that [`fold`] has made.
 pub(super) fn elements(tensor: &TensorProto) -> usize {
     tensor.int64_data.len().max(tensor.float_data.len())
 }

@@ -37,12 +37,12 @@ fn assert_reads(model: &ModelProto, network: &Network, case: &str) {
     }
 }
 
-/// The tiny network as a sound model.
+/// Returns the tiny network as a sound model.
 fn sound() -> Exporter {
     Exporter::export(&tiny_network(64), &DIMS, Head::Flatten)
 }
 
-/// The error after `change` to a sound model. Always one line, always with a remedy.
+/// Returns the error after `change` to a sound model, and checks that it is one line with a remedy.
 fn error(change: impl FnOnce(&mut Exporter)) -> String {
     let mut exporter = sound();
     change(&mut exporter);
@@ -279,7 +279,7 @@ fn bad_weights_are_named() {
     assert!(line.contains("layer1.0.conv2.weight"), "{line}");
 }
 
-/// Moves the tensors' data to bytes, as `element` has them.
+/// Moves the data of the tensors to bytes in the format of `element`.
 fn to_raw(exporter: &mut Exporter, data_type: DataType, element: impl Fn(f32) -> Vec<u8>) {
     for tensor in exporter.graph.initializer.iter_mut().filter(|t| !t.float_data.is_empty()) {
         tensor.raw_data = tensor.float_data.drain(..).flat_map(&element).collect();
@@ -410,7 +410,7 @@ fn what_changes_nothing_is_seen_through() {
     assert!(line.contains("`to_int` (Cast)"), "{line}");
 }
 
-/// As PyTorch's exporter leaves it without optimisation: biases of zeros, and axes and shapes, computed from constants.
+/// A graph as the exporter of PyTorch leaves it without optimisation: biases of zeros, axes and shapes are computed from constants.
 #[test]
 fn constants_may_be_computed() {
     let build = || {
@@ -456,7 +456,7 @@ fn constants_may_be_computed() {
     assert!(
         read(&wrong.model()).expect_err("wrong shape").to_string().contains("it reshapes to Some([1, 31])")
     );
-    // Each doubles: computing them all would take the memory of the world.
+    // Each node doubles its input, so computing them all would take more memory than any machine has.
     let mut bomb = sound();
     let body = std::mem::take(&mut bomb.graph.node);
     let mut value = bomb.node("Constant", "seed", &[], vec![ints("value_ints", &[1; 64])]);
@@ -520,7 +520,7 @@ fn weights_of_any_floating_point_type_are_widened() {
     assert!(conv.weight.read().iter().all(|&weight| weight == 1.5));
 }
 
-/// Moves the tensors' data to one file of bytes, each to its own location.
+/// Moves the data of all tensors to one file of bytes.
 fn to_side_file(exporter: &mut Exporter, location: &str) -> Vec<u8> {
     to_raw(exporter, DataType::Float, bytes);
     let mut file = vec![0; 5];
@@ -590,7 +590,7 @@ fn damaged_bytes_never_panic() {
     damage(&exporter.model().encode_to_vec(), 300);
 }
 
-/// Reads `whole` with some of its bytes changed and its end cut off, `times` times in another way.
+/// Reads `whole` with some of its bytes changed and its end cut off, `times` times, each time in another way.
 fn damage(whole: &[u8], times: u64) {
     for seed in 0..times {
         let mut damaged = whole.to_vec();

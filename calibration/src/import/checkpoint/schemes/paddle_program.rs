@@ -1,5 +1,5 @@
-//! Exported Paddle programs: the names that PaddleClas gives the parameters of `ResNeXt` and `ResNeXt_vd`, after those
-//! of the original Caffe ResNet. (The parameters of the WSL models have PyTorch's names.)
+//! Exported Paddle programs: the names that PaddleClas gives the parameters of `ResNeXt` and `ResNeXt_vd`, after those of the
+//! original Caffe ResNet. The parameters of the WSL models have the names of PyTorch.
 
 use resnext_models::Stem;
 
@@ -10,10 +10,9 @@ pub(super) const ANCHOR: &str = "res2a_branch2a_weights";
 
 struct Program {
     prefix: String,
-    /// Name of the plain stem's convolution; `None` for a deep stem, with which shortcuts average.
+    /// The name of the convolution of a plain stem; `None` for a deep stem, whose networks have averaging shortcuts.
     stem: Option<&'static str>,
-    /// The blocks of stage 3 are `4a`, `4b1`, `4b2`, … and not `4a`, `4b`, `4c`, …, as in networks of depth 101 and
-    /// 152.
+    /// Whether the blocks of stage 3 are `4a`, `4b1`, `4b2`, …, as in networks of depth 101 and 152, and not `4a`, `4b`, `4c`, ….
     numbered: bool,
 }
 
@@ -22,7 +21,7 @@ pub(super) fn recognise(file: &TensorFile) -> Option<Box<dyn KeyScheme>> {
     let has = |name: &str| file.get(&format!("{prefix}{name}")).is_some();
     let stem = match () {
         () if has("conv1_1_weights") => None,
-        // Programs of Paddle 1.
+        // The programs of Paddle 1.
         () if has("conv1_weights") => Some("conv1"),
         () => Some("res_conv1"),
     };
@@ -31,13 +30,13 @@ pub(super) fn recognise(file: &TensorFile) -> Option<Box<dyn KeyScheme>> {
 }
 
 impl Program {
-    /// `2a`, `4b1`.
+    /// Returns the name of a block, such as `2a` or `4b1`.
     fn block(&self, stage: usize, block: usize) -> String {
         let stage_name = stage + 1;
         if self.numbered && stage == 3 && block > 0 {
             return format!("{stage_name}b{block}");
         }
-        // Beyond `z` no network goes; any name will do, since it will not be found.
+        // No network goes beyond `z`. Any name will do there, since it will not be found.
         let letter = u8::try_from(block).ok().and_then(|block| b'a'.checked_add(block)).unwrap_or(b'?');
         format!("{stage_name}{}", char::from(letter))
     }

@@ -1,4 +1,4 @@
-//! PaddleClas' `ResNeXt` and `ResNeXt_vd`: the structured names of their state dictionaries.
+//! `ResNeXt` and `ResNeXt_vd` of PaddleClas: the structured names of their state dictionaries.
 
 use resnext_models::Stem;
 
@@ -9,7 +9,7 @@ pub(super) const ANCHOR: &str = "bb_0_0.conv0._conv.weight";
 
 struct Ppcls {
     prefix: String,
-    /// `vd`: a deep stem, and shortcuts that average.
+    /// Whether it is a `vd` network, with a deep stem and averaging shortcuts.
     deep: bool,
 }
 

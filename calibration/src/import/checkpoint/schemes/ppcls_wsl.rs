@@ -1,4 +1,4 @@
-//! PaddleClas' `ResNeXt101_*_wsl`: the structured names of their state dictionaries.
+//! `ResNeXt101_*_wsl` of PaddleClas: the structured names of their state dictionaries.
 
 use resnext_models::Stem;
 

@@ -1,4 +1,4 @@
-//! torchvision, timm (gluon's weights too) and mmcls: the module names of torchvision's ResNet.
+//! torchvision, timm (also with the weights of gluon) and mmcls: the module names of torchvision's ResNet.
 
 use resnext_models::Stem;
 
@@ -7,15 +7,15 @@ use resnext_checkpoint::TensorFile;
 
 pub(super) const ANCHOR: &str = "layer1.0.conv1.weight";
 
-/// Modules of torchvision's ResNet.
+/// The module names of torchvision's ResNet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PyTorch {
-    /// Before the name of every module but the classifier.
+    /// The prefix of every module but the classifier.
     prefix: String,
-    /// Before that of the classifier.
+    /// The prefix of the classifier.
     head: String,
     stem: StemNames,
-    /// Stages, from 1, in which `downsample.0` is a pooling or nothing, and the convolution comes after it.
+    /// The stages, from 1, in which `downsample.0` is a pooling or nothing and the convolution follows it.
     averaging: Vec<usize>,
 }
 
@@ -23,9 +23,9 @@ pub(crate) struct PyTorch {
 enum StemNames {
     #[default]
     Plain,
-    /// timm: one `Sequential` of convolutions, batch norms and activations; the last batch norm is outside.
+    /// That of timm: one `Sequential` of convolutions, batch norms and activations, with the last batch norm outside.
     Sequential,
-    /// mmcls: named modules.
+    /// That of mmcls: named modules.
     Modules,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn recognise(file: &TensorFile) -> Option<Box<dyn KeyScheme>> {
     };
     let averages = |stage: &usize| {
         let [first, second] = [0, 1].map(|index| format!("{prefix}layer{stage}.0.downsample.{index}.weight"));
-        // A convolution's weight has four dimensions, a batch norm's one.
+        // The weight of a convolution has four dimensions, that of a batch norm has one.
         let is_conv = file.get(&second).is_some_and(|entry| entry.shape.len() == 4);
         file.get(&first).is_none() && (is_conv || stem == StemNames::Sequential)
     };

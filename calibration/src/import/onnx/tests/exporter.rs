@@ -1,4 +1,4 @@
-//! Writes a [`Network`] as an ONNX model, in the several ways that exporters do.
+//! Writes a [`Network`] as an ONNX model, in the ways of several exporters.
 
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -27,7 +27,7 @@ pub(super) enum Head {
     Computed,
 }
 
-/// A model under construction. Fields are open so that tests can spoil what they want.
+/// A model under construction. Its fields are open, so that tests can spoil any of them.
 pub(super) struct Exporter {
     pub(super) graph: GraphProto,
 }
@@ -49,7 +49,7 @@ pub(super) fn float(name: &str, f: f32) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: AttributeType::Float as i32, f, ..Default::default() }
 }
 
-/// The description of a float32 value whose sizes are `dims`; negative ones are left open.
+/// Describes a float32 value with the sizes `dims`; a negative size is left open.
 pub(super) fn value_info(name: &str, dims: &[i64]) -> ValueInfoProto {
     let dim = |&size: &i64| {
         let value = if size < 0 {
@@ -71,7 +71,7 @@ pub(super) fn model(graph: GraphProto) -> ModelProto {
 }
 
 impl Exporter {
-    /// An empty graph from `image` (`dims`) to `logits`.
+    /// Makes an empty graph from `image`, of the sizes `dims`, to `logits`.
     pub(super) fn new(dims: &[i64]) -> Self {
         let graph = GraphProto {
             input: vec![value_info("image", dims)],
@@ -81,7 +81,7 @@ impl Exporter {
         Self { graph }
     }
 
-    /// `network` with batch norms kept, in a graph whose input has `dims`.
+    /// Writes `network` with its batch norms, in a graph whose input has the sizes `dims`.
     pub(super) fn export(network: &Network, dims: &[i64], head: Head) -> Self {
         let mut this = Self::new(dims);
         // Name in the graph of each value of the network.
@@ -122,7 +122,7 @@ impl Exporter {
         model(self.graph)
     }
 
-    /// Adds a node called `name`, whose output is `name.out`, and returns the latter.
+    /// Adds the node `name`, whose output is `name.out`, and returns the name of the output.
     pub(super) fn node(
         &mut self,
         op: &str,

@@ -6,18 +6,18 @@ use crate::network::Activation;
 use crate::network::{Op, Weights};
 use tract_onnx::pb::GraphProto;
 
-/// By onnxruntime: uint8 activations, int8 weights with a scale per channel, int32 biases.
+/// A network quantized by onnxruntime: uint8 activations, int8 weights with a scale for each channel, int32 biases.
 const CHANNEL: &[u8] = include_bytes!("../../../../tests/fixtures/qdq/u8s8-channel.onnx");
-/// By onnxruntime: a deep network, biases in floats.
+/// A deep network quantized by onnxruntime, with biases in floats.
 const FLOAT_BIAS: &[u8] = include_bytes!("../../../../tests/fixtures/qdq/u8s8-float-bias.onnx");
 
-/// Values of `CHANNEL`, and the number of a convolution's weight.
+/// The names of values in `CHANNEL`, and the number of the weight of a convolution.
 const RELU: &str = "/0/backbone/layer1/layer1.0/relu/Relu_output_0";
 const TRUNK: &str = "/0/backbone/layer1/layer1.0/relu_2/Relu_output_0";
 const SUMMAND: &str = "/0/backbone/layer1/layer1.0/conv3/Conv_output_0";
 const WEIGHT: &str = "onnx::Conv_201";
 const BIAS: &str = "onnx::Conv_202";
-/// What they are in the network.
+/// The same values in the network.
 const CONV: &str = "layer1.0.conv2";
 
 fn decoded(bytes: &[u8]) -> ModelProto {
@@ -30,7 +30,7 @@ fn changed(change: impl FnOnce(&mut GraphProto)) -> Result<Network, ImportErrorK
     read(&model)
 }
 
-/// The error after `change` to a sound model. Always one line, always with a remedy.
+/// Returns the error after `change` to a sound model, and checks that it is one line with a remedy.
 fn error(change: impl FnOnce(&mut GraphProto)) -> String {
     let Err(error) = changed(change) else { panic!("a spoiled model was accepted") };
     let line = error.to_string();
@@ -46,7 +46,7 @@ fn node<'a>(graph: &'a mut GraphProto, name: &str) -> &'a mut NodeProto {
     graph.node.iter_mut().find(|node| node.name == name).expect("a node of the fixture")
 }
 
-/// The two nodes that quantize the value `name` and back.
+/// Returns the two nodes that quantize the value `name` and dequantize it.
 fn pair<'a>(graph: &'a mut GraphProto, name: &str) -> impl Iterator<Item = &'a mut NodeProto> {
     let names = ["Quantize", "Dequantize"].map(|kind| format!("{name}_{kind}Linear"));
     graph.node.iter_mut().filter(move |node| names.contains(&node.name))
@@ -120,7 +120,7 @@ fn the_same_may_be_said_otherwise() {
     assert_eq!(format!("{:?}", other.expect("a ResNeXt")), format!("{network:?}"));
 }
 
-/// TensorRT's tools quantize after the pooling, not before it; others at each reader, which must agree.
+/// The tools of TensorRT quantize after the pooling, not before it; others quantize at each reader, and the readers must agree.
 #[test]
 fn quantizers_may_be_elsewhere() {
     let maxpool = "/0/backbone/maxpool/MaxPool_output_0";
@@ -254,8 +254,8 @@ fn other_kinds_of_quantization_are_called_by_name() {
     assert!(line.contains("it reads neither integers of the file nor a QuantizeLinear"), "{line}");
 }
 
-/// Without a ReLU between a convolution and what quantizes it, clipping at zero is the ReLU; where there may be none,
-/// it must not clip.
+/// Without a ReLU between a convolution and its quantizer, clipping at zero is the ReLU. Where a network has no ReLU, the
+/// quantizer must not clip.
 #[test]
 fn clipping_counts_as_a_relu() {
     let unsigned = |value: u8| {
