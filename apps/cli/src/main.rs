@@ -12,6 +12,8 @@ mod manual;
 #[cfg(feature = "compile")]
 mod offline;
 mod records;
+#[cfg(feature = "compile")]
+mod remedies;
 mod session;
 mod terminal;
 mod verbs;

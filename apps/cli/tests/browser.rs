@@ -1,7 +1,7 @@
-//! `resnext camera --serve` in a real browser, with photos from a pipe: what one sees changes with the frames, a click holds
-//! it, and nothing is asked of any other machine. Needs Chromium; where CI runs it must be there.
+//! `resnext camera --serve` in a real browser, with photos from a pipe: the page changes with the frames, a click pauses it, and
+//! it requests nothing from any other machine. The test needs Chromium, and CI must have it.
 //!
-//! `RESNEXT_SCREENSHOTS=DIR` keeps what the browser saw.
+//! `RESNEXT_SCREENSHOTS=DIR` keeps the screenshots.
 #![cfg(target_os = "linux")]
 
 mod support;
@@ -17,7 +17,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use support::{command, reference_model};
 
-/// The photos of the repository, which are Motion JPEG one after the other.
+/// Returns the photos of the repository. One after the other they are Motion JPEG.
 fn photos() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../calibration/samples");
     let mut paths: Vec<PathBuf> =
@@ -27,7 +27,7 @@ fn photos() -> Vec<Vec<u8>> {
     paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
 }
 
-/// The program, and what feeds it: another photo every half a second, each 20 times a second.
+/// The program and its source: a new photo every half second, each repeated 20 times per second.
 struct Camera {
     child: Child,
     url: String,
@@ -54,7 +54,7 @@ impl Camera {
         Self { child, url, over, feeder: Some(feeder) }
     }
 
-    /// No more frames. The program's exit status.
+    /// Ends the frames. Returns the exit status of the program.
     fn end(&mut self) -> Option<i32> {
         self.over.store(true, Ordering::Relaxed);
         self.feeder.take().unwrap().join().unwrap();
@@ -80,7 +80,7 @@ fn feed(mut stdin: ChildStdin, over: &AtomicBool) {
     }
 }
 
-/// Looks until `expression` is true in the page.
+/// Waits until `expression` is true in the page.
 fn wait(browser: &mut Browser, expression: &str) {
     let start = Instant::now();
     while browser.evaluate(expression) != true {
@@ -90,8 +90,8 @@ fn wait(browser: &mut Browser, expression: &str) {
     }
 }
 
-/// A click with the mouse, not a call of the page's own. The page is live: what is clicked may have moved by the time the
-/// mouse is where it was, and then, as people do, it is clicked again.
+/// Clicks with the mouse instead of calling the page's functions. The page is live, so an element may move before the mouse
+/// arrives. Then, as people do, this clicks again.
 fn click(browser: &mut Browser, selector: &str) {
     let aim = format!(
         "(e => {{ window.clicked = false; e.addEventListener('click', () => window.clicked = true, {{ once: true }}); \
@@ -113,7 +113,7 @@ fn click(browser: &mut Browser, selector: &str) {
     panic!("{selector} cannot be clicked");
 }
 
-/// The first label, the frame's number and the colours of the picture.
+/// Returns the first label, the number of the frame and the colours of the picture.
 fn seen(browser: &mut Browser) -> Value {
     browser.evaluate(
         "(() => { const picture = document.getElementById('picture'), canvas = document.createElement('canvas'); \
@@ -124,7 +124,7 @@ fn seen(browser: &mut Browser) -> Value {
     )
 }
 
-/// Everything is within the screen, and no text is tiny.
+/// Checks that everything is within the screen and that no text is tiny.
 fn check_layout(browser: &mut Browser, case: &str) {
     let beyond = browser.evaluate(
         "[...document.querySelectorAll('body *')].filter(e => e.checkVisibility() \
@@ -221,7 +221,7 @@ fn the_preview_is_live_in_a_browser() {
     wait(&mut browser, "document.getElementById('state').dataset.state === 'lost'");
     shoot(&mut browser, "lost");
 
-    // The program is started again: the page goes on by itself, picture included.
+    // When the program runs again, the page continues by itself, including the picture.
     let address = camera.url.trim_start_matches("http://").trim_end_matches('/').to_owned();
     let _again = Camera::start(&model, &address);
     wait(&mut browser, "document.getElementById('state').dataset.state === 'live'");

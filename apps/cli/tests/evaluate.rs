@@ -1,4 +1,5 @@
-//! `eval` as users and scripts meet it, with and without the offline half: a board has recorded logits instead of fp32.
+//! `resnext eval` as users and scripts meet it, with and without the offline half: a board has recorded logits instead of an fp32
+//! network.
 
 mod support;
 
@@ -16,7 +17,7 @@ use resnext_testing::networks::{COLOURS, colours};
 use serde_json::{Value, json};
 use support::Folder;
 
-/// `val/` with two pictures of each colour, one of them in the wrong folder, and what should be left out.
+/// Makes `val/` with two pictures of each colour, one of them in the wrong folder, and some that are to be left out.
 fn folder() -> Folder {
     let folder = Folder::new();
     let put = |colour: &str, to: &str| {
@@ -39,7 +40,7 @@ fn labelled(folder: &Folder, model: &Model<'_>) -> Labelled {
     Labelled::by_folder(&Samples::open(&folder.path("val")).unwrap(), &ClassIndex::new(model)).unwrap()
 }
 
-/// Writes `fp32.safetensors`: logits that are right everywhere but on `green/1.png`.
+/// Writes `fp32.safetensors` with logits that are right for every picture but `green/1.png`.
 fn recorded(folder: &Folder, kind: LogitType) {
     let artifact = std::fs::read(folder.path("model.rnx")).unwrap();
     let model = Model::from_bytes(&artifact).unwrap();
@@ -100,7 +101,7 @@ fn a_board_measures_its_own_drop() {
         assert_eq!(report["agreement"], 4.0 / 6.0);
         assert!(report["baseline"].as_str().unwrap().starts_with("net.onnx"), "{report}");
     }
-    // Of fewer images, the record covers more than is needed; of more, it does not.
+    // With fewer images, the record covers more than needed. With more images, it does not cover all.
     std::fs::copy(folder.path("val/c0/2.png"), folder.path("val/c0/new.png")).unwrap();
     let ran = folder.resnext(&eval);
     assert!(ran.stderr.contains("has no logits for 2 of 8 images, which are left out"), "{}", ran.stderr);
@@ -120,7 +121,7 @@ fn records_that_do_not_fit_are_refused() {
     let eval = |model: &str| {
         folder.resnext(&["eval", model, "--data", "val", "--baseline", "fp32.safetensors"]).failure()
     };
-    // It would be noted as one that was not recorded.
+    // Otherwise it would be listed as not recorded.
     std::fs::remove_file(folder.path("val/red/cut.png")).unwrap();
     std::fs::copy(folder.path("blue.png"), folder.path("val/c0/2.png")).unwrap();
     let line = eval("model.rnx");
@@ -168,7 +169,7 @@ fn an_interrupted_evaluation_goes_on() {
     assert_eq!(eval(&["--resume", "journal", "--threads", "3"]), whole);
     assert!(!folder.path("journal").exists(), "deleted at the end");
 
-    // A run that was killed: its journal has some entries and half of one more.
+    // The journal of a run that was killed: some entries, and half of one more.
     let artifact = std::fs::read(folder.path("model.rnx")).unwrap();
     let model = Model::from_bytes(&artifact).unwrap();
     let fp32 = std::fs::read(folder.path("fp32.safetensors")).unwrap();
@@ -236,7 +237,7 @@ fn wrong_preprocessing_is_suspected() {
     folder.write("model.rnx", &colours(r#"{"source": "bundled/resnext26_16x4d_half-imagenette"}"#).bytes);
     let eval = ["eval", "model.rnx", "--data", "val", "--json"];
     assert_eq!(folder.resnext(&eval).json_and_notes()["warnings"], json!([]));
-    // The blue in the green folder and so on.
+    // Pictures in the wrong folder, such as the blue one in the green folder.
     for (from, to) in [("red", "green"), ("green", "blue"), ("blue", "red")] {
         for i in 0..8 {
             let to = folder.path(&format!("val/{to}/wrong{i}.png"));

@@ -1,6 +1,7 @@
 //! `--arch`: the published variant of an fp32 network.
 
 use crate::offline::network;
+use crate::remedies;
 use crate::terminal::Error;
 use crate::terminal::output::note;
 use resnext_calibration::import::architecture::{Described, expect, looks_like};
@@ -70,8 +71,7 @@ pub(crate) fn network(
     match arch {
         None => Ok((network, None)),
         Some(Arch::Variant(variant)) => {
-            expect(&network.architecture, variant)
-                .map_err(|error| Error::at(path, format_args!("{error} (--arch)")))?;
+            expect(&network.architecture, variant).map_err(|error| remedies::import(path, &error))?;
             Ok((network, Some(variant)))
         }
         Some(Arch::Auto(library)) => {
@@ -86,7 +86,7 @@ pub(crate) fn network(
     }
 }
 
-/// Chooses among the variants `found` and tells the user. Several variants are as good as one if their preprocessing is the same.
+/// Chooses among the variants `found` and tells the user. Several variants with the same preprocessing are as good as one.
 fn only(path: &Path, network: &Network, found: &[&'static Variant]) -> Option<&'static Variant> {
     let names: Vec<String> = found.iter().map(ToString::to_string).collect();
     let (names, path) = (names.join(", "), path.display());

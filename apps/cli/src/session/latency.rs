@@ -112,7 +112,7 @@ pub(crate) fn compare(
 pub(crate) const FP32: &str = "fp32 (tract)";
 
 /// Returns the result of [`compare`] as one line for people.
-pub(crate) fn in_words(measured: &[Latency]) -> Option<String> {
+pub(crate) fn text(measured: &[Latency]) -> Option<String> {
     let int8 = measured.iter().find(|latency| latency.int8)?;
     let runs = int8.ms.len();
     let ms = int8.median()?;
@@ -181,15 +181,15 @@ mod tests {
         );
         assert_eq!(slower_than_fp32(&both(25.0)[1..]), None);
         assert_eq!(
-            in_words(&both(8.0)).as_deref(),
+            text(&both(8.0)).as_deref(),
             Some(
                 "int8 (scalar) 8.00 ms, fp32 (tract) 20.00 ms: 2.50 times as long (1 thread, median of 3 runs)"
             )
         );
         assert_eq!(
-            in_words(&both(8.0)[1..]).as_deref(),
+            text(&both(8.0)[1..]).as_deref(),
             Some("int8 (scalar) 8.00 ms (1 thread, median of 3 runs)")
         );
-        assert_eq!(in_words(&[]), None);
+        assert_eq!(text(&[]), None);
     }
 }

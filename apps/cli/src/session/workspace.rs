@@ -73,7 +73,9 @@ fn zeroed(len: usize) -> Result<Vec<u8>, Error> {
     arena.try_reserve_exact(len).map_err(|_| {
         Error::new(
             "",
-            format_args!("the model needs {len} bytes of memory to run, which this machine does not have; stop other programs or use a smaller model"),
+            format_args!(
+                "the model needs {len} bytes of memory to run, which are not free; stop other programs or use a smaller model"
+            ),
         )
     })?;
     arena.resize(len, 0);

@@ -1,5 +1,5 @@
-//! How `resnext camera` ends: by itself, by a signal, by whoever reads or feeds it, by what it is given. Always in time, with
-//! the right status and a line that says why, and never with a panic.
+//! How `resnext camera` ends: by itself, by a signal, because its reader or its source ends, or because of its input. It always
+//! ends in time, with the right status and a line that says why, and never with a panic.
 
 use super::{RAW, coloured, fed, ffmpeg, frames, start};
 use crate::support::{Folder, Ran, command};
@@ -78,7 +78,7 @@ fn ctrl_c_ends_it_with_a_summary() {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
-        // A frame is half here, and no more comes.
+        // Half of a frame has arrived, and no more comes.
         stdin.write_all(&coloured(2)[..100]).unwrap();
         send(&child, signal);
         let status = within(&mut child, Duration::from_secs(10));
@@ -89,7 +89,7 @@ fn ctrl_c_ends_it_with_a_summary() {
     }
 }
 
-/// The exit status, if it ends in time.
+/// Returns the exit status, if the program ends in time.
 fn within(child: &mut Child, time: Duration) -> Option<i32> {
     let start = Instant::now();
     while start.elapsed() < time {
@@ -141,7 +141,7 @@ fn damaged_pictures_are_told_and_left_out() {
     );
 }
 
-/// A named pipe.
+/// Makes a named pipe.
 fn pipe(folder: &Folder, name: &str) {
     assert!(Command::new("mkfifo").arg(folder.path(name)).status().unwrap().success());
 }
@@ -196,7 +196,7 @@ fn a_size_that_is_not_the_files_is_noticed() {
     assert!(ran.stderr.starts_with(line), "{}", ran.stderr);
 }
 
-/// Waits until it is so.
+/// Waits until a condition is true.
 fn until(what: &str, limit: Duration, is_so: impl Fn() -> bool) {
     let start = Instant::now();
     while !is_so() {
@@ -205,7 +205,7 @@ fn until(what: &str, limit: Duration, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Waits until the program would notice a signal.
+/// Waits until the program can handle a signal.
 fn catches_signals(child: &Child) {
     until("signals are not caught", Duration::from_secs(20), || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
@@ -214,7 +214,7 @@ fn catches_signals(child: &Child) {
     });
 }
 
-/// Sends a signal, such as `-INT`, which Ctrl-C is.
+/// Sends a signal, such as `-INT` for Ctrl-C.
 fn send(child: &Child, signal: &str) {
     assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
 }
@@ -299,7 +299,7 @@ fn a_display_that_fails_is_told_once_and_tried_again() {
     let line = next();
     let gone = "resnext: shots/seen.png: cannot be written: no such directory; create it first (mkdir -p); trying again";
     assert_eq!(line, gone);
-    // Several tries later it is still the only line.
+    // After several more attempts it is still the only line.
     std::thread::sleep(Duration::from_secs(3));
     assert!(said.try_recv().is_err());
     std::fs::create_dir(folder.path("shots")).unwrap();
@@ -319,7 +319,7 @@ fn a_display_that_fails_is_told_once_and_tried_again() {
 fn a_snapshot_of_a_file_that_is_missing_at_the_end_is_a_failure() {
     let folder = Folder::new();
     std::fs::create_dir(folder.path("shots")).unwrap();
-    // So long that it is still read when the folder is gone; no disk has as much.
+    // The input is so long that the program still reads it when the folder is gone.
     std::fs::File::create(folder.path("film.raw")).unwrap().set_len(3600 << 30).unwrap();
     let display = ["--snapshot", "shots/seen.png", "--snapshot-every", "1"];
     let mut child = start(&folder, &[&["camera", "model.rnx", "film.raw"], &RAW[..], &display].concat());

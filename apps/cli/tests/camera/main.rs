@@ -1,4 +1,4 @@
-//! `resnext camera` without a camera: pictures, files that ffmpeg wrote, pipes, and what goes wrong with them.
+//! `resnext camera` without a camera: pictures, files that ffmpeg writes, pipes, and their failures.
 #![cfg(target_os = "linux")]
 
 mod endings;
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use support::{Folder, Ran, command, reference_model};
 
-/// Runs ffmpeg in `folder`; false where there is none, which CI must have.
+/// Runs ffmpeg in `folder`. Returns false if there is no ffmpeg; CI must have it.
 fn ffmpeg(folder: &Folder, args: &[&str]) -> bool {
     let command =
         Command::new("ffmpeg").args(["-v", "error", "-y"]).args(args).current_dir(folder.path("")).output();
@@ -26,7 +26,8 @@ fn ffmpeg(folder: &Folder, args: &[&str]) -> bool {
     true
 }
 
-/// Photos of ImageNet in `RESNEXT_DATA` or beside the repository, which CI must have, and else those of the repository.
+/// Returns photos of ImageNet from `RESNEXT_DATA` or beside the repository, or else those of the repository. CI must have the
+/// former.
 fn photos(most: usize) -> Vec<PathBuf> {
     let folder = data::folder("imagenette/val").unwrap_or_else(|| data::root().join("calibration/samples"));
     let mut found = Vec::new();
@@ -46,12 +47,12 @@ fn photos(most: usize) -> Vec<PathBuf> {
     found.into_iter().step_by(step).take(most).collect()
 }
 
-/// The program with input from a file.
+/// Runs the program with input from a file.
 fn fed(folder: &Folder, args: &[&str], input: &[u8]) -> Ran {
     let mut child = start(folder, args);
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
-    // It may end before it has read everything.
+    // The program may end before it has read everything.
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
@@ -64,14 +65,14 @@ fn start(folder: &Folder, args: &[&str]) -> Child {
     command.spawn().unwrap()
 }
 
-/// The lines of a run with `--json`, and its summary.
+/// Returns the lines of a run with `--json`, and its summary.
 fn frames(ran: &Ran) -> (Vec<Value>, Value) {
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     let lines = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     (lines, serde_json::from_str(ran.stderr.lines().last().unwrap()).unwrap())
 }
 
-/// What each frame shows, to the last digit.
+/// Returns the classes of each frame, to the last digit.
 fn tops(lines: &[Value]) -> Vec<Value> {
     lines.iter().map(|line| line["top"].clone()).collect()
 }
@@ -112,7 +113,7 @@ fn pictures_and_motion_jpeg_say_what_classify_says() {
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     assert_eq!(camera(&folder, model, "photos", &[]), classify(&folder, model, &names));
 
-    // In the order they were written.
+    // The frames come in the order in which they were written.
     let order: Vec<_> = (0..names.len()).collect();
     let paths: Vec<_> = order
         .iter()
@@ -127,7 +128,7 @@ fn pictures_and_motion_jpeg_say_what_classify_says() {
     assert_eq!(camera(&folder, model, paths[0], &[]), expected[..1], "a single file");
 }
 
-/// Frames of 4:2:0 are the same whatever container they are in, and so are those of 4:2:2 and of RGB.
+/// Frames of 4:2:0 are the same in every container, and so are frames of 4:2:2 and of RGB.
 #[test]
 fn what_ffmpeg_writes_is_read_to_the_bit() {
     let Some(model) = reference_model() else { return };
@@ -153,7 +154,7 @@ fn what_ffmpeg_writes_is_read_to_the_bit() {
             let got = camera(&folder, model, &file, &["--format", format, "--size", &size]);
             assert_eq!(got, expected, "{format}");
         }
-        // From here on colours are rounded to YUV, and chroma is shared: the label may change where it was a close call.
+        // From here on, colours are rounded to YUV and pixels share chroma, so a label may change if it was a close call.
         let agree = |got: &[Value], what: &str| {
             assert_eq!(got.len(), expected.len(), "{what}");
             let same = labels(got).iter().zip(labels(&expected)).filter(|(a, b)| *a == b).count();
@@ -174,13 +175,13 @@ fn what_ffmpeg_writes_is_read_to_the_bit() {
                 let got = camera(&folder, model, &file, &["--format", raw, "--size", &size]);
                 assert_eq!(got, reference, "{raw} is {y4m} in another order");
             }
-            // The same levels by other numbers.
+            // The same levels, under other names.
             ffmpeg(&folder, &["-i", "%d.png", "-pix_fmt", &y4m.replace("yuv", "yuvj"), "full.y4m"]);
             agree(&camera(&folder, model, "full.y4m", &[]), "full range");
             let wrong = camera(&folder, model, "full.y4m", &["--range", "limited"]);
             assert_ne!(wrong, camera(&folder, model, "full.y4m", &[]), "the range matters");
         }
-        // Grey is every channel of a grey picture.
+        // Every channel of a grey picture is grey.
         ffmpeg(&folder, &["-i", "%d.png", "-pix_fmt", "gray", "-color_range", "pc", "grey%d.png"]);
         ffmpeg(&folder, &["-i", "grey%d.png", "-f", "rawvideo", "-pix_fmt", "gray", "all.gray"]);
         let got =
@@ -193,7 +194,7 @@ fn what_ffmpeg_writes_is_read_to_the_bit() {
     }
 }
 
-/// A raw frame of 40×30 pixels in one colour of the model.
+/// Returns a raw frame of 40×30 pixels in one colour of the model.
 fn coloured(channel: usize) -> Vec<u8> {
     let mut pixel = [20; 3];
     pixel[channel] = 220;
@@ -218,7 +219,7 @@ fn json_is_a_line_for_each_frame() {
         assert_eq!(line["frame"], index);
         assert!(line["latency_ms"].as_f64().unwrap() > 0.0 && line["t_ms"].as_f64().unwrap() >= 0.0);
     }
-    // As in `classify`: the identifier, or the index where the model has none.
+    // As in `classify`: the identifier, or the index if the model has no identifiers.
     assert_eq!([&lines[0]["top"][0]["class"], &lines[3]["top"][0]["class"]], ["c0", "2"]);
     assert!(lines.windows(2).all(|pair| pair[0]["t_ms"].as_f64() <= pair[1]["t_ms"].as_f64()));
     for part in ["latency_ms", "inference_ms"] {
@@ -254,7 +255,7 @@ fn a_log_has_a_line_for_each_change_of_label() {
         "{summary}"
     );
 
-    // A majority lets single frames pass.
+    // A majority ignores single frames.
     let film: Vec<u8> = [0, 0, 1, 0, 2, 0].into_iter().flat_map(coloured).collect();
     folder.write("film.raw", &film);
     let ran =
@@ -295,7 +296,7 @@ fn a_recording_can_be_played_at_its_rate() {
 #[test]
 fn frames_larger_than_the_arena_are_classified_too() {
     let folder = Folder::new();
-    // The model's arena holds pictures of 16×16 pixels.
+    // The arena of the model holds pictures of 16×16 pixels.
     let large = [20, 220, 20].repeat(1920 * 1080);
     folder.write("large.raw", &large);
     let args = ["camera", "model.rnx", "large.raw", "--json", "--format", "rgb24", "--size", "1920x1080"];

@@ -1,5 +1,6 @@
 //! `resnext compile --max-drop`: raises the effort until int8 is accurate enough.
 
+use crate::remedies;
 use crate::session::labelled::{labelled, note_left_out};
 use crate::terminal::Error;
 use crate::terminal::output::note;
@@ -50,7 +51,7 @@ fn points(text: &str) -> Result<f64, String> {
 }
 
 /// The attempts and the result, for the report.
-pub(crate) struct Met {
+pub(crate) struct LimitReport {
     limit: f64,
     attempts: Vec<Attempt>,
     /// The evaluation on the images that were not used to choose.
@@ -65,7 +66,7 @@ impl Limit {
         samples: Option<&Samples>,
         options: &Options,
         progress: &ProgressBar,
-    ) -> Option<Result<(Compiled, Met), Error>> {
+    ) -> Option<Result<(Compiled, LimitReport), Error>> {
         let (limit, data, samples) = (self.max_drop?, self.data.as_deref()?, samples?);
         Some(self.run(limit, (path, network), samples, data, options, progress))
     }
@@ -78,7 +79,7 @@ impl Limit {
         data: &Path,
         options: &Options,
         progress: &ProgressBar,
-    ) -> Result<(Compiled, Met), Error> {
+    ) -> Result<(Compiled, LimitReport), Error> {
         if network.prequantized.is_some() {
             let what = "is already quantized, so there is no effort to raise; leave out --max-drop";
             return Err(Error::at(path, what));
@@ -100,12 +101,12 @@ impl Limit {
             images.len()
         ));
         let mut judge = Judge::new(network, &choosing, options.threads, progress);
-        let tell = |attempt: &Attempt| progress.suspend(|| note(describe(attempt)));
+        let on_attempt = |attempt: &Attempt| progress.suspend(|| note(describe(attempt)));
         let judged = |model: &Model<'_>| judge.judge(model);
         let compiler = Compiler::new(network, options).with_progress(progress);
         let escalated =
-            compiler.compile_within(limit, samples, judged, tell).map_err(|error| match error {
-                EscalateError::Compile(error) => super::failed(path, &error),
+            compiler.compile_within(limit, samples, judged, on_attempt).map_err(|error| match error {
+                EscalateError::Compile(error) => remedies::compile(path, &error),
                 error => Error::at(path, error),
             })?;
         let best = &escalated.attempts[escalated.best];
@@ -125,7 +126,7 @@ impl Limit {
             .judge(&model)
             .map_err(|error| failed(&error))?;
         note_left_out(&held_out);
-        Ok((escalated.compiled, Met { limit, attempts: escalated.attempts, held_out }))
+        Ok((escalated.compiled, LimitReport { limit, attempts: escalated.attempts, held_out }))
     }
 }
 
@@ -183,7 +184,7 @@ fn setting(Attempt { method, techniques, layers, .. }: &Attempt) -> String {
     format!("method {method}, effort {}{layers}", techniques.name())
 }
 
-impl Met {
+impl LimitReport {
     /// Returns the method of the last attempt.
     pub(crate) fn method(&self) -> &'static str {
         self.attempts.last().map_or("", |attempt| attempt.method.name())

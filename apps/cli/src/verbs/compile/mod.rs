@@ -10,6 +10,7 @@ use crate::offline::arch::{self, Arch};
 use crate::offline::layers;
 use crate::offline::network;
 use crate::offline::onnx;
+use crate::remedies;
 use crate::session::latency::{self, Runs};
 use crate::session::samples;
 use crate::terminal::Error;
@@ -18,10 +19,14 @@ pub(crate) use args::Args;
 use report::Summary;
 use resnext::Kernels;
 use resnext::pack::{Packing, repack};
+use resnext::preprocess::Preprocessing;
 use resnext::{LoadError, Model};
-use resnext_calibration::{CompileError, Compiler, Options, ScaleSource};
+use resnext_calibration::network::Network;
+use resnext_calibration::{Compiler, Options, ScaleSource};
+use resnext_evaluation::samples::Samples;
+use resnext_models::Variant;
+use resnext_report::Report;
 use std::borrow::Cow;
-use std::path::Path;
 use warnings::warnings;
 
 /// The number of samples without `--num`.
@@ -29,47 +34,24 @@ const DEFAULT_SAMPLES: usize = 512;
 
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
-    check_writable(&args.output)?;
-    args.qdq.as_deref().map_or(Ok(()), check_writable)?;
-    args.report.as_deref().map_or(Ok(()), check_writable)?;
-    let written = [Some(args.output.as_path()), args.qdq.as_deref(), args.report.as_deref()];
-    check_distinct(&written, &[Some(&args.model), args.labels.as_deref()])?;
+    check_outputs(args)?;
     let threads = samples::threads(args.threads, args.cpus.as_ref())?;
     let arch = args.arch.as_deref().map(Arch::parse).transpose()?;
     let (network, variant) = arch::network(&args.model, arch, args.size)?;
-    let all = match &args.samples {
-        Some(directory) => Some(samples::samples(directory, args.num.map(|n| n as usize))?),
-        None if args.data_free && network.prequantized.is_some() => {
-            return Err(Error::at(&args.model, PREQUANTIZED));
-        }
-        None if network.prequantized.is_some() || args.data_free => None,
-        None => return Err(Error::at(&args.model, NEEDS_SAMPLES)),
-    };
+    let all = open_samples(args, &network)?;
+    // All samples name the classes, even if calibration uses fewer.
     let (classes, named_after) = network::classes(&network, args.labels.as_deref(), variant, all.as_ref())?;
     let samples = all.map(|all| match args.num {
         None if all.len() > DEFAULT_SAMPLES => all.take_spread(DEFAULT_SAMPLES),
         _ => all,
     });
-    let mut preprocessing = network::preprocessing(variant, &network);
-    if let Some(resize) = args.resize {
-        let input = network.input.height as u32;
-        if resize < input {
-            let what =
-                format_args!("is less than the input of {input}×{input} pixels; give at least {input}");
-            return Err(Error::new(format_args!("--resize {resize}"), what));
-        }
-        preprocessing.short_side = resize;
-    }
-    if let Some(interpolation) = args.interpolation {
-        preprocessing.interpolation = interpolation.interpolation();
-    }
     let file_name =
         args.model.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let options = Options {
         method: args.method.method(args.percentile),
         techniques: args.effort.techniques(),
         sensitivity: args.sensitivity,
-        preprocessing,
+        preprocessing: preprocessing(args, variant, &network)?,
         classes,
         source: variant.map_or(file_name, ToString::to_string),
         licence: args.licence.clone(),
@@ -78,19 +60,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         threads,
     };
     let progress = samples::progress();
-    let limited = args.limit.compile((&args.model, &network), samples.as_ref(), &options, &progress);
-    let (limited, met) = limited.transpose().inspect_err(|_| progress.finish_and_clear())?.unzip();
     let compiler = Compiler::new(&network, &options).with_progress(&progress);
-    let compiled = match (&samples, limited) {
-        (_, Some(compiled)) => Ok(compiled),
-        (Some(samples), None) if network.prequantized.is_none() => {
-            compiler.compile(ScaleSource::Samples(samples))
-        }
-        (None, None) if args.data_free => compiler.compile(ScaleSource::BatchNorms),
-        (samples, None) => compiler.compile(ScaleSource::File { compared_on: samples.as_ref() }),
+    let compiled = match args.limit.compile((&args.model, &network), samples.as_ref(), &options, &progress) {
+        Some(limited) => limited.map(|(compiled, met)| (compiled, Some(met))),
+        None => compiler
+            .compile(scales(args, &network, samples.as_ref()))
+            .map(|compiled| (compiled, None))
+            .map_err(|error| remedies::compile(&args.model, &error)),
     };
     progress.finish_and_clear();
-    let compiled = compiled.map_err(|error| failed(&args.model, &error))?;
+    let (compiled, met) = compiled?;
     samples::note_skipped(&compiled.report.skipped);
     let qdq = args.qdq.as_deref().zip(compiler.qdq(&compiled));
     let qdq = qdq.map(|(path, file)| onnx::write(path, &file)).transpose()?;
@@ -100,7 +79,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let here = packed_for_here(&compiled.artifact).map_err(|error| Error::at(&args.model, error))?;
     let model = Model::from_bytes(&here).map_err(|error| Error::at(&args.model, error))?;
     let name = args.output.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let mut page = resnext_report::Report::new(&model, name, concat!("resnext ", env!("CARGO_PKG_VERSION")));
+    let mut page = Report::new(&model, name, concat!("resnext ", env!("CARGO_PKG_VERSION")));
     let runs = if args.report.is_some() { Runs::MANY } else { Runs::FEW };
     page.latency = layers::time(&model, &network, runs)?;
     page.warnings = warnings(&compiled.report);
@@ -125,6 +104,55 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     if args.json { output::print_json(&summary.json()) } else { output::print(&summary) }
 }
 
+/// Fails if an output cannot be written or would overwrite another file of this run.
+fn check_outputs(args: &Args) -> Result<(), Error> {
+    let outputs = [Some(args.output.as_path()), args.qdq.as_deref(), args.report.as_deref()];
+    outputs.into_iter().flatten().try_for_each(check_writable)?;
+    check_distinct(&outputs, &[Some(&args.model), args.labels.as_deref()])
+}
+
+/// Opens the samples. Fails if `network` needs samples and there are none.
+fn open_samples(args: &Args, network: &Network) -> Result<Option<Samples>, Error> {
+    let what = match (&args.samples, args.data_free, network.prequantized.is_some()) {
+        (Some(directory), ..) => {
+            return samples::samples(directory, args.num.map(|num| num as usize)).map(Some);
+        }
+        (None, true, false) | (None, false, true) => return Ok(None),
+        (None, true, true) => "is already quantized, and the model keeps its scales; leave out --data-free",
+        (None, false, false) => {
+            "is not quantized yet; give --samples DIR, a few hundred photos to calibrate on, or --data-free"
+        }
+    };
+    Err(Error::at(&args.model, what))
+}
+
+/// Returns the preprocessing of the variant or the network, as the options change it.
+fn preprocessing(args: &Args, variant: Option<&Variant>, network: &Network) -> Result<Preprocessing, Error> {
+    let mut preprocessing = network::preprocessing(variant, network);
+    if let Some(resize) = args.resize {
+        let input = network.input.height as u32;
+        if resize < input {
+            let what =
+                format_args!("is less than the input of {input}×{input} pixels; give at least {input}");
+            return Err(Error::new(format_args!("--resize {resize}"), what));
+        }
+        preprocessing.short_side = resize;
+    }
+    if let Some(interpolation) = args.interpolation {
+        preprocessing.interpolation = interpolation.interpolation();
+    }
+    Ok(preprocessing)
+}
+
+/// Returns where the scales of `network` come from. A network without scales has samples, unless it is calibrated data-free.
+fn scales<'a>(args: &Args, network: &Network, samples: Option<&'a Samples>) -> ScaleSource<'a> {
+    match samples {
+        _ if network.prequantized.is_some() => ScaleSource::File { compared_on: samples },
+        Some(samples) if !args.data_free => ScaleSource::Samples(samples),
+        _ => ScaleSource::BatchNorms,
+    }
+}
+
 /// Returns the artifact with its weights in the order that this CPU is fastest with.
 fn packed_for_here(artifact: &[u8]) -> Result<Cow<'_, [u8]>, LoadError> {
     let wanted = Kernels::detect().packing();
@@ -134,20 +162,4 @@ fn packed_for_here(artifact: &[u8]) -> Result<Cow<'_, [u8]>, LoadError> {
     let mut artifact = artifact.to_vec();
     repack(&mut artifact, wanted)?;
     Ok(artifact.into())
-}
-
-/// What is wrong with an fp32 network alone.
-const NEEDS_SAMPLES: &str =
-    "is not quantized yet; give --samples DIR, a few hundred photos to calibrate on, or --data-free";
-
-/// What is wrong with --data-free for a quantized network.
-const PREQUANTIZED: &str = "is quantized already, its scales are kept; leave out --data-free";
-
-/// Names the option of the command line that the remedy of `error` is about.
-fn failed(model: &Path, error: &CompileError) -> Error {
-    match error {
-        CompileError::NoStatistics { .. } => Error::at(model, format_args!("{error} (--samples DIR)")),
-        CompileError::Labels { .. } => Error::at(model, format_args!("{error} (--labels FILE)")),
-        error => Error::at(model, error),
-    }
 }

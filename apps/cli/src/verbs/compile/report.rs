@@ -1,7 +1,7 @@
 //! The result of a compilation, for tools and for people.
 
 use super::args::Args;
-use super::max_drop::Met;
+use super::max_drop::LimitReport;
 use crate::session::latency;
 use crate::terminal::output::terminal_width;
 use crate::terminal::table::{Column, Fields, Table};
@@ -21,7 +21,7 @@ pub(super) struct Summary<'a> {
     pub(super) options: &'a Options,
     pub(super) compiled: &'a Compiled,
     /// How `--max-drop` was met.
-    pub(super) met: Option<&'a Met>,
+    pub(super) met: Option<&'a LimitReport>,
     /// Where the names of the classes come from.
     pub(super) named_after: &'a str,
     pub(super) latency: &'a [Latency],
@@ -55,7 +55,7 @@ impl Summary<'_> {
             "logit_sqnr_db": report.logit_sqnr_db,
             "layers": report.layers.iter().map(layer_json).collect::<Vec<_>>(),
             "sensitivity": report.sensitivity.iter().map(sensitivity).collect::<Vec<_>>(),
-            "max_drop": self.met.map(Met::json),
+            "max_drop": self.met.map(LimitReport::json),
             "latency": resnext_report::latency_json(self.latency),
             "warnings": self.warnings,
         })
@@ -123,7 +123,7 @@ impl Summary<'_> {
         if !report.skipped.is_empty() {
             fields.add("skipped", format!("{} images", report.skipped.len()));
         }
-        if let Some(latency) = latency::in_words(self.latency) {
+        if let Some(latency) = latency::text(self.latency) {
             fields.add("latency", latency);
         }
         fields

@@ -1,11 +1,11 @@
-//! Machines made of files, after what such boards say.
+//! Checks on fake machines, whose files follow those of real boards.
 
 use super::machine::Machine;
 use super::{Report, Status};
 use crate::machine::sysfs::Fake;
 use std::path::Path;
 
-/// What runs on the fake machine.
+/// A program that runs on the fake machine.
 #[derive(Clone, Copy)]
 struct Program {
     isa: &'static str,
@@ -13,7 +13,7 @@ struct Program {
     accessible: fn(&Path) -> bool,
 }
 
-/// Every device may be used that is there.
+/// Every device that exists may be used.
 const ARM: Program = Program { isa: "dotprod", arch: "aarch64", accessible: Path::exists };
 
 impl Program {
@@ -22,7 +22,7 @@ impl Program {
     }
 }
 
-/// What a check found, and the remedies.
+/// Returns the findings of a check, with their remedies.
 fn found(report: &Report, check: &str) -> Vec<(Status, String, String)> {
     let checks = report.checks.iter().filter(|checked| checked.check == check);
     checks
@@ -83,7 +83,7 @@ fn user(fake: &Fake, groups: &str, members: &str) {
     fake.write("etc/passwd", "root:x:0:0:root:/root:/bin/bash\npi:x:1000:1000::/home/pi:/bin/bash");
     let owner = group_of(fake.root());
     let other = if owner == 44 { 45 } else { 44 };
-    // The files of the test stand for devices, so their group must be the one that is asked for.
+    // The files of the test stand for devices, so the test uses their group.
     fake.write("etc/group", format!("root:x:{other}:\nvideo:x:{owner}:{members}"));
 }
 
@@ -153,7 +153,7 @@ fn a_raspberry_pi_5() {
     let (status, governor, remedy) = one(&report, "governor");
     assert_eq!((status, governor.starts_with("ondemand on CPUs 0-3: ")), (Status::Note, true), "{governor}");
     assert!(remedy.starts_with("echo performance | sudo tee "), "{remedy}");
-    // Raw data is no use to us, and decoders are no cameras.
+    // Raw data cannot be classified, and decoders are no cameras.
     let (status, camera, remedy) = one(&report, "camera");
     assert_eq!(
         (status, &*camera),
@@ -349,7 +349,7 @@ fn an_x86_machine() {
     assert_eq!((status, &*kernels), (Status::Note, "scalar: portable Rust, because this is a build for arm"));
 }
 
-/// `qemu-aarch64` shows programs the machine that it runs on; box64, the other way round.
+/// `qemu-aarch64` shows programs the machine that it runs on. box64 does the same the other way round.
 #[test]
 fn an_emulated_cpu_is_not_taken_for_the_machine_below() {
     let fake = x86("sse2 avx2");
@@ -363,7 +363,7 @@ fn an_emulated_cpu_is_not_taken_for_the_machine_below() {
     let pi = raspberry_pi_5();
     let box64 = Program { isa: "avx2", arch: "x86_64", ..ARM }.report(&pi);
     assert!(one(&box64, "cpu").1.starts_with("emulated by 4 × Cortex-A76 at up to 2.40 GHz: "));
-    // Some kernels for Arm give a model name too: of a compatible 32-bit mode.
+    // Some kernels for Arm also give a model name, which is that of a compatible 32-bit mode.
     let named = "processor\t: 0\nmodel name\t: ARMv8 Processor rev 4 (v8l)\nCPU implementer\t: 0x41\nCPU part\t: 0xd03\n";
     pi.write("proc/cpuinfo", named);
     for arch in ["aarch64", "arm"] {
@@ -419,7 +419,7 @@ fn garbage_is_no_reason_to_panic() {
         let controls = text.chars().filter(|&c| c.is_control() && c != '\n').count();
         assert_eq!(controls, 0, "{text:?}");
         assert!(serde_json::to_string(&report).is_ok());
-        // The same with only one file broken.
+        // The same with only one broken file.
         for path in &paths {
             let path = full.root().join(path);
             let good = std::fs::read(&path).unwrap();

@@ -17,7 +17,7 @@ use clap::ValueEnum;
 use resnext::{Kernels, Model};
 use resnext_evaluation::identity::Identity;
 use resnext_evaluation::journal::Journal;
-use resnext_evaluation::provenance::{self, Provenance};
+use resnext_evaluation::provenance::Provenance;
 use resnext_evaluation::record::{self, LogitType};
 use resnext_evaluation::truth::{ClassIndex, Labelled};
 use resnext_evaluation::{Evaluation, Run};
@@ -227,7 +227,7 @@ fn provenance(
         Some(Baseline::Network { path, .. }) => {
             // Only files that outlive this run need to identify the baseline.
             let kept = args.record.is_some() || args.resume.is_some();
-            let checksum = bytes.filter(|_| kept).map_or(0, provenance::checksum);
+            let checksum = bytes.filter(|_| kept).map_or(0, resnext_evaluation::provenance::checksum);
             Ok(Provenance { baseline: file_name(path), checksum })
         }
         None => {

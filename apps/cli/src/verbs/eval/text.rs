@@ -1,7 +1,7 @@
 //! The result for people.
 
 use super::Args;
-use crate::session::latency::in_words;
+use crate::session::latency;
 use crate::terminal::Error;
 use crate::terminal::output::{self, terminal_width};
 use crate::terminal::table::{Column, Fields, Table};
@@ -56,7 +56,7 @@ pub(super) fn print(
     if let Some(comparison) = &evaluation.comparison {
         compared(model, evaluation, comparison, &mut fields);
     }
-    if let Some(latency) = in_words(latency) {
+    if let Some(latency) = latency::text(latency) {
         fields.add("latency", latency);
     }
     if let Some(path) = &args.record {
