@@ -12,7 +12,6 @@ mod manual;
 #[cfg(feature = "compile")]
 mod offline;
 mod records;
-#[cfg(feature = "compile")]
 mod remedies;
 mod session;
 mod terminal;

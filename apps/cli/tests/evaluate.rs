@@ -247,7 +247,7 @@ fn wrong_preprocessing_is_suspected() {
     let report = folder.resnext(&eval).json_and_notes();
     let warning = report["warnings"][0].as_str().unwrap();
     assert!(
-        warning.contains("top-1 where bundled/resnext26_16x4d_half-imagenette is published with 84.7 %"),
+        warning.contains("top-1, and bundled/resnext26_16x4d_half-imagenette is published with 84.7 %"),
         "{warning}"
     );
 }

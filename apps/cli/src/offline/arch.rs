@@ -71,7 +71,8 @@ pub(crate) fn network(
     match arch {
         None => Ok((network, None)),
         Some(Arch::Variant(variant)) => {
-            expect(&network.architecture, variant).map_err(|error| remedies::import(path, &error))?;
+            expect(&network.architecture, variant)
+                .map_err(|error| remedies::failure(path.display(), &error))?;
             Ok((network, Some(variant)))
         }
         Some(Arch::Auto(library)) => {

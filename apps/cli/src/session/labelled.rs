@@ -2,11 +2,12 @@
 
 use super::samples;
 use crate::files::text;
+use crate::remedies;
 use crate::terminal::Error;
 use crate::terminal::output::note;
 use crate::terminal::text::plural;
 use resnext_evaluation::Evaluation;
-use resnext_evaluation::truth::{ClassIndex, Labelled, Truth, TruthError, parse_synsets};
+use resnext_evaluation::truth::{ClassIndex, Labelled, Truth, parse_synsets};
 use std::fmt::Display;
 use std::path::Path;
 
@@ -20,7 +21,9 @@ pub(crate) fn labelled(
 ) -> Result<Labelled, Error> {
     let all = samples::open(data)?;
     let labelled = match truth {
-        None => Labelled::by_folder(&all, classes).map_err(|error| unlabelled(data, &error))?,
+        None => {
+            Labelled::by_folder(&all, classes).map_err(|error| remedies::failure(data.display(), &error))?
+        }
         Some(path) => {
             let synsets =
                 synsets.map(|path| parse_synsets(&read(path)?).map_err(|error| Error::at(path, error)));
@@ -33,20 +36,6 @@ pub(crate) fn labelled(
     let Some(most) = num.map(|n| n as usize) else { return Ok(labelled) };
     samples::note_fewer(data, labelled.len(), most);
     Ok(labelled.take_spread(most))
-}
-
-/// Converts the error of images without labels. Where an option is the remedy, it names the option.
-fn unlabelled(data: &Path, error: &TruthError) -> Error {
-    match error {
-        TruthError::NoFolder { found, example } => Error::at(
-            data,
-            format_args!(
-                "no folder is named after a class of the model (found {found}); name each folder by wnid or label, such as \
-                 {example}, or give --truth FILE"
-            ),
-        ),
-        error => Error::at(data, error),
-    }
 }
 
 fn read(path: &Path) -> Result<String, Error> {

@@ -31,10 +31,10 @@ use std::time::{Duration, Instant};
 /// that are part of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-JSON: {model: {bytes, arena_bytes, gmac}, agreement, logit_sqnr_db, layers: [{name, sqnr_db}],
-photos: [{photo, int8: {label, probability}, fp32: {label, probability}, agrees}],
-ms: [{network, threads, p50, p90, p99}], cpus: [CPU], runs, warnings: [TEXT]}. agreement is a fraction
-of the photos; cpus is null if the networks were timed on any CPU.")]
+JSON: {model: {bytes, arena_bytes, gmac}, agreement, logit_sqnr_db, layers: [{name, sqnr_db}], photos: [{photo, \
+int8: {label, probability}, fp32: {label, probability}, agrees}], ms: [{network, threads, p50, p90, p99}], cpus: \
+[CPU], runs, warnings: [TEXT]}. agreement is a fraction of the photos; cpus is null if the networks were timed \
+on any CPU.")]
 pub(crate) struct Args {
     /// Keep the compiled model
     #[arg(short, long, value_name = "OUT.rnx")]

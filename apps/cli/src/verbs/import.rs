@@ -16,15 +16,15 @@ use std::path::PathBuf;
 /// Write an fp32 checkpoint as ONNX, for other tools.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Batch norms are folded into the convolutions. The input is named image, has the shape [1, 3, height, width] and is
-normalised; the output is named logits. With --arch, the metadata of the file states the preprocessing. Weights of
-more than 2 GB go to OUT.onnx.data beside the model.
+Batch norms are folded into the convolutions. The input is named image, has the shape [1, 3, height, width] and \
+is normalised; the output is named logits. With --arch, the metadata of the file states the preprocessing. \
+Weights of more than 2 GB go to OUT.onnx.data beside the model.
 
 An int8 model does not need this step, because `resnext compile` reads checkpoints too.
 
 Examples:
-  resnext import --weights resnext50_32x4d-7cdf4587.pth --arch torchvision/resnext50_32x4d -o resnext50.onnx
-  resnext import --weights ResNeXt101_32x4d_pretrained.pdparams -o resnext101.onnx
+  resnext import --weights net.pth --arch torchvision/resnext50_32x4d -o net.onnx
+  resnext import --weights ResNeXt101_32x4d_pretrained.pdparams -o net.onnx
 
 JSON: {output, data, bytes, params, macs, blocks, cardinality, base_width, classes}.")]
 pub(crate) struct Args {

@@ -111,7 +111,7 @@ fn a_stalled_pipe_ends_it_with_a_line() {
     let status = within(&mut child, Duration::from_secs(10));
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    let line = "resnext: standard input: no data for 1 s; start or check the program that feeds it, or allow more with --timeout\n";
+    let line = "resnext: standard input: no data for 1 s; start or check the program that feeds it, or allow a longer timeout (--timeout S)\n";
     assert_eq!((status, said.as_str()), (Some(1), line));
 }
 
@@ -186,7 +186,7 @@ fn a_size_that_is_not_the_files_is_noticed() {
     let line = folder.resnext(&["camera", "model.rnx", "grey.y4m", "--size", "4x4"]).failure();
     assert_eq!(
         line,
-        "resnext: grey.y4m: has frames of 2x2 pixels, not of 4x4; leave out --size, because the stream states it"
+        "resnext: grey.y4m: has frames of 2x2 pixels, not of 4x4; leave out the size, which the stream states (--size WxH)"
     );
     folder.write("film.raw", &coloured(0));
     let raw = ["camera", "model.rnx", "film.raw", "--format", "rgb24", "--size", "33x33", "--json"];

@@ -28,7 +28,7 @@ fn zoo_lists_every_variant() {
     assert_eq!(timm.lines().count(), 9);
     assert_eq!(
         folder.resnext(&["zoo", "keras"]).failure(),
-        "resnext: keras: no variant has this in its name; leave it out to see all"
+        "resnext: keras: no variant has this in its name; leave it out to list all"
     );
 }
 

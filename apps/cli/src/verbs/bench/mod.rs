@@ -34,11 +34,11 @@ three digits. In the table, °C is the highest and GHz the lowest value of a row
 
 Examples:
   resnext bench model.rnx
-  resnext bench model.rnx --threads 1 --profile     Which layers take the time?
-  resnext bench model.rnx --cpus 4-7                One thread on each of these CPUs
-  resnext bench model.rnx --kernels tract --json    Compare with the kernels of tract-linalg
-  resnext bench model.rnx --sustained 10m           Does the board get too hot?
-  resnext bench model.rnx --baseline net.onnx       How much faster than fp32? (not in the board binary)
+  resnext bench model.rnx --threads 1 --profile  Which layers take the time?
+  resnext bench model.rnx --cpus 4-7             One thread on each of these CPUs
+  resnext bench model.rnx --kernels tract        Compare with tract's kernels
+  resnext bench model.rnx --sustained 10m        Does the board get too hot?
+  resnext bench model.rnx --baseline net.onnx    How much faster is it than fp32?
 
 JSON: threads, cpus: [CPU] (null if the threads may run on any), warmup, runs, ms: {p50, p90, p99, min}, fps, \
 arena_bytes, model_bytes, peak_rss_bytes (null where the system does not say), steady_state_allocations, isa, \

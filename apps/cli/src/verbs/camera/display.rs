@@ -2,6 +2,7 @@
 
 use crate::files::write::{check_writable, write_atomically};
 use crate::records;
+use crate::remedies;
 use crate::terminal::Error;
 use crate::terminal::output;
 use resnext_camera::display::web::{self, Preview};
@@ -67,7 +68,8 @@ impl Display {
     pub(crate) fn open(&self, remarks: Remarks) -> Result<Displays, Error> {
         let mut displays = Displays::default();
         if let Some(path) = &self.fb {
-            let screen = Framebuffer::open(path).map_err(|error| Error::at(path, error))?;
+            let screen =
+                Framebuffer::open(path).map_err(|error| remedies::failure(path.display(), &error))?;
             displays.add("framebuffer", screen, remarks)?;
         }
         #[cfg(feature = "spi")]
@@ -84,7 +86,7 @@ impl Display {
         }
         if let Some(address) = self.serve {
             let options = web::Options { address, token: self.token.clone(), names: self.serve_name.clone() };
-            let preview = Preview::serve(options).map_err(|error| Error::new("--serve", error))?;
+            let preview = Preview::serve(options).map_err(|error| remedies::failure("--serve", &error))?;
             output::note(format_args!("preview at {}", preview.url()));
             displays.add("preview", preview, remarks)?;
         }

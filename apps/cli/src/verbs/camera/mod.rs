@@ -4,6 +4,7 @@ mod display;
 
 use crate::machine::board::Board;
 use crate::records::{self, Records};
+use crate::remedies;
 use crate::session::artifact::Artifact;
 use crate::session::execution::Execution;
 use crate::session::workspace::{Workspace, packing};
@@ -17,7 +18,7 @@ use resnext::preprocess::{YuvMatrix, YuvRange};
 use resnext_camera::show::{JsonLines, Style, Terminal};
 use resnext_camera::smoothing::{MAX_PREDICTIONS, Smoothing};
 use resnext_camera::source::v4l2::{self, Listed};
-use resnext_camera::source::{Colours, Container, SourceError, SourceOptions, open};
+use resnext_camera::source::{Colours, Container, SourceOptions, open};
 use resnext_camera::{Health, Options, PipelineError, PixelFormat, Show, ShowError, Stop, Summary};
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -175,8 +176,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let opened = match open(source, &args.source_options(&stop)) {
         // The user ended the program before the source was open.
         Err(_) if stop.is_set() => return Ok(()),
-        Err(error) if source == Path::new("-") => Err(source_failed("standard input", &error)),
-        opened => opened.map_err(|error| source_failed(&source.display().to_string(), &error)),
+        Err(error) if source == Path::new("-") => Err(remedies::failure("standard input", &error)),
+        opened => opened.map_err(|error| remedies::failure(source.display(), &error)),
     };
     let mut source = opened.inspect_err(records::failure)?;
     let name = source.name().to_owned();
@@ -235,35 +236,6 @@ fn style() -> Style {
     }
 }
 
-/// Converts the error of a source. Where an option of the command line is the remedy, it names the option.
-fn source_failed(source: &str, error: &SourceError) -> Error {
-    match error {
-        SourceError::Stalled(timeout) => Error::new(
-            source,
-            format_args!(
-                "no data for {} s; start or check the program that feeds it, or allow more with --timeout",
-                timeout.as_secs_f32()
-            ),
-        ),
-        SourceError::OtherSize { stated: (width, height), asked } => Error::new(
-            source,
-            format_args!(
-                "has frames of {width}x{height} pixels, not of {}x{}; leave out --size, because the stream states it",
-                asked.0, asked.1
-            ),
-        ),
-        SourceError::UnknownSize => {
-            Error::new(source, "raw frames have no size of their own; give it, such as --size 1280x720")
-        }
-        SourceError::UnknownFormat => Error::new(
-            source,
-            "is neither YUV4MPEG2, JPEG nor PNG; give the format and the size of its frames, such as \
-             --format yuv420 --size 1280x720",
-        ),
-        error => Error::new(source, error),
-    }
-}
-
 /// Returns the display that writes to stdout.
 fn text<'a>(json: bool, style: Style, model: &Model<'a>) -> Box<dyn Show + 'a> {
     match json {
@@ -276,7 +248,7 @@ fn failed(error: PipelineError, source: &str, model: &Path) -> Error {
     match error {
         PipelineError::Show(ShowError::Closed) => Error::OutputClosed,
         PipelineError::Show(ShowError::Failed { subject, what }) => Error::new(subject, what),
-        PipelineError::Source(error) => source_failed(source, &error),
+        PipelineError::Source(error) => remedies::failure(source, &error),
         PipelineError::Frame(error) => Error::new(source, error),
         PipelineError::Run(error) => Error::at(model, error),
         error => Error::new("", error),

@@ -11,34 +11,34 @@ use std::path::PathBuf;
 /// Calibrate an fp32 ResNeXt on sample images and write it as an int8 model.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-MODEL is a checkpoint (.pth, .pt, .safetensors, .pdparams) as torchvision, timm, mmcls or PaddleClas publish it, or an
-ONNX file (opset 11 or later). A few hundred photos like those that the model will see are enough; they need no
-labels. The model stores its preprocessing: that of the variant that --arch names (`resnext zoo` lists them), else
-torchvision's for the input size of the network.
+MODEL is a checkpoint (.pth, .pt, .safetensors, .pdparams) as torchvision, timm, mmcls or PaddleClas publish it, \
+or an ONNX file (opset 11 or later). A few hundred photos like those that the model will see are enough; they \
+need no labels. The model stores its preprocessing: that of the variant that --arch names (`resnext zoo` lists \
+them), else torchvision's for the input size of the network.
 
---data-free calibrates from the network's batch norms instead of images. It costs little accuracy, but most ONNX files
-have no batch norms left; give the checkpoint.
+--data-free calibrates from the network's batch norms instead of images. It costs little accuracy, but most ONNX \
+files have no batch norms left; give the checkpoint.
 
-An ONNX file that is already quantized in the QDQ format (onnxruntime's quantize_static) needs no samples: the model
-keeps its scales. --qdq also writes the result in that format, for onnxruntime, OpenVINO and others.
+An ONNX file that is already quantized in the QDQ format (onnxruntime's quantize_static) needs no samples: the \
+model keeps its scales. --qdq also writes the result in that format, for onnxruntime, OpenVINO and others.
 
-The names of the classes come from --labels (on each line a label, or an identifier, a tab and a label), from
+The names of the classes come from --labels (on each line a label, or an identifier, a tab and a label), from \
 ImageNet-1k if there are 1000 classes, or from the sorted sample folders if their number fits.
 
 Examples:
-  resnext compile resnext50.onnx --samples imagenet/val --num 512 -o resnext50.rnx
-  resnext compile resnext50.pth --arch torchvision/resnext50_32x4d --samples photos -o model.rnx
-  resnext compile custom.onnx --samples photos --labels names.txt -o custom.rnx
-  resnext compile resnext50.onnx --samples photos -o resnext50.rnx --qdq resnext50-int8.onnx
-  resnext compile resnext50.pth --data-free -o model.rnx
-  resnext compile resnext50.onnx --samples photos --max-drop 0.1 --data imagenet/val -o resnext50.rnx
-  resnext compile quantized.onnx -o quantized.rnx
+  resnext compile net.onnx --samples photos -o net.rnx
+  resnext compile net.pth --arch timm/resnext50_32x4d --samples photos -o net.rnx
+  resnext compile net.onnx --samples photos --labels names.txt -o net.rnx
+  resnext compile net.pth --data-free -o net.rnx
+  resnext compile net.onnx --samples photos --max-drop 0.1 --data val -o net.rnx
+  resnext compile net.onnx --samples photos --qdq net-int8.onnx -o net.rnx
+  resnext compile net-int8.onnx -o net.rnx
 
-JSON: {output, bytes, qdq, samples, skipped, method, data_free, kept, agreement, logit_sqnr_db, layers: [{name, sqnr_db,
-method, range: {int8, seen}}], sensitivity: [{name, alone_db, without_db}], max_drop: {limit_pp, attempts: [{method,
-effort, layers, images, drop_top1_pp, drop_top1_pp_ci95, agreement}], held_out}, latency: [{network, threads, runs, ms:
-{p50, p90, p99, min}}], warnings: [TEXT]}. For a quantized file, kept is {activations, of_activations, weights,
-of_weights, changed: [{layer, why}]}, else null.")]
+JSON: {output, bytes, qdq, samples, skipped, method, data_free, kept, agreement, logit_sqnr_db, layers: [{name, \
+sqnr_db, method, range: {int8, seen}}], sensitivity: [{name, alone_db, without_db}], max_drop: {limit_pp, \
+attempts: [{method, effort, layers, images, drop_top1_pp, drop_top1_pp_ci95, agreement}], held_out}, latency: \
+[{network, threads, runs, ms: {p50, p90, p99, min}}], warnings: [TEXT]}. For a quantized file, kept is \
+{activations, of_activations, weights, of_weights, changed: [{layer, why}]}, else null.")]
 pub(crate) struct Args {
     /// Network: an fp32 checkpoint, an fp32 ONNX file, or an ONNX file quantized in the QDQ format
     #[arg(value_name = "MODEL")]

@@ -106,7 +106,7 @@ impl Limit {
         let compiler = Compiler::new(network, options).with_progress(progress);
         let escalated =
             compiler.compile_within(limit, samples, judged, on_attempt).map_err(|error| match error {
-                EscalateError::Compile(error) => remedies::compile(path, &error),
+                EscalateError::Compile(error) => remedies::failure(path.display(), &error),
                 error => Error::at(path, error),
             })?;
         let best = &escalated.attempts[escalated.best];

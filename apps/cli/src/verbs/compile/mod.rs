@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         None => compiler
             .compile(scales(args, &network, samples.as_ref()))
             .map(|compiled| (compiled, None))
-            .map_err(|error| remedies::compile(&args.model, &error)),
+            .map_err(|error| remedies::failure(args.model.display(), &error)),
     };
     progress.finish_and_clear();
     let (compiled, met) = compiled?;

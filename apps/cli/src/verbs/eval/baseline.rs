@@ -2,6 +2,7 @@
 
 #[cfg(feature = "compile")]
 use crate::offline::network;
+use crate::remedies;
 use crate::session::artifact;
 use crate::terminal::Error;
 use crate::terminal::output;
@@ -46,7 +47,8 @@ impl<'a> Baseline<'a> {
     /// Reads the mapped file.
     pub(super) fn open(path: &Path, bytes: &'a [u8], model: &Model<'_>) -> Result<Self, Error> {
         if Record::is_record(bytes) {
-            let record = Record::from_bytes(bytes, model).map_err(|error| Error::at(path, error))?;
+            let record = Record::from_bytes(bytes, model)
+                .map_err(|error| remedies::failure(path.display(), &error))?;
             return Ok(Self::Recorded { path: path.to_owned(), record });
         }
         #[cfg(feature = "compile")]
@@ -94,7 +96,7 @@ impl<'a> Baseline<'a> {
     pub(super) fn run(&self, run: &Run<'_>) -> Result<Outcomes, Error> {
         match self {
             Self::Recorded { record, .. } => {
-                resnext_evaluation::run(run, Some(record)).map_err(|error| Error::new("", error))
+                resnext_evaluation::run(run, Some(record)).map_err(|error| remedies::failure("", &error))
             }
             #[cfg(feature = "compile")]
             Self::Network { path, network } => {

@@ -32,34 +32,32 @@ use std::path::{Path, PathBuf};
 /// Both networks see the same pixels, so the difference is quantization alone.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-DIR has one folder for each class, named by identifier (wnid) or label; folders that match no class are
-left out and listed. Or DIR is flat, and --truth FILE has one line for each image:
+DIR has one folder for each class, named by identifier (wnid) or label; folders that match no class are left out \
+and listed. Or DIR is flat, and --truth FILE has one line for each image:
   ILSVRC2012_val_00048981,n03995372 85 1 499 272   as in LOC_val_solution.csv
   ILSVRC2012_val_00000001.JPEG n01751748           name and wnid, or label
   ILSVRC2012_val_00000001.JPEG 65                  name and index of the model's output, from 0
   490                                              as in ILSVRC2012_validation_ground_truth.txt
-The last form applies to the images sorted by name. Its numbers count from 1 in the order of the
-development kit (1 is the kit fox, 490 the sea snake), which is not the order of the wnids. If yours
-count in another order, give that order with --synsets FILE: on each line a wnid, or a wnid and a
-number.
+The last form applies to the images sorted by name. Its numbers count from 1 in the order of the development kit \
+(1 is the kit fox, 490 the sea snake), which is not the order of the wnids. If yours count in another order, \
+give that order with --synsets FILE: on each line a wnid, or a wnid and a number.
 
 The fp32 network of --baseline runs on tract. A board can use recorded logits instead:
-  resnext eval model.rnx --data val --baseline resnext50.onnx --record logits.safetensors
-  resnext eval model.rnx --data val --baseline logits.safetensors
+  resnext eval model.rnx --data val --baseline net.onnx --record fp32.safetensors
+  resnext eval model.rnx --data val --baseline fp32.safetensors
 Recorded logits are valid only for the same pixels; other photos or another preprocessing are an error.
 
 Examples:
-  resnext eval model.rnx --data val --baseline resnext50.pth --html report.html
-  resnext eval model.rnx --data val --baseline resnext50.onnx --resume eval.journal
-  resnext eval model.rnx --data val --truth LOC_val_solution.csv --json | jq .int8.top1
+  resnext eval model.rnx --data val --baseline net.pth --html report.html
+  resnext eval model.rnx --data val --baseline net.onnx --resume eval.journal
+  resnext eval model.rnx --data val --truth solution.csv --json | jq .int8.top1
 
-JSON: images, skipped, unmatched: [{name, images, ambiguous}], unrecorded, int8: {top1, top5,
-top1_ci95, top5_ci95}, classes, warnings, and with --baseline fp32 (as int8), drop_top1_pp,
-drop_top1_pp_ci95, drop_top5_pp, drop_top5_pp_ci95, agreement, agreement_ci95, flips: {lost,
-gained, images: [{image, flip, truth, fp32, int8}]}, mcnemar_p, kl_mean, kl_max, logit_sqnr_db;
-latency: [{network, threads, runs, ms}]; with --html, or if the model states it, layers: [{name,
-sqnr_db, alone_db, without_db, method, range}]. Accuracies and agreement are fractions of 1, _pp are
-percentage points, and _ci95 are the ends of a 95 % confidence interval.")]
+JSON: images, skipped, unmatched: [{name, images, ambiguous}], unrecorded, int8: {top1, top5, top1_ci95, \
+top5_ci95}, classes, warnings, and with --baseline fp32 (as int8), drop_top1_pp, drop_top1_pp_ci95, \
+drop_top5_pp, drop_top5_pp_ci95, agreement, agreement_ci95, flips: {lost, gained, images: [{image, flip, truth, \
+fp32, int8}]}, mcnemar_p, kl_mean, kl_max, logit_sqnr_db; latency: [{network, threads, runs, ms}]; with --html, \
+or if the model states it, layers: [{name, sqnr_db, alone_db, without_db, method, range}]. Accuracies and \
+agreement are fractions of 1, _pp are percentage points, and _ci95 are the ends of a 95 % confidence interval.")]
 pub(crate) struct Args {
     /// Model to evaluate
     #[arg(value_name = "MODEL.rnx")]
