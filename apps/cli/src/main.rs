@@ -12,6 +12,8 @@ mod manual;
 #[cfg(feature = "compile")]
 mod offline;
 mod records;
+#[cfg(all(test, target_os = "linux", feature = "compile"))]
+mod reference;
 mod remedies;
 mod session;
 mod terminal;
