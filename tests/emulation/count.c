@@ -1,9 +1,9 @@
 // A plugin for qemu-aarch64 that counts the instructions of a program and logs their number when it exits. With
 // blocks=FILE it also writes how often each basic block ran, and its code: "RUNS HEX" a line.
 //
-// Distributions do not ship qemu-plugin.h, so the few functions used are declared here: those that are the same in
-// every QEMU since 7. API_VERSION is not: QEMU 9 and later refuse plugins written for version 1, earlier ones those
-// for version 2. Nor is reading code, so that blocks=FILE is for QEMU before 9.
+// Distributions do not ship qemu-plugin.h, so the few functions used are declared here. They are the same in every QEMU
+// since 7. API_VERSION differs: QEMU 9 and later refuse plugins for version 1, and earlier ones refuse plugins for version 2.
+// Reading code differs too, so blocks=FILE needs a QEMU before 9.
 
 #include <inttypes.h>
 #include <stddef.h>
@@ -27,7 +27,7 @@ int qemu_plugin_version = API_VERSION;
 
 struct block {
     struct block *next;
-    // Not atomic: what is counted has one thread.
+    // Not atomic, because the counted program has one thread.
     uint64_t runs;
     size_t length;
     uint32_t code[];

@@ -1,4 +1,4 @@
-//! Says what VNNI the CPU has and whether VPDPBUSD does on it what plain arithmetic does. To check an emulator:
+//! Says which VNNI extensions the CPU has, and whether VPDPBUSD computes what plain arithmetic does. To check an emulator:
 //! `rustc --edition 2024 -O -C target-feature=+crt-static tests/emulation/vnni.rs -o target/vnni && tests/emulation/bochs target/vnni`
 
 use std::arch::x86_64::*;
@@ -49,7 +49,7 @@ fn wrong(kernel: unsafe fn(&mut Sums, &[u8; 64], &[i8; 64])) -> usize {
         let signed: [i8; 64] = std::array::from_fn(|_| byte() as i8);
         let start: Sums = std::array::from_fn(|_| random());
         let mut sums = start;
-        // SAFETY: only called with kernels that the CPU was asked about.
+        // SAFETY: the callers pass only kernels whose instructions were detected.
         unsafe { kernel(&mut sums, &unsigned, &signed) };
         for (i, (&sum, &start)) in sums.iter().zip(&start).enumerate() {
             let products = (4 * i..4 * i + 4).map(|k| i32::from(unsigned[k]) * i32::from(signed[k]));

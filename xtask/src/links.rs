@@ -31,7 +31,9 @@ pub(crate) fn check(step: &mut Step<'_>) -> Result {
             if !path.exists() {
                 step.fail(format!("{page}: {link} leads nowhere"));
             } else if page.starts_with(BOOK) && !path.starts_with(BOOK) {
-                step.fail(format!("{page}: {link} leaves the book, which is built without the files around it"));
+                step.fail(format!(
+                    "{page}: {link} leaves the book, which is built without the files around it"
+                ));
             } else if !anchor.is_empty()
                 && path.extension().is_some_and(|extension| extension == "md")
                 && !anchors(&fs::read_to_string(&path)?).contains(anchor)
