@@ -114,9 +114,19 @@ fn board_tests(step: &mut Step<'_>) -> Result {
     step.cargo("test -p resnext --no-fail-fast --lib --tests")
 }
 
-/// Runs an example of the runtime; the tests have built all.
+/// Runs the runtime's examples as they are, on what they bring.
 fn examples(step: &mut Step<'_>) -> Result {
-    step.cargo("run -p resnext --example classify -- calibration/samples/church.jpg")
+    // The tests have built them with these features.
+    let mut build = step.workspace.cargo("test --no-run --examples");
+    step.run(build.args(HOST))?;
+    for name in ["classify_photo", "camera_frames", "static_arena"] {
+        let program = step.workspace.target.join("debug/examples").join(name);
+        let said = step.output(&mut step.workspace.command(program))?;
+        if !said.contains('%') {
+            return Err(format!("{name} gives no probability").into());
+        }
+    }
+    Ok(())
 }
 
 /// Compiles the fuzz targets, without the sanitizers that `cargo fuzz` adds.
