@@ -6,7 +6,6 @@
 //! all of them.
 
 #![forbid(unsafe_code)]
-#![forbid(unsafe_code)]
 
 mod accuracy;
 mod activations;
