@@ -76,7 +76,7 @@ pub(crate) fn board(workspace: &Workspace) -> Result<Std> {
         .ok_or_else(|| format!("no standard library for {BOARD}; rustup target add {BOARD}").into())
 }
 
-/// Returns where [`build_board`] puts the binary.
+/// Returns where the build for the board puts the binary.
 ///
 /// # Errors
 ///

@@ -8,7 +8,7 @@
 //! | [`pictures`] | random numbers and synthetic pictures |
 //! | [`guarded`] | memory that faults where it ends |
 //! | [`data`] | where tests find images |
-//! | [`devtools`] | headless Chromium |
+//! | `devtools` (a feature) | headless Chromium |
 //!
 //! The unit tests of `resnext` itself cannot use this crate: they would meet two copies of every type.
 

@@ -13,7 +13,7 @@ pub enum Truth {
 }
 
 impl Truth {
-    /// Reads a file of labels in any of the formats that the [module](self) lists.
+    /// Reads a file of labels in any of the formats that the documentation of [`truth`](crate::truth) lists.
     ///
     /// # Errors
     ///
