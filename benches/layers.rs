@@ -1,5 +1,5 @@
-//! Single layers: every shape that ResNeXt-50 32x4d and ResNeXt-101 32x8d consist of, for every set of kernels this CPU
-//! has, on one thread.
+//! Measures single layers: every shape that ResNeXt-50 32x4d and ResNeXt-101 32x8d consist of, on every set of kernels that
+//! this CPU has, on one thread.
 //!
 //! ```text
 //! cargo bench -p resnext --bench layers                    minutes
@@ -11,9 +11,9 @@
 //! is a 3×3 convolution with stride 2 and 32 groups, from 256 channels to 256, of 56×56 pixels; `-add` adds a residual, and
 //! `-add[stride]-in-side` a projection shortcut, which is fused with it.
 //!
-//! The tables at the end hold the fastest run of each against the most that the instruction set can do: for VPDPBUSD
-//! what this core does of it with nothing else to do ([`vpdpbusd`]), for others an estimate from [`macs_per_cycle`] and
-//! [`clock`], since a core may start more or fewer multiplications, and its clock may change.
+//! The tables at the end compare the fastest run of each with the peak of the instruction set. For VPDPBUSD the peak is
+//! measured with nothing else in the loop ([`vpdpbusd`]); for others it is estimated from [`macs_per_cycle`] and [`clock`],
+//! since a core may start more or fewer multiplications, and its clock may change.
 
 use criterion::{Criterion, Throughput};
 use resnext::internals::format::{NO_TENSOR, SECTION_ALIGN};
@@ -121,9 +121,9 @@ impl Shape {
         self.op.macs() + shortcut
     }
 
-    /// A model that consists of this layer. It reads what it finds in the arena, not the frame that every model must
-    /// have; a convolution is followed by a classifier, which they must have too, but the smallest. The output has no
-    /// halo: that is written in no time.
+    /// Returns a model that consists of this layer and of what every model must have: a frame, which the layer does not
+    /// read, and the smallest classifier. The layer reads what it finds in the arena. Its output has no halo, which would
+    /// be written in no time.
     fn artifact(&self) -> Vec<u8> {
         let mut b = Builder::new(1);
         b.tensor(1, 1, 3, 0);

@@ -1,6 +1,6 @@
-//! Whole inferences of the bundled reference model, for every set of kernels this CPU has.
+//! Measures whole inferences of the bundled reference model on every set of kernels that this CPU has.
 //!
-//! `cargo bench -p resnext`, or `--features tract` to have tract-linalg beside them.
+//! `cargo bench -p resnext` runs it; `--features tract` adds the kernels of tract-linalg.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use resnext::{Kernels, Model, Runner};
@@ -42,7 +42,7 @@ fn inference(c: &mut Criterion) {
     group.finish();
 }
 
-/// What opening a model costs: one pass over its bytes.
+/// Measures what it costs to open a model, which is one pass over its bytes.
 fn load(c: &mut Criterion) {
     let mut group = c.benchmark_group("load");
     group.throughput(Throughput::Bytes(ARTIFACT.len() as u64));

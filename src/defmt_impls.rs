@@ -1,4 +1,5 @@
-//! [`defmt::Format`] of what borrows an artifact or pixels: shapes and counts, never the bytes, which no log has room for.
+//! [`defmt::Format`] for types that borrow an artifact or pixels: it writes shapes and counts, and never the bytes, for which
+//! no log has room.
 
 use crate::model::Model;
 use crate::preprocess::Plane;
@@ -41,7 +42,7 @@ impl Format for Plane<'_> {
     }
 }
 
-/// What has a place in a log has a format; a type that lost its own would not compile.
+/// Public types implement [`Format`]. If one no longer did, this would not compile.
 const _: () = {
     const fn logged<T: Format>() {}
     logged::<Model<'_>>();

@@ -40,7 +40,7 @@ pub enum LoadError {
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::NotAnArtifact => f.write_str("not a .rnx artifact; make one with `resnext compile`"),
+            Self::NotAnArtifact => f.write_str("not a .rnx artifact; give a model that resnext has compiled"),
             Self::NewerVersion { found } => write!(
                 f,
                 "artifact format {found} is newer than the {} this program reads; update resnext or recompile the model",

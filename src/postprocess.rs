@@ -1,8 +1,9 @@
-//! From logits to the most probable classes.
+//! Turns logits into the most probable classes.
 
 /// One class and its probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Prediction {
     /// Index of the class.
     pub class: usize,
@@ -12,7 +13,9 @@ pub struct Prediction {
     pub probability: f32,
 }
 
-/// Replaces logits by probabilities that sum to 1. The exponential is `libm`'s, so every CPU gives the same.
+/// Replaces logits by probabilities that sum to 1.
+///
+/// The exponential is that of `libm`, so every CPU gives the same bits.
 pub fn softmax(logits: &mut [f32]) {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut sum = 0.0;
@@ -23,7 +26,9 @@ pub fn softmax(logits: &mut [f32]) {
     logits.iter_mut().for_each(|p| *p /= sum);
 }
 
-/// The `K` most probable classes, most probable first; equal logits in class order.
+/// Returns the `K` most probable classes, the most probable first. Classes with equal logits stay in their order.
+///
+/// Fewer are returned if there are fewer logits.
 pub fn top_k<const K: usize>(logits: &[f32]) -> heapless::Vec<Prediction, K> {
     let mut predictions = heapless::Vec::<Prediction, K>::new();
     for (class, &logit) in logits.iter().enumerate() {

@@ -5,10 +5,11 @@ use core::ops::Range;
 
 /// An int8 NHWC tensor of batch 1 inside the arena, `real = scale · (q − zero_point)`.
 ///
-/// Stored with a halo of `halo` pixels on every side; all offsets are in bytes (elements) from the
-/// halo's first byte.
+/// It is stored with `halo` more pixels on every side. All offsets are in bytes, which are elements, from the first byte
+/// of the halo.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Tensor {
     /// First byte of the halo in the arena.
     pub arena_offset: usize,
@@ -18,48 +19,48 @@ pub struct Tensor {
     pub width: usize,
     /// Channels.
     pub channels: usize,
-    /// Halo width in pixels.
+    /// Width of the halo in pixels.
     pub halo: usize,
     /// Real value of one step.
     pub scale: f32,
     /// Quantized value of real zero.
     pub zero_point: i8,
-    /// Halo value of channels 0, 1, 2 and of all others.
+    /// Value of the halo in channels 0, 1 and 2, and in all others.
     pub fill: [i8; 4],
 }
 
 impl Tensor {
-    /// Pixels without the halo.
+    /// Returns the number of pixels without the halo.
     pub fn pixels(&self) -> usize {
         self.height * self.width
     }
 
-    /// Bytes from one row to the next.
+    /// Returns the number of bytes from one row to the next.
     pub fn row_stride(&self) -> usize {
         (self.width + 2 * self.halo) * self.channels
     }
 
-    /// Bytes of the tensor with its halo.
+    /// Returns the number of bytes of the tensor with its halo.
     pub fn extent(&self) -> usize {
         (self.height + 2 * self.halo) * self.row_stride()
     }
 
-    /// Offset of pixel (`y`, `x`), not counting the halo.
+    /// Returns the offset of pixel (`y`, `x`), which are counted without the halo.
     pub fn offset(&self, y: usize, x: usize) -> usize {
         (y + self.halo) * self.row_stride() + (x + self.halo) * self.channels
     }
 
-    /// Offset of a pixel counted row by row, not counting the halo.
+    /// Returns the offset of a pixel that is counted row by row, without the halo.
     pub fn pixel_offset(&self, pixel: usize) -> usize {
         self.offset(pixel / self.width, pixel % self.width)
     }
 
-    /// Bytes of the arena that kernels may read: the extent and the slack.
+    /// Returns the range of the arena that kernels may read: the extent and the slack.
     pub fn arena_range(&self) -> Range<usize> {
         self.arena_offset..self.arena_offset + self.extent() + TENSOR_SLACK
     }
 
-    /// Halo value of `channel`.
+    /// Returns the value of the halo in `channel`.
     pub fn fill_of(&self, channel: usize) -> i8 {
         self.fill[channel.min(3)]
     }

@@ -1,8 +1,7 @@
-//! A small persistent pool for [`Workers`]: no allocation and no lock per step.
+//! A small persistent pool of threads that neither allocates nor locks for a step.
 //!
-//! General pools allocate a job per call or take a lock per task; a step lasts tens of microseconds, so here
-//! the calling thread works too, parts are claimed from one counter, and idle workers spin briefly before
-//! they park.
+//! General pools allocate a job for each call or take a lock for each task, and a step lasts only tens of microseconds.
+//! Here the calling thread works too, parts are claimed from one counter, and idle workers spin briefly before they park.
 
 use crate::workers::Workers;
 use core::cell::UnsafeCell;
@@ -12,10 +11,12 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::vec::Vec;
 
-/// Spins before an idle worker parks: longer than the gap between two steps, far shorter than a frame.
+/// Spins before an idle worker parks. They last longer than the gap between two steps and far shorter than a frame.
 const SPINS: u32 = 20_000;
 
 /// Threads that run the parts of a step together with the calling thread.
+///
+/// Idle threads spin for some tens of microseconds and then sleep. The threads end when the pool is dropped.
 pub struct Pool {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -111,7 +112,7 @@ impl Drop for Leave<'_> {
 }
 
 impl Pool {
-    /// A pool of `threads` threads, the calling one included.
+    /// Starts a pool of `threads` threads. The calling thread is one of them, so one less is started.
     ///
     /// # Errors
     ///
@@ -173,7 +174,8 @@ unsafe impl Workers for Pool {
     }
 }
 
-/// Closes the step and waits for all workers that joined, also when the caller's own part panicked: they borrow what it is about to free.
+/// Closes the step and waits for all workers that joined, also if the part of the caller panicked, because workers borrow
+/// what the caller is about to free.
 struct Wait<'a>(&'a Shared);
 
 impl Drop for Wait<'_> {

@@ -1,15 +1,18 @@
-//! Who runs the parts of a step.
+//! The trait through which threads take part in a step.
 
 use core::ops::Range;
 
-/// Runs independent parts of a step, possibly at once.
+/// Runs independent parts of a step, possibly at the same time.
+///
+/// `Pool` is an implementation for programs with `std`. A
+/// program without it can implement the trait over the cores that it has.
 ///
 /// # Safety
 ///
 /// `run` must call `part` exactly once for every index below `parts` and return only when all calls have:
 /// the parts write disjoint pieces of one tensor, and the caller reads them afterwards.
 pub unsafe trait Workers: Sync {
-    /// How many parts run at once.
+    /// Returns how many parts run at the same time.
     fn count(&self) -> usize;
 
     /// Calls `part(0)`, …, `part(parts − 1)`.
@@ -36,7 +39,8 @@ unsafe impl Workers for Serial {
 /// reuses the weights it reads.
 pub(crate) const PARTS_PER_WORKER: usize = 3;
 
-/// Splits `len` items into `parts` runs that differ by at most `multiple`, each but the last a multiple of it.
+/// Splits `len` items into `parts` runs and returns run `part`. Runs differ by at most `multiple`, and every run but the
+/// last is a multiple of it.
 pub(crate) fn split(len: usize, parts: usize, multiple: usize, part: usize) -> Range<usize> {
     let units = len.div_ceil(multiple);
     let bound = |i: usize| (units * i / parts * multiple).min(len);

@@ -1,4 +1,4 @@
-//! After loading, an inference allocates nothing, on no thread. One test, so that nothing else runs meanwhile.
+//! After loading, an inference allocates nothing on any thread. There is only one test, so that nothing else runs meanwhile.
 
 use resnext::preprocess::{Plane, Yuv, YuvMatrix, YuvRange};
 use resnext::{Frame, Model, Pool, Runner, Serial, Workers};
@@ -34,8 +34,10 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Requests to the allocator while `f` runs twice, after once to warm up. The test harness has a thread
-/// of its own that may allocate meanwhile, so the least of five tries counts: what `f` requests is in each.
+/// Returns the number of requests to the allocator while `f` runs twice, after one run to warm up.
+///
+/// A thread of the test harness may allocate meanwhile. So the least of five tries counts, since each includes what `f`
+/// requests.
 fn requests(mut f: impl FnMut()) -> usize {
     f();
     let mut once = || {

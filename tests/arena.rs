@@ -1,4 +1,4 @@
-//! How much memory a model needs, and that its plan wastes none and overwrites nothing.
+//! A model needs little memory, and its arena plan overwrites nothing that is still needed.
 
 use resnext::Model;
 use resnext_testing::{reference, small};
@@ -23,7 +23,7 @@ struct Value {
     replaces: Option<usize>,
 }
 
-/// All activations of a model, in the order they are written.
+/// Returns all activations of a model, in the order in which they are written.
 fn values(model: &Model<'_>) -> Vec<Value> {
     let input = model.input();
     let mut values = vec![Value { from: 0, to: 0, memory: input.arena_range(), replaces: None }];
@@ -45,7 +45,7 @@ fn values(model: &Model<'_>) -> Vec<Value> {
     values
 }
 
-/// No value is overwritten before its last reader has run.
+/// Checks that no value is overwritten before its last reader has run.
 fn check_plan(model: &Model<'_>, values: &[Value]) {
     for (index, later) in values.iter().enumerate() {
         assert!(later.memory.end <= model.arena_len());
@@ -57,7 +57,7 @@ fn check_plan(model: &Model<'_>, values: &[Value]) {
     }
 }
 
-/// The most bytes that are needed at once, whatever the plan, and the step that needs them.
+/// Returns the most bytes that are needed at the same time with any plan, and the step that needs them.
 fn peak(model: &Model<'_>, values: &[Value]) -> (usize, usize) {
     let needed = |step: usize| {
         let live = values.iter().enumerate().filter(|(_, v)| (v.from..=v.to).contains(&step));

@@ -1,4 +1,4 @@
-//! Whatever the bytes are, loading gives an error or a model that runs: no panic, no access out of bounds.
+//! Loading any bytes gives an error or a model that runs, without a panic or an access out of bounds.
 
 use resnext::internals::format::{
     ARENA_ALIGN, CHECKSUM_FROM, Header, NO_TENSOR, SECTIONS, SectionId, StepKind, StepRecord, TENSOR_SLACK,
@@ -487,7 +487,7 @@ fn operands_that_share_memory_are_refused() {
     }
 }
 
-/// A fused shortcut that reads what is overwritten or beyond its tensor, or is fused to what has no place for it.
+/// A fused shortcut must not read memory that is overwritten or beyond its tensor, and only some convolutions can have one.
 #[test]
 fn shortcuts_that_do_not_fit_are_refused() {
     let built = small();
@@ -578,7 +578,7 @@ fn reference_artifact_may_be_mutated_too() {
 #[test]
 fn errors_say_what_to_do() {
     for (error, advice) in [
-        (LoadError::NotAnArtifact, "resnext compile"),
+        (LoadError::NotAnArtifact, "give a model"),
         (LoadError::NewerVersion { found: 9 }, "update resnext"),
         (LoadError::WrongLength { expected: 2, found: 1 }, "copy it again"),
         (LoadError::Damaged, "copy it again"),

@@ -1,7 +1,7 @@
-//! Every kernel, on any number of threads, gives the same logits to the bit, on every CPU.
+//! Every kernel, with any number of threads and on every CPU, gives the same logits to the bit.
 //!
-//! The reference artifact's logits are pinned in `fixtures/golden/reference-logits.txt`; the same file holds
-//! on x86-64 and, under emulation or not, on Arm. After recompiling the artifact, write the file anew with
+//! `fixtures/golden/reference-logits.txt` pins the logits of the reference artifact, for x86-64 and Arm alike. After the
+//! artifact has been compiled again, write the file anew with
 //!
 //! ```text
 //! RESNEXT_BLESS=1 cargo test -p resnext --test bit_exact
@@ -13,7 +13,7 @@ use resnext_testing::{bits, deep, infer, input_pixels, oracle, picture, referenc
 use std::fmt::Write;
 use std::path::PathBuf;
 
-/// Every kernel set with every number of threads.
+/// Calls `f` for every set of kernels with every number of threads.
 fn each_configuration(f: impl Fn(Kernels, &dyn Workers, &str)) {
     let pools: Vec<Pool> = (2..=4).map(|threads| Pool::new(threads).unwrap()).collect();
     for kernels in Kernels::available() {

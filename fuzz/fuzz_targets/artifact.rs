@@ -1,5 +1,5 @@
-//! Changes to sound artifacts: whatever is accepted runs, within its memory, and gives the same on every kernel.
-//! The checksum is set to what it should be, as an attacker would.
+//! Changes sound artifacts. Whatever is accepted must run within its memory and give the same logits on every kernel.
+//! The checksum is made right, as an attacker would do.
 
 #![no_main]
 

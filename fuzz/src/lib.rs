@@ -2,8 +2,8 @@
 
 use resnext_checkpoint::{FileError, TensorFile};
 
-/// One of the `sound` files, changed: `data` is which one, and then for each change where (two bytes,
-/// little-endian) and the new value.
+/// Returns one of the `sound` files with changes. The first byte of `data` chooses the file; for each change follow its
+/// offset (two bytes, little-endian) and the new value.
 pub fn changed(sound: &[impl AsRef<[u8]>], data: &[u8]) -> Option<Vec<u8>> {
     let (&choice, changes) = data.split_first()?;
     let mut bytes = sound[usize::from(choice) % sound.len()].as_ref().to_vec();

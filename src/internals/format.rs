@@ -1,8 +1,8 @@
-//! The artifact (`.rnx`): the only contract between the offline half and the runtime.
+//! The records of an artifact (`.rnx`), the only contract between the offline half and the runtime. This is its specification.
 //!
-//! A flat little-endian file. Every record has alignment 1, so an artifact can be borrowed from wherever it
-//! lies: a memory map, `include_bytes!`, a flash partition. Sections start at multiples of
-//! [`SECTION_ALIGN`] so that a memory-mapped artifact gives the kernels aligned weights.
+//! An artifact is a flat little-endian file. Every record has alignment 1, so an artifact can be borrowed from wherever it
+//! lies: a memory map, `include_bytes!`, a flash partition. Sections start at multiples of [`SECTION_ALIGN`], so that a
+//! memory-mapped artifact gives the kernels aligned weights.
 //!
 //! | section | contents |
 //! |---|---|
@@ -15,14 +15,16 @@
 //! | strings | UTF-8 bytes that names and labels point into |
 //! | metadata | UTF-8 JSON for people and tools: source, calibration, measured accuracy; the runtime never reads it |
 //!
-//! The checksum is XXH3-64 over everything after itself. It finds damage, not malice: whatever it says,
-//! [`Model::from_bytes`](crate::Model::from_bytes) validates every field before a typed view exists.
+//! The checksum is XXH3-64 over everything after itself. It finds damage and not malice, so
+//! [`Model::from_bytes`](crate::Model::from_bytes) validates every field before a typed view exists, whatever the checksum
+//! says.
 
 use crate::preprocess::Preprocessing;
 use zerocopy::little_endian::{F32, I16, I32, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// First bytes of every artifact. Like PNG's: a high bit, a name, and line ends that text transfer mangles.
+/// First bytes of every artifact. Like those of PNG they have a high bit, a name, and line ends that a transfer as text
+/// changes.
 pub const MAGIC: [u8; 8] = *b"\x89RNX\r\n\x1a\n";
 
 /// Version of the format this crate reads and writes.
@@ -34,8 +36,8 @@ pub const SECTION_ALIGN: usize = 64;
 /// Intermediate tensors start at multiples of this many bytes of the arena.
 pub const ARENA_ALIGN: usize = 64;
 
-/// Readable bytes after the last element of every tensor: kernels load whole 4-byte groups of channels, and
-/// a row that is not a multiple of 4 long is finished with bytes that meet zero weights.
+/// Readable bytes after the last element of every tensor. Kernels load whole 4-byte groups of channels; if the length of a
+/// row is no multiple of 4, its last group has bytes that meet zero weights.
 pub const TENSOR_SLACK: usize = 16;
 
 /// Output channels (lanes) of one block of packed weights.
@@ -44,10 +46,10 @@ pub const LANES: usize = 16;
 /// Input channels of one group of packed weights (what one SDOT lane consumes).
 pub const K_GROUP: usize = 4;
 
-/// `residual` or `shortcut` of a step that adds none.
+/// The `residual` or `shortcut` of a step that has none.
 pub const NO_TENSOR: u16 = u16::MAX;
 
-/// Upper bound of |accumulator|, guaranteed by validation, so that no kernel can overflow.
+/// Upper bound of |accumulator|. Validation guarantees it, so that no kernel overflows.
 pub const MAX_ACCUMULATOR: i64 = 1 << 30;
 
 /// Largest |number| of two digits, base 256, each an int8: the high one times 256 plus the low one.
@@ -123,8 +125,10 @@ pub struct Header {
 /// Offset in the file where the checksummed bytes start.
 pub const CHECKSUM_FROM: usize = 24;
 
-/// How a frame becomes the input tensor. Normalisation is folded into the first convolution, so the runtime
-/// only shifts pixels by 128; mean and standard deviation are kept for people and for fp32 baselines.
+/// How a frame becomes the input tensor.
+///
+/// Normalisation is folded into the first convolution, so the runtime only shifts pixels by 128. Mean and standard
+/// deviation are there for people and for fp32 baselines.
 #[derive(Clone, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct PreprocessingRecord {
@@ -166,8 +170,8 @@ impl From<&Preprocessing> for PreprocessingRecord {
 
 /// One activation tensor: int8, NHWC, batch 1, `real = scale · (q − zero_point)`.
 ///
-/// The tensor is stored with a halo of `halo` pixels on every side, filled before its consumer runs, so
-/// that padded convolutions need no edge cases.
+/// The tensor is stored with `halo` more pixels on every side, which are filled before a step reads it, so that padded
+/// convolutions need no edge cases.
 #[derive(Clone, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct TensorRecord {
@@ -181,11 +185,11 @@ pub struct TensorRecord {
     pub channels: U32,
     /// Real value of one step.
     pub scale: F32,
-    /// Halo width in pixels.
+    /// Width of the halo in pixels.
     pub halo: u8,
     /// Quantized value of real zero.
     pub zero_point: i8,
-    /// Halo value of channels 0, 1, 2 and of all others: the zero point, or −128 before a max pool.
+    /// Value of the halo in channels 0, 1 and 2, and in all others: the zero point, or −128 before a max pool.
     pub fill: [i8; 4],
     /// Zero.
     pub reserved: [u8; 2],
@@ -200,18 +204,19 @@ pub enum StepKind {
     Conv = 0,
     /// Maximum over a window.
     MaxPool = 1,
-    /// Mean over all pixels, with more bits than a tensor's elements have: for each channel two digits, base 256, in a
-    /// tensor of two pixels, the high ones and then the low ones, `real = scale · (256 · high + low)`.
+    /// Mean over all pixels, with more bits than an element of a tensor has. The output is a tensor of two pixels that holds
+    /// two digits, base 256, for each channel: first all high digits, then all low ones,
+    /// `real = scale · (256 · high + low)`.
     GlobalAvgPool = 2,
     /// Fully connected classifier of such digits, with fp32 logits.
     Linear = 3,
-    /// Mean over a window. There is no padding; where the window reaches beyond the last row or column, as those of
-    /// "ceil mode" may, what lies on the tensor is averaged alone.
+    /// Mean over a window, without padding. Where the window reaches beyond the last row or column, as it may in "ceil
+    /// mode", only the pixels that lie on the tensor are averaged.
     AvgPool = 4,
 }
 
 impl StepKind {
-    /// The kind with this code.
+    /// Returns the kind with this code, if there is one.
     pub fn from_code(code: u8) -> Option<Self> {
         [Self::Conv, Self::MaxPool, Self::GlobalAvgPool, Self::Linear, Self::AvgPool]
             .into_iter()
@@ -243,8 +248,8 @@ pub struct StepRecord {
     pub output: U16,
     /// Tensor added to the accumulators, or [`NO_TENSOR`].
     pub residual: U16,
-    /// Second tensor read, whose 1×1 convolution is added to the accumulators of one, the projection shortcut of a block;
-    /// or [`NO_TENSOR`]. Its weights follow in each block.
+    /// Tensor read by a fused shortcut, or [`NO_TENSOR`]. The products of its 1×1 convolution, the projection shortcut of a
+    /// block, are added to the same accumulators. Its weights follow those of the window in each block.
     pub shortcut: U16,
     /// Step in both directions on the tensor `shortcut`; 0 without one.
     pub shortcut_stride: u8,
@@ -280,12 +285,12 @@ pub struct ClassRecord {
 #[derive(Clone, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct Block {
-    /// Initial accumulator: bias and output zero point in accumulator units, − input zero point × Σ weights (those of a
-    /// fused shortcut with the zero point of its input) − residual zero point × `residual`.
+    /// Initial accumulator: bias and output zero point in accumulator units, − input zero point × Σ weights (for a fused
+    /// shortcut likewise, with the zero point of its input) − residual zero point × `residual`.
     pub bias: [I32; LANES],
     /// Q31 multiplier, see [`crate::requantize`]; non-negative.
     pub multiplier: [I32; LANES],
-    /// Σ weights, those of a fused shortcut too, for kernels that read activations as unsigned.
+    /// Σ weights, including those of a fused shortcut, for kernels that read activations as unsigned.
     pub weight_sum: [I32; LANES],
     /// Accumulator units of one step of the residual tensor, non-negative; 0 without residual.
     pub residual: [I16; LANES],
@@ -305,11 +310,11 @@ pub struct LinearBlock {
 
 /// Requantization of a mean over pixels: the accumulator is Σ (q − zero point).
 ///
-/// That of [`StepKind::GlobalAvgPool`] keeps the sum as it is where it fits into two digits: the multiplier is then 2³¹ − 1,
-/// which changes no number below 2³⁰.
+/// A [`StepKind::GlobalAvgPool`] whose sum fits into two digits keeps the sum: its multiplier is then 2³¹ − 1, which
+/// changes no number below 2³⁰.
 ///
-/// The multiplier is that of a whole window. A window of [`StepKind::AvgPool`] of which only the n-th part lies on the
-/// tensor has n times the accumulator, which is the same mean exactly; n is whole.
+/// The multiplier is that of a whole window. If only the n-th part of a window of [`StepKind::AvgPool`] lies on the tensor,
+/// its accumulator is multiplied by n, which is an integer, so the mean is exact.
 #[derive(Clone, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct PoolParams {
@@ -317,9 +322,9 @@ pub struct PoolParams {
     pub multiplier: I32,
 }
 
-/// The checksum of a whole artifact.
+/// Returns the checksum that a whole artifact should have.
 ///
-/// `artifact` must be at least [`CHECKSUM_FROM`] long; a shorter one has the checksum of nothing.
+/// For fewer than [`CHECKSUM_FROM`] bytes it is the checksum of no bytes.
 pub fn checksum(artifact: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(artifact.get(CHECKSUM_FROM..).unwrap_or_default())
 }

@@ -1,7 +1,6 @@
 //! Proof that the running CPU has an instruction set extension.
 //!
-//! A token can only be had from [`detect`](Avx2::detect), so holding one is the safety argument for calling
-//! the kernels that need the extension.
+//! Only the function `detect` of a token makes one, so a kernel that takes a token may use the extension.
 
 macro_rules! tokens {
     ($($(#[$doc:meta])* $name:ident: $arch:literal, $detect:ident($($feature:tt),+);)+) => {$(
@@ -13,8 +12,8 @@ macro_rules! tokens {
 
         #[cfg(target_arch = $arch)]
         impl $name {
-            /// A token if this CPU has the extension. Without `std` only what the compiler was told to assume
-            /// (`-C target-feature`) is known.
+            /// Returns a token if this CPU has the extension. Without the feature `std`, that is known only of
+            /// extensions that the compiler was told to assume (`-C target-feature`).
             #[inline]
             pub fn detect() -> Option<Self> {
                 #[cfg(feature = "std")]
@@ -44,7 +43,7 @@ tokens! {
 
 #[cfg(target_arch = "aarch64")]
 impl From<MatMul> for DotProd {
-    /// The extension was detected together with SMMLA.
+    /// Returns the token of SDOT, which was detected together with SMMLA.
     fn from(_: MatMul) -> Self {
         Self(())
     }

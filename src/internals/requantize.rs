@@ -6,31 +6,31 @@
 //!
 //! One 64-bit product, one rounding, halves upwards: on Arm that is SQRDMULH and nothing else. `multiplier`
 //! is the ratio of an accumulator unit to an output step as a Q31 fraction, one per output channel. The
-//! output's zero point is part of the initial accumulator, so the saturating narrows that follow are also the
-//! activation's lower clamp where the zero point is −128.
+//! zero point of the output is part of the initial accumulator, so where it is −128 the saturating narrows that follow
+//! are also the lower clamp of the activation.
 //!
 //! The widely used SQRDMULH + rounding shift (gemmlowp, TFLite) keeps 31 significant bits of any ratio but
 //! rounds twice. Without the shift a ratio r has 31 + log₂ r bits: the product is off by at most
 //! |acc| / 2³², less than a 60th of a step for any accumulator a 3×3 convolution of 512 channels can reach.
 //! `benches/record/requantize.md` has the alternatives and what they cost.
 
-/// ⌊acc · multiplier / 2³¹ + ½⌋.
+/// Returns ⌊acc · multiplier / 2³¹ + ½⌋.
 ///
-/// 0 ≤ `multiplier`: the result is never larger than `acc`, and no step overflows.
+/// `multiplier` is not negative. The result is never larger than `acc` in magnitude, and nothing overflows.
 #[inline]
 pub fn scale(acc: i32, multiplier: i32) -> i32 {
     ((i64::from(acc) * i64::from(multiplier) + (1 << 30)) >> 31) as i32
 }
 
-/// Clamps to an int8.
+/// Clamps `value` to an int8 of `min..=max`.
 #[inline]
 pub fn narrow(value: i32, min: i8, max: i8) -> i8 {
     value.clamp(i32::from(min), i32::from(max)) as i8
 }
 
-/// The multiplier for `ratio` (accumulator unit ÷ output step), rounded to nearest.
+/// Returns the multiplier for `ratio` (accumulator unit ÷ output step), rounded to nearest.
 ///
-/// `None` if the ratio is negative, not finite, or 1 and above: an output step finer than an accumulator
+/// Returns `None` if the ratio is negative, not finite, or 1 and above: an output step finer than an accumulator
 /// unit, which no sensible calibration gives.
 pub fn multiplier_for(ratio: f64) -> Option<i32> {
     // Adding ½ and truncating rounds what is not negative, also without std.

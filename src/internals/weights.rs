@@ -1,6 +1,6 @@
-//! How convolution weights are laid out for the kernels.
+//! The layout of packed convolution weights.
 //!
-//! One packing serves every instruction set. The unit is 64 bytes: 16 output channels (lanes) × 4 input
+//! One layout serves every instruction set. Its unit is 64 bytes: 16 output channels (lanes) × 4 input
 //! channels, lane-major, which is four SDOT operands on Arm, two YMM or one ZMM on x86. A *block* is the
 //! units of 16 output channels, in the order the kernel walks the window:
 //!
@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A *segment* is a run of consecutive bytes of the NHWC input: a whole kernel row of an ungrouped
-//! convolution, or one tap of a grouped one. Its length is padded to a multiple of 4 with zero weights.
-//! [`WeightLayout`] says which output channels and which input channels the lanes of a block stand for. The units of a
+//! convolution, or one tap of a grouped one. It is padded to a multiple of 4 bytes with zero weights. [`WeightLayout`] says
+//! which output channels and which input channels the lanes of a block stand for. The units of a
 //! [fused shortcut](ConvShape::shortcut_channels) follow those of the window.
 //!
 //! SMMLA multiplies 8 input channels of 2 output channels at a time. [`Packing::K8`] interleaves units two by
@@ -35,12 +35,12 @@ pub enum WeightLayout {
     PerGroup = 1,
     /// 8 channels a group: lanes 0–7 are one group, lanes 8–15 the next.
     Paired8 = 2,
-    /// 4 channels a group: lane `4 j + g` is output `j` of group `g` of four, so that 16 consecutive input
-    /// bytes, used as they are, meet every lane's own group.
+    /// 4 channels a group: lane `4 j + g` is output `j` of group `g` of four, so that 16 consecutive input bytes, used as
+    /// they are, meet the group of each lane.
     Quad4 = 3,
 }
 
-/// Order of the bytes within a block. The code is [`Header::packing`](crate::format::Header::packing).
+/// Order of the bytes of the weights within a block. The code is [`Header::packing`](crate::format::Header::packing).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
@@ -53,7 +53,7 @@ pub enum Packing {
 }
 
 impl WeightLayout {
-    /// The name used in reports: `dense`, `per-group`, `paired8` or `quad4`.
+    /// Returns the name used in reports: `dense`, `per-group`, `paired8` or `quad4`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dense => "dense",
@@ -65,7 +65,7 @@ impl WeightLayout {
 }
 
 impl Packing {
-    /// The name used in reports: `k4` or `k8`.
+    /// Returns the name used in reports: `k4` or `k8`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::K4 => "k4",
@@ -84,7 +84,7 @@ impl Packing {
     }
 }
 
-/// Every two units of 16 lanes × 4 → 16 lanes × 8.
+/// Interleaves every two units of 16 lanes × 4 into 16 lanes × 8.
 pub(crate) fn interleave(weights: &mut [u8]) {
     for pair in weights.as_chunks_mut::<{ 2 * UNIT }>().0 {
         let units = *pair;
@@ -95,7 +95,7 @@ pub(crate) fn interleave(weights: &mut [u8]) {
     }
 }
 
-/// Every 16 lanes × 8 → two units of 16 lanes × 4.
+/// Separates every 16 lanes × 8 into two units of 16 lanes × 4.
 pub(crate) fn separate(weights: &mut [u8]) {
     for pair in weights.as_chunks_mut::<{ 2 * UNIT }>().0 {
         let lanes = *pair;
@@ -118,23 +118,23 @@ pub struct ConvShape {
     pub kernel: usize,
     /// Cardinality, at least 1.
     pub groups: usize,
-    /// Channels of a second input, whose 1×1 convolution, the projection shortcut of a block, is added to the same
-    /// accumulators; 0 without. With one the convolution is itself 1×1 and has one group.
+    /// Input channels of a fused shortcut, the 1×1 projection of a block whose products go into the same accumulators; 0
+    /// without one. A convolution with a fused shortcut is 1×1 and has one group.
     pub shortcut_channels: usize,
 }
 
 impl ConvShape {
-    /// Input channels of one group.
+    /// Returns the number of input channels of one group.
     pub fn group_in(&self) -> usize {
         self.in_channels / self.groups
     }
 
-    /// Output channels of one group.
+    /// Returns the number of output channels of one group.
     pub fn group_out(&self) -> usize {
         self.out_channels / self.groups
     }
 
-    /// The layout for this shape.
+    /// Returns the layout for this shape.
     pub fn layout(&self) -> WeightLayout {
         let whole_blocks = self.out_channels.is_multiple_of(LANES);
         match (self.groups, self.group_in(), self.group_out()) {
@@ -145,7 +145,7 @@ impl ConvShape {
         }
     }
 
-    /// Number of blocks.
+    /// Returns the number of blocks.
     pub fn blocks(&self) -> usize {
         match self.layout() {
             WeightLayout::PerGroup => self.groups * self.blocks_per_group(),
@@ -153,12 +153,12 @@ impl ConvShape {
         }
     }
 
-    /// Blocks of one group of [`WeightLayout::PerGroup`].
+    /// Returns the number of blocks of one group of [`WeightLayout::PerGroup`].
     pub(crate) fn blocks_per_group(&self) -> usize {
         self.group_out().div_ceil(LANES)
     }
 
-    /// Segments of one block.
+    /// Returns the number of segments of one block.
     pub fn segments(&self) -> usize {
         match self.layout() {
             WeightLayout::Dense => self.kernel,
@@ -166,7 +166,7 @@ impl ConvShape {
         }
     }
 
-    /// Input bytes of one segment.
+    /// Returns the number of input bytes of one segment.
     pub fn segment_len(&self) -> usize {
         match self.layout() {
             WeightLayout::Dense => self.kernel * self.in_channels,
@@ -174,17 +174,17 @@ impl ConvShape {
         }
     }
 
-    /// 4-channel groups of one segment.
+    /// Returns the number of 4-channel groups of one segment.
     pub fn k_groups(&self) -> usize {
         self.segment_len().div_ceil(K_GROUP)
     }
 
-    /// 4-channel groups of the fused shortcut.
+    /// Returns the number of 4-channel groups of the fused shortcut.
     pub fn shortcut_k_groups(&self) -> usize {
         self.shortcut_channels.div_ceil(K_GROUP)
     }
 
-    /// Whether [`Packing::K8`] interleaves these weights: where lanes share their input, 16 channels at a
+    /// Returns whether [`Packing::K8`] interleaves these weights. It does where lanes share their input, 16 channels at a
     /// time.
     pub fn interleaves(&self) -> bool {
         matches!(self.layout(), WeightLayout::Dense | WeightLayout::PerGroup)
@@ -192,17 +192,17 @@ impl ConvShape {
             && self.shortcut_k_groups().is_multiple_of(4)
     }
 
-    /// Bytes of one block of packed weights.
+    /// Returns the number of bytes of one block of packed weights.
     pub fn block_len(&self) -> usize {
         (self.segments() * self.k_groups() + self.shortcut_k_groups()) * UNIT
     }
 
-    /// Bytes of the packed weights.
+    /// Returns the number of bytes of the packed weights.
     pub fn packed_len(&self) -> usize {
         self.blocks() * self.block_len()
     }
 
-    /// Output channel of `lane` of `block`, or `None` for a padding lane.
+    /// Returns the output channel of `lane` of `block`, or `None` for a padding lane.
     pub fn channel(&self, block: usize, lane: usize) -> Option<usize> {
         match self.layout() {
             WeightLayout::Dense | WeightLayout::Paired8 => {
@@ -238,7 +238,7 @@ impl ConvShape {
         }
     }
 
-    /// Packs `len` weights of each channel of `block`, from the one at `start`.
+    /// Packs `len` weights of each channel of `block`, from the weight at `start` on.
     fn pack_segment(&self, weights: &[i8], start: usize, len: usize, block: usize, packed: &mut [i8]) {
         let per_channel = weights.len() / self.out_channels;
         for (k_group, packed) in packed.chunks_exact_mut(UNIT).enumerate() {

@@ -1,4 +1,4 @@
-//! Convolution kernels: one algorithm, one packing, one implementation per instruction set.
+//! Convolution kernels: one algorithm, one layout of weights, one implementation for each instruction set.
 //!
 //! | module | instruction set | role |
 //! |---|---|---|
@@ -9,7 +9,7 @@
 //! | `x86_64` | `avx2`, `avxvnni`, `avx512vnni` | VPMADDUBSW, VPDPBUSD |
 //! | `tract` | whatever tract-linalg picks | GEMM-shaped layers on tract's kernels |
 //!
-//! A kernel computes some blocks of output channels of a run of output pixels. Results are equal to the bit.
+//! A kernel computes some blocks of output channels of a run of output pixels. All kernels give the same bits.
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
@@ -62,12 +62,12 @@ pub enum Kernels {
 }
 
 impl Kernels {
-    /// The fastest kernels this CPU runs.
+    /// Returns the fastest kernels that this CPU runs.
     pub fn detect() -> Self {
         Self::available().last().unwrap_or(Self::Scalar)
     }
 
-    /// All kernels this CPU runs, slowest first.
+    /// Returns all kernels that this CPU runs, the slowest first.
     pub fn available() -> impl Iterator<Item = Self> {
         [
             Some(Self::Scalar),
@@ -89,7 +89,7 @@ impl Kernels {
         .flatten()
     }
 
-    /// Short name of the instruction set: `scalar`, `avx2`, `avxvnni`, `avx512vnni`, `neon`, `dotprod`,
+    /// Returns the short name of the instruction set: `scalar`, `avx2`, `avxvnni`, `avx512vnni`, `neon`, `dotprod`,
     /// `i8mm`.
     pub fn isa(self) -> &'static str {
         match self {
@@ -109,7 +109,7 @@ impl Kernels {
         }
     }
 
-    /// The packing these kernels are fastest with.
+    /// Returns the packing with which these kernels are fastest.
     pub fn packing(self) -> Packing {
         match self {
             #[cfg(target_arch = "aarch64")]
@@ -118,7 +118,7 @@ impl Kernels {
         }
     }
 
-    /// These kernels, or [`Self::Scalar`] if they cannot read weights of this packing.
+    /// Returns these kernels, or [`Self::Scalar`] if they cannot read weights of this packing.
     pub(crate) fn for_packing(self, packing: Packing) -> Self {
         match packing {
             Packing::K8 if self.packing() != Packing::K8 => Self::Scalar,
@@ -126,9 +126,9 @@ impl Kernels {
         }
     }
 
-    /// Name of the kernel that runs weights of `layout` and `packing`, in XNNPACK's manner:
-    /// architecture, data types, algorithm, tile (pixels × channels, `c` input channels at a time), ISA.
-    pub fn kernel_name(self, layout: WeightLayout, packing: Packing) -> &'static str {
+    /// Returns the name of the kernel that runs weights of `layout` and `packing`, as XNNPACK names kernels:
+    /// architecture, data types, algorithm, tile (pixels × channels, `c` input channels at a time), instruction set.
+    pub(crate) fn kernel_name(self, layout: WeightLayout, packing: Packing) -> &'static str {
         macro_rules! names {
             ($arch:literal, $isa:literal, $rows:literal) => {
                 match layout {
@@ -228,8 +228,8 @@ pub(crate) enum Residual<'a> {
 
 /// Some blocks of channels of a run of output pixels: what one call computes.
 ///
-/// Chunks of one output may be written at once although their bytes alternate, so a chunk holds no slice; it gives out
-/// what is its own.
+/// Chunks of one output may be written at the same time although their bytes alternate. So a chunk holds no slice, and
+/// gives out only bytes that belong to it.
 pub(crate) struct OutputChunk<'a> {
     pub(crate) pixels: Range<usize>,
     pub(crate) blocks: Range<usize>,
@@ -239,7 +239,7 @@ pub(crate) struct OutputChunk<'a> {
 }
 
 impl OutputChunk<'_> {
-    /// The channels of `blocks` at `pixels` of the output of a task.
+    /// Creates the chunk of the channels of `blocks` at `pixels` of the output of a task.
     ///
     /// # Safety
     ///
@@ -249,26 +249,28 @@ impl OutputChunk<'_> {
         Self { pixels, blocks, tensor, borrow: PhantomData }
     }
 
-    /// The start of the tensor, for kernels that write these channels of these pixels and no others.
+    /// Returns the start of the tensor, for kernels that write these channels of these pixels and no others.
     #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
     fn tensor(&mut self) -> *mut i8 {
         self.tensor.cast()
     }
 
-    /// The channels of block `index` of the `task` at `pixel`.
+    /// Returns the channels of block `index` of the `task` at `pixel`.
     fn channels(&mut self, task: &ConvTask<'_>, pixel: usize, index: usize) -> &mut [i8] {
         assert!(self.pixels.contains(&pixel) && self.blocks.contains(&index));
         let channels = task.block_channels(index);
         let start = task.conv.output.pixel_offset(pixel) + channels.output;
         assert!(start + channels.count <= self.tensor.len());
-        // SAFETY: in bounds, and this chunk's alone by the contract of `new`.
+        // SAFETY: in bounds; by the contract of `new` they belong to this chunk alone.
         unsafe { core::slice::from_raw_parts_mut(self.tensor.cast::<i8>().add(start), channels.count) }
     }
 }
 
 impl ConvTask<'_> {
-    /// The bounds that the kernels' unchecked accesses rest on. Loading has proved them for every model;
-    /// checking again costs a few comparisons per chunk and keeps this module's soundness its own affair.
+    /// Asserts the bounds that the unchecked accesses of the kernels rest on.
+    ///
+    /// Loading has proved them for every model. To check again costs a few comparisons for each chunk, and makes the
+    /// soundness of this module independent of other modules.
     fn check(&self, out: &OutputChunk<'_>) {
         let (conv, input, output) = (self.conv, self.input, &self.conv.output);
         let window = conv.window;
@@ -298,14 +300,14 @@ impl ConvTask<'_> {
         }
     }
 
-    /// Offset in the input tensor of the window's first byte for output pixel (`y`, `x`).
+    /// Returns the offset in the input tensor of the first byte of the window for output pixel (`y`, `x`).
     fn window_offset(&self, y: usize, x: usize) -> usize {
         let (window, input) = (self.conv.window, self.input);
         let first = input.halo - window.padding;
         (y * window.stride + first) * input.row_stride() + (x * window.stride + first) * input.channels
     }
 
-    /// Offset of `segment` from the window's first byte.
+    /// Returns the offset of `segment` from the first byte of the window.
     fn segment_offset(&self, segment: usize) -> usize {
         let kernel = self.conv.window.kernel;
         match self.conv.shape.layout() {
@@ -314,7 +316,7 @@ impl ConvTask<'_> {
         }
     }
 
-    /// Offset of a block's first input channel, and its first output channel and number of them.
+    /// Returns the first input channel of a block, its first output channel, and the number of its output channels.
     fn block_channels(&self, block: usize) -> BlockChannels {
         use crate::format::LANES;
         let shape = &self.conv.shape;
@@ -363,8 +365,8 @@ impl LinearTask<'_> {
     }
 }
 
-/// Dequantizes one block of accumulators, those of the high digits and those of the low ones, each with the bias in it. In one
-/// place, so that every kernel rounds alike.
+/// Dequantizes one block of accumulators: those of the high digits and those of the low ones, both of which include the
+/// bias. All kernels call it, so that they round alike.
 fn dequantize(
     [high, low]: &[[i32; crate::format::LANES]; 2],
     block: &crate::format::LinearBlock,

@@ -1,4 +1,4 @@
-//! The definition of a convolution step, over unpacked weights. Only for tests.
+//! The definition of a convolution step, over unpacked weights, for tests.
 
 use crate::program::{Conv, Shortcut};
 use crate::requantize::{narrow, scale};

@@ -1,4 +1,4 @@
-//! Safe kernels for any CPU: the loop nest of [`super::tile`] with slices.
+//! Kernels in safe Rust for any CPU: the loop nest of the vector kernels, with slices.
 
 use super::{ConvTask, LinearTask, OutputChunk, Residual, dequantize};
 use crate::format::{K_GROUP, LANES};

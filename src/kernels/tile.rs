@@ -2,8 +2,8 @@
 //!
 //! A *tile* is `MR` output pixels × 16 output channels, its accumulators held in registers. The nest is:
 //! runs of up to [`MAX_RUN`] pixels (their input stays in the nearest cache) → blocks of 16 channels (their weights
-//! are read once per run) → tiles. Pixels are named by offsets, so a tile may cross rows of the image and
-//! nothing distinguishes a strided convolution or a padded output.
+//! are read once per run) → tiles. Offsets name the pixels, so a tile may cross rows of the image, and neither strides nor
+//! halos of the output need code of their own.
 
 use super::{ConvTask, LinearTask, OutputChunk, Residual, dequantize};
 use crate::format::{Block, LANES, MAX_KERNEL};
@@ -12,7 +12,7 @@ use crate::weights::{UNIT, WeightLayout};
 use core::marker::PhantomData;
 use core::ops::Range;
 
-/// Most pixels of a run. Half a 14×14 image, and a multiple of what a row of an image has where a network ends.
+/// Most pixels of a run: half a 14×14 image, and a multiple of 7 because the last images of a network are 7 pixels wide.
 const MAX_RUN: usize = 98;
 
 /// Arithmetic on the 16 lanes of a block, one implementation per instruction set.
@@ -37,14 +37,14 @@ pub(super) unsafe trait Lanes: Copy {
     /// Most pixels of a run.
     const RUN: usize = 96;
 
-    /// Whether tiles are cut as equal as possible: where a low tile takes no longer for each of its pixels, unless it
-    /// is so low that it waits for its own sums. Otherwise they are as high as possible.
+    /// Whether tiles are made as equal as possible, because a low tile takes no longer for a pixel than a high one unless it
+    /// is so low that it waits for its sums. Otherwise tiles are as high as possible.
     const EVEN: bool = false;
 
-    /// Whether there is [`Self::neighbours`]. Tiles of grouped convolutions are then cut within rows of the image.
+    /// Whether [`Self::neighbours`] is implemented. Tiles of grouped convolutions are then cut within rows of the image.
     const NEIGHBOURS: bool = false;
 
-    /// Whether there is [`Self::spaced`] for this layout.
+    /// Returns whether [`Self::spaced`] is implemented for this layout.
     fn spaces(layout: WeightLayout) -> bool {
         let _ = layout;
         false
@@ -56,23 +56,22 @@ pub(super) unsafe trait Lanes: Copy {
     /// Whether [`Self::start`] wants the sum of a pixel's inputs where all blocks share them.
     const INPUT_SUMS: bool = false;
 
-    /// The sum of the `k_groups × 4` bytes at each of `segments` from `window`, in whatever unit [`Self::start`]
-    /// wants it.
+    /// Returns the sum of the `k_groups × 4` bytes at each of `segments` from `window`, in the unit that [`Self::start`]
+    /// wants.
     #[inline(always)]
     unsafe fn input_sum(self, window: *const i8, segments: &[usize], k_groups: usize) -> i32 {
         let _ = (window, segments, k_groups);
         0
     }
 
-    /// The same, but with each unit of weights that it reads it asks the memory for one from `weights` on.
+    /// Returns lanes that prefetch a unit of weights from `weights` on for each unit that they read.
     fn ahead(self, weights: *const i8) -> Self {
         let _ = weights;
         self
     }
 
-    /// Accumulators that hold the 16 values at `bias`, or what else makes up for reading operands as they are
-    /// read. `weight_sum` has the 16 sums of all weights, `input_sum` is that of the inputs where there is
-    /// one.
+    /// Returns accumulators that start with the 16 values at `bias`, corrected for operands that are read as unsigned.
+    /// `weight_sum` has the 16 sums of all weights; `input_sum` is the sum of the inputs, if there is one.
     unsafe fn start(self, bias: *const i32, weight_sum: *const i32, input_sum: Option<i32>) -> Self::Acc;
 
     /// Every lane meets the same input: `k_groups × 4` bytes at each of `segments` from each of `window`, and
@@ -93,9 +92,9 @@ pub(super) unsafe trait Lanes: Copy {
     /// One tap of `WeightLayout::Quad4`: 16 bytes from each of `a`, one unit of weights.
     unsafe fn quad<const MR: usize>(self, acc: &mut [Self::Acc; MR], a: &[*const i8; MR], w: *const i8);
 
-    /// All of a 3×3 window of a grouped convolution for `MR` pixels that are neighbours in a row of the image, so that
-    /// they share most of what they read: their windows begin `step` bytes apart, from `window`. A tap is `k_groups`
-    /// units of weights.
+    /// Adds a whole 3×3 window of a grouped convolution for `MR` pixels that are neighbours in a row of the image, so that
+    /// they share most of their input: their windows begin `step` bytes apart, from `window` on. A tap is `k_groups` units
+    /// of weights.
     unsafe fn neighbours<W: Walk, const MR: usize>(
         self,
         acc: &mut [Self::Acc; MR],
@@ -109,7 +108,7 @@ pub(super) unsafe trait Lanes: Copy {
         unreachable!("`NEIGHBOURS` is set only by implementations of this method")
     }
 
-    /// What [`Self::broadcast`] does, for windows that begin `pitch` bytes apart, from `window`.
+    /// Does what [`Self::broadcast`] does, for windows that begin `pitch` bytes apart, from `window` on.
     unsafe fn spaced<W: Walk, const MR: usize>(
         self,
         acc: &mut [Self::Acc; MR],
@@ -134,7 +133,7 @@ pub(super) unsafe trait Lanes: Copy {
         out: &[*mut i8; MR],
     );
 
-    /// The accumulators in lane order.
+    /// Returns the accumulators in lane order.
     unsafe fn accumulators(self, acc: Self::Acc) -> [i32; LANES];
 }
 
@@ -147,7 +146,7 @@ pub(super) unsafe trait Lanes: Copy {
 /// `accumulate` must read no input but `k_groups × 4` bytes at each of `segments` from each of `window`, or the 16 bytes
 /// of a tap of `Paired8` and `Quad4`, and no weights but the units of those segments.
 pub(super) unsafe trait Walk {
-    /// What it walks over. Where nobody asks for [`Lanes::INPUT_SUMS`], `PerGroup` may also be `Dense`.
+    /// The layout that it walks over. Without [`Lanes::INPUT_SUMS`], `PerGroup` also stands for `Dense`.
     const LAYOUT: WeightLayout;
 
     /// Lanes are in the order of `WeightLayout::Quad4`: bytes are transposed, 4×4, when read and written.
@@ -156,7 +155,7 @@ pub(super) unsafe trait Walk {
     /// Every block reads the whole window, and [`Lanes::start`] wants the sum of its inputs.
     const SHARES_INPUT: bool = matches!(Self::LAYOUT, WeightLayout::Dense);
 
-    /// The products of a second input follow.
+    /// The products of a fused shortcut follow.
     const FUSED: bool = false;
 
     /// Adds all products of the window to the accumulators of `MR` pixels.
@@ -267,8 +266,8 @@ impl Requantize {
     }
 }
 
-/// Offsets of the pixels of a run: window in the input, pixel in the shortcut's, pixel in the output chunk, pixel in the
-/// residual; and the sums of their inputs, if anybody asked.
+/// Offsets of the pixels of a run: of the window in the input, and of the pixel in the input of the shortcut, in the output
+/// and in the residual; and the sums of their inputs if [`Lanes::INPUT_SUMS`].
 struct Offsets {
     window: [usize; MAX_RUN],
     shortcut: [usize; MAX_RUN],
@@ -287,7 +286,7 @@ struct TileOffsets<'a, const MR: usize> {
 }
 
 impl Offsets {
-    /// Those of the pixels from `row` of the run, which has that many.
+    /// Returns the offsets of `MR` pixels from `row` of the run on. The run has that many.
     #[inline(always)]
     fn of<const MR: usize>(&self, row: usize) -> TileOffsets<'_, MR> {
         fn chunk<T, const MR: usize>(all: &[T; MAX_RUN], row: usize) -> &[T; MR] {
@@ -413,8 +412,8 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
                     for &rows in &tiles.rows[..tiles.count] {
                         tile.rows(&operands, &offsets, row, usize::from(rows));
                         row += usize::from(rows);
-                        // One block further with each tile, so that what is asked for is seldom late; to ask
-                        // for what has come costs nothing.
+                        // Each tile prefetches one block further, so that a prefetch is seldom late; to prefetch
+                        // what is already there costs nothing.
                         operands.ahead = operands.ahead.wrapping_add(block_len);
                     }
                 } else {
@@ -432,8 +431,8 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
     }
 }
 
-/// Pixels from `pixel` up to the end of a row of the image, as many rows as there are in `most`, or `most` in a row
-/// that is longer.
+/// Returns the number of pixels from `pixel` to the end of a row of the image, with as many rows as fit `most` pixels, or
+/// `most` if a row is longer.
 fn run_of_rows(pixel: usize, width: usize, most: usize) -> usize {
     let end = (pixel + most) / width * width;
     if end > pixel { end - pixel } else { most }
@@ -463,7 +462,7 @@ struct Tile<'a, L, W> {
     /// Bytes between the windows of two pixels in a row of the image.
     pitch: usize,
     shortcut_k_groups: usize,
-    /// Bytes between what the shortcut reads for two pixels in a row of the image.
+    /// Bytes between the pixels that the shortcut reads for two pixels in a row of the image.
     shortcut_pitch: usize,
     requantize: Requantize,
     walk: PhantomData<W>,
@@ -474,7 +473,7 @@ struct Operands {
     input: *const i8,
     shortcut: *const i8,
     weights: *const i8,
-    /// Weights of a later block. May be beyond the last: the next step's lie there.
+    /// Weights of a later block. It may lie beyond the last one, where the weights of the next step are.
     ahead: *const i8,
     block: *const Block,
     residual: *const i8,
@@ -483,7 +482,7 @@ struct Operands {
 }
 
 impl<L: Lanes, W: Walk> Tile<'_, L, W> {
-    /// Runs `count` ≤ `L::ROWS` pixels from `row` of the run, with code made for just that many.
+    /// Runs `count` ≤ `L::ROWS` pixels from `row` of the run on, with code that is compiled for this number.
     #[inline(always)]
     unsafe fn rows(&self, operands: &Operands, offsets: &Offsets, row: usize, count: usize) {
         // SAFETY: the caller's contract; each arm handles as many pixels as it says.
@@ -571,7 +570,8 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
         (segments[1] - segments[0] == self.pitch && spaced(window, self.pitch)).then_some(segments)
     }
 
-    /// A block with padding lanes touches only its real channels: their neighbours may be another thread's.
+    /// Finishes a block with padding lanes, and touches only its real channels, since another thread may write the
+    /// neighbouring ones.
     #[inline(never)]
     unsafe fn finish_partial(
         &self,
@@ -594,7 +594,7 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
     }
 }
 
-/// [`Walk::accumulate`], or [`Lanes::spaced`] where it is there and the windows begin `pitch` bytes apart.
+/// Calls [`Lanes::spaced`] if it is implemented and the windows begin `pitch` bytes apart, or else [`Walk::accumulate`].
 ///
 /// # Safety
 ///
@@ -619,11 +619,11 @@ unsafe fn accumulate<L: Lanes, W: Walk, const MR: usize>(
     }
 }
 
-/// Whether the windows begin `pitch` bytes apart.
+/// Returns whether the windows begin `pitch` bytes apart.
 #[inline(always)]
 fn spaced<const MR: usize>(window: &[*const i8; MR], pitch: usize) -> bool {
-    // Pixels are in order, and a window in the next row of the image begins at least as far after one in this row.
-    // So if the last is where it would be, all are.
+    // Pixels are in order, and the window of a pixel in the next row of the image begins at least `pitch` bytes later. So if
+    // the last window is where it would be within a row, all are.
     window[MR - 1].addr() - window[0].addr() == (MR - 1) * pitch
 }
 
@@ -641,7 +641,8 @@ pub(super) unsafe fn linear<L: Lanes>(
     let weights = task.linear.weights.chunks_exact(shape.block_len());
     let all = task.linear.blocks.iter().zip(weights).skip(blocks.start).take(blocks.len());
     for ((block, weights), logits) in all.zip(logits.chunks_mut(LANES)) {
-        // SAFETY: `check` has established two digits of each feature and their slack; `weights` is one whole block.
+        // SAFETY: `check` has established that each feature has two digits and that slack follows them; `weights` is one
+        // whole block.
         let acc = unsafe {
             let start = lanes.start(block.bias.as_ptr().cast(), block.weight_sum.as_ptr().cast(), None);
             let (mut acc, digits, k_groups) = ([start; 2], task.input_data.as_ptr(), shape.k_groups());

@@ -68,7 +68,24 @@ fn kernel() -> Option<Kernel> {
     })
 }
 
-/// The GEMM-shaped layers of one model, packed for tract-linalg.
+/// The GEMM-shaped layers of one model, packed for the kernels of tract-linalg.
+///
+/// This is a peer to measure the kernels of this crate against. It gives the same logits to the bit, takes memory for a
+/// second copy of the weights, and is slower on every CPU that was measured. Making one allocates; an inference on it
+/// does not.
+///
+/// ```no_run
+/// use resnext::{Model, Runner, TractGemm};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let artifact = std::fs::read("model.rnx")?;
+/// let model = Model::from_bytes(&artifact)?;
+/// let mut gemm = TractGemm::new(&model, 1).ok_or("tract-linalg has no kernel for this CPU")?;
+/// let mut arena = vec![0; model.arena_len()];
+/// let mut runner = Runner::new(&model, &mut arena)?.with_tract(&mut gemm);
+/// # Ok(())
+/// # }
+/// ```
 pub struct TractGemm {
     kernel: Kernel,
     layers: Vec<Option<Layer>>,
@@ -102,9 +119,9 @@ struct Scratch(UnsafeCell<(Vec<Line>, Accumulators)>);
 unsafe impl Sync for Scratch {}
 
 impl TractGemm {
-    /// Packs the GEMM-shaped layers of `model` for tract-linalg, to be run by up to `workers` threads.
+    /// Packs the GEMM-shaped layers of `model`, to be run by up to `workers` threads.
     ///
-    /// `None` if tract-linalg has no int8 kernel for this CPU, or the model is not in [`Packing::K4`].
+    /// Returns `None` if tract-linalg has no int8 kernel for this CPU, or the model is not in [`Packing::K4`].
     pub fn new(model: &Model<'_>, workers: usize) -> Option<Self> {
         if model.packing() != Packing::K4 {
             return None;
@@ -126,12 +143,12 @@ impl TractGemm {
         Some(Self { kernel, layers, scratch })
     }
 
-    /// Name of the kernel that runs step `index`, if it is one of tract's.
+    /// Returns the name of the kernel that runs step `index`, or `None` if it is not one of tract's.
     pub fn kernel_name(&self, index: usize) -> Option<&'static str> {
         self.layers.get(index)?.as_ref().map(|_| self.kernel.name)
     }
 
-    /// Parts that may run at once; `None` if step `index` is not one of tract's.
+    /// Returns how many parts may run at once, or `None` if step `index` is not one of tract's.
     pub(crate) fn parts(&self, index: usize) -> Option<usize> {
         self.layers.get(index)?.as_ref().map(|_| self.scratch.len())
     }

@@ -1,4 +1,4 @@
-//! The classifier: blocks of 16 classes are the parts.
+//! Runs the classifier. Its parts are blocks of 16 classes.
 
 use super::partition::Shared;
 use crate::format::LANES;

@@ -1,4 +1,4 @@
-//! One step of the program: splits the work over the workers and hands it to the kernels.
+//! Runs one step of the program: splits the work over the workers and hands it to the kernels.
 
 mod conv;
 mod linear;

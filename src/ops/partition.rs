@@ -1,4 +1,4 @@
-//! Runs of output pixels, and blocks of output channels, as the parts of a step.
+//! Partitions the output of a step into runs of pixels or blocks of channels, the parts that workers run.
 
 use crate::kernels::{ConvTask, OutputChunk};
 use crate::tensor::Tensor;
@@ -6,24 +6,24 @@ use crate::workers::{PARTS_PER_WORKER, Workers, split};
 use core::marker::PhantomData;
 use core::ops::Range;
 
-/// Pixels a part is a multiple of: a common multiple of the tile heights.
+/// Parts are multiples of this many pixels, a common multiple of the heights of tiles.
 const GRAIN: usize = 12;
 
-/// Blocks of channels a part is a multiple of, if there are enough: a cache line has one writer.
+/// Parts are multiples of this many blocks of channels if there are enough, so that a cache line has one writer.
 const LINE: usize = 4;
 
-/// Into what a convolution is cut.
+/// How the output of a convolution is partitioned.
 #[derive(Clone, Copy)]
 pub(super) struct Partition {
-    /// Parts along the pixels, each a multiple of so many.
+    /// Number of parts along the pixels, and the number of pixels that each is a multiple of.
     pixels: (usize, usize),
-    /// Parts along the blocks of channels, each a multiple of so many.
+    /// Number of parts along the blocks of channels, and the number of blocks that each is a multiple of.
     blocks: (usize, usize),
 }
 
 impl Partition {
-    /// What keeps `workers` busy and lets them read the least: each reads all weights if pixels are cut, and all inputs if
-    /// channels are.
+    /// Returns the partition that keeps `workers` busy and lets them read the least. Each part reads all weights if pixels
+    /// are divided, and all inputs if channels are.
     pub(super) fn new(task: &ConvTask<'_>, workers: usize) -> Self {
         let blocks = task.conv.blocks.len();
         let inputs = task.input.extent() + task.conv.shortcut.map_or(0, |shortcut| shortcut.input.extent());
@@ -34,7 +34,7 @@ impl Partition {
         Self { pixels: (1, GRAIN), blocks: (parts(blocks.div_ceil(unit), workers), unit) }
     }
 
-    /// At most `most` runs of pixels with all their channels.
+    /// Returns a partition into at most `most` runs of pixels with all their channels.
     pub(super) fn of_pixels(task: &ConvTask<'_>, workers: usize, most: usize) -> Self {
         let (conv, output) = (task.conv, &task.conv.output);
         // Where windows overlap, kernels go along rows of the image.
@@ -43,7 +43,7 @@ impl Partition {
     }
 }
 
-/// Into how many parts to cut `units` of work: several for each worker, as equal as can be.
+/// Returns into how many parts to divide `units` of work: several for each worker, as equal as possible.
 fn parts(units: usize, workers: usize) -> usize {
     if workers == 1 {
         return 1;
@@ -53,21 +53,21 @@ fn parts(units: usize, workers: usize) -> usize {
     units.min(each * workers)
 }
 
-/// Cuts the output of `task`, whose bytes are `output`, and runs the chunks. Fills the halo first.
+/// Divides the output of `task`, whose bytes are `output`, and runs the chunks. Fills the halo first.
 pub(super) fn in_chunks(
     task: &ConvTask<'_>,
     output: &mut [i8],
     workers: &dyn Workers,
-    cut: Partition,
+    partition: Partition,
     run: &(dyn Fn(usize, &mut OutputChunk<'_>) + Sync),
 ) {
     let tensor = &task.conv.output;
     tensor.fill_halo(output);
     let shared = Shared::new(output);
-    let (pixel_parts, block_parts) = (cut.pixels.0, cut.blocks.0);
+    let (pixel_parts, block_parts) = (partition.pixels.0, partition.blocks.0);
     workers.run(pixel_parts * block_parts, &|part| {
-        let pixels = split(tensor.pixels(), pixel_parts, cut.pixels.1, part / block_parts);
-        let blocks = split(task.conv.blocks.len(), block_parts, cut.blocks.1, part % block_parts);
+        let pixels = split(tensor.pixels(), pixel_parts, partition.pixels.1, part / block_parts);
+        let blocks = split(task.conv.blocks.len(), block_parts, partition.blocks.1, part % block_parts);
         if pixels.is_empty() || blocks.is_empty() {
             return;
         }
@@ -78,8 +78,8 @@ pub(super) fn in_chunks(
     });
 }
 
-/// Splits the pixels of `tensor`, whose bytes are `output`, into parts and runs each with its bytes, which begin with those of
-/// its first pixel. Fills the halo first.
+/// Divides the pixels of `tensor`, whose bytes are `output`, and runs each part with its bytes, from its first pixel on.
+/// Fills the halo first.
 pub(super) fn in_parts(
     tensor: &Tensor,
     output: &mut [i8],
@@ -117,12 +117,12 @@ impl<'a, T> Shared<'a, T> {
         Self { start: slice.as_mut_ptr(), len: slice.len(), borrow: PhantomData }
     }
 
-    /// All elements, for parts that divide them among themselves.
+    /// Returns all elements, for parts that divide them among themselves.
     pub(super) fn whole(&self) -> *mut [T] {
         core::ptr::slice_from_raw_parts_mut(self.start, self.len)
     }
 
-    /// The elements `start..end`.
+    /// Returns the elements `start..end`.
     ///
     /// # Safety
     ///

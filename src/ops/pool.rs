@@ -1,5 +1,5 @@
-//! Pooling, in safe Rust that vectorises by itself: a few per mille of the time. Those over windows are split over the
-//! workers.
+//! Runs pools, in safe Rust that the compiler vectorises. They take a few per mille of an inference. Pools over windows
+//! are split over the workers.
 
 use super::partition::in_parts;
 use crate::program::{AvgPool, GlobalAvgPool, MaxPool};
@@ -10,7 +10,7 @@ use crate::workers::Workers;
 /// Channels summed at a time, in registers or nearby.
 const STRIP: usize = 64;
 
-/// Maximum over a window. The input's halo holds −128, so padding never wins.
+/// Computes the maximum over a window. The halo of the input holds −128, so padding never wins.
 pub(crate) fn max_pool(
     pool: &MaxPool,
     input: &Tensor,
@@ -41,7 +41,7 @@ pub(crate) fn max_pool(
     });
 }
 
-/// Mean over a window.
+/// Computes the mean over a window.
 pub(crate) fn avg_pool(
     pool: &AvgPool,
     input: &Tensor,
@@ -58,12 +58,12 @@ pub(crate) fn avg_pool(
         for pixel in pixels {
             let (y, x) = (pixel / out.width, pixel % out.width);
             let (rows, columns) = (window.on_tensor(y, input.height), window.on_tensor(x, input.width));
-            // Whole, as loading has checked.
+            // Loading has checked that this divides without remainder.
             let parts = whole / (rows * columns) as i32;
             let first = input.offset(y * window.stride, x * window.stride);
             let start = out.pixel_offset(pixel) - base;
             for (strip, output) in output[start..start + channels].chunks_mut(STRIP).enumerate() {
-                // Of at most 15² values: 28,800.
+                // 15² values of int8 sum to at most 28,800.
                 let mut sums = [0i16; STRIP];
                 let sums = &mut sums[..output.len()];
                 for row in 0..rows {
@@ -82,7 +82,7 @@ pub(crate) fn avg_pool(
     });
 }
 
-/// Mean over all pixels, in two digits.
+/// Computes the mean over all pixels, in two digits.
 pub(crate) fn global_avg_pool(pool: &GlobalAvgPool, input: &Tensor, data: &[i8], output: &mut [i8]) {
     let zero = -(i32::from(input.zero_point) * input.pixels() as i32);
     let channels = input.channels;
@@ -98,7 +98,7 @@ pub(crate) fn global_avg_pool(pool: &GlobalAvgPool, input: &Tensor, data: &[i8],
         for ((high, low), &sum) in high.iter_mut().zip(low).zip(&*sums) {
             let mean = scale(sum, pool.multiplier);
             *low = mean as i8;
-            // In range, as loading has checked.
+            // Loading has checked that it is in range.
             *high = ((mean - i32::from(*low)) >> 8) as i8;
         }
     }

@@ -18,12 +18,12 @@ pub struct Plane<'a> {
 }
 
 impl<'a> Plane<'a> {
-    /// `data` as rows that start `stride` bytes apart.
+    /// Creates a plane of rows that start `stride` bytes apart.
     pub fn new(data: &'a [u8], stride: usize) -> Self {
         Self { data, stride }
     }
 
-    /// Whether there are `rows` rows of `row` bytes. `index` is for the error.
+    /// Checks that there are `rows` rows of `row` bytes. `index` names the plane in the error.
     fn check(&self, index: usize, row: usize, rows: usize) -> Result<(), FrameError> {
         let (stride, got) = (self.stride, self.data.len());
         if stride < row {
@@ -36,7 +36,7 @@ impl<'a> Plane<'a> {
         }
     }
 
-    /// Bytes `bytes` of row `y`, which [`Self::check`] has covered.
+    /// Returns the bytes `bytes` of row `y`, which [`Self::check`] has covered.
     fn row(&self, y: u32, bytes: Range<usize>) -> &'a [u8] {
         &self.data[y as usize * self.stride..][bytes]
     }
@@ -48,9 +48,9 @@ impl fmt::Debug for Plane<'_> {
     }
 }
 
-/// Byte order of packed RGB pixels, first byte in memory first; X is a byte that is ignored.
+/// The order of the bytes of packed RGB pixels, as they lie in memory. X is a byte that is ignored.
 ///
-/// Other interfaces name the same orders otherwise, DRM and libcamera from the most significant bit of a
+/// Other interfaces have other names for the same orders. DRM and libcamera name them from the most significant bit of a
 /// little-endian word:
 ///
 /// | here | V4L2 | DRM, libcamera | OpenCV |
@@ -79,7 +79,7 @@ pub enum Packed {
 }
 
 impl Packed {
-    /// Bytes of a pixel.
+    /// Returns the number of bytes of a pixel.
     pub fn bytes(self) -> usize {
         match self {
             Self::Rgb | Self::Bgr => 3,
@@ -87,7 +87,7 @@ impl Packed {
         }
     }
 
-    /// Offsets of red, green and blue in a pixel.
+    /// Returns the offsets of red, green and blue in a pixel.
     pub(super) fn offsets(self) -> [usize; CHANNELS] {
         match self {
             Self::Rgb | Self::Rgbx => [0, 1, 2],
@@ -100,9 +100,9 @@ impl Packed {
 
 /// A borrowed picture, 8 bits a sample, top row first.
 ///
-/// Of YUV layouts with fewer chroma samples than pixels, pixel (x, y) takes the sample of the block it lies in,
-/// (x / 2, y) or (x / 2, y / 2): replicated, not interpolated, as libyuv and OpenCV do. Where a side is odd, the last
-/// block is half on the picture: chroma rows have `(width + 1) / 2` samples, and so on.
+/// In YUV layouts with fewer chroma samples than pixels, pixel (x, y) takes the sample of the block that it lies in, at
+/// (x / 2, y) or (x / 2, y / 2). Samples are replicated and not interpolated, as libyuv and OpenCV do. Where a side is
+/// odd, half of the last block lies on the picture: chroma rows have `(width + 1) / 2` samples.
 ///
 /// ```
 /// use resnext::preprocess::{Frame, Plane, Yuv, YuvMatrix, YuvRange};
@@ -139,41 +139,41 @@ enum Layout<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Packed RGB, red first: [`Self::packed`] with [`Packed::Rgb`].
+    /// Creates a frame of packed RGB, red first: [`Self::packed`] with [`Packed::Rgb`].
     ///
     /// # Errors
     ///
-    /// As of [`Self::packed`].
+    /// Those of [`Self::packed`].
     pub fn rgb8(data: &'a [u8], width: u32, height: u32, stride: usize) -> Result<Self, FrameError> {
         Self::packed(Packed::Rgb, Plane { data, stride }, width, height)
     }
 
-    /// Packed RGB: rows of `width` pixels of 3 or 4 bytes.
+    /// Creates a frame of packed RGB: rows of `width` pixels of 3 or 4 bytes.
     ///
     /// # Errors
     ///
     /// [`FrameError::Side`] if a side is 0 or above [`MAX_FRAME_SIDE`], [`FrameError::Stride`] if rows would overlap,
-    /// [`FrameError::Short`] if the data ends before the last pixel. So for the other layouts.
+    /// [`FrameError::Short`] if the data ends before the last pixel.
     pub fn packed(order: Packed, plane: Plane<'a>, width: u32, height: u32) -> Result<Self, FrameError> {
         let layout = Layout::Packed(order, plane);
         Self::new(width, height, layout, &[(plane, width as usize * order.bytes(), height as usize)])
     }
 
-    /// YUYV, also called YUY2: 4:2:2, rows of `(width + 1) / 2` pairs of pixels, each the bytes Y, U, Y, V.
+    /// Creates a frame of YUYV, also called YUY2: 4:2:2, rows of `(width + 1) / 2` pairs of pixels, each the bytes Y, U, Y, V.
     ///
     /// # Errors
     ///
-    /// As of [`Self::packed`].
+    /// Those of [`Self::packed`].
     pub fn yuyv(plane: Plane<'a>, width: u32, height: u32, yuv: Yuv) -> Result<Self, FrameError> {
         let layout = Layout::Yuyv(yuv, plane);
         Self::new(width, height, layout, &[(plane, half(width) * 4, height as usize)])
     }
 
-    /// NV12: 4:2:0, rows of `width` luma bytes, and `(height + 1) / 2` rows of `(width + 1) / 2` pairs U, V.
+    /// Creates a frame of NV12: 4:2:0, rows of `width` luma bytes, and `(height + 1) / 2` rows of `(width + 1) / 2` pairs U, V.
     ///
     /// # Errors
     ///
-    /// As of [`Self::packed`]; luma is plane 0.
+    /// Those of [`Self::packed`]; luma is plane 0.
     pub fn nv12(
         luma: Plane<'a>,
         chroma: Plane<'a>,
@@ -184,11 +184,11 @@ impl<'a> Frame<'a> {
         Self::semi_planar(luma, chroma, width, height, yuv, false)
     }
 
-    /// NV21: as [`Self::nv12`] but for pairs V, U.
+    /// Creates a frame of NV21: like [`Self::nv12`], but with pairs V, U.
     ///
     /// # Errors
     ///
-    /// As of [`Self::packed`]; luma is plane 0.
+    /// Those of [`Self::packed`]; luma is plane 0.
     pub fn nv21(
         luma: Plane<'a>,
         chroma: Plane<'a>,
@@ -211,14 +211,14 @@ impl<'a> Frame<'a> {
         Self::new(width, height, Layout::SemiPlanar(yuv, v_first, luma, chroma), &planes)
     }
 
-    /// I420, also called YUV420 or YU12: 4:2:0, rows of `width` luma bytes, and for each of U and V `(height + 1) / 2` rows
+    /// Creates a frame of I420, also called YUV420 or YU12: 4:2:0, rows of `width` luma bytes, and for each of U and V `(height + 1) / 2` rows
     /// of `(width + 1) / 2` bytes.
     ///
     /// `planes` are Y, U and V; YV12 is the same with the last two swapped.
     ///
     /// # Errors
     ///
-    /// As of [`Self::packed`].
+    /// Those of [`Self::packed`].
     pub fn i420(planes: [Plane<'a>; 3], width: u32, height: u32, yuv: Yuv) -> Result<Self, FrameError> {
         let [y, u, v] = planes;
         let chroma = |plane| (plane, half(width), half(height));
@@ -226,14 +226,14 @@ impl<'a> Frame<'a> {
         Self::new(width, height, Layout::Planar420(yuv, planes), &sizes)
     }
 
-    /// I422, also called YUV422P: 4:2:2, rows of `width` luma bytes, and for each of U and V `height` rows of
+    /// Creates a frame of I422, also called YUV422P: 4:2:2, rows of `width` luma bytes, and for each of U and V `height` rows of
     /// `(width + 1) / 2` bytes.
     ///
     /// `planes` are Y, U and V.
     ///
     /// # Errors
     ///
-    /// As of [`Self::packed`].
+    /// Those of [`Self::packed`].
     pub fn i422(planes: [Plane<'a>; 3], width: u32, height: u32, yuv: Yuv) -> Result<Self, FrameError> {
         let [y, u, v] = planes;
         let chroma = |plane| (plane, half(width), height as usize);
@@ -241,26 +241,26 @@ impl<'a> Frame<'a> {
         Self::new(width, height, Layout::Planar422(yuv, planes), &sizes)
     }
 
-    /// I444, also called YUV444P: 4:4:4, rows of `width` bytes in each of the planes Y, U and V.
+    /// Creates a frame of I444, also called YUV444P: 4:4:4, rows of `width` bytes in each of the planes Y, U and V.
     ///
     /// # Errors
     ///
-    /// As of [`Self::packed`].
+    /// Those of [`Self::packed`].
     pub fn i444(planes: [Plane<'a>; 3], width: u32, height: u32, yuv: Yuv) -> Result<Self, FrameError> {
         let sizes = planes.map(|plane| (plane, width as usize, height as usize));
         Self::new(width, height, Layout::Planar444(yuv, planes), &sizes)
     }
 
-    /// Grey: luma alone, rows of `width` bytes.
+    /// Creates a grey frame: luma alone, rows of `width` bytes.
     ///
     /// # Errors
     ///
-    /// As of [`Self::packed`].
+    /// Those of [`Self::packed`].
     pub fn grey(plane: Plane<'a>, width: u32, height: u32, range: YuvRange) -> Result<Self, FrameError> {
         Self::new(width, height, Layout::Grey(range, plane), &[(plane, width as usize, height as usize)])
     }
 
-    /// `planes` with the bytes of a row and the number of rows of each.
+    /// Checks the sides and the planes, each given with the bytes of a row and the number of rows.
     fn new(
         width: u32,
         height: u32,
@@ -276,19 +276,19 @@ impl<'a> Frame<'a> {
         Ok(Self { width, height, layout })
     }
 
-    /// Pixels in a row, 1 to [`MAX_FRAME_SIDE`].
+    /// Returns the number of pixels in a row, 1 to [`MAX_FRAME_SIDE`].
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// Rows, 1 to [`MAX_FRAME_SIDE`].
+    /// Returns the number of rows, 1 to [`MAX_FRAME_SIDE`].
     pub fn height(&self) -> u32 {
         self.height
     }
 }
 
 impl<'a> Frame<'a> {
-    /// Pixels `columns` of row `y`, both of which lie on the frame; `columns` starts at an even one.
+    /// Returns the pixels `columns` of row `y`. Both lie on the frame, and `columns` starts at an even one.
     pub(super) fn row(&self, y: u32, columns: Range<u32>) -> Row<'a> {
         debug_assert!(y < self.height && columns.end <= self.width && columns.start.is_multiple_of(2));
         let pixels = columns.start as usize..columns.end as usize;
@@ -365,7 +365,7 @@ pub(super) enum Samples<'a> {
 }
 
 impl Row<'_> {
-    /// Without its first `pixels`, an even number.
+    /// Returns the row without its first `pixels`, an even number.
     #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
     pub(super) fn skip(self, pixels: usize) -> Self {
         match self {
@@ -400,9 +400,9 @@ impl Row<'_> {
 pub enum FrameError {
     /// A side is 0 or above [`MAX_FRAME_SIDE`].
     Side {
-        /// The width asked for, in pixels.
+        /// The width that was given, in pixels.
         width: u32,
-        /// The height asked for, in pixels.
+        /// The height that was given, in pixels.
         height: u32,
     },
     /// The stride is shorter than a row.

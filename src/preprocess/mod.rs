@@ -1,32 +1,30 @@
-//! From a camera frame to the model's input pixels: resize the short side, crop the centre.
+//! Turns a camera frame into the pixels that a model reads: resizes the short side and crops the centre.
 //!
-//! Resampling matters more than quantization: a model scored on frames resized by another rule loses more
-//! than int8 costs it. So the pixels here are those of the library that the checkpoint was evaluated with, to
-//! the byte. [`Interpolation::PillowBilinear`] and [`Interpolation::PillowBicubic`] follow Pillow's `Image.resize` for
+//! Resampling matters more than quantization: a model that reads frames resized by another rule loses more accuracy
+//! than int8 costs. So the pixels here are, to the byte, those of the library that the checkpoint was evaluated with. [`Interpolation::PillowBilinear`] and [`Interpolation::PillowBicubic`] follow Pillow's `Image.resize` for
 //! 8-bit RGB (`src/libImaging/Resample.c`): antialiased, separable, a horizontal pass to 8-bit rows and then
 //! a vertical pass, both in fixed point with 22 fractional bits. A direction whose size does not change is
 //! left out, as Pillow does. [`Interpolation::OpenCvBilinear`] follows `cv2.resize`: two pixels in each direction, 11
 //! fractional bits, not antialiased.
 //!
-//! Which Pillow? Along the rows first, always, is the order of Pillow up to 12.1, which the published
-//! accuracies were measured with. Later releases go down the columns first for tall pictures (13.0: where the
-//! height loses more than twice as many pixels as the width, so portraits beyond 1:2; 12.2: beyond 1:100).
-//! That moves some of their pixels, by one level for bilinear and by more where bicubic overshoots; all other
-//! pictures come out the same. Pillow's own weights depend on its compiler: the reference is a build that
+//! **Which Pillow?** Pillow up to 12.1, which the published accuracies were measured with, always resamples along the rows
+//! first. Later releases go down the columns first for tall pictures (13.0: where the height loses more than twice as
+//! many pixels as the width, so portraits beyond 1:2; 12.2: beyond 1:100). That changes some pixels of those pictures, by
+//! one level for bilinear and by more where bicubic overshoots. All other pictures come out the same. Pillow's own weights depend on its compiler: the reference is a build that
 //! does not fuse multiplications with additions, as the x86-64 wheels are.
 //!
-//! Which OpenCV? What every release from 4.6 to 5.0 computes on x86-64, whichever vector instructions it finds,
+//! **Which OpenCV?** What every release from 4.6 to 5.0 computes on x86-64, whichever vector instructions it finds,
 //! and up to 4.12 on AArch64. It is neither `INTER_LINEAR_EXACT`, which differs by one level in every seventh
 //! sample, nor what OpenCV 5.0 does on AArch64: there Arm's KleidiCV takes over, which differs by up to two levels.
 //!
-//! A [`Frame`] is what a camera delivers, RGB in any order of bytes or YUV. Its rows become RGB as they are read, a
-//! few at a time, then pass along the row into a small ring of resampled rows, and down the columns into a row of the
-//! result: one pass over the frame, of which only the pixels that the crop needs are looked at. So the scratch memory
-//! is tens of kilobytes: see [`Preprocessing::scratch_len`]. Nothing is allocated, and nothing here panics, whatever the
-//! frame. The passes run on NEON and AVX2 where they can, with the same bytes as without.
+//! A [`Frame`] is what a camera delivers: RGB in any order of bytes, or YUV. A few rows at a time are converted to RGB,
+//! resampled along the row into a small ring of rows, and resampled down the columns into a row of the result. This is
+//! one pass over the frame, which reads only the pixels that the crop needs, so the scratch memory is tens of kilobytes:
+//! see [`Preprocessing::scratch_len`]. Nothing is allocated, and no frame makes anything here panic. The passes use NEON
+//! or AVX2 if the CPU has them, and give the same bytes without.
 //!
-//! Two sets of rules cover the zoo; `tests/fixtures/preprocess` holds what each variant's own library makes of frames
-//! of two dozen sizes:
+//! Two sets of rules cover the published variants. `tests/fixtures/preprocess` holds what the library of each variant
+//! makes of frames of two dozen sizes:
 //!
 //! | library | `side_rounding` | `crop_rounding` | `interpolation` |
 //! |---|---|---|---|
@@ -53,7 +51,7 @@ use resample::{Across, Axis, BLOCK, Ring, Table, WORD};
 
 /// The largest frame side, crop side and resize target, in pixels.
 ///
-/// Any frame within it is served, provided that the caller can spare [`Preprocessing::scratch_len`] bytes.
+/// Any frame within this limit is served if the caller has [`Preprocessing::scratch_len`] bytes of scratch memory.
 pub const MAX_FRAME_SIDE: u32 = 65_535;
 
 /// Bytes of one RGB8 pixel.
@@ -76,7 +74,7 @@ impl Interpolation {
     /// All interpolations in the order of their [codes](Self::code).
     pub const ALL: [Self; 3] = [Self::PillowBilinear, Self::PillowBicubic, Self::OpenCvBilinear];
 
-    /// The name used in reports: `pillow-bilinear`, `pillow-bicubic` or `opencv-bilinear`.
+    /// Returns the name used in reports: `pillow-bilinear`, `pillow-bicubic` or `opencv-bilinear`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::PillowBilinear => "pillow-bilinear",
@@ -85,12 +83,12 @@ impl Interpolation {
         }
     }
 
-    /// The code of [`PreprocessingRecord::interpolation`](crate::format::PreprocessingRecord::interpolation).
+    /// Returns the code of [`PreprocessingRecord::interpolation`](crate::format::PreprocessingRecord::interpolation).
     pub const fn code(self) -> u8 {
         self as u8
     }
 
-    /// The interpolation with this [`Self::code`].
+    /// Returns the interpolation with this [`Self::code`], if there is one.
     pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.get(usize::from(code)).copied()
     }
@@ -115,7 +113,7 @@ impl SideRounding {
     /// All roundings in the order of their [codes](Self::code).
     pub const ALL: [Self; 2] = [Self::Truncate, Self::Nearest];
 
-    /// The name used in reports: `truncate` or `nearest`.
+    /// Returns the name used in reports: `truncate` or `nearest`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Truncate => "truncate",
@@ -123,21 +121,20 @@ impl SideRounding {
         }
     }
 
-    /// The code of [`PreprocessingRecord::side_rounding`](crate::format::PreprocessingRecord::side_rounding).
+    /// Returns the code of [`PreprocessingRecord::side_rounding`](crate::format::PreprocessingRecord::side_rounding).
     pub const fn code(self) -> u8 {
         self as u8
     }
 
-    /// The rounding with this [`Self::code`].
+    /// Returns the rounding with this [`Self::code`], if there is one.
     pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.get(usize::from(code)).copied()
     }
 }
 
-/// Where a centred crop starts when as many pixels cannot be left on either side.
+/// Where a centred crop starts if the surplus is odd, so that both sides cannot lose as many pixels.
 ///
-/// Of a surplus of `d` pixels, `left` go on the left (or above). For odd `d` the rules differ by at most one
-/// pixel.
+/// Of a surplus of `d` pixels, `left` are cut off on the left (or above). The rules differ by at most one pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -152,7 +149,7 @@ impl CropRounding {
     /// All roundings in the order of their [codes](Self::code).
     pub const ALL: [Self; 2] = [Self::HalfEven, Self::Floor];
 
-    /// The name used in reports: `half-even` or `floor`.
+    /// Returns the name used in reports: `half-even` or `floor`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::HalfEven => "half-even",
@@ -160,12 +157,12 @@ impl CropRounding {
         }
     }
 
-    /// The code of [`PreprocessingRecord::crop_rounding`](crate::format::PreprocessingRecord::crop_rounding).
+    /// Returns the code of [`PreprocessingRecord::crop_rounding`](crate::format::PreprocessingRecord::crop_rounding).
     pub const fn code(self) -> u8 {
         self as u8
     }
 
-    /// The rounding with this [`Self::code`].
+    /// Returns the rounding with this [`Self::code`], if there is one.
     pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.get(usize::from(code)).copied()
     }
@@ -202,7 +199,7 @@ pub struct Preprocessing {
 }
 
 impl Preprocessing {
-    /// What torchvision's models expect: the short side is resized to `short_side` with Pillow's bilinear filter,
+    /// Returns what torchvision's models expect: the short side is resized to `short_side` with Pillow's bilinear filter,
     /// `size` × `size` pixels are cropped, and the mean and standard deviation are those of ImageNet.
     pub const fn imagenet(size: u32, short_side: u32) -> Self {
         Self {
@@ -217,7 +214,7 @@ impl Preprocessing {
         }
     }
 
-    /// Bytes of scratch that [`Preprocessing::run`] needs for a frame of `width` × `height`.
+    /// Returns the number of bytes of scratch that [`Preprocessing::run`] needs for a frame of `width` × `height`.
     ///
     /// Returns `None` if `run` would refuse the lengths or the size, or if the count does not fit a `usize`. It grows with the
     /// shrinking factor and does not depend on the frame's layout; a resize to 256 and a crop of 224 with Pillow's bilinear filter take 16 kB at
@@ -358,24 +355,24 @@ struct Plan {
 }
 
 impl Plan {
-    /// The source columns that are read, starting at an even one so that chroma blocks are whole.
+    /// Returns the source columns that are read. They start at an even one, so that chroma blocks are whole.
     fn source_columns(&self) -> Range<u32> {
         let source = self.across.source(&self.columns.shown());
         source.start & !1..source.end
     }
 
-    /// Bytes that a vertical pass writes: a row of the shown picture and up to a block beyond it.
+    /// Returns the number of bytes that a vertical pass writes: a row of the shown picture and up to a block beyond it.
     fn out_row(&self) -> usize {
         // One more sample than there are, because horizontal passes store four at a time.
         (self.columns.len as usize * CHANNELS + 1).next_multiple_of(BLOCK)
     }
 
-    /// Bytes of a row between the passes.
+    /// Returns the number of bytes of a row between the passes.
     fn ring_row(&self) -> usize {
         self.out_row() * self.interpolation.sample()
     }
 
-    /// `None` if the scratch does not fit a `usize`.
+    /// Returns the layout of the scratch, or `None` if its length does not fit a `usize`.
     fn layout(&self) -> Option<ScratchLayout> {
         let (columns, rows) = (self.columns.shown(), self.rows.shown());
         let taps = (self.across.taps(&columns), self.down.taps(&rows));
@@ -418,7 +415,7 @@ struct Span {
 }
 
 impl Span {
-    /// Pixels of the resized picture that show.
+    /// Returns the pixels of the resized picture that show.
     fn shown(&self) -> Range<u32> {
         self.first..self.first + self.len
     }

@@ -1,11 +1,11 @@
-//! OpenCV's bilinear resampling: `cv::resize` with `INTER_LINEAR` for 8 bits.
+//! Resampling as OpenCV does it: `cv::resize` with `INTER_LINEAR` for 8 bits.
 //!
-//! Two neighbours in each direction, whatever the shrinking factor: no antialiasing. The algorithm is that of
+//! It reads two neighbours in each direction, whatever the shrinking factor, and does not antialias. The algorithm is that of
 //! `modules/imgproc/src/resize.cpp` (`hal::resize`, `HResizeLinear`, `VResizeLinear` for `uchar`): a position in
 //! binary64 whose fraction is rounded to binary32 and then to 11 bits, and between the passes 16 bits a sample.
 //!
-//! Wheels have other implementations built in: Intel's IPP stands back, since it would not give the same bytes; NVIDIA's
-//! Carotene has none for three channels; Arm's KleidiCV, in OpenCV 5.0 on AArch64, does not give the same bytes either.
+//! The wheels include other implementations: Intel's IPP is not used here, because it would not give the same bytes; NVIDIA's
+//! Carotene has none for three channels; Arm's KleidiCV, in OpenCV 5.0 on AArch64, does not give the same bytes.
 //!
 //! OpenCV runs its `INTER_AREA` code where both sides are exactly halved. For that case the two agree to the bit: the
 //! weights are all ¼ and nothing is lost before the last rounding.
@@ -44,7 +44,7 @@ impl Axis {
         Self { input, scale: 1.0 / (f64::from(output) / f64::from(input)) }
     }
 
-    /// The source pixel left of target pixel `index`, −1 if there is none, and how far on the target lies.
+    /// Returns the source pixel left of target pixel `index`, −1 if there is none, and the distance from it to the target.
     fn position(&self, index: u32) -> (i32, f32) {
         let position = ((f64::from(index) + 0.5) * self.scale - 0.5) as f32;
         // At least −0.5, so that this is the floor.
@@ -52,7 +52,7 @@ impl Axis {
         (left, position - left as f32)
     }
 
-    /// One pixel where the target lies beyond the first or the last, else two.
+    /// Returns the source pixels of target pixel `index`: one if it lies beyond the first or the last, else two.
     pub(super) fn window(&self, index: u32) -> Window {
         let (left, _) = self.position(index);
         let start = left.max(0) as u32;
@@ -68,7 +68,7 @@ impl Axis {
         }
     }
 
-    /// As [`Self::weights`], for the horizontal pass: there a single pixel is not weighed in two parts.
+    /// Does what [`Self::weights`] does, for the horizontal pass, in which a single pixel has a single weight.
     pub(super) fn weights_across(&self, index: u32, weights: &mut [I32]) {
         self.weights(index, weights);
         if self.window(index).len == 1 {
@@ -77,12 +77,12 @@ impl Axis {
     }
 }
 
-/// A sample after the horizontal pass, from its accumulator.
+/// Turns the accumulator of the horizontal pass into a sample.
 pub(super) fn to_sample(sum: i32) -> [u8; 2] {
     ((sum >> ACROSS_SHIFT) as u16).to_ne_bytes()
 }
 
-/// A sample of the vertical pass from the samples above and below it.
+/// Computes a byte of the vertical pass from the samples above and below it.
 pub(super) fn to_byte(samples: [u16; 2], weights: [i32; 2]) -> u8 {
     let product = |i: usize| (i32::from(samples[i]) * weights[i]) >> DOWN_SHIFT;
     ((product(0) + product(1) + (1 << (LAST_SHIFT - 1))) >> LAST_SHIFT) as u8

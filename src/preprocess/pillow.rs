@@ -1,4 +1,4 @@
-//! Pillow's resampling: weights in binary64 rounded to 22 fractional bits, bytes between the passes.
+//! Resampling as Pillow does it: weights in binary64 that are rounded to 22 fractional bits, and bytes between the passes.
 //!
 //! The algorithm is that of Pillow's `src/libImaging/Resample.c` (`precompute_coeffs`, `normalize_coeffs_8bpc` and the
 //! two `…_8bpc` passes). The order of every floating-point operation is kept, and Rust never contracts a multiply and an
@@ -24,7 +24,7 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// Half-width, in pixels of the coarser of source and target.
+    /// Returns the half-width, in pixels of the coarser of source and target.
     fn support(self) -> f64 {
         match self {
             Self::Bilinear => 1.0,
@@ -32,7 +32,7 @@ impl Shape {
         }
     }
 
-    /// The value `x` pixels from the centre.
+    /// Returns the value `x` pixels from the centre.
     fn weigh(self, x: f64) -> f64 {
         let x = if x < 0.0 { -x } else { x };
         match self {
@@ -66,7 +66,7 @@ impl Axis {
         Self { shape, input, scale, support: shape.support() * widening, squeeze: 1.0 / widening }
     }
 
-    /// The source pixels under the filter centred on target pixel `index`.
+    /// Returns the source pixels under the filter centred on target pixel `index`.
     pub(super) fn window(&self, index: u32) -> Window {
         let centre = self.centre(index);
         // Casts saturate: what lies left of the source becomes 0.
@@ -85,7 +85,7 @@ impl Axis {
         let centre = self.centre(index);
         let weigh =
             |tap: u32| self.shape.weigh((f64::from(window.start + tap) - centre + 0.5) * self.squeeze);
-        // Weighing twice costs less than a buffer of binary64 weights would.
+        // To compute each weight twice costs less than a buffer of binary64 weights.
         let mut sum = 0.0;
         for tap in 0..window.len {
             sum += weigh(tap);
@@ -107,7 +107,7 @@ fn to_fixed(weight: f64) -> i32 {
     if weight < 0.0 { (scaled - 0.5) as i32 } else { (scaled + 0.5) as i32 }
 }
 
-/// A sample of either pass from its accumulator, which started at [`HALF`]: drops the fraction, clamps to a byte.
+/// Turns the accumulator of a sample, which started at [`HALF`], into a byte: drops the fraction and clamps.
 pub(super) fn to_byte(sum: i32) -> u8 {
     (sum >> FRACTION).clamp(0, 255) as u8
 }

@@ -1,5 +1,5 @@
-//! What the two libraries' resampling has in common: windows, tables of weights, and a ring of rows between a pass along
-//! the rows and a pass down the columns.
+//! What the resampling of both libraries has in common: windows, tables of weights, and a ring of rows between the pass
+//! along the rows and the pass down the columns.
 
 use zerocopy::FromBytes;
 use zerocopy::native_endian::I32;
@@ -11,13 +11,13 @@ use core::ops::Range;
 /// Bytes of one word of a weight table.
 pub(super) const WORD: usize = size_of::<I32>();
 
-/// Samples that vertical passes make at once: rows are padded to multiples of it.
+/// Samples that vertical passes compute at once. Rows are padded to multiples of it.
 pub(super) const BLOCK: usize = 32;
 
 /// Bytes that horizontal passes may read, and ignore, beyond the last pixel of a window.
 pub(super) const OVERREAD: usize = 4;
 
-/// The source pixels that one target pixel is made of. Never empty.
+/// The source pixels that make one target pixel. It is never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Window {
     pub(super) start: u32,
@@ -25,14 +25,14 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// One past the last source pixel.
+    /// Returns the end, one past the last source pixel.
     pub(super) fn end(self) -> u32 {
         self.start + self.len
     }
 }
 
 impl Interpolation {
-    /// Bytes of a sample between the passes.
+    /// Returns the number of bytes of a sample between the passes.
     pub(super) fn sample(self) -> usize {
         match self {
             Self::PillowBilinear | Self::PillowBicubic => 1,
@@ -40,11 +40,11 @@ impl Interpolation {
         }
     }
 
-    /// Source rows that horizontal passes take at once, to share the reading of the weights.
+    /// Returns the number of source rows that horizontal passes take at once, so that they read the weights once.
     pub(super) fn batch(self) -> usize {
         match self {
             Self::PillowBilinear | Self::PillowBicubic => 4,
-            // No more than a target row needs, since most rows are skipped when shrinking.
+            // A target row needs no more, and most rows are skipped when a picture shrinks.
             Self::OpenCvBilinear => 2,
         }
     }
@@ -76,14 +76,14 @@ impl Axis {
         Self { input, output, library }
     }
 
-    /// Whether there is nothing to do: Pillow leaves out the pass of a direction that keeps its size.
+    /// Returns whether there is nothing to do: Pillow leaves out the pass of a direction that keeps its size.
     ///
-    /// OpenCV's passes run in any case, since bytes become 16 bits and bytes again; they change nothing then.
+    /// The passes of OpenCV always run, because they turn bytes into 16 bits and back; they change nothing then.
     pub(super) fn is_identity(&self) -> bool {
         self.input == self.output && matches!(self.library, Library::Pillow(_))
     }
 
-    /// The source pixels of target pixel `index`. They never go back as `index` grows.
+    /// Returns the source pixels of target pixel `index`. They never go back as `index` grows.
     pub(super) fn window(&self, index: u32) -> Window {
         match &self.library {
             _ if self.is_identity() => Window { start: index, len: 1 },
@@ -92,13 +92,13 @@ impl Axis {
         }
     }
 
-    /// The source pixels of target pixels `shown`, which are not empty.
+    /// Returns the source pixels of target pixels `shown`, which are not empty.
     pub(super) fn source(&self, shown: &Range<u32>) -> Range<u32> {
         self.window(shown.start).start..self.window(shown.end - 1).end()
     }
 
-    /// Weights of any of the target pixels `shown`: an even number, because vectors take them by two, the last of
-    /// which may be zero. 0 if there is nothing to do.
+    /// Returns the number of weights of each of the target pixels `shown`. It is even because vectors take two at a time; the
+    /// last weight may be zero. It is 0 if there is nothing to do.
     pub(super) fn taps(&self, shown: &Range<u32>) -> u32 {
         match &self.library {
             _ if self.is_identity() => 0,
@@ -119,12 +119,12 @@ pub(super) struct Table<'s> {
 }
 
 impl<'s> Table<'s> {
-    /// Words of a record of `taps` weights.
+    /// Returns the number of words of a record of `taps` weights.
     pub(super) fn record(taps: u32) -> u64 {
         if taps == 0 { 0 } else { 1 + u64::from(taps) }
     }
 
-    /// A table of as many records as fit `bytes`.
+    /// Creates a table of as many records as fit `bytes`.
     pub(super) fn new(bytes: &'s mut [u8], taps: u32) -> Self {
         let whole = bytes.len() - bytes.len() % WORD;
         let words = <[I32]>::mut_from_bytes(&mut bytes[..whole]).unwrap_or_default();
@@ -154,29 +154,29 @@ impl<'s> Table<'s> {
         }
     }
 
-    /// Records.
+    /// Returns the number of records.
     #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
     pub(super) fn len(&self) -> usize {
         self.words.len() / (1 + self.taps)
     }
 
-    /// Weights of a record.
+    /// Returns the number of weights of a record.
     pub(super) fn taps(&self) -> usize {
         self.taps
     }
 
-    /// Weights of the only record.
+    /// Returns the weights of the only record.
     pub(super) fn weights(&self) -> &[I32] {
         self.words.get(1..).unwrap_or_default()
     }
 
-    /// The start of each window and its weights.
+    /// Returns the start of each window and its weights.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &[I32])> {
         self.words.chunks_exact(1 + self.taps).map(|record| (record[0].get() as usize, &record[1..]))
     }
 }
 
-/// The pass along the rows: source rows in any layout become rows of resampled samples.
+/// The pass along the rows, which turns source rows in any layout into rows of resampled samples.
 pub(super) struct Across<'s> {
     pub(super) passes: Passes,
     pub(super) interpolation: Interpolation,
@@ -191,7 +191,7 @@ pub(super) struct Across<'s> {
 }
 
 impl Across<'_> {
-    /// Bytes of a line: the pixels, and what passes may read beyond them.
+    /// Returns the number of bytes of a line: the pixels, and what passes may read beyond them.
     pub(super) fn line_len(columns: &Range<u32>, taps: u32) -> u64 {
         (u64::from(columns.end - columns.start) + u64::from(taps)) * CHANNELS as u64 + OVERREAD as u64
     }
@@ -230,19 +230,19 @@ pub(super) struct Ring<'s> {
     written: u32,
     /// The next source row.
     next: u32,
-    /// One past the last source row that will be asked for.
+    /// One past the last source row that a window covers.
     end: u32,
 }
 
 impl<'s> Ring<'s> {
-    /// Slots for windows of at most `taps` rows. The row that completes a window is the first of its batch at worst,
+    /// Returns the number of slots for windows of at most `taps` rows. The row that completes a window is the first of its batch at worst,
     /// and the rest of the batch must not overwrite the window.
     pub(super) fn rows_for(taps: u32, interpolation: Interpolation) -> u64 {
         let batch = interpolation.batch() as u64;
         (u64::from(taps.max(1)) + batch - 1).next_multiple_of(batch)
     }
 
-    /// A ring for the `source` rows with as many slots of `row` bytes as fit `bytes`.
+    /// Creates a ring for the `source` rows with as many slots of `row` bytes as fit `bytes`.
     pub(super) fn new(
         bytes: &'s mut [u8],
         row: usize,
@@ -256,7 +256,7 @@ impl<'s> Ring<'s> {
 
     /// Resamples source rows until those of `window` are in the ring. Windows must not go back.
     pub(super) fn advance(&mut self, window: Window, frame: &Frame<'_>, across: &mut Across<'_>) {
-        // Rows that no window covers are skipped: OpenCV reads two of however many.
+        // Rows that no window covers are skipped: OpenCV reads only two rows for each target row.
         self.next = self.next.max(window.start);
         while self.next < window.end() {
             let batch = &mut self.bytes[(self.written % self.capacity) as usize * self.row..];
@@ -267,7 +267,7 @@ impl<'s> Ring<'s> {
         }
     }
 
-    /// The rows of `window`, the last to which the ring has advanced.
+    /// Returns the rows of `window`, the last window to which the ring has advanced.
     pub(super) fn rows(&self, window: Window) -> Rows<'_> {
         let first = (self.written - (self.next - window.start)) % self.capacity;
         let before_wrap = window.len.min(self.capacity - first) as usize * self.row;
@@ -288,7 +288,7 @@ pub(super) struct Rows<'r> {
 }
 
 impl<'r> Rows<'r> {
-    /// Copies the first row's front to `out`.
+    /// Copies the beginning of the first row to `out`.
     pub(super) fn copy_first(&self, out: &mut [u8]) {
         out.copy_from_slice(&self.parts[0][..out.len()]);
     }

@@ -10,7 +10,7 @@
 //! B = a·(Y − Y₀) + 2·s·(1 − Kb)·(U − 128)
 //! ```
 //!
-//! Computed is, with halves rounded upwards everywhere,
+//! This module computes, with halves rounded upwards everywhere,
 //!
 //! ```text
 //! L = ⌊(Y − Y₀)·2⁷ · luma / 2¹⁵ + ½⌋     luma = ⌊a·2¹⁴ + ½⌋
@@ -20,24 +20,24 @@
 //!
 //! so that every term counts 64ths of a level and every product is the rounding multiplication of 16-bit lanes that Arm
 //! calls SQRDMULH and x86 PMULHRSW. A sum that leaves 16 bits is far beyond the clamp, so vectors may saturate. No
-//! result is further than 0.54 from the real-valued one, which is to say that it is the nearest level, or the second
-//! nearest where the two are about as near.
+//! result is further than 0.54 from the real-valued one: it is the nearest level, or the second nearest where two levels
+//! are about as near.
 //!
-//! OpenCV's `COLOR_YUV2RGB_NV12` (BT.601, limited) is within a level of this for luma from 16 on; it takes darker luma for
-//! 16.
+//! OpenCV's `COLOR_YUV2RGB_NV12` (BT.601, limited) differs by at most a level for luma of 16 and more. It treats darker
+//! luma as 16.
 
 use super::CHANNELS;
 
-/// What the numbers of a YUV picture mean.
+/// How the numbers of a YUV picture are to be read.
 ///
-/// Cameras that do not say otherwise mean BT.601 in limited range, and full range where they decode JPEG. HD video is
+/// A camera that does not say otherwise sends BT.601 in limited range, or in full range if it decodes JPEG. HD video is
 /// BT.709 in limited range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Yuv {
-    /// Which colours.
+    /// The weights of red, green and blue in luma.
     pub matrix: YuvMatrix,
-    /// Which levels.
+    /// The levels of black, white and full colour.
     pub range: YuvRange,
 }
 
@@ -79,7 +79,7 @@ pub(super) struct Factors {
 }
 
 impl Yuv {
-    /// The factors of the definition above, rounded.
+    /// Returns the factors of the definition above, rounded.
     pub(super) fn factors(self) -> &'static Factors {
         static FACTORS: [[Factors; 2]; 2] = [
             [Factors::new(0.299, 0.114, true), Factors::new(0.299, 0.114, false)],
@@ -91,7 +91,7 @@ impl Yuv {
 
 impl Factors {
     const fn new(kr: f64, kb: f64, limited: bool) -> Self {
-        /// The nearest multiple of 2⁻¹³.
+        /// Returns the nearest multiple of 2⁻¹³.
         const fn fixed(factor: f64) -> i16 {
             (factor * 8192.0 + if factor < 0.0 { -0.5 } else { 0.5 }) as i16
         }
@@ -107,7 +107,7 @@ impl Factors {
         }
     }
 
-    /// What chroma adds to red, green and blue: C.
+    /// Returns what chroma adds to red, green and blue: C.
     pub(super) fn chroma(&self, u: u8, v: u8) -> [i32; CHANNELS] {
         let (u, v) = ((i32::from(u) - 128) << 8, (i32::from(v) - 128) << 8);
         [
@@ -117,7 +117,7 @@ impl Factors {
         ]
     }
 
-    /// Red, green and blue of a pixel with this [`Self::chroma`].
+    /// Returns red, green and blue of a pixel with this [`Self::chroma`].
     pub(super) fn rgb(&self, y: u8, chroma: [i32; CHANNELS]) -> [u8; CHANNELS] {
         let luma = multiply((i32::from(y) - i32::from(self.black)) << 7, self.luma);
         chroma.map(|c| ((luma + c + 32) >> 6).clamp(0, 255) as u8)

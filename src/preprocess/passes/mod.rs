@@ -1,10 +1,10 @@
-//! The passes over pixels, one implementation per instruction set; results are equal to the bit.
+//! The passes over pixels, with one implementation for each instruction set. All give the same bytes.
 //!
 //! | module | instruction set | role |
 //! |---|---|---|
 //! | `scalar` | none | safe Rust, runs anywhere; the others must equal it |
-//! | `vector` | any | the passes over vectors of 16 bytes, written over the small trait `Vector` |
-//! | `aarch64`, `x86_64` | Advanced SIMD, AVX2 | that trait |
+//! | `vector` | any | the passes over vectors of 16 bytes, generic over the small trait `Vector` |
+//! | `aarch64`, `x86_64` | Advanced SIMD, AVX2 | implementations of that trait |
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
@@ -32,7 +32,7 @@ pub(crate) enum Passes {
 }
 
 impl Passes {
-    /// The fastest that this CPU runs.
+    /// Returns the fastest passes that this CPU runs.
     pub(crate) fn detect() -> Self {
         #[cfg(target_arch = "aarch64")]
         if let Some(token) = isa::Neon::detect() {
@@ -45,7 +45,7 @@ impl Passes {
         Self::Scalar
     }
 
-    /// Converts a row to RGB, as many whole pixels as fit `out`. The row has as many at least.
+    /// Converts as many pixels of a row to RGB as fit `out`. The row has at least as many.
     pub(super) fn unpack(self, row: Row<'_>, out: &mut [u8]) {
         match self {
             Self::Scalar => scalar::unpack(row, out),
@@ -58,8 +58,8 @@ impl Passes {
 
     /// Resamples a batch of RGB rows along the row.
     ///
-    /// `lines` are the source rows, one after the other, each as long as [`Across::line_len`] says; `out` is as many
-    /// rows of samples, whose length leaves room for one sample beyond the last pixel's.
+    /// `lines` are the source rows, one after the other, each as long as [`Across::line_len`] says. `out` is as many rows of
+    /// samples, each with room for one sample beyond those of the last pixel.
     ///
     /// [`Across::line_len`]: super::resample::Across::line_len
     pub(super) fn across(
@@ -78,7 +78,7 @@ impl Passes {
         }
     }
 
-    /// Makes `out`, one row of bytes, of rows of samples. Lengths are whole [`BLOCK`]s of samples.
+    /// Resamples rows of samples down the columns into `out`, one row of bytes. Lengths are multiples of [`BLOCK`] samples.
     pub(super) fn down(self, interpolation: Interpolation, rows: &Rows<'_>, weights: &[I32], out: &mut [u8]) {
         debug_assert!(out.len().is_multiple_of(BLOCK) && out.len() * interpolation.sample() <= rows.row);
         match self {

@@ -41,7 +41,7 @@ pub(super) fn unpack(row: Row<'_>, out: &mut [u8]) {
     }
 }
 
-/// Luma of two pixels, of which the second may be missing.
+/// Returns the luma of two pixels, of which the second may be missing.
 fn pair(luma: &[u8], block: usize) -> [u8; 2] {
     [luma[2 * block], luma.get(2 * block + 1).copied().unwrap_or_default()]
 }
@@ -70,7 +70,7 @@ pub(super) fn across(interpolation: Interpolation, lines: &[u8], table: &Table<'
 
 /// Resamples `ROWS` lines of RGB along the row into rows of samples of `BYTES` bytes.
 ///
-/// `initial` is what accumulators start from, `finish` makes a sample of one.
+/// Accumulators start from `initial`, and `finish` turns one into a sample.
 fn weigh<const ROWS: usize, const BYTES: usize>(
     lines: &[u8],
     table: &Table<'_>,
@@ -81,7 +81,7 @@ fn weigh<const ROWS: usize, const BYTES: usize>(
     let (line, row) = (lines.len() / ROWS, out.len() / ROWS);
     let lines: [_; ROWS] = core::array::from_fn(|i| lines[i * line..][..line].as_chunks::<CHANNELS>().0);
     for (column, (start, weights)) in table.iter().enumerate() {
-        // Slices as long as the weights spare the loop below its bounds checks.
+        // Slices that are as long as the weights remove the bounds checks from the loop below.
         let sources = lines.map(|line| &line[start..][..weights.len()]);
         let mut sums = [[initial; CHANNELS]; ROWS];
         for (tap, weight) in weights.iter().enumerate() {

@@ -1,8 +1,8 @@
 //! The passes over vectors of 16 bytes.
 //!
-//! A pixel of three bytes fills three of four lanes of 32 bits: a table lookup spreads it over them in one instruction, so
-//! that a horizontal tap of a pixel is a lookup and a multiply-add. Rows need not be interleaved for that, nor are the
-//! lanes of a second pixel missed: the multiply-add takes as long as the lookup.
+//! A pixel of three bytes fills three of four lanes of 32 bits. One table lookup spreads it over them, so a horizontal tap of
+//! a pixel is a lookup and a multiply-add. To fill the vector with a second pixel would gain nothing, because the
+//! multiply-add takes as long as the lookup.
 
 use super::scalar;
 use crate::preprocess::frame::{Row, Samples};
@@ -12,9 +12,9 @@ use crate::preprocess::{CHANNELS, Interpolation, opencv, pillow};
 use crate::unroll::each_row;
 use zerocopy::native_endian::I32;
 
-/// Arithmetic on vectors of 16 bytes. A value is the proof that the CPU has the instructions.
+/// Arithmetic on vectors of 16 bytes. A value proves that the CPU has the instructions.
 ///
-/// Every method must be inlined into a function that enables them.
+/// Every method must be inlined into a function that enables these instructions.
 pub(super) trait Vector: Copy {
     /// 16 bytes.
     type Bytes: Copy;
@@ -115,8 +115,8 @@ pub(super) fn unpack<V: Vector>(v: V, row: Row<'_>, out: &mut [u8]) {
 /// Pixels that [`permute`] moves at once: as many as 16 bytes hold of any order.
 const STEP: usize = 4;
 
-/// Packed pixels of `each` bytes, red, green and blue at `offsets`, to RGB. Returns how many; the last are
-/// left.
+/// Converts packed pixels of `each` bytes, with red, green and blue at `offsets`, to RGB. Returns how many; the last ones are
+/// left to the caller.
 #[inline(always)]
 fn permute<V: Vector>(v: V, each: usize, offsets: [usize; CHANNELS], pixels: &[u8], out: &mut [u8]) -> usize {
     if (each, offsets) == (CHANNELS, [0, 1, 2]) {
@@ -129,7 +129,7 @@ fn permute<V: Vector>(v: V, each: usize, offsets: [usize; CHANNELS], pixels: &[u
         *to = (i / CHANNELS * each + offsets[i % CHANNELS]) as u8;
     }
     let table = v.load(&table);
-    // Of each 16 bytes loaded and stored only those of `STEP` pixels count.
+    // 16 bytes are loaded and stored, of which those of `STEP` pixels count.
     let steps = |len: usize, each: usize| len.checked_sub(16).map_or(0, |rest| rest / (STEP * each) + 1);
     let steps = steps(pixels.len(), each).min(steps(out.len(), CHANNELS));
     for step in 0..steps {
@@ -143,7 +143,7 @@ fn permute<V: Vector>(v: V, each: usize, offsets: [usize; CHANNELS], pixels: &[u
 /// Pixels that [`convert`] converts at once.
 const PIXELS: usize = 16;
 
-/// YUV pixels to RGB. Returns how many, an even number; none if there are few.
+/// Converts YUV pixels to RGB. Returns how many, an even number, and 0 if there are few.
 #[inline(always)]
 fn convert<V: Vector>(v: V, yuv: Yuv, samples: Samples<'_>, out: &mut [u8]) -> usize {
     let pixels = (out.len() / CHANNELS) & !1;
@@ -218,7 +218,7 @@ impl<V: Vector> ChromaFactors<V> {
         }
     }
 
-    /// What U and V, each in the high half of a word, add to red, green and blue.
+    /// Returns what U and V, each in the high half of a word, add to red, green and blue.
     #[inline(always)]
     fn multiply(&self, v: V, [cb, cr]: [V::Words; 2]) -> [V::Words; CHANNELS] {
         let (cb, cr) = (v.xor(cb, self.middle), v.xor(cr, self.middle));
@@ -237,7 +237,7 @@ impl<V: Vector> ChromaFactors<V> {
     }
 }
 
-/// The first `N` bytes, of which there are as many.
+/// Returns the first `N` bytes. There are at least as many.
 #[inline(always)]
 fn chunk<const N: usize>(bytes: &[u8]) -> &[u8; N] {
     bytes.first_chunk().expect("rows are as long as the picture")
@@ -249,11 +249,11 @@ fn chunk_mut<const N: usize>(bytes: &mut [u8]) -> &mut [u8; N] {
     bytes.first_chunk_mut().expect("rows are as long as the picture")
 }
 
-/// `N` items from `at` on, not checked again.
+/// Returns `N` items from `at` on, without a check.
 ///
 /// # Safety
 ///
-/// There are as many.
+/// There are at least `at + N` items.
 #[inline(always)]
 unsafe fn chunk_at<T, const N: usize>(items: &[T], at: usize) -> &[T; N] {
     debug_assert!(at + N <= items.len());

@@ -1,4 +1,4 @@
-//! The passes on AVX2, of which they use vectors of 16 bytes.
+//! The passes on AVX2, with vectors of 16 bytes.
 
 use super::vector::{self, Vector};
 use crate::isa::Avx2;
@@ -63,7 +63,7 @@ macro_rules! avx2 {
     }};
 }
 
-/// What [`Vector::store_interleaved`] makes vector `I` of the three of, of bytes of plane `PLANE`.
+/// Returns the table that puts the bytes of plane `plane` where [`Vector::store_interleaved`] wants them in vector `vector`.
 const fn interleave(vector: usize, plane: usize) -> [u8; 16] {
     let mut table = [0xff; 16];
     let mut i = 0;
