@@ -42,12 +42,12 @@ Examples:
 
 JSON: threads, cpus: [CPU] (null if the threads may run on any), warmup, runs, ms: {p50, p90, p99, min}, fps, \
 arena_bytes, model_bytes, peak_rss_bytes (null where the system does not say), steady_state_allocations, isa, \
-kernels: {NAME: LAYERS}, gmac, gmac_per_s, load_ms, fidelity: {samples, agreement, logit_sqnr_db} (int8 \
-against fp32 when the model was compiled, null if the model does not state it), warnings: [TEXT]; with --baseline also fp32: {network, threads, ms, \
-ratio}; with --profile also profile: [{name, ms, share, \
-gmac_per_s, kernel, output}]; with --sustained also sustained: {seconds, window_s, first_p50_ms, last_p50_ms, \
-slowdown (a fraction), throttled, since_s, cause, series: [{t_s, runs, p50_ms, p99_ms, temperature_c, mhz, limit_mhz, \
-throttled: [FLAG]}]}; what the machine does not report is null.")]
+kernels: {NAME: LAYERS}, gmac, gmac_per_s, load_ms, fidelity: {samples, agreement, logit_sqnr_db} (int8 against \
+fp32 when the model was compiled, null if the model does not state it), warnings: [TEXT]; with --baseline also \
+fp32: {network, threads, ms, ratio}; with --profile also profile: [{name, ms, share, gmac_per_s, kernel, \
+output}]; with --sustained also sustained: {seconds, window_s, first_p50_ms, last_p50_ms, slowdown (a fraction), \
+throttled, since_s, cause, series: [{t_s, runs, p50_ms, p99_ms, temperature_c, mhz, limit_mhz, throttled: \
+[FLAG]}]}; what the machine does not report is null.")]
 pub(crate) struct Args {
     /// Model to run
     #[arg(value_name = "MODEL.rnx")]
