@@ -1,4 +1,4 @@
-//! What `defmt-print` does, without a terminal: bytes of `resnext --defmt` and the program that wrote them → records.
+//! Decodes the bytes that `resnext --defmt` writes, with the texts of the program that wrote them, as `defmt-print` does.
 
 use anyhow::{Context, bail};
 use defmt_decoder::{DecodeError, Table};
@@ -14,7 +14,7 @@ pub struct Record {
     pub message: String,
 }
 
-/// Decodes all of `bytes` with the texts of `elf`. What is left over is an error.
+/// Decodes all of `bytes` with the texts of `elf`. Bytes that are left over are an error.
 pub fn decode(elf: &[u8], bytes: &[u8]) -> anyhow::Result<Vec<Record>> {
     let table = Table::parse(elf)?.context("the program has no section .defmt")?;
     let mut decoder = table.new_stream_decoder();

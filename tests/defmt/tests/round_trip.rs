@@ -52,7 +52,7 @@ fn records(bytes: &[u8]) -> Vec<Record> {
     records
 }
 
-/// What users are told to type: `defmt-print -e resnext < records`.
+/// Returns the lines of `defmt-print -e resnext < records`, which users are told to type.
 fn printed(bytes: &[u8]) -> Option<Vec<String>> {
     let mut command = Command::new("defmt-print");
     let started = command.arg("-e").arg(binary()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
@@ -91,7 +91,7 @@ fn photos() -> Vec<String> {
     photos
 }
 
-/// What a record says of a frame.
+/// What a record says about a frame.
 struct Frame<'a> {
     number: u64,
     micros: u64,
@@ -132,7 +132,7 @@ fn frame(record: &Record) -> Frame<'_> {
     frame
 }
 
-/// The records after the first, which says what is run.
+/// Returns the records after the first, which says what is run.
 fn started(records: &[Record]) -> &[Record] {
     let [start, rest @ ..] = records else { panic!("no records") };
     assert!(start.message.starts_with("resnext ") && start.message.contains("Model {"), "{start:?}");
@@ -148,7 +148,7 @@ fn assert_top(frame: &Frame<'_>, top: &Value) {
     assert_eq!(frame.probability, best["probability"].as_f64().unwrap() as f32);
 }
 
-/// Holds `records` of a `classify` against its JSON.
+/// Compares the records of a `classify` with its JSON.
 fn assert_same(records: &[Record], classified: &Value) {
     let frames = started(records);
     let images = classified.as_array().expect("a list of images");
@@ -160,7 +160,7 @@ fn assert_same(records: &[Record], classified: &Value) {
     }
 }
 
-/// Holds `records` of a `camera` against its JSON; returns how many frames there were.
+/// Compares the records of a `camera` with its JSON, and returns how many frames there were.
 fn assert_seen(records: &[Record], output: &Output) -> usize {
     let frames = started(records);
     let text = String::from_utf8(output.stdout.clone()).unwrap();
@@ -249,7 +249,7 @@ fn a_camera_s_records_say_what_its_json_says() {
     feeder.join().unwrap();
     assert!(output.status.success(), "{output:?}");
     let mut seen = records(&fs::read(file).unwrap());
-    // It is told from the thread that captures, which may be ahead.
+    // The thread that captures records it, and may be ahead of the one that classifies.
     let warning = seen.iter().position(|record| record.level == "WARN").expect("a warning");
     let warning = seen.remove(warning).message;
     assert!(String::from_utf8_lossy(&output.stderr).contains(&warning), "{warning} {output:?}");
@@ -277,8 +277,12 @@ fn a_camera_that_cannot_be_opened_or_shown_is_recorded() {
     let file = file.to_str().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let cases: [&[&str]; 4] =
-        [&["/dev/video99"], &["tests/emulation/qemu-runner"], &["-"], &["calibration/samples", "--serve", &address]];
+    let cases: [&[&str]; 4] = [
+        &["/dev/video99"],
+        &["tests/emulation/qemu-runner"],
+        &["-"],
+        &["calibration/samples", "--serve", &address],
+    ];
     for case in cases {
         let output = resnext(&[&["camera", MODEL, "--defmt", file], case].concat());
         assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -294,7 +298,7 @@ fn a_camera_that_cannot_be_opened_or_shown_is_recorded() {
     }
 }
 
-/// As many frames in YUV4MPEG2, each another one.
+/// Returns a film in YUV4MPEG2 with so many frames, all different.
 fn film(frames: u32) -> Vec<u8> {
     let mut film = b"YUV4MPEG2 W64 H48 F30:1 C420jpeg\n".to_vec();
     for frame in 0..frames {
@@ -304,7 +308,7 @@ fn film(frames: u32) -> Vec<u8> {
     film
 }
 
-/// A pseudo-terminal stands for the serial device: unless it is told otherwise, it puts a carriage return before each 10.
+/// A pseudo-terminal stands for the serial device. By default it writes a carriage return before each byte 10.
 #[test]
 fn a_serial_device_passes_records_as_they_are() {
     let host = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
@@ -362,7 +366,7 @@ fn trouble_with_the_device_is_one_line() {
     assert_eq!(fs::read(&model).unwrap(), before);
 }
 
-/// Whoever reads a pipe may leave; answers go on.
+/// The reader of a pipe may leave; answers go on.
 #[test]
 fn a_pipe_is_read_as_long_as_somebody_reads() {
     let folder = tempfile::tempdir().unwrap();
@@ -370,7 +374,7 @@ fn a_pipe_is_read_as_long_as_somebody_reads() {
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
     let path = pipe.clone();
     let reader = thread::spawn(move || fs::read(path).unwrap());
-    // Opening it for reading waits for the program, which does not wait.
+    // The reader waits until the program opens the pipe, and the program does not wait for a reader.
     thread::sleep(Duration::from_millis(200));
     let photos = photos();
     let mut args = vec!["classify", MODEL, "--json", "--defmt", pipe.to_str().unwrap()];
