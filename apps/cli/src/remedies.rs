@@ -71,6 +71,7 @@ impl Remedy for SourceError {
     fn option(&self) -> Option<&'static str> {
         match self {
             Self::Stalled(_) => Some("--timeout S"),
+            Self::NotACamera(_) => Some("--list"),
             Self::OtherSize { .. } | Self::UnknownSize => Some("--size WxH"),
             Self::UnknownFormat => Some("--format FORMAT --size WxH"),
             _ => None,

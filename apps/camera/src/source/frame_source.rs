@@ -76,6 +76,9 @@ pub enum SourceError {
         /// How to fix it.
         remedy: &'static str,
     },
+    /// The device is no camera. Holds what is wrong. [`v4l2::list`](super::v4l2::list) lists cameras.
+    #[error("{0}; give the device of a camera that is listed")]
+    NotACamera(String),
     /// The stream states another size than [`SourceOptions`](super::SourceOptions) ask for.
     #[error(
         "has frames of {}x{} pixels, not of {}x{}; leave out the size, which the stream states",

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Frames per second of a recording whose rate is unknown.
-const USUAL_RATE: f64 = 30.0;
+const DEFAULT_RATE: f64 = 30.0;
 
 /// Opens a device, a file, a folder, or standard input for `-`.
 ///
@@ -90,7 +90,7 @@ fn stream(fd: OwnedFd, name: String, options: &SourceOptions) -> Result<Box<dyn 
         Container::Mjpeg => Ok(paced(Mjpeg::new(stream, info), options)),
         Container::Raw(pixels) => {
             let (width, height) = options.size.ok_or(SourceError::UnknownSize)?;
-            let yuv = options.colours.or_usual(width, height);
+            let yuv = options.colours.or_default(width, height);
             let tight = RawFormat::tight(pixels, width, height, yuv);
             let format = RawFormat { stride: options.stride.unwrap_or(tight.stride), ..tight };
             Ok(paced(Raw::new(stream, info, format)?, options))
@@ -113,7 +113,7 @@ fn paced(source: impl FrameSource + 'static, options: &SourceOptions) -> Box<dyn
     if !options.realtime || source.live() {
         return Box::new(source);
     }
-    let usual = || Duration::from_secs_f64(1.0 / options.rate.unwrap_or(USUAL_RATE));
-    let interval = source.interval().unwrap_or_else(usual);
+    let default = || Duration::from_secs_f64(1.0 / options.rate.unwrap_or(DEFAULT_RATE));
+    let interval = source.interval().unwrap_or_else(default);
     Box::new(Paced::new(source, interval, options.stop.clone()))
 }

@@ -42,7 +42,7 @@ pub struct Colours {
 
 impl Colours {
     /// Fills in the usual values for frames of this size.
-    pub(crate) fn or_usual(self, width: u32, height: u32) -> Yuv {
+    pub(crate) fn or_default(self, width: u32, height: u32) -> Yuv {
         Yuv {
             matrix: self.matrix.unwrap_or_else(|| default_matrix(width, height)),
             range: self.range.unwrap_or(YuvRange::Limited),

@@ -93,7 +93,6 @@ impl Camera {
             Errno::INVAL => refused("is no camera", Errno::NOTTY),
             errno => refused("is no camera", errno),
         })?;
-        let remedy = "give the device of a camera";
         match Role::of(&capability) {
             Role::Camera => {}
             Role::MultiPlanar => {
@@ -103,7 +102,9 @@ impl Camera {
                     remedy,
                 ));
             }
-            Role::Other => return Err(SourceError::format("is a video device but no camera", remedy)),
+            Role::Other => {
+                return Err(SourceError::NotACamera("is a video device but no camera".to_owned()));
+            }
         }
         let (contents, note) = negotiate(&mut *device, &self.options)?;
         let mut notes: Vec<_> = note.into_iter().collect();

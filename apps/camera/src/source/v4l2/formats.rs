@@ -182,7 +182,7 @@ pub(super) fn refused(what: &str, errno: Errno) -> SourceError {
         }
         Errno::BUSY => ("another program uses it", "end that program; `fuser -v DEVICE` names it"),
         Errno::NODEV | Errno::NXIO | Errno::NOENT => ("it is gone", "plug the camera in"),
-        Errno::NOTTY => ("it is no video device", "give the device of a camera, such as /dev/video0"),
+        Errno::NOTTY => return SourceError::NotACamera(format!("{what}: it is no video device")),
         _ => {
             let what = format!("{what}: {}", std::io::Error::from(errno));
             return SourceError::Unreadable {
