@@ -64,7 +64,7 @@ fn damaged_frames_are_told_and_left_out() {
     let mut camera = rig.camera(Rig::wanted()).unwrap();
     let expected = [
         Ok(1),
-        says("the driver says that a frame is damaged"),
+        says("the driver reports a damaged frame"),
         says("a frame has 5 of its 18 bytes"),
         says("a frame has 0 of its 18 bytes"),
         Ok(2),
@@ -186,7 +186,7 @@ fn what_cannot_be_read_is_refused_at_once() {
         (
             &|plan| plan.codes = vec![*b"pBAA", *b"RG10"],
             Rig::wanted(),
-            "offers no format that is read here, but pBAA, RG10; ",
+            "offers no supported format, but pBAA, RG10; ",
         ),
         (&|_| {}, nv21, "does not offer that format, but MJPG, YUYV, NV12, pBAA; "),
         (
