@@ -19,8 +19,8 @@ fn what_is_not_read_is_refused_by_name() {
     folder.write("empty.y4m", b"");
     std::fs::create_dir(folder.path("empty")).unwrap();
     let cases: [(&[&str], &str); 10] = [
-        (&["deep.y4m"], "deep.y4m: has frames of the kind \"420p10\", which is not read; "),
-        (&["interlaced.y4m"], "interlaced.y4m: is interlaced, which is not read; "),
+        (&["deep.y4m"], "deep.y4m: has frames of the kind \"420p10\", which is not supported; "),
+        (&["interlaced.y4m"], "interlaced.y4m: is interlaced, which is not supported; "),
         (&["words.txt"], "words.txt: is neither YUV4MPEG2, JPEG nor PNG; "),
         (&["empty.y4m"], "empty.y4m: is empty; "),
         (&["empty"], "empty: has no pictures; "),
@@ -162,7 +162,7 @@ fn a_pipe_that_nobody_writes_to_keeps_it_for_the_timeout() {
     folder.write("photos/b.png", &std::fs::read(folder.path("red.png")).unwrap());
     let ran = folder.resnext(&["camera", "model.rnx", "photos", "--json"]);
     assert_eq!((ran.status, ran.stdout.lines().count()), (1, 1), "{}", ran.stderr);
-    assert!(ran.stderr.starts_with("resnext: photos: photos/a.png is no file\n"), "{}", ran.stderr);
+    assert!(ran.stderr.starts_with("resnext: photos: photos/a.png is not a regular file\n"), "{}", ran.stderr);
 }
 
 #[test]
