@@ -162,7 +162,11 @@ fn a_pipe_that_nobody_writes_to_keeps_it_for_the_timeout() {
     folder.write("photos/b.png", &std::fs::read(folder.path("red.png")).unwrap());
     let ran = folder.resnext(&["camera", "model.rnx", "photos", "--json"]);
     assert_eq!((ran.status, ran.stdout.lines().count()), (1, 1), "{}", ran.stderr);
-    assert!(ran.stderr.starts_with("resnext: photos: photos/a.png is not a regular file\n"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.starts_with("resnext: photos: photos/a.png is not a regular file\n"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
