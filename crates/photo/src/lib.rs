@@ -13,10 +13,11 @@
 #![forbid(unsafe_code)]
 
 mod jpeg;
-mod png;
 
+use image::{DynamicImage, ImageError, ImageReader, Limits};
 use resnext::Frame;
 use resnext::preprocess::Preprocessing;
+use std::io::Cursor;
 
 /// The longest side of an image that is accepted, in pixels.
 pub const MAX_PHOTO_SIDE: u32 = 16_384;
@@ -72,6 +73,17 @@ fn reason(error: &dyn std::error::Error) -> String {
     words.trim_end_matches('.').to_owned()
 }
 
+impl From<ImageError> for DecodeError {
+    fn from(error: ImageError) -> Self {
+        let reason = reason(&error);
+        match error {
+            ImageError::Limits(_) => Self::TooLarge,
+            ImageError::Unsupported(_) => Self::Unsupported(reason),
+            _ => Self::Damaged(reason),
+        }
+    }
+}
+
 impl Rgb8Image {
     /// Decodes `encoded` to 8-bit RGB like Pillow's `Image.open(file).convert("RGB")`, which every library uses to read its
     /// training images:
@@ -92,10 +104,19 @@ impl Rgb8Image {
         if jpeg::is_jpeg(encoded) {
             return jpeg::decode(encoded);
         }
-        if png::is_png(encoded) {
-            return png::decode(encoded);
+        let mut reader = ImageReader::new(Cursor::new(encoded))
+            .with_guessed_format()
+            .map_err(|error| DecodeError::Damaged(error.to_string()))?;
+        if reader.format().is_none() {
+            return Err(DecodeError::Format);
         }
-        Err(DecodeError::Format)
+        let mut limits = Limits::default();
+        limits.max_image_width = Some(MAX_PHOTO_SIDE);
+        limits.max_image_height = Some(MAX_PHOTO_SIDE);
+        limits.max_alloc = Some(MAX_DECODED_BYTES);
+        reader.limits(limits);
+        let image = reader.decode()?;
+        Ok(Self { width: image.width(), height: image.height(), data: rgb8(image) })
     }
 
     /// Encodes the image as a JPEG for people, with `quality` 1..=100. It has baseline coding and 4:2:0 chroma, which every viewer
@@ -122,6 +143,22 @@ impl Rgb8Image {
             .run(&frame, &mut scratch, |_, row| pixels.extend_from_slice(row))
             .map_err(|e| e.to_string())?;
         Ok(pixels)
+    }
+}
+
+/// Converts an image to RGB, by the rules of [`Rgb8Image::decode`].
+fn rgb8(image: DynamicImage) -> Vec<u8> {
+    let high = |v: u16| (v >> 8) as u8;
+    match image {
+        DynamicImage::ImageLuma16(grey) => {
+            grey.into_raw().into_iter().flat_map(|v| [u8::try_from(v).unwrap_or(u8::MAX); 3]).collect()
+        }
+        DynamicImage::ImageLumaA16(grey) => grey.pixels().flat_map(|p| [high(p.0[0]); 3]).collect(),
+        DynamicImage::ImageRgb16(rgb) => rgb.into_raw().into_iter().map(high).collect(),
+        DynamicImage::ImageRgba16(rgba) => {
+            rgba.pixels().flat_map(|p| [high(p.0[0]), high(p.0[1]), high(p.0[2])]).collect()
+        }
+        eight_bit => eight_bit.into_rgb8().into_raw(),
     }
 }
 
