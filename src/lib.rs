@@ -76,11 +76,14 @@ mod runner;
 mod tensor;
 #[cfg(feature = "std")]
 mod threads;
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 mod unroll;
 mod workers;
 
 // The crate uses them by their short paths.
-use internals::{format, isa, requantize, weights};
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+use internals::isa;
+use internals::{format, requantize, weights};
 
 pub use error::{LoadError, RunError};
 pub use kernels::Kernels;
