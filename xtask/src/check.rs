@@ -134,7 +134,8 @@ fn fuzz_targets(step: &mut Step<'_>) -> Result {
     step.cargo("check --manifest-path fuzz/Cargo.toml --features onnx")
 }
 
-fn deny(step: &mut Step<'_>) -> Result {
+/// Checks the licences, versions and sources of all dependencies.
+pub(crate) fn deny(step: &mut Step<'_>) -> Result {
     if !step.workspace.has("cargo-deny") {
         step.skip("cargo install --locked cargo-deny");
         return Ok(());

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 pub(crate) fn steps(install: bool) -> Vec<Plan> {
     let mut steps = vec![
         Plan::essential("set up", move |step| setup::set_up(step, install)),
+        Plan::new("licences and sources of dependencies", check::deny),
         Plan::new("book", check::book),
         Plan::new("browser and films", browser_and_films),
         Plan::new("oldest compiler builds", oldest_compiler),
