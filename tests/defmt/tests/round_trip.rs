@@ -352,7 +352,7 @@ fn trouble_with_the_device_is_one_line() {
     for (device, what) in [
         ("/nowhere/records", "no such directory; "),
         (folder.path().to_str().unwrap(), "is a directory; "),
-        (pipe.to_str().unwrap(), "nobody reads it"),
+        (pipe.to_str().unwrap(), "the pipe has no reader"),
         (model.to_str().unwrap(), "is the model; "),
     ] {
         let start = Instant::now();
