@@ -2,10 +2,11 @@
 //!
 //! * [`check`] is what any laptop can run, without root.
 //! * [`acceptance`] needs emulators, a cross linker, a browser and packaging tools, and can install them.
+//! * [`memory`] runs the runtime's tests in Miri and in sanitizers, which need a nightly compiler.
 //! * [`count`] holds the number of instructions of an inference against a record.
 //! * [`deb`] makes the Debian package.
 //!
-//! Both lists of steps read top down; [`step`] runs them, and [`tools`] knows what the machine has.
+//! The lists of steps read top down; [`step`] runs them, and [`tools`] knows what the machine has.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +19,7 @@ mod json;
 mod licences;
 mod links;
 mod manifests;
+mod memory;
 mod paths;
 mod step;
 mod tools;
@@ -32,6 +34,7 @@ usage: cargo xtask COMMAND
 
   check [STEP]...                   everything that needs no root: format, lints, tests, documentation, manifests
   acceptance [--install] [STEP]...  emulated Arm cores, board binary, instruction counts, browser, package
+  memory [STEP]...                  Miri and sanitizers on the runtime; with a nightly compiler
   count BINARY [CORE]... [--update] instructions of one inference, against benches/record/instructions.tsv
   deb [arm64|amd64]                 builds the Debian package and prints its path
 
@@ -68,6 +71,7 @@ fn run(arguments: &[&str]) -> Result<bool> {
                 rest.iter().partition(|&&text| text == "--install");
             step::run_all(&workspace, &acceptance::steps(!install.is_empty()), &names)
         }
+        ["memory", rest @ ..] => step::run_all(&workspace, &memory::steps(), rest),
         ["count", rest @ ..] => count::main(&workspace, rest),
         ["deb", rest @ ..] => deb::main(&workspace, rest),
         ["help" | "--help" | "-h"] => {

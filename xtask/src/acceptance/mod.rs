@@ -2,7 +2,6 @@
 
 mod binary;
 mod board;
-mod memory;
 mod package;
 mod records;
 mod setup;
@@ -42,9 +41,6 @@ pub(crate) fn steps(install: bool) -> Vec<Plan> {
         Plan::new(format!("camera on emulated {newest}"), move |step| board::camera_tests(step, newest)),
         Plan::new("records in defmt", records::decode),
         Plan::new("Debian package", package::accept),
-        Plan::new("ThreadSanitizer", memory::thread_sanitizer),
-        Plan::new("AddressSanitizer", memory::address_sanitizer),
-        Plan::new("Miri", memory::miri),
     ]);
     steps
 }

@@ -84,7 +84,7 @@ pub(super) fn set_up(step: &mut Step<'_>, install: bool) -> Result {
                 step.log("rustup cannot; Debian's packages may have them");
             }
         }
-        rustup_extras(step)?;
+        oldest_compiler(step)?;
         install_packages(step)?;
         for need in missing(step.workspace) {
             if let Source::Crate(arguments) = need.from {
@@ -108,24 +108,16 @@ pub(super) fn set_up(step: &mut Step<'_>, install: bool) -> Result {
     Err(format!("missing:\n  {}{advice}", missing.join("\n  ")).into())
 }
 
-/// Asks rustup for what makes optional steps possible: not every mirror has it.
-fn rustup_extras(step: &mut Step<'_>) -> Result {
+/// Asks rustup for the oldest compiler. It is optional, because not every mirror has it.
+fn oldest_compiler(step: &mut Step<'_>) -> Result {
     let oldest = manifests::promised_compiler(step)?;
     let workspace = step.workspace;
-    let mut wanted = Vec::new();
-    if !tools::has_toolchain(workspace, &oldest) {
-        wanted.push(format!("toolchain install {oldest} --profile minimal"));
+    if tools::has_toolchain(workspace, &oldest) || !workspace.has("rustup") {
+        return Ok(());
     }
-    if !tools::has_nightly(workspace) {
-        wanted.push(match tools::has_toolchain(workspace, "nightly") {
-            true => "component add --toolchain nightly miri rust-src".into(),
-            false => tools::NIGHTLY_REMEDY.trim_start_matches("rustup ").into(),
-        });
-    }
-    for arguments in wanted.iter().filter(|_| workspace.has("rustup")) {
-        if step.run(workspace.command("rustup").args(arguments.split(' '))).is_err() {
-            step.note(format!("rustup cannot {arguments}"));
-        }
+    let arguments = ["toolchain", "install", &oldest, "--profile", "minimal"];
+    if step.run(workspace.command("rustup").args(arguments)).is_err() {
+        step.note(format!("rustup cannot {}", arguments.join(" ")));
     }
     Ok(())
 }

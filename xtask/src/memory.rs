@@ -1,7 +1,7 @@
 //! Tools that watch memory while tests of the runtime run. They need a nightly compiler with Miri and the standard library's
 //! source; without it these steps are skipped.
 
-use crate::step::{Result, Step};
+use crate::step::{Plan, Result, Step};
 use crate::tools;
 use std::process::Command;
 
@@ -12,12 +12,17 @@ const NETWORK: &str = "--test bit_exact -- small_network";
 /// Everything that reads artifacts, and preprocessing.
 const ALL: &str = "--lib --tests";
 
+/// Lists the steps.
+pub(crate) fn steps() -> Vec<Plan> {
+    vec![
+        Plan::new("ThreadSanitizer", thread_sanitizer),
+        Plan::new("AddressSanitizer", address_sanitizer),
+        Plan::new("Miri", miri),
+    ]
+}
+
 /// Runs the pool and a network in Miri, on the scalar path: Miri has no vector instructions of Arm and few of x86-64.
-///
-/// # Errors
-///
-/// A test fails, or does something undefined.
-pub(super) fn miri(step: &mut Step<'_>) -> Result {
+fn miri(step: &mut Step<'_>) -> Result {
     for tests in [POOL, NETWORK] {
         let Some(mut test) = nightly(step, &format!("miri test -p resnext {tests}")) else {
             return Ok(());
@@ -29,20 +34,12 @@ pub(super) fn miri(step: &mut Step<'_>) -> Result {
 }
 
 /// Runs the pool and a network with every kernel in ThreadSanitizer.
-///
-/// # Errors
-///
-/// A test fails, or threads race.
-pub(super) fn thread_sanitizer(step: &mut Step<'_>) -> Result {
+fn thread_sanitizer(step: &mut Step<'_>) -> Result {
     sanitized(step, "thread", &[POOL, NETWORK])
 }
 
 /// Runs the runtime's tests with every kernel in AddressSanitizer.
-///
-/// # Errors
-///
-/// A test fails, or reads or writes beyond an allocation.
-pub(super) fn address_sanitizer(step: &mut Step<'_>) -> Result {
+fn address_sanitizer(step: &mut Step<'_>) -> Result {
     sanitized(step, "address", &[ALL])
 }
 
