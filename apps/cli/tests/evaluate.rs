@@ -151,7 +151,10 @@ fn a_board_says_how_to_get_a_baseline() {
     let folder = folder();
     folder.write("net.onnx", b"\x08\x07");
     let line = folder.resnext(&["eval", "model.rnx", "--data", "val", "--baseline", "net.onnx"]).failure();
-    assert!(line.contains("this build of resnext cannot run fp32 networks; record the logits on a workstation"), "{line}");
+    assert!(
+        line.contains("this build of resnext cannot run fp32 networks; record the logits on a workstation"),
+        "{line}"
+    );
 }
 
 #[test]
