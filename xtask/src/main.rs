@@ -2,7 +2,7 @@
 //!
 //! * [`check`] is what any laptop can run, without root.
 //! * [`acceptance`] needs emulators, a cross linker, a browser and packaging tools, and can install them.
-//! * [`memory`] runs the runtime's tests in Miri and in sanitizers, which need a nightly compiler.
+//! * [`toolchains`] needs other compilers: the oldest supported one, and a nightly one with Miri and sanitizers.
 //! * [`count`] holds the number of instructions of an inference against a record.
 //! * [`deb`] makes the Debian package.
 //!
@@ -19,9 +19,9 @@ mod json;
 mod licences;
 mod links;
 mod manifests;
-mod memory;
 mod paths;
 mod step;
+mod toolchains;
 mod tools;
 mod workspace;
 
@@ -34,7 +34,7 @@ usage: cargo xtask COMMAND
 
   check [STEP]...                   everything that needs no root: format, lints, tests, documentation, manifests
   acceptance [--install] [STEP]...  emulated Arm cores, board binary, instruction counts, browser, package
-  memory [STEP]...                  Miri and sanitizers on the runtime; with a nightly compiler
+  toolchains [STEP]...              the oldest compiler; Miri and sanitizers, with a nightly one
   count BINARY [CORE]... [--update] instructions of one inference, against benches/record/instructions.tsv
   deb [arm64|amd64]                 builds the Debian package and prints its path
 
@@ -71,7 +71,7 @@ fn run(arguments: &[&str]) -> Result<bool> {
                 rest.iter().partition(|&&text| text == "--install");
             step::run_all(&workspace, &acceptance::steps(!install.is_empty()), &names)
         }
-        ["memory", rest @ ..] => step::run_all(&workspace, &memory::steps(), rest),
+        ["toolchains", rest @ ..] => step::run_all(&workspace, &toolchains::steps(), rest),
         ["count", rest @ ..] => count::main(&workspace, rest),
         ["deb", rest @ ..] => deb::main(&workspace, rest),
         ["help" | "--help" | "-h"] => {

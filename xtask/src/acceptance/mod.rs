@@ -8,8 +8,8 @@ mod setup;
 
 use crate::count;
 use crate::step::{Plan, Result, Step};
-use crate::tools::{self, CORES};
-use crate::{check, deb, manifests};
+use crate::tools::CORES;
+use crate::{check, deb};
 use std::path::PathBuf;
 
 /// Lists the steps. `install` allows the first one to install what is missing.
@@ -19,7 +19,6 @@ pub(crate) fn steps(install: bool) -> Vec<Plan> {
         Plan::new("licences and sources of dependencies", check::deny),
         Plan::new("book", check::book),
         Plan::new("browser and films", browser_and_films),
-        Plan::new("oldest compiler builds", oldest_compiler),
         Plan::new("no_std on bare metal", board::bare_metal),
         Plan::new("board binary", board::build),
     ];
@@ -51,18 +50,6 @@ fn browser_and_films(step: &mut Step<'_>) -> Result {
     let mut test = step.workspace.cargo("test --no-fail-fast");
     test.args(check::HOST).args(["--test", "browser", "--test", "camera"]).env("CI", "true");
     step.run(&mut test)
-}
-
-/// Compiles the workspace with the oldest compiler that the manifests promise.
-fn oldest_compiler(step: &mut Step<'_>) -> Result {
-    let toolchain = manifests::promised_compiler(step)?;
-    if !tools::has_toolchain(step.workspace, &toolchain) {
-        step.skip(format!("rustup toolchain install {toolchain} --profile minimal"));
-        return Ok(());
-    }
-    let mut check = step.workspace.cargo(&format!("+{toolchain} check --workspace"));
-    check.env_remove("RUSTUP_TOOLCHAIN").env("CARGO_TARGET_DIR", step.workspace.target.join("oldest"));
-    step.run(&mut check)
 }
 
 /// Builds the host's `resnext` with everything, as the tests have it, and returns its path. Where they have been built

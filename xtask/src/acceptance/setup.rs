@@ -1,6 +1,5 @@
 //! What the acceptance wants of the machine, and how it gets there.
 
-use crate::manifests;
 use crate::step::{Result, Step};
 use crate::tools::{self, BARE, BOARD, Std};
 use crate::workspace::{Workspace, in_ci};
@@ -84,7 +83,6 @@ pub(super) fn set_up(step: &mut Step<'_>, install: bool) -> Result {
                 step.log("rustup cannot; Debian's packages may have them");
             }
         }
-        oldest_compiler(step)?;
         install_packages(step)?;
         for need in missing(step.workspace) {
             if let Source::Crate(arguments) = need.from {
@@ -106,20 +104,6 @@ pub(super) fn set_up(step: &mut Step<'_>, install: bool) -> Result {
     }
     let advice = if install { "" } else { "\n`cargo xtask acceptance --install` installs them" };
     Err(format!("missing:\n  {}{advice}", missing.join("\n  ")).into())
-}
-
-/// Asks rustup for the oldest compiler. It is optional, because not every mirror has it.
-fn oldest_compiler(step: &mut Step<'_>) -> Result {
-    let oldest = manifests::promised_compiler(step)?;
-    let workspace = step.workspace;
-    if tools::has_toolchain(workspace, &oldest) || !workspace.has("rustup") {
-        return Ok(());
-    }
-    let arguments = ["toolchain", "install", &oldest, "--profile", "minimal"];
-    if step.run(workspace.command("rustup").args(arguments)).is_err() {
-        step.note(format!("rustup cannot {}", arguments.join(" ")));
-    }
-    Ok(())
 }
 
 impl Need {

@@ -1,6 +1,7 @@
-//! Tools that watch memory while tests of the runtime run. They need a nightly compiler with Miri and the standard library's
-//! source; without it these steps are skipped.
+//! What other compilers say: the oldest that the manifests promise, and a nightly one with Miri, the sanitizers and the
+//! standard library's source, which watch memory while tests of the runtime run. Without the compiler a step is skipped.
 
+use crate::manifests;
 use crate::step::{Plan, Result, Step};
 use crate::tools;
 use std::process::Command;
@@ -15,10 +16,23 @@ const ALL: &str = "--lib --tests";
 /// Lists the steps.
 pub(crate) fn steps() -> Vec<Plan> {
     vec![
+        Plan::new("oldest compiler builds", oldest_compiler),
         Plan::new("ThreadSanitizer", thread_sanitizer),
         Plan::new("AddressSanitizer", address_sanitizer),
         Plan::new("Miri", miri),
     ]
+}
+
+/// Compiles the workspace with the oldest compiler that the manifests promise.
+fn oldest_compiler(step: &mut Step<'_>) -> Result {
+    let toolchain = manifests::promised_compiler(step)?;
+    if !tools::has_toolchain(step.workspace, &toolchain) {
+        step.skip(format!("rustup toolchain install {toolchain} --profile minimal"));
+        return Ok(());
+    }
+    let mut check = step.workspace.cargo(&format!("+{toolchain} check --workspace"));
+    check.env_remove("RUSTUP_TOOLCHAIN").env("CARGO_TARGET_DIR", step.workspace.target.join("oldest"));
+    step.run(&mut check)
 }
 
 /// Runs the pool and a network in Miri, on the scalar path: Miri has no vector instructions of Arm and few of x86-64.
