@@ -95,7 +95,7 @@ pub enum SourceError {
     UnknownSize,
     /// The content is in no format that is recognised. It may be raw frames.
     #[error(
-        "is neither YUV4MPEG2, JPEG nor PNG; give the format and the size of its frames, such as yuv420 and 1280x720"
+        "is neither YUV4MPEG2, JPEG nor PNG; give the format and size of frames, such as yuv420 and 1280x720"
     )]
     UnknownFormat,
 }
