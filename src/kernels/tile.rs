@@ -12,7 +12,8 @@ use crate::weights::{UNIT, WeightLayout};
 use core::marker::PhantomData;
 use core::ops::Range;
 
-/// Most pixels of a run: half a 14×14 image, and a multiple of 7 because the last images of a network are 7 pixels wide.
+/// The largest number of pixels in a run: half a 14×14 image, and a multiple of 7 because the last feature maps of a network
+/// are 7 pixels wide.
 const MAX_RUN: usize = 98;
 
 /// Arithmetic on the 16 lanes of a block, one implementation per instruction set.
@@ -28,17 +29,17 @@ const MAX_RUN: usize = 98;
 /// Whoever calls an unsafe method guarantees that those bytes exist and that the CPU has the instruction set. An
 /// implementor is built from an [`isa`](crate::isa) token, which proves the latter.
 pub(super) unsafe trait Lanes: Copy {
-    /// Accumulators of one pixel.
+    /// The accumulators of one pixel.
     type Acc: Copy;
 
-    /// Most pixels of a tile, at most 14.
+    /// The largest number of pixels in a tile, at most 14.
     const ROWS: usize;
 
-    /// Most pixels of a run.
+    /// The largest number of pixels in a run.
     const RUN: usize = 96;
 
-    /// Whether tiles are made as equal as possible, because a low tile takes no longer for a pixel than a high one unless it
-    /// is so low that it waits for its sums. Otherwise tiles are as high as possible.
+    /// Whether the tiles of a run are made as equal as possible. A tile with few pixels takes no longer per pixel than one with
+    /// many, unless it has so few that it waits for its own sums. Otherwise each tile has as many pixels as possible.
     const EVEN: bool = false;
 
     /// Whether [`Self::neighbours`] is implemented. Tiles of grouped convolutions are then cut within rows of the image.
@@ -50,7 +51,7 @@ pub(super) unsafe trait Lanes: Copy {
         false
     }
 
-    /// k-groups of an iteration of the hot loop.
+    /// The number of k-groups in one iteration of the hot loop.
     const STEP: usize;
 
     /// Whether [`Self::start`] wants the sum of a pixel's inputs where all blocks share them.
@@ -74,9 +75,8 @@ pub(super) unsafe trait Lanes: Copy {
     /// `weight_sum` has the 16 sums of all weights; `input_sum` is the sum of the inputs, if there is one.
     unsafe fn start(self, bias: *const i32, weight_sum: *const i32, input_sum: Option<i32>) -> Self::Acc;
 
-    /// Every lane meets the same input: `k_groups × 4` bytes at each of `segments` from each of `window`, and
-    /// `k_groups` units of weights for each segment. With `WHOLE`, `k_groups` is a multiple of
-    /// [`Self::STEP`].
+    /// Adds the products of inputs that all lanes share: `k_groups × 4` bytes at each of `segments` from each of `window`, with
+    /// `k_groups` units of weights for each segment. With `WHOLE`, `k_groups` is a multiple of [`Self::STEP`].
     unsafe fn broadcast<W: Walk, const MR: usize, const WHOLE: bool>(
         self,
         acc: &mut [Self::Acc; MR],
@@ -86,10 +86,10 @@ pub(super) unsafe trait Lanes: Copy {
         k_groups: usize,
     );
 
-    /// One tap of `WeightLayout::Paired8`: 16 bytes from each of `a`, two units of weights.
+    /// Adds one tap of `WeightLayout::Paired8`: 16 bytes from each of `a`, two units of weights.
     unsafe fn paired<const MR: usize>(self, acc: &mut [Self::Acc; MR], a: &[*const i8; MR], w: *const i8);
 
-    /// One tap of `WeightLayout::Quad4`: 16 bytes from each of `a`, one unit of weights.
+    /// Adds one tap of `WeightLayout::Quad4`: 16 bytes from each of `a`, one unit of weights.
     unsafe fn quad<const MR: usize>(self, acc: &mut [Self::Acc; MR], a: &[*const i8; MR], w: *const i8);
 
     /// Adds a whole 3×3 window of a grouped convolution for `MR` pixels that are neighbours in a row of the image, so that
@@ -137,7 +137,7 @@ pub(super) unsafe trait Lanes: Copy {
     unsafe fn accumulators(self, acc: Self::Acc) -> [i32; LANES];
 }
 
-/// How the accumulators of a tile walk over the window. A type rather than a value, so that each walk has a
+/// How the accumulators of a tile walk over the window. This is a type rather than a value, so that each walk has a
 /// loop nest of its own: in a shared one the compiler keeps accumulators in memory.
 ///
 /// # Safety
@@ -149,20 +149,20 @@ pub(super) unsafe trait Walk {
     /// The layout that it walks over. Without [`Lanes::INPUT_SUMS`], `PerGroup` also stands for `Dense`.
     const LAYOUT: WeightLayout;
 
-    /// Lanes are in the order of `WeightLayout::Quad4`: bytes are transposed, 4×4, when read and written.
+    /// Whether lanes are in the order of `WeightLayout::Quad4`, so that bytes are transposed, 4×4, when read and written.
     const TRANSPOSE: bool = matches!(Self::LAYOUT, WeightLayout::Quad4);
 
-    /// Every block reads the whole window, and [`Lanes::start`] wants the sum of its inputs.
+    /// Whether every block reads the whole window and [`Lanes::start`] wants the sum of its inputs.
     const SHARES_INPUT: bool = matches!(Self::LAYOUT, WeightLayout::Dense);
 
-    /// The products of a fused shortcut follow.
+    /// Whether the products of a fused shortcut follow.
     const FUSED: bool = false;
 
     /// Adds all products of the window to the accumulators of `MR` pixels.
     ///
     /// # Safety
     ///
-    /// The whole window at each of `window`, and the weights of a whole block.
+    /// The whole window at each of `window` and the weights of a whole block are readable.
     unsafe fn accumulate<L: Lanes, const MR: usize>(
         lanes: L,
         acc: &mut [L::Acc; MR],
@@ -173,11 +173,11 @@ pub(super) unsafe trait Walk {
     );
 }
 
-/// `WeightLayout::Dense` and `WeightLayout::PerGroup`: every lane meets the same bytes. `WHOLE` where every segment is a
-/// number of whole iterations of the hot loop; `SHARED` where every block meets them too and [`Lanes::start`]
-/// wants their sum; `FUSED` with a shortcut.
+/// The walk for `WeightLayout::Dense` and `WeightLayout::PerGroup`, where all lanes read the same bytes. `WHOLE` says that
+/// every segment is a number of whole iterations of the hot loop, `SHARED` that all blocks read the same bytes too and
+/// [`Lanes::start`] wants their sum, and `FUSED` that a shortcut follows.
 pub(super) struct Broadcast<const WHOLE: bool, const SHARED: bool = false, const FUSED: bool = false>;
-/// Small groups, tap by tap: `WeightLayout::Quad4`, or else `WeightLayout::Paired8`.
+/// The walk for small groups, tap by tap: `WeightLayout::Quad4`, or else `WeightLayout::Paired8`.
 pub(super) struct Grouped<const QUAD: bool>;
 
 // SAFETY: `broadcast` reads `k_groups` groups and units for each segment, which is what both layouts have.
@@ -251,12 +251,12 @@ macro_rules! with_walk {
 }
 pub(super) use with_walk;
 
-/// What all lanes of a step share in requantization.
+/// The parameters of requantization that all lanes of a step share.
 #[derive(Clone, Copy)]
 pub(super) struct Requantize {
     pub(super) min: i8,
     pub(super) max: i8,
-    /// `min` and `max` are more than the saturation of int8.
+    /// Whether `min` and `max` are narrower than the range of int8.
     pub(super) clamps: bool,
 }
 
@@ -266,8 +266,8 @@ impl Requantize {
     }
 }
 
-/// Offsets of the pixels of a run: of the window in the input, and of the pixel in the input of the shortcut, in the output
-/// and in the residual; and the sums of their inputs if [`Lanes::INPUT_SUMS`].
+/// The offsets of the pixels of a run: of the window in the input, and of the pixel in the input of the shortcut, in the
+/// output and in the residual; and the sums of their inputs if [`Lanes::INPUT_SUMS`].
 struct Offsets {
     window: [usize; MAX_RUN],
     shortcut: [usize; MAX_RUN],
@@ -335,7 +335,7 @@ pub(super) unsafe fn conv<L: Lanes, W: Walk>(lanes: L, task: &ConvTask<'_>, out:
         residual: [0; MAX_RUN],
         input_sum: [0; MAX_RUN],
     };
-    // Where windows do not follow each other from one row to the next.
+    // The windows do not follow each other from one row to the next.
     let in_rows = L::NEIGHBOURS && (!W::SHARES_INPUT || conv.window.kernel > 1);
     let mut pixel = out.pixels.start;
     while pixel < out.pixels.end {
@@ -560,7 +560,7 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
         }
     }
 
-    /// The segments, if [`Lanes::neighbours`] can do these windows.
+    /// Returns the segments if [`Lanes::neighbours`] can compute these windows.
     #[inline(always)]
     fn neighbours<const MR: usize>(&self, window: &[*const i8; MR]) -> Option<&[usize; 9]> {
         if !L::NEIGHBOURS || W::SHARES_INPUT || MR < 2 {
@@ -598,7 +598,7 @@ impl<L: Lanes, W: Walk> Tile<'_, L, W> {
 ///
 /// # Safety
 ///
-/// That of [`Walk::accumulate`].
+/// The contract is that of [`Walk::accumulate`].
 #[inline(always)]
 unsafe fn accumulate<L: Lanes, W: Walk, const MR: usize>(
     lanes: L,

@@ -26,10 +26,10 @@ use std::vec::Vec;
 use tract_linalg::mmm::{FusedKerSpec, MatMatMulKer, OutputStoreKer};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Rows (output channels) and columns (pixels) of the tiles of all kernels used here.
+/// The rows (output channels) and the columns (pixels) of a tile, in all kernels that are used here.
 const TILE: usize = 8;
 
-/// Bytes of one k-group of a panel.
+/// The number of bytes in one k-group of a panel.
 const PANEL_UNIT: usize = TILE * K_GROUP;
 
 /// One of tract's kernels.
@@ -37,7 +37,7 @@ const PANEL_UNIT: usize = TILE * K_GROUP;
 struct Kernel {
     name: &'static str,
     call: fn(&[FusedKerSpec<i32>]) -> isize,
-    /// Whether panels interleave 4 consecutive k (`PackedI8K4`) or are k-outermost (`PackedFormat`).
+    /// Whether panels interleave four consecutive k (`PackedI8K4`); otherwise k is outermost (`PackedFormat`).
     interleaved: bool,
 }
 
@@ -92,26 +92,26 @@ pub struct TractGemm {
     scratch: Vec<Scratch>,
 }
 
-/// One layer's weights: for each block of 16 channels two panels of 8.
+/// The weights of one layer: two panels of 8 channels for each block of 16.
 struct Layer {
     panels: Vec<Line>,
-    /// Lines of one panel.
+    /// The number of lines in one panel.
     panel_lines: usize,
-    /// Input bytes summed, padding of the segments included.
+    /// The number of input bytes that are summed, with the padding of the segments.
     k: usize,
 }
 
-/// tract's kernels load from panels with alignment.
+/// A line of a panel, aligned because tract's kernels use aligned loads.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
-/// Accumulators of 8 pixels × 16 channels.
+/// The accumulators of 8 pixels × 16 channels.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Accumulators([[i32; LANES]; TILE]);
 
-/// Memory of one part of a step: a panel of packed pixels and the accumulators.
+/// The memory of one part of a step: a panel of packed pixels and the accumulators.
 struct Scratch(UnsafeCell<(Vec<Line>, Accumulators)>);
 
 // SAFETY: part `i` of a step uses scratch `i` and nothing else does; a runner runs one step at a time, and it
@@ -216,7 +216,7 @@ impl TractGemm {
         }
     }
 
-    /// 8 channels × 8 pixels of accumulators into half of the tile.
+    /// Computes the accumulators of 8 channels × 8 pixels, half of the tile.
     fn multiply(
         &self,
         k: usize,
@@ -292,7 +292,7 @@ fn finish(
             addend[..channels.count].copy_from_slice(&data[start..start + channels.count]);
         }
     }
-    // SAFETY: arrays of 16; the kernel's existence proves the instruction set.
+    // SAFETY: the arrays have 16 elements; the kernel's existence proves the instruction set.
     unsafe { requantize(acc, block, addend.as_ptr(), rq, result.as_mut_ptr()) };
     bytes.copy_from_slice(&result[..channels.count]);
 }

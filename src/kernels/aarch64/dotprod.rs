@@ -1,6 +1,6 @@
-//! SDOT: four 4-channel dot products an instruction.
+//! Kernels of SDOT, which computes four dot products of four channels in one instruction.
 //!
-//! The intrinsics are not stable yet, so the instruction is one line of assembly.
+//! The intrinsics are not stable yet, so each instruction is one line of assembly.
 #![expect(clippy::needless_range_loop, reason = "an index names registers of several arrays at once")]
 
 use super::finish;
@@ -37,11 +37,11 @@ pub(in crate::kernels) fn linear(
     unsafe { with_dotprod(task, blocks, logits) }
 }
 
-/// Four vectors of four lanes.
+/// The 16 lanes of a block in four vectors of four.
 #[derive(Clone, Copy)]
 pub(super) struct Sdot;
 
-/// `acc + dot(w, a)` in every lane.
+/// Adds the dot product of `$w` and `$a` to every lane of `$acc`.
 macro_rules! sdot {
     ($acc:expr, $w:expr, $a:expr) => {
         asm!("sdot {acc:v}.4s, {w:v}.16b, {a:v}.16b", acc = inout(vreg) $acc, w = in(vreg) $w, a = in(vreg) $a,
@@ -54,7 +54,7 @@ macro_rules! sdot {
     };
 }
 
-/// One unit of weights against 4-byte group `$lane` of each input vector.
+/// Multiplies one unit of weights by k-group `$lane` of each input vector.
 macro_rules! unit {
     ($acc:ident, $input:ident, $w:expr, $lane:literal) => {
         for v in 0..4 {
@@ -66,7 +66,7 @@ macro_rules! unit {
     };
 }
 
-/// Vector `$v` of two units of weights against 4-byte groups `$first` and `$second` of each input vector.
+/// Multiplies vector `$v` of two units of weights by k-groups `$first` and `$second` of each input vector.
 macro_rules! pair {
     ($acc:ident, $input:ident, $w:ident, $v:literal, $first:literal, $second:literal) => {
         let weights = [vld1q_s8($w.add(16 * $v)), vld1q_s8($w.add(64 + 16 * $v))];
@@ -79,7 +79,7 @@ macro_rules! pair {
     };
 }
 
-/// Six rows of accumulator vector `$v` against vector `$w` of weights and 4-byte group `$lane` of the inputs.
+/// Adds the products of weights `$w` and k-group `$lane` of the inputs to accumulator vector `$v` of six pixels.
 #[rustfmt::skip]
 macro_rules! dot6 {
     ($v:literal, $w:literal, $lane:literal) => {
@@ -94,16 +94,16 @@ macro_rules! dot6 {
     };
 }
 
-/// The hot loop: a whole tile, 16 input channels at a time.
+/// The hot loop, which computes a whole tile, 16 input channels at a time.
 ///
-/// By hand because in-order cores (Cortex-A55) run instructions as they stand: the compiler pairs the loads
-/// of weights as LDP Q, six cycles there, right before their use. Here they are single loads six dot products
-/// ahead.
+/// It is in assembly because in-order cores (Cortex-A55) run instructions in the order in which they stand. The compiler
+/// pairs the loads of weights as LDP Q, which takes six cycles there, right before their use. Here they are single loads, six
+/// dot products ahead.
 ///
 /// # Safety
 ///
-/// SDOT; 16 · `steps` bytes at each of `segments` from each of `a`, 256 · `steps` bytes of weights for each
-/// segment.
+/// The CPU has SDOT. 16 · `steps` bytes are readable at each of `segments` from each of `a`, and 256 · `steps` bytes of weights
+/// for each segment.
 #[inline(always)]
 unsafe fn six_rows(
     acc: &mut [[int32x4_t; 4]; 6],
@@ -115,7 +115,7 @@ unsafe fn six_rows(
     debug_assert!(steps > 0 && !segments.is_empty());
     let range = segments.as_ptr_range();
     let [r0, r1, r2, r3, r4, r5] = acc;
-    // SAFETY: reads what the contract grants, writes registers only.
+    // SAFETY: the assembly reads what the contract grants and writes registers only.
     unsafe {
         asm!(
             "2:",
@@ -196,7 +196,7 @@ unsafe impl Lanes for Sdot {
         // SAFETY: 4 · k_groups input bytes and k_groups units of weights a segment, by the contract.
         unsafe {
             if MR == 6 && WHOLE {
-                // The same type: MR is 6.
+                // The types are the same, since MR is 6.
                 return six_rows(&mut *acc.as_mut_ptr().cast(), &*window.as_ptr().cast(), segments, w, steps);
             }
             let mut w = w;

@@ -1,5 +1,5 @@
-//! SMMLA: a 2 × 8 matrix of inputs times an 8 × 2 matrix of weights an instruction, twice the products of
-//! SDOT.
+//! Kernels of SMMLA, which multiplies a 2 × 8 matrix of inputs by an 8 × 2 matrix of weights in one instruction: twice the
+//! products of SDOT.
 //!
 //! Two pixels make the rows of one operand and two output channels the columns of the other; weights packed
 //! as [`Packing::K8`](crate::weights::Packing::K8) are operands as they lie. Accumulators are kept in 2 × 2
@@ -30,7 +30,7 @@ pub(in crate::kernels) fn conv(_: MatMul, task: &ConvTask<'_>, out: &mut OutputC
     unsafe { with_i8mm(task, out) }
 }
 
-/// Four vectors of four lanes.
+/// The 16 lanes of a block in four vectors of four.
 #[derive(Clone, Copy)]
 struct Smmla;
 
@@ -40,7 +40,7 @@ type Matrices = [int32x4_t; 8];
 
 /// # Safety
 ///
-/// Advanced SIMD.
+/// The CPU has Advanced SIMD.
 #[inline(always)]
 unsafe fn to_matrices(rows: [[int32x4_t; 4]; 2]) -> Matrices {
     // SAFETY: the contract above.
@@ -52,7 +52,7 @@ unsafe fn to_matrices(rows: [[int32x4_t; 4]; 2]) -> Matrices {
 
 /// # Safety
 ///
-/// Advanced SIMD.
+/// The CPU has Advanced SIMD.
 #[inline(always)]
 unsafe fn to_rows(matrices: Matrices) -> [[int32x4_t; 4]; 2] {
     let row = |r: usize| -> [int32x4_t; 4] {
@@ -65,7 +65,7 @@ unsafe fn to_rows(matrices: Matrices) -> [[int32x4_t; 4]; 2] {
     [row(0), row(1)]
 }
 
-/// `acc + a · wᵀ`.
+/// Adds `$a · $wᵀ` to `$acc`.
 macro_rules! smmla {
     ($acc:expr, $a:expr, $w:expr) => {
         asm!("smmla {acc:v}.4s, {a:v}.16b, {w:v}.16b", acc = inout(vreg) $acc, a = in(vreg) $a, w = in(vreg) $w,
@@ -73,8 +73,8 @@ macro_rules! smmla {
     };
 }
 
-/// Three pairs of rows of matrices `$c` and `$d` against weights `w0` and `w1`; `$i0`, `$i1` and `$i2`
-/// are the same half of the inputs of each pair.
+/// Multiplies weights `w0` and `w1` into matrices `$c` and `$d` of three pairs of pixels. `$i0`, `$i1` and `$i2` hold the same
+/// half of the inputs of each pair.
 #[rustfmt::skip]
 macro_rules! mul6 {
     ($c:literal, $d:literal, $i0:literal, $i1:literal, $i2:literal) => {
@@ -89,15 +89,15 @@ macro_rules! mul6 {
     };
 }
 
-/// The hot loop: six pixels, 16 input channels at a time.
+/// The hot loop, which computes six pixels, 16 input channels at a time.
 ///
-/// By hand because all 32 registers are taken: 24 accumulators, six operands of inputs, two of weights, the
-/// latter also the scratch in which inputs are paired.
+/// It is in assembly because it takes all 32 registers: 24 for accumulators, six for inputs and two for weights. The latter
+/// are also the scratch in which inputs are paired.
 ///
 /// # Safety
 ///
-/// SMMLA; 16 · `steps` bytes at each of `segments` from each of `rows`, 256 · `steps` bytes of weights for
-/// each segment.
+/// The CPU has SMMLA. 16 · `steps` bytes are readable at each of `segments` from each of `rows`, and 256 · `steps` bytes of
+/// weights for each segment.
 #[inline(always)]
 unsafe fn six_rows(
     [a, b, c]: &mut [Matrices; 3],
@@ -108,7 +108,7 @@ unsafe fn six_rows(
 ) {
     debug_assert!(steps > 0 && !segments.is_empty());
     let range = segments.as_ptr_range();
-    // SAFETY: reads what the contract grants, writes registers only.
+    // SAFETY: the assembly reads what the contract grants and writes registers only.
     unsafe {
         asm!(
             "2:",
@@ -166,7 +166,7 @@ unsafe fn six_rows(
     }
 }
 
-/// Two pixels, the second of which may be the first again.
+/// Computes two pixels, the second of which may be the first again.
 ///
 /// # Safety
 ///
@@ -220,7 +220,7 @@ unsafe impl Lanes for Smmla {
         unsafe {
             if MR == 6 {
                 let mut pairs = [0, 2, 4].map(|r| to_matrices([acc[r], acc[r + 1]]));
-                // The same type: MR is 6.
+                // The types are the same, since MR is 6.
                 six_rows(&mut pairs, &*window.as_ptr().cast(), segments, w, steps);
                 for (pair, matrices) in pairs.into_iter().enumerate() {
                     [acc[2 * pair], acc[2 * pair + 1]] = to_rows(matrices);

@@ -11,14 +11,15 @@ use crate::kernels::tile::{Requantize, Walk};
 use crate::unroll::each_row;
 use core::arch::aarch64::*;
 
-/// Lane order of [`WeightLayout::Quad4`](crate::weights::WeightLayout::Quad4) to channel order and back: transposes 4×4.
+/// The permutation between the lane order of [`WeightLayout::Quad4`](crate::weights::WeightLayout::Quad4) and channel order. It
+/// transposes a 4×4 matrix, so it is its own inverse.
 const TRANSPOSE: [u8; 16] = [0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15];
 
-/// Requantizes `MR` pixels of 16 lanes each: SQRDMULH and saturating narrows.
+/// Requantizes `MR` pixels of 16 lanes each, with SQRDMULH and saturating narrowing moves.
 ///
 /// # Safety
 ///
-/// Advanced SIMD; a whole block; 16 writable bytes at each of `out`, 16 readable ones at each of `residual`.
+/// The CPU has Advanced SIMD. `block` is readable; 16 bytes are writable at each of `out`, and readable at each of `residual`.
 #[inline(always)]
 unsafe fn finish<W: Walk, const MR: usize>(
     acc: &[[int32x4_t; 4]; MR],

@@ -1,4 +1,4 @@
-//! Advanced SIMD of armv8-a, for cores without SDOT (Cortex-A53, A72): SMULL, SMLAL, SADALP.
+//! Kernels of SMULL, SMLAL and SADALP, the Advanced SIMD of armv8-a, for cores without SDOT (Cortex-A53, A72).
 //!
 //! An 8-byte half of a unit of weights is two channels × 4 inputs; multiplied by the input group repeated
 //! twice it gives eight 16-bit products. Two of them fit 16 bits (2 · 127 · 128 < 2¹⁵), so two k-groups are
@@ -28,15 +28,15 @@ pub(in crate::kernels) fn linear(_: Neon, task: &LinearTask<'_>, blocks: Range<u
     unsafe { tile::linear(Smlal, task, blocks, logits) }
 }
 
-/// Eight vectors, each two partial sums of two lanes.
+/// The 16 lanes of a block in eight vectors, each with two partial sums of two lanes.
 #[derive(Clone, Copy)]
 struct Smlal;
 
-/// A 4-byte input group, twice.
+/// Loads a k-group of inputs, four bytes, and repeats it.
 ///
 /// # Safety
 ///
-/// Four readable bytes.
+/// Four bytes are readable.
 #[inline(always)]
 unsafe fn group(a: *const i8) -> int8x8_t {
     // SAFETY: the contract above.
@@ -47,34 +47,34 @@ unsafe fn group(a: *const i8) -> int8x8_t {
 ///
 /// # Safety
 ///
-/// Advanced SIMD.
+/// The CPU has Advanced SIMD.
 #[inline(always)]
 unsafe fn pair(acc: &mut int32x4_t, weights: [int8x8_t; 2], input: [int8x8_t; 2]) {
     // SAFETY: the contract above.
     unsafe { *acc = vpadalq_s16(*acc, vmlal_s8(vmull_s8(weights[0], input[0]), weights[1], input[1])) }
 }
 
-/// The lane sums of eight vectors of partial sums.
+/// Returns the sums of the lanes from eight vectors of partial sums.
 ///
 /// # Safety
 ///
-/// Advanced SIMD.
+/// The CPU has Advanced SIMD.
 #[inline(always)]
 unsafe fn fold(acc: [int32x4_t; 8]) -> [int32x4_t; 4] {
     // SAFETY: the contract above.
     core::array::from_fn(|i| unsafe { vpaddq_s32(acc[2 * i], acc[2 * i + 1]) })
 }
 
-/// The hot loop: a whole tile, 8 input channels at a time.
+/// The hot loop, which computes a whole tile, 8 input channels at a time.
 ///
-/// By hand for in-order cores (Cortex-A53), where a result takes six cycles: sixteen products are under way
-/// in eight temporaries, SMLAL two and SADALP five products behind SMULL, across iterations too. Weights are
-/// loaded as whole vectors and SMULL2 takes their upper halves.
+/// It is in assembly for in-order cores (Cortex-A53), where a result takes six cycles. Sixteen products are under way
+/// in eight temporaries; SMLAL is two and SADALP five products behind SMULL, across iterations too. Weights are
+/// loaded as whole vectors, whose upper halves SMULL2 takes.
 ///
 /// # Safety
 ///
-/// Advanced SIMD; 8 · `steps` bytes at each of `segments` from each of `a`, 128 · `steps` bytes of weights
-/// for each segment.
+/// The CPU has Advanced SIMD. 8 · `steps` bytes are readable at each of `segments` from each of `a`, and 128 · `steps` bytes
+/// of weights for each segment.
 #[inline(always)]
 unsafe fn two_rows(
     acc: &mut [[int32x4_t; 8]; 2],
@@ -86,7 +86,7 @@ unsafe fn two_rows(
     debug_assert!(steps > 0 && !segments.is_empty());
     let range = segments.as_ptr_range();
     let [r0, r1] = acc;
-    // SAFETY: reads what the contract grants, writes registers only.
+    // SAFETY: the assembly reads what the contract grants and writes registers only.
     unsafe {
         let zero = vdupq_n_s16(0);
         asm!(
@@ -176,7 +176,7 @@ unsafe impl Lanes for Smlal {
         // SAFETY: 4 · k_groups input bytes and k_groups units of weights a segment, by the contract.
         unsafe {
             if MR == 2 && WHOLE {
-                // The same type: MR is 2.
+                // The types are the same, since MR is 2.
                 return two_rows(&mut *acc.as_mut_ptr().cast(), &*window.as_ptr().cast(), segments, w, steps);
             }
             let mut w = w;

@@ -37,7 +37,7 @@ pub(in crate::kernels) fn linear(_: Avx2, task: &LinearTask<'_>, blocks: Range<u
 ///
 /// # Safety
 ///
-/// AVX2; 16 readable bytes at `residual` and 16 writable ones at `out`.
+/// The CPU has AVX2; 16 bytes are readable at `residual` and 16 are writable at `out`.
 #[cfg(feature = "tract")]
 #[target_feature(enable = "avx2")]
 pub(in crate::kernels) unsafe fn requantize(
@@ -55,26 +55,26 @@ pub(in crate::kernels) unsafe fn requantize(
     }
 }
 
-/// Two YMM of eight lanes.
+/// The 16 lanes of a block in two YMM registers of eight.
 #[derive(Clone, Copy)]
 pub(super) struct Ymm;
 
-/// 16 values.
+/// Loads the 16 values of a block.
 ///
 /// # Safety
 ///
-/// AVX2; as many readable ones.
+/// The CPU has AVX2, and 16 values are readable.
 #[inline(always)]
 unsafe fn load(values: *const i32) -> [__m256i; 2] {
     // SAFETY: the contract above.
     unsafe { [_mm256_loadu_si256(values.cast()), _mm256_loadu_si256(values.add(8).cast())] }
 }
 
-/// Adds to eight lanes the dot products of four input bytes each.
+/// Adds to each of eight lanes the dot product of its four input bytes.
 ///
 /// # Safety
 ///
-/// AVX2.
+/// The CPU has AVX2.
 #[inline(always)]
 unsafe fn dot(acc: __m256i, magnitude: __m256i, input: __m256i, w: __m256i) -> __m256i {
     // SAFETY: AVX2, by the contract of `Lanes`.
@@ -84,11 +84,11 @@ unsafe fn dot(acc: __m256i, magnitude: __m256i, input: __m256i, w: __m256i) -> _
     }
 }
 
-/// ⌊acc · multiplier / 2³¹ + ½⌋ on eight lanes: SQRDMULH.
+/// Returns ⌊acc · multiplier / 2³¹ + ½⌋ of eight lanes, as SQRDMULH computes it on Arm.
 ///
 /// # Safety
 ///
-/// AVX2.
+/// The CPU has AVX2.
 #[inline(always)]
 unsafe fn multiply_high(acc: __m256i, multiplier: __m256i) -> __m256i {
     // SAFETY: AVX2, by the contract of `Lanes`.

@@ -1,10 +1,10 @@
-//! VPDPBUSD: four products of unsigned by signed bytes added to each 32-bit lane, in one instruction.
+//! VPDPBUSD adds four products of unsigned by signed bytes to each 32-bit lane in one instruction.
 //!
-//! Both our operands are signed. Flipping a sign bit adds 128 and makes a byte unsigned; what that adds to a
-//! sum is taken off where the accumulators begin. Where all blocks read the same input
+//! Both of our operands are signed. Flipping the sign bit of a byte adds 128 and makes it unsigned; what that adds to a
+//! sum is subtracted from the initial value of the accumulator. Where all blocks read the same input
 //! ([`WeightLayout::Dense`](crate::weights::WeightLayout::Dense)) the weights are flipped, once for all rows of a tile, and
-//! 128 · Σ inputs is taken off, a sum per pixel that all blocks share. Elsewhere the inputs are flipped and
-//! 128 · Σ weights is taken off. Everything wraps, so the results are exact.
+//! 128 · Σ inputs is subtracted, a sum per pixel that all blocks share. Elsewhere the inputs are flipped and
+//! 128 · Σ weights is subtracted. All additions wrap, so the results are exact.
 
 mod spaced;
 mod ymm;
@@ -20,7 +20,7 @@ use core::ops::Range;
 use ymm::Pair;
 use zmm::Zmm;
 
-/// The 16 lanes of a block: 16 sums, or 64 bytes to multiply.
+/// A vector as wide as the 16 lanes of a block: it holds 16 sums, or 64 bytes to multiply.
 ///
 /// # Safety
 ///
@@ -28,47 +28,48 @@ use zmm::Zmm;
 /// [`neighbours`](Self::neighbours) and [`spaced`](Self::spaced) if it says that it has them. Whoever calls an unsafe
 /// method guarantees that those bytes exist and that the CPU has the instruction set of the implementor.
 unsafe trait Sixteen: Copy {
-    /// Most pixels of a tile: as many as there are registers for, and more than VPDPBUSD takes cycles.
+    /// The largest number of pixels in a tile. There are registers for no more, and fewer would leave VPDPBUSD waiting for its
+    /// own results.
     const ROWS: usize;
 
-    /// [`Lanes::NEIGHBOURS`].
+    /// The value of [`Lanes::NEIGHBOURS`].
     const NEIGHBOURS: bool = false;
 
-    /// 64 bytes.
+    /// Loads 64 bytes.
     unsafe fn load(bytes: *const i8) -> Self;
 
-    /// `value` in all lanes.
+    /// Returns `value` in all lanes.
     unsafe fn splat(value: i32) -> Self;
 
-    /// 16 bytes, four times.
+    /// Loads 16 bytes and repeats them four times.
     unsafe fn repeat(bytes: *const i8) -> Self;
 
-    /// 16 bytes, their sign bits flipped: the first eight are for lanes 0–7, the last for lanes 8–15: four in the first number that every
-    /// such lane gets, four in the second.
+    /// Loads 16 bytes and flips their sign bits. Lanes 0–7 get the first eight bytes and lanes 8–15 the last eight: four of them
+    /// in the first vector, four in the second.
     unsafe fn split_flipped(bytes: *const i8) -> [Self; 2];
 
-    /// The sum of `len` bytes at each of `segments` from `bytes`, less than 2²³ of them.
+    /// Returns the sum of the `len` bytes at each of `segments` from `bytes`. There are fewer than 2²³ of them.
     unsafe fn sum(bytes: *const i8, segments: &[usize], len: usize) -> i32;
 
-    /// The sign bits of all bytes flipped.
+    /// Flips the sign bits of all bytes.
     unsafe fn flip(self) -> Self;
 
-    /// `self + unsigned · signed`.
+    /// Returns `self` plus the dot products of `unsigned` and `signed`.
     unsafe fn dot(self, unsigned: Self, signed: Self) -> Self;
 
-    /// `self − other`, as 16 numbers.
+    /// Returns `self − other`, lane by lane.
     unsafe fn less(self, other: Self) -> Self;
 
-    /// `128 · self`, as 16 numbers.
+    /// Returns `128 · self`, lane by lane.
     unsafe fn times_128(self) -> Self;
 
-    /// [`Lanes::spaces`].
+    /// Returns what [`Lanes::spaces`] does.
     fn spaces(layout: WeightLayout) -> bool {
         let _ = layout;
         false
     }
 
-    /// What [`Lanes::spaced`] does with one segment; `ahead` as in [`Vnni`].
+    /// Does what [`Lanes::spaced`] does with one segment; `ahead` is that of [`Vnni`].
     unsafe fn spaced<W: Walk, const MR: usize>(
         acc: &mut [Self; MR],
         window: *const i8,
@@ -81,7 +82,7 @@ unsafe trait Sixteen: Copy {
         unreachable!("`spaces` is true only for implementations of this method")
     }
 
-    /// What [`Lanes::neighbours`] does.
+    /// Does what [`Lanes::neighbours`] does.
     unsafe fn neighbours<W: Walk, const MR: usize>(
         acc: &mut [Self; MR],
         window: *const i8,
@@ -95,7 +96,7 @@ unsafe trait Sixteen: Copy {
         unreachable!("`NEIGHBOURS` is set only by implementations of this method")
     }
 
-    /// What [`Lanes::finish`] does.
+    /// Does what [`Lanes::finish`] does.
     unsafe fn finish<W: Walk, const MR: usize>(
         acc: &[Self; MR],
         block: *const Block,
@@ -105,7 +106,7 @@ unsafe trait Sixteen: Copy {
     );
 }
 
-/// The kernels, over either kind of register.
+/// The VNNI kernels over registers of either width.
 #[derive(Clone, Copy)]
 struct Vnni<V> {
     ahead: *const i8,
@@ -260,12 +261,12 @@ unsafe impl<V: Sixteen> Lanes for Vnni<V> {
     #[inline(always)]
     unsafe fn accumulators(self, acc: Self::Acc) -> [i32; LANES] {
         const { assert!(size_of::<V>() == size_of::<[i32; LANES]>()) };
-        // SAFETY: as large, and numbers either way.
+        // SAFETY: both types have the same size, and any bits are valid in both.
         unsafe { core::mem::transmute_copy(&acc) }
     }
 }
 
-/// The entry points for one kind of register.
+/// Defines the entry points for one width of register.
 macro_rules! entry {
     ($module:ident, $token:ident, $vector:ident, $features:literal) => {
         pub(in crate::kernels) mod $module {

@@ -1,13 +1,13 @@
-//! The hot loops of AVX-512 VNNI, by hand: where a loop lies, which registers it takes and whether a byte is flipped before
-//! or after it is broadcast decide up to a tenth of the time, and the compiler leaves that to chance.
+//! The hot loops of AVX-512 VNNI in assembly. The alignment of a loop, its choice of registers, and whether a byte is flipped
+//! before or after it is broadcast decide up to a tenth of the time, and the compiler leaves that to chance.
 //!
-//! They are for windows that begin equally far apart, so that few registers reach all of them: `p`, and nine pixels
-//! further `q`, plus what an address can be. ZMM27 has an input, ZMM28 to 30 weights, ZMM31 the sign bits.
+//! They handle windows that begin equally far apart, so that two registers address all of them: `p`, and `q` nine pixels
+//! further on. ZMM27 holds an input, ZMM28 to ZMM30 hold weights, and ZMM31 holds the sign bits.
 
 use core::arch::asm;
 use core::arch::x86_64::{__m512i, _mm512_set1_epi8};
 
-/// Where pixel `$pixel` is.
+/// The address of pixel `$pixel`.
 #[rustfmt::skip]
 macro_rules! at {
     (0) => { "[{p}]" };
@@ -28,7 +28,7 @@ macro_rules! at {
     (15) => { "[{q} + 2*{s3}]" };
 }
 
-/// What one pixel adds. Whichever operand is unsigned has its sign bits flipped.
+/// The products of one pixel. The unsigned operand has its sign bits flipped.
 macro_rules! dot {
     (weights_unsigned $acc:ident $pixel:tt) => {
         concat!("vpdpbusd {", stringify!($acc), "}, zmm28, dword ptr ", at!($pixel), "{{1to16}}\n")
@@ -38,7 +38,7 @@ macro_rules! dot {
     };
 }
 
-/// Input `$pixel`, its sign bits flipped: four bytes for all lanes, or 16 of them for each four.
+/// Loads input `$pixel` and flips its sign bits. All lanes get the same four bytes, or each group of four lanes gets 16.
 macro_rules! input {
     (four $pixel:tt) => {
         concat!("vpxord zmm27, zmm31, dword ptr ", at!($pixel), "{{1to16}}\n")
@@ -54,8 +54,8 @@ macro_rules! product {
     };
 }
 
-/// Three taps in a row of the image: the input at a column serves the pixels that have it on their left, in their
-/// middle and on their right. After the semicolon, the two columns beyond the last pixel.
+/// Three taps in a row of the image. The input at a column serves the three pixels whose windows have it on the left, in the
+/// middle and on the right. The two columns beyond the last pixel follow after the semicolon.
 macro_rules! columns {
     ($width:ident $x:ident $i:tt $($rest:tt)+) => {
         concat!(input!($width $i), product!($x "zmm28"), columns!(@ $width $x, $($rest)+))
@@ -77,7 +77,7 @@ macro_rules! columns {
     };
 }
 
-/// A loop: `$start` loads weights, `$body` reads the inputs of some pixels; the accumulators follow.
+/// One loop. `$start` loads the weights, `$body` reads the inputs of some pixels, and the accumulators follow.
 macro_rules! steps {
     ($operands:ident, $start:expr, $body:expr, $($acc:ident $pixel:tt)+) => {{
         let Operands { acc, window, pitch, w, tap, k_groups, ahead } = $operands;
@@ -114,25 +114,25 @@ macro_rules! steps {
     }};
 }
 
-/// What a loop reads.
+/// The operands of a loop.
 pub(super) struct Operands {
-    /// As many accumulators as there are pixels.
+    /// The accumulators, one per pixel.
     pub(super) acc: *mut __m512i,
-    /// The first pixel's first bytes.
+    /// The first byte of the first pixel.
     pub(super) window: *const i8,
-    /// Bytes from one pixel to the next.
+    /// The distance between two pixels in bytes.
     pub(super) pitch: usize,
-    /// Units of weights.
+    /// The units of weights.
     pub(super) w: *const i8,
-    /// Bytes from the weights of one tap to the next, where there are several.
+    /// The distance between the weights of two taps in bytes, where there are several.
     pub(super) tap: usize,
-    /// How often: each time four bytes and one unit further.
+    /// The number of iterations. Each reads the next four bytes and the next unit.
     pub(super) k_groups: usize,
-    /// What to ask the memory for, as much as is read of weights.
+    /// The address to prefetch from, as many bytes as are read of weights.
     pub(super) ahead: *const i8,
 }
 
-/// Runs `$arm` with the names and numbers of `$pixels` accumulators.
+/// Expands `$arm` for `$pixels` accumulators, with their names and numbers.
 macro_rules! with_pixels {
     ($pixels:expr, $arm:ident) => {
         match $pixels {
@@ -155,11 +155,12 @@ macro_rules! with_pixels {
     };
 }
 
-/// One tap of `PIXELS` pixels; with `WEIGHTS_UNSIGNED` the weights' sign bits are flipped, otherwise the inputs'.
+/// Adds one tap of `PIXELS` pixels. With `WEIGHTS_UNSIGNED` the sign bits of the weights are flipped, otherwise those of the
+/// inputs.
 ///
 /// # Safety
 ///
-/// AVX-512 VNNI; what `operands` says, and at least one step.
+/// The CPU has AVX-512 VNNI, the memory that `operands` describes is readable, and there is at least one step.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) unsafe fn tap<const PIXELS: usize, const WEIGHTS_UNSIGNED: bool>(operands: Operands) {
@@ -183,16 +184,17 @@ pub(super) unsafe fn tap<const PIXELS: usize, const WEIGHTS_UNSIGNED: bool>(oper
             }
         };
     }
-    // SAFETY: reads what the contract grants; each arm has as many pixels as it says.
+    // SAFETY: the assembly reads what the contract grants; each arm handles as many pixels as it says.
     unsafe { with_pixels!(PIXELS, arm) }
 }
 
-/// Three taps of `PIXELS` ≥ 2 pixels that are neighbours, so that a tap is one pixel further; the inputs' sign bits are
-/// flipped. A step reads four bytes for all lanes, or with `SIXTEEN` as many for each four.
+/// Adds three taps of `PIXELS` ≥ 2 neighbouring pixels, so that the next tap is one pixel further on. The sign bits of the
+/// inputs are flipped. A step reads four bytes for all lanes, or with `SIXTEEN` 16 bytes, four for each quarter of the lanes.
 ///
 /// # Safety
 ///
-/// AVX-512 VNNI; what `operands` says, for two pixels more, and at least one step.
+/// The CPU has AVX-512 VNNI, the memory that `operands` describes is readable for two pixels more, and there is at least one
+/// step.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) unsafe fn three_taps<const PIXELS: usize, const SIXTEEN: bool>(operands: Operands) {

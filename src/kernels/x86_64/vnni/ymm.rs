@@ -1,4 +1,4 @@
-//! AVX-VNNI: the 16 lanes are two YMM.
+//! AVX-VNNI, where the 16 lanes are two YMM registers.
 
 use super::Sixteen;
 use crate::format::Block;
@@ -6,7 +6,7 @@ use crate::kernels::tile::{Lanes, Requantize, Walk};
 use crate::kernels::x86_64::avx2::Ymm;
 use core::arch::x86_64::*;
 
-/// Two YMM of eight lanes.
+/// The 16 lanes of a block in two YMM registers of eight.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub(super) struct Pair([__m256i; 2]);

@@ -1,4 +1,4 @@
-//! AVX-512 VNNI: the 16 lanes are one ZMM.
+//! AVX-512 VNNI, where the 16 lanes are one ZMM register.
 
 use super::Sixteen;
 use super::spaced::{self, Operands};
@@ -8,10 +8,10 @@ use crate::unroll::each_row;
 use crate::weights::{UNIT, WeightLayout};
 use core::arch::x86_64::*;
 
-/// Adds one row of 3×3 windows of `WeightLayout::Paired8` to the accumulators of pixels next to each other: what is read at a
-/// column is for three of them.
+/// Adds one row of 3×3 windows of `WeightLayout::Paired8` to the accumulators of neighbouring pixels. The input at a column
+/// serves three of them.
 ///
-/// A macro, since a closure would not inherit the instruction set.
+/// This is a macro because a closure would not inherit the instruction set.
 macro_rules! slide {
     ($acc:ident[$rows:ident], $row:expr, $step:expr, $w:expr, $tap:expr, $ahead:expr) => {{
         let mut at = $row;
@@ -35,12 +35,12 @@ macro_rules! slide {
             }
             (left, middle) = (middle, right);
         });
-        // Of the last pixel.
+        // The last pixel has no neighbours on its right.
         let _ = (left, middle);
     }};
 }
 
-/// 16 lanes.
+/// The 16 lanes of a block in one ZMM register.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub(super) struct Zmm(__m512i);
@@ -78,7 +78,7 @@ unsafe impl Sixteen for Zmm {
         // SAFETY: as above.
         unsafe {
             let Self(bytes) = Self::repeat(bytes).flip();
-            // Within each quarter: its own half of the bytes, and of that the first or the second four.
+            // Each quarter takes its own half of the bytes, and of that the first or the second four.
             let (a, b, c, d) = (0x0302_0100, 0x0706_0504, 0x0b0a_0908, 0x0f0e_0d0c);
             let first = _mm512_setr_epi32(a, a, a, a, a, a, a, a, c, c, c, c, c, c, c, c);
             let second = _mm512_setr_epi32(b, b, b, b, b, b, b, b, d, d, d, d, d, d, d, d);
@@ -202,7 +202,7 @@ unsafe impl Sixteen for Zmm {
             let mut acc = *acc;
             let order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
             if let Some(residual) = residual {
-                // Pairs of 16-bit halves: a value and its sign, the factor and zero.
+                // The operands are pairs of 16-bit halves: a value and its sign, the factor and zero.
                 let factor = _mm256_loadu_si256((&raw const (*block).residual).cast());
                 let factor = _mm512_cvtepu16_epi32(factor);
                 each_row!(MR, r => {
@@ -255,11 +255,11 @@ unsafe impl Sixteen for Zmm {
     }
 }
 
-/// ⌊acc · multiplier / 2³²⌋ on 16 lanes. `odd` has the multipliers of odd lanes in even places.
+/// Returns ⌊acc · multiplier / 2³²⌋ of 16 lanes. `odd` has the multipliers of odd lanes in even places.
 ///
 /// # Safety
 ///
-/// AVX-512.
+/// The CPU has AVX-512F.
 #[inline(always)]
 unsafe fn high_dwords(acc: __m512i, multiplier: __m512i, odd: __m512i) -> __m512i {
     // SAFETY: the contract above.
@@ -270,11 +270,11 @@ unsafe fn high_dwords(acc: __m512i, multiplier: __m512i, odd: __m512i) -> __m512
     }
 }
 
-/// ⌊acc · multiplier / 2³⁰⌋ on 16 lanes, |acc| ≤ 2³⁰. `odd` has the multipliers of odd lanes in even places.
+/// Returns ⌊acc · multiplier / 2³⁰⌋ of 16 lanes, where |acc| ≤ 2³⁰. `odd` has the multipliers of odd lanes in even places.
 ///
 /// # Safety
 ///
-/// AVX-512.
+/// The CPU has AVX-512F.
 #[inline(always)]
 unsafe fn multiply_high(acc: __m512i, multiplier: __m512i, odd: __m512i) -> __m512i {
     // SAFETY: the contract above.
@@ -287,11 +287,11 @@ unsafe fn multiply_high(acc: __m512i, multiplier: __m512i, odd: __m512i) -> __m5
     }
 }
 
-/// ⌊(number + 1) / 2⌋ of 16 numbers of each of four rows, saturated to bytes, row after row.
+/// Returns ⌊(number + 1) / 2⌋ of the 16 numbers of each of four rows, saturated to bytes, row after row.
 ///
 /// # Safety
 ///
-/// AVX-512BW.
+/// The CPU has AVX-512BW.
 #[inline(always)]
 unsafe fn narrow(rows: [__m512i; 4]) -> __m512i {
     // SAFETY: the contract above.
@@ -304,11 +304,11 @@ unsafe fn narrow(rows: [__m512i; 4]) -> __m512i {
     }
 }
 
-/// ⌊(number + 1) / 2⌋ of 32 numbers of 16 bits, the largest as if it were one less.
+/// Returns ⌊(number + 1) / 2⌋ of 32 numbers of 16 bits. The largest number counts as one less.
 ///
 /// # Safety
 ///
-/// AVX-512BW.
+/// The CPU has AVX-512BW.
 #[inline(always)]
 unsafe fn halve(words: __m512i) -> __m512i {
     // SAFETY: the contract above.
