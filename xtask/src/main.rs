@@ -34,13 +34,13 @@ usage: cargo xtask COMMAND
 
   check [STEP]...                   everything that needs no root: format, lints, tests, documentation, manifests
   acceptance [--install] [STEP]...  emulated Arm cores, board binary, instruction counts, browser, package
-  toolchains [STEP]...              the oldest compiler; Miri and sanitizers, with a nightly one
+  toolchains [--install] [STEP]...  the oldest compiler; Miri and sanitizers, with a nightly one
   count BINARY [CORE]... [--update] instructions of one inference, against benches/record/instructions.tsv
   deb [arm64|amd64]                 builds the Debian package and prints its path
 
   STEP is a part of a step's name; without any, all steps run. --list prints their names.
-  --install lets acceptance install what is missing: Debian packages (as root or with sudo), programs from
-  crates.io into target/tools, and standard libraries with rustup.
+  --install lets a command install what is missing: Debian packages (as root or with sudo), programs from
+  crates.io into target/tools, standard libraries and compilers with rustup.
 
 environment:
   RESNEXT_DATA      images for the accuracy tests (default: ../shared/data); without them these tests are
@@ -66,12 +66,12 @@ fn run(arguments: &[&str]) -> Result<bool> {
     let workspace = Workspace::enter()?;
     match arguments {
         ["check", rest @ ..] => step::run_all(&workspace, &check::steps(), rest),
-        ["acceptance", rest @ ..] => {
+        [command @ ("acceptance" | "toolchains"), rest @ ..] => {
             let (install, names): (Vec<&str>, Vec<&str>) =
                 rest.iter().partition(|&&text| text == "--install");
-            step::run_all(&workspace, &acceptance::steps(!install.is_empty()), &names)
+            let steps = if *command == "acceptance" { acceptance::steps } else { toolchains::steps };
+            step::run_all(&workspace, &steps(!install.is_empty()), &names)
         }
-        ["toolchains", rest @ ..] => step::run_all(&workspace, &toolchains::steps(), rest),
         ["count", rest @ ..] => count::main(&workspace, rest),
         ["deb", rest @ ..] => deb::main(&workspace, rest),
         ["help" | "--help" | "-h"] => {

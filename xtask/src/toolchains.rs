@@ -13,14 +13,38 @@ const NETWORK: &str = "--test bit_exact -- small_network";
 /// Everything that reads artifacts, and preprocessing.
 const ALL: &str = "--lib --tests";
 
-/// Lists the steps.
-pub(crate) fn steps() -> Vec<Plan> {
+/// Lists the steps. `install` allows the first one to fetch compilers with rustup.
+pub(crate) fn steps(install: bool) -> Vec<Plan> {
     vec![
+        Plan::essential("set up", move |step| set_up(step, install)),
         Plan::new("oldest compiler builds", oldest_compiler),
         Plan::new("ThreadSanitizer", thread_sanitizer),
         Plan::new("AddressSanitizer", address_sanitizer),
         Plan::new("Miri", miri),
     ]
+}
+
+/// Fetches the compilers that are missing, if it may. Where rustup cannot, the steps that need them are skipped.
+fn set_up(step: &mut Step<'_>, install: bool) -> Result {
+    if !install || !step.workspace.has("rustup") {
+        return Ok(());
+    }
+    let oldest = manifests::promised_compiler(step)?;
+    if !tools::has_toolchain(step.workspace, &oldest) {
+        fetch(step, &[&oldest]);
+    }
+    if !tools::has_nightly(step.workspace) {
+        fetch(step, &["nightly", "-c", "miri", "-c", "rust-src"]);
+    }
+    Ok(())
+}
+
+fn fetch(step: &mut Step<'_>, toolchain: &[&str]) {
+    let mut install = step.workspace.command("rustup");
+    install.args(["toolchain", "install", "--profile", "minimal"]).args(toolchain);
+    if let Err(error) = step.run(&mut install) {
+        step.note(error.to_string());
+    }
 }
 
 /// Compiles the workspace with the oldest compiler that the manifests promise.
