@@ -35,6 +35,7 @@
 //! | reorder weights for an Arm CPU with SMMLA | [`pack::repack`] |
 //! | look at the steps of a model, or time them | [`program`], [`Probe`] |
 //! | run GEMM-shaped layers on tract-linalg | `TractGemm` |
+//! | read or write the bytes of an artifact, which may change in any release | [`internals`] |
 //!
 //! `examples/` has three programs that run as they are: `classify_photo`, `camera_frames` and `static_arena`.
 //!
