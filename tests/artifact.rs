@@ -55,7 +55,7 @@ fn newer_version_is_named() {
         assert_eq!(Model::from_bytes(&artifact).unwrap_err(), LoadError::NewerVersion { found });
         fix_checksum(&mut artifact);
         assert_eq!(Model::from_bytes(&artifact).unwrap_err(), LoadError::NewerVersion { found });
-        // Even if all that a newer version kept is the magic and the version.
+        // A newer version may keep nothing but the magic and the version.
         assert_eq!(
             Model::from_bytes(&artifact[..CHECKSUM_FROM]).unwrap_err(),
             LoadError::NewerVersion { found }
@@ -141,7 +141,7 @@ fn truncated_and_extended_files_are_refused() {
     assert_eq!(Model::from_bytes(&artifact).unwrap_err(), wrong);
 }
 
-/// The header's length and the checksum agree, so sections and their contents are cut.
+/// The header's length and the checksum are made to agree, so that the cut shows in the sections and their contents.
 #[test]
 fn truncated_files_with_a_right_length_are_refused() {
     let artifact = small().bytes;
@@ -159,7 +159,7 @@ fn truncated_files_with_a_right_length_are_refused() {
 fn every_flipped_bit_of_the_tables_is_noticed() {
     let mut artifact = small().bytes;
     let weights = section(&artifact, SectionId::Weights);
-    // Everything but the weights, in which every 97th byte must do: with 97 prime, all lanes and places
+    // Every byte is tried, except that in the weights every 97th must do. Since 97 is prime, all lanes and positions
     // occur.
     for at in (0..weights.start).chain(weights.step_by(97)) {
         for bit in 0..8 {
@@ -229,7 +229,7 @@ fn kernels_stay_inside_arena_and_artifact() {
     }
 }
 
-/// Bytes of the arena that a tensor takes, or more than any arena has.
+/// Returns how many bytes of the arena a tensor takes, or more than any arena has.
 fn extent(tensor: &TensorRecord) -> u64 {
     let halo = 2 * u64::from(tensor.halo);
     let sides = (u64::from(tensor.height) + halo).checked_mul(u64::from(tensor.width) + halo);
@@ -246,7 +246,7 @@ struct Mutation {
     value: u64,
 }
 
-/// A part of an artifact and the length of its records.
+/// A part of an artifact, with the length of its records.
 type Region = (Range<usize>, usize);
 
 /// The parts that changes go to, each as often as it is worth. Changing the length or the checksum would only
@@ -270,13 +270,13 @@ fn mutate(artifact: &mut [u8], regions: &[Region], random: &mut Random) -> Mutat
     let mut bytes = match random.below(8) {
         0 => 0,
         1 => u64::MAX,
-        // The greatest signed number, and the least.
+        // These are the largest and the smallest signed number.
         2 => u64::MAX >> (65 - 8 * len as u32),
         3 => 1 << (8 * len as u32 - 1),
         4 => random.below(20) as u64,
         5 => 1 << random.below(64),
         6 => random.next(),
-        // The same field of another record: a plausible value in the wrong place.
+        // The same field of another record is a plausible value in the wrong place.
         _ => {
             let place = (at - region.start) % record;
             let other = region.start + random.below(region.len() / record) * record + place;
@@ -293,7 +293,7 @@ fn mutate(artifact: &mut [u8], regions: &[Region], random: &mut Random) -> Mutat
     Mutation { at, len, value: bytes }
 }
 
-/// Largest arena that a mutated artifact is run in.
+/// The largest arena that a mutated artifact is run in.
 const LARGEST_ARENA: usize = 1 << 20;
 
 /// Makes the header agree with the tables, where a check of agreement would hide checks of the tables.
@@ -338,7 +338,7 @@ fn agree(artifact: &mut [u8], random: &mut Random) {
     }
 }
 
-/// Says on the way out of a panic what was being tried.
+/// Prints what was being tried when a panic unwinds.
 struct Trying<'a>(&'a [Mutation]);
 
 impl Drop for Trying<'_> {
@@ -380,7 +380,7 @@ impl Outcomes {
         runner.load_pixels(&pixels).unwrap();
         runner.infer(&mut logits).unwrap();
         resnext::top_k::<5>(&logits);
-        // A recipe may need more scratch than the arena has, and says so.
+        // Preprocessing may need more scratch memory than the arena has, and says so.
         let frame = resnext::Frame::rgb8(&pixels, pixels.len() as u32 / 3, 1, pixels.len()).unwrap();
         let _ = runner.load_frame(&frame);
     }
@@ -407,11 +407,11 @@ fn mutated_artifacts_with_a_right_checksum_are_refused_or_run() {
         drop(trying);
     }
     println!("{outcomes:?}");
-    // The test has teeth only while many get past the checks.
+    // The test proves something only while many artifacts get past the checks.
     assert!(outcomes.ran * 20 > cases && outcomes.refused * 20 > cases, "{outcomes:?}");
 }
 
-/// Every byte of every record set to each of a few values.
+/// Every byte of every record is set to each of a few values.
 #[test]
 fn every_byte_of_the_tables_may_be_anything() {
     let original = small().bytes;
@@ -439,7 +439,7 @@ fn every_byte_of_the_tables_may_be_anything() {
     println!("{outcomes:?}");
 }
 
-/// Sections that overlap each other or the header, and records that name sections past their ends.
+/// Sections must neither overlap each other nor the header, and records must not name anything past the end of a section.
 #[test]
 fn sections_may_lie_anywhere() {
     let original = small().bytes;
@@ -494,7 +494,7 @@ fn shortcuts_that_do_not_fit_are_refused() {
     let fused = built.layers.iter().position(|layer| layer.shortcut.is_some()).unwrap();
     let layer = &built.layers[fused];
     let wide = built.layers.iter().position(|layer| layer.kernel > 1).unwrap();
-    // Step, the tensor its shortcut reads, at what stride, its residual.
+    // The step, the tensor that its shortcut reads and at what stride, and its residual.
     let own = layer.shortcut.as_ref().unwrap().input;
     let changes = [
         (fused, own, 0, NO_TENSOR, "shortcut's input allows"),
@@ -519,8 +519,8 @@ fn shortcuts_that_do_not_fit_are_refused() {
     }
 }
 
-/// A mean without pixels has no value, one with padding another meaning, and one of two thirds of a window a multiplier
-/// that the artifact does not have.
+/// A mean of no pixels has no value, a mean with padding means something else, and a mean of two thirds of a window needs a
+/// multiplier that the artifact does not have.
 #[test]
 fn average_pools_that_are_not_exact_are_refused() {
     let window = resnext_testing::builder::Window { kernel: 2, stride: 2, padding: 0, groups: 1 };

@@ -12,20 +12,20 @@ use resnext_testing::builder::Window;
 use resnext_testing::guarded::Guarded;
 use resnext_testing::{bits, deep, fix_checksum, input_pixels, small};
 
-/// One of everything, and a deep stem.
+/// A network with one step of every kind, and one with a deep stem.
 static SOUND: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
     let pool = Window { kernel: 2, stride: 2, padding: 0, groups: 1 };
     [small().bytes, deep(15, 13, pool).bytes]
 });
 
-/// The most multiply-accumulates and bytes of memory that are worth the time.
+/// The largest numbers of multiply-accumulates and of bytes of memory that are worth the time.
 const MAX_MACS: u64 = 20_000_000;
 const MAX_ARENA: usize = 1 << 22;
 
 fuzz_target!(|data: &[u8]| {
     let Some(mut bytes) = changed(&*SOUND, data) else { return };
     fix_checksum(&mut bytes);
-    // Where it ends, an access faults; assembly is not instrumented.
+    // An access past the end of this memory faults, since the sanitizers do not see into assembly.
     let artifact = Guarded::copy(&bytes);
     let Ok(model) = Model::from_bytes(&artifact) else { return };
     let macs: u64 = model.steps().map(|step| step.macs()).sum();

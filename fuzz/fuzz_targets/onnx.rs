@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use resnext_calibration::import::{ImportOptions, load_with};
 use resnext_fuzz::changed;
 
-/// What PyTorch's two exporters write, and what onnxruntime quantizes.
+/// Files that PyTorch's two exporters write, and one that onnxruntime quantizes.
 const SOUND: [&[u8]; 5] = [
     include_bytes!("../../tests/fixtures/pytorch/tiny-opset11-bn.onnx"),
     include_bytes!("../../tests/fixtures/pytorch/tiny-opset17-folded.onnx"),
@@ -18,7 +18,7 @@ const SOUND: [&[u8]; 5] = [
     include_bytes!("../../calibration/tests/fixtures/qdq/u8u8-tensor.onnx"),
 ];
 
-/// Weights stay in their file, so there has to be one.
+/// Writes the bytes to a file, since the importer leaves weights in theirs.
 static FILE: LazyLock<PathBuf> =
     LazyLock::new(|| std::env::temp_dir().join(format!("resnext-fuzz-{}.onnx", std::process::id())));
 
