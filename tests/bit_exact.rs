@@ -18,7 +18,8 @@ const MIRI: bool = cfg!(miri);
 
 /// Calls `f` for every set of kernels with every number of threads.
 fn each_configuration(f: impl Fn(Kernels, &dyn Workers, &str)) {
-    let pools: Vec<Pool> = (2..=if MIRI { 2 } else { 4 }).map(|threads| Pool::new(threads).unwrap()).collect();
+    let pools: Vec<Pool> =
+        (2..=if MIRI { 2 } else { 4 }).map(|threads| Pool::new(threads).unwrap()).collect();
     for kernels in Kernels::available() {
         f(kernels, &Serial, &format!("{}, 1 thread", kernels.isa()));
         for pool in &pools {

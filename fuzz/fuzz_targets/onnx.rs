@@ -18,7 +18,7 @@ const SOUND: [&[u8]; 5] = [
     include_bytes!("../../calibration/tests/fixtures/qdq/u8u8-tensor.onnx"),
 ];
 
-/// Writes the bytes to a file, since the importer leaves weights in theirs.
+/// The file to which the bytes are written, since the importer leaves weights in theirs.
 static FILE: LazyLock<PathBuf> =
     LazyLock::new(|| std::env::temp_dir().join(format!("resnext-fuzz-{}.onnx", std::process::id())));
 
