@@ -5,8 +5,12 @@ use crate::tools::{self, BARE, BOARD, Std};
 use crate::workspace::in_ci;
 use crate::{deb, inventory, links, manifests, paths};
 
-/// The feature set of the host: everything but `defmt`, whose records need a logger that only the command line has.
-pub(crate) const HOST: [&str; 3] = ["--workspace", "--features", "resnext-cli/spi"];
+/// The feature set of the host: everything but `defmt`, whose records need a logger that only the command line has. Fuzz
+/// targets are linked by `cargo fuzz` alone.
+pub(crate) const HOST: [&str; 5] =
+    ["--workspace", "--exclude", "resnext-fuzz", "--features", "resnext-cli/spi"];
+/// The same with the fuzz targets, to be checked and not linked.
+const HOST_AND_FUZZ: &str = "--workspace --features resnext-cli/spi,resnext-fuzz/onnx";
 
 /// Lists the steps. What takes seconds comes first.
 pub(crate) fn steps() -> Vec<Plan> {
@@ -24,7 +28,6 @@ pub(crate) fn steps() -> Vec<Plan> {
         Plan::new("tests", tests),
         Plan::new("tests as on a board", board_tests),
         Plan::new("examples", examples),
-        Plan::new("fuzz targets", fuzz_targets),
         Plan::new("book", book),
     ]
 }
@@ -65,17 +68,14 @@ fn set_up(step: &mut Step<'_>) -> Result {
 
 fn format(step: &mut Step<'_>) -> Result {
     step.cargo("fmt --all --check")?;
-    for manifest in ["fuzz/Cargo.toml", "tests/defmt/Cargo.toml"] {
-        step.cargo(&format!("fmt --manifest-path {manifest} --check"))?;
-    }
-    Ok(())
+    step.cargo("fmt --manifest-path tests/defmt/Cargo.toml --check")
 }
 
-/// Lints everything that is built anywhere. One `cargo clippy` covers most; the others differ in features.
+/// Lints everything that is built anywhere, the fuzz targets included. One `cargo clippy` covers most; the others differ in features.
 fn clippy(step: &mut Step<'_>) -> Result {
     // A call of what the oldest compiler lacks is a warning by default.
     let deny = " -- -D warnings";
-    step.cargo(&format!("clippy {} --all-targets{deny}", HOST.join(" ")))?;
+    step.cargo(&format!("clippy {HOST_AND_FUZZ} --all-targets{deny}"))?;
     step.cargo(&format!("clippy -p resnext-cli --no-default-features{deny}"))?;
     step.cargo(&format!("clippy {} --all-targets{deny}", deb::FEATURES_WITH_MANUAL.join(" ")))?;
     step.cargo(&format!("clippy -p resnext --no-default-features --features defmt{deny}"))?;
@@ -90,8 +90,16 @@ fn clippy(step: &mut Step<'_>) -> Result {
 }
 
 fn documentation(step: &mut Step<'_>) -> Result {
-    let mut doc = step.workspace.cargo("doc --no-deps");
-    step.run(doc.args(HOST).env("RUSTDOCFLAGS", "-Dwarnings"))
+    // The lints have checked the dependencies with these features.
+    let mut doc = step.workspace.cargo(&format!("doc --no-deps {HOST_AND_FUZZ}"));
+    step.run(doc.env("RUSTDOCFLAGS", "-Dwarnings"))?;
+    // The page that docs.rs shows first is that for boards.
+    if Std::for_board(step.workspace) == Some(Std::Default) {
+        let board =
+            format!("doc -p resnext --no-deps --all-features --document-private-items --target {BOARD}");
+        step.run(step.workspace.cargo(&board).env("RUSTDOCFLAGS", "-Dwarnings"))?;
+    }
+    Ok(())
 }
 
 /// Runs every test of the host, those in the documentation included.
@@ -127,11 +135,6 @@ fn examples(step: &mut Step<'_>) -> Result {
         }
     }
     Ok(())
-}
-
-/// Compiles the fuzz targets, without the sanitizers that `cargo fuzz` adds.
-fn fuzz_targets(step: &mut Step<'_>) -> Result {
-    step.cargo("check --manifest-path fuzz/Cargo.toml --features onnx")
 }
 
 /// Checks the licences, versions and sources of all dependencies.
