@@ -1,4 +1,4 @@
-//! Whole inferences of the bundled network in fp32, on tract, beside int8 on the same pixels, one thread each.
+//! Whole inferences of the bundled network in fp32 beside int8 on the same pixels, one thread each.
 //!
 //! `cargo bench -p resnext-calibration`; `benches/runtime.rs` has int8 on every set of kernels.
 
@@ -25,7 +25,7 @@ fn whole_model(c: &mut Criterion) {
     fold_batch_norm(&mut network);
     let mut fp32 = Fp32Model::new(&network, &[]).expect("fp32");
     let normalized = normalize(model.preprocessing(), &pixels);
-    group.bench_function("fp32-tract", |b| {
+    group.bench_function("fp32", |b| {
         b.iter(|| black_box(fp32.run(&normalized).expect("logits").result()[0]));
     });
 

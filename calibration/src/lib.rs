@@ -23,7 +23,7 @@
 //! |---|---|
 //! | [`network`] | the intermediate representation: layers, weights that stay in their file, batch norms folded into them |
 //! | [`import`] | ONNX file or checkpoint → [`network::Network`] |
-//! | [`fp32`] | the network in float, on tract: statistics and baseline |
+//! | [`fp32`] | the network in float: statistics and baseline |
 //! | `observe` | activations → histograms → ranges, and what noise in a value costs in the logits |
 //! | `quantize` | ranges and weights → integers |
 //! | `emit` | integers → arena offsets → the bytes of a `.rnx` file |

@@ -239,7 +239,8 @@ fn odd_sizes_work() {
     runner.load_pixels(&pixels).expect("pixels");
     runner.infer(&mut int8).expect("runs");
     let mut fp32 = Fp32Model::new(&network, &[]).expect("runs");
-    let outputs = fp32.run(&normalize(&options.preprocessing, &pixels)).expect("runs");
+    let image = normalize(&options.preprocessing, &pixels);
+    let outputs = fp32.run(&image).expect("runs");
     let sqnr = Noise::of_slices(&int8, outputs.result()).sqnr_db();
     assert!(sqnr > 15.0, "{sqnr:.1} dB: {int8:?} {:?}", outputs.result());
 }
@@ -340,7 +341,8 @@ fn synthetic_image_agrees() {
     runner.load_pixels(&pixels).expect("pixels");
     runner.infer(&mut int8).expect("runs");
     let mut fp32 = Fp32Model::new(&reference_network(), &[]).expect("runs");
-    let outputs = fp32.run(&normalize(model.preprocessing(), &pixels)).expect("runs");
+    let image = normalize(model.preprocessing(), &pixels);
+    let outputs = fp32.run(&image).expect("runs");
     let sqnr = Noise::of_slices(&int8, outputs.result()).sqnr_db();
     assert!(sqnr > 12.0, "{sqnr:.1} dB");
 }

@@ -20,9 +20,21 @@ pub enum Fp32Error {
         /// The number of elements of the input.
         expected: usize,
     },
+    /// The network cannot be run.
+    #[error("fp32 model: {0}")]
+    Runner(resnext_fp32::Error),
     /// tract failed.
     #[error("fp32 model: {}", one_line(.0))]
     Tract(TractError),
+}
+
+impl From<resnext_fp32::Error> for Fp32Error {
+    fn from(error: resnext_fp32::Error) -> Self {
+        match error {
+            resnext_fp32::Error::InputSize { found, expected } => Self::ImageSize { found, expected },
+            error => Self::Runner(error),
+        }
+    }
 }
 
 impl From<TractError> for Fp32Error {

@@ -1,53 +1,46 @@
 //! The network in fp32: what it computes before quantization.
 //!
-//! [`Fp32Model`] runs a [`Network`] on tract-core and can show any of its intermediate values; calibration and the reports of
-//! single layers are built on it. [`OnnxModel`] runs the original `.onnx` file through tract-onnx and knows nothing of our
-//! IR, so it checks the importer and the folding independently.
+//! [`Fp32Model`] runs a [`Network`] and can show any of its intermediate values; calibration and the reports of single layers
+//! are built on it. Two others check it. [`TractModel`] runs the same network on tract-core. [`OnnxModel`] runs the original
+//! `.onnx` file through tract-onnx and knows nothing of our IR, so it checks the importer and the folding too.
 //!
 //! | module | role |
 //! |---|---|
-//! | `wiring` | nodes of a network → nodes of tract |
+//! | `nodes` | nodes of a network → nodes of `resnext-fp32`, which computes |
 //! | `segments` | where a large network is cut |
 //! | `stream` | photos through the network, on all threads, in bounded memory |
 //! | `parallel` | a few images on all threads |
-//! | `onnx` | the independent oracle |
+//! | `tract`, `wiring` | the network on tract-core |
+//! | `onnx` | the original file on tract-onnx |
 
 mod error;
+mod nodes;
 mod onnx;
 mod parallel;
 mod segments;
 pub(crate) mod stream;
+mod tract;
 mod wiring;
 
 use std::ops::Range;
-
-use tract_core::internal::*;
+use std::sync::Arc;
 
 use crate::network::{Activation, Network, Shape, ValueId};
 use parallel::parallel;
-use wiring::{Wires, nchw, wire, wire_rounding};
 
 pub use error::Fp32Error;
 pub use onnx::OnnxModel;
 pub use segments::segments;
+pub use tract::TractModel;
 
-/// A folded [`Network`], or a segment of one, compiled for tract-core, batch 1.
+/// A folded [`Network`], or a segment of one, compiled, batch 1.
 ///
-/// A clone shares weights and code with its original but has working memory of its own, so one clone for each thread costs
-/// little.
+/// A clone shares the weights of its original but has working memory of its own, so one clone for each thread costs little.
 #[derive(Clone, Debug)]
 pub struct Fp32Model {
-    state: TypedSimpleState,
-    input: Shape,
-    /// Shape and location of each tap, then of the result.
-    values: Vec<(Shape, TapLocation)>,
-}
-
-/// Where a value lies after a run.
-#[derive(Clone, Copy, Debug)]
-enum TapLocation {
-    Input,
-    Output(usize),
+    runner: resnext_fp32::Runner,
+    /// Value and shape of each tap, then of the result. Values count from the input of the segment.
+    values: Vec<(usize, Shape)>,
 }
 
 impl Fp32Model {
@@ -90,35 +83,16 @@ impl Fp32Model {
         rounded: &[Option<Activation>],
         taps: &[ValueId],
     ) -> Result<Self, Fp32Error> {
-        let mut model = TypedModel::default();
-        let (input, result) = (ValueId(nodes.start), ValueId(nodes.end));
-        let mut wires = Wires { first: input, wires: Vec::new() };
-        wires.wires.push(model.add_source("input", f32::fact(nchw(network.shape(input))))?);
-        for node in &network.nodes[nodes.clone()] {
-            let mut wire = wire(&mut model, node, &wires, network.shape(node.input))?;
-            let value = nodes.start + wires.wires.len();
-            if let Some(activation) = rounded.get(value).copied().flatten() {
-                wire = wire_rounding(&mut model, &node.name, wire, activation)?;
-            }
-            wires.wires.push(wire);
-        }
-        let mut outputs = Vec::new();
-        let values = taps.iter().copied().chain([result]).map(|value| {
-            let wire = wires.get(value)?;
-            let location = if value == input {
-                TapLocation::Input
-            } else {
-                TapLocation::Output(outputs.iter().position(|&o| o == wire).unwrap_or_else(|| {
-                    outputs.push(wire);
-                    outputs.len() - 1
-                }))
-            };
-            Ok((network.shape(value), location))
+        let (first, last) = (ValueId(nodes.start), ValueId(nodes.end));
+        let values = taps.iter().copied().chain([last]).map(|value| {
+            let index = value.0.checked_sub(first.0).filter(|_| value <= last);
+            Ok((index.ok_or(Fp32Error::NoSuchValue(value.0))?, network.shape(value)))
         });
         let values = values.collect::<Result<Vec<_>, Fp32Error>>()?;
-        model.select_output_outlets(&outputs)?;
-        let state = model.into_optimized()?.into_runnable()?.spawn()?;
-        Ok(Self { state, input: network.shape(input), values })
+        let keep: Vec<usize> = values.iter().map(|&(value, _)| value).collect();
+        let input = nodes::shape(network.shape(first));
+        let model = resnext_fp32::Model::new(input, nodes::nodes(network, nodes, rounded), &keep)?;
+        Ok(Self { runner: resnext_fp32::Runner::new(Arc::new(model))?, values })
     }
 
     /// Runs on `input`, NCHW with batch 1: the normalised image, or the value before the segment.
@@ -126,24 +100,9 @@ impl Fp32Model {
     /// # Errors
     ///
     /// If the input does not have the right number of elements.
-    pub fn run(&mut self, input: &[f32]) -> Result<Outputs<'_>, Fp32Error> {
-        if input.len() != self.input.len() {
-            return Err(Fp32Error::ImageSize { found: input.len(), expected: self.input.len() });
-        }
-        let input: TValue = Tensor::from_shape(&nchw(self.input), input)?.into();
-        let outputs = self.state.run(tvec!(input.clone()))?;
-        let found = |location| match location {
-            TapLocation::Input => Some(&input),
-            TapLocation::Output(index) => outputs.get(index),
-        };
-        // Everything is checked here, so that reading cannot fail.
-        for &(shape, location) in &self.values {
-            let len = found(location).map(|v| onnx::floats(v).map(<[f32]>::len)).transpose()?;
-            if len != Some(shape.len()) {
-                return Err(format_err!("output of {len:?} elements, expected {shape:?}").into());
-            }
-        }
-        Ok(Outputs { input, outputs, values: &self.values })
+    pub fn run<'a>(&'a mut self, input: &'a [f32]) -> Result<Outputs<'a>, Fp32Error> {
+        self.runner.run(input)?;
+        Ok(Outputs { input, runner: &self.runner, values: &self.values })
     }
 
     /// Returns the results of all `inputs`, in their order, computed on `threads` threads. Inputs that are passed by value are
@@ -160,14 +119,14 @@ impl Fp32Model {
 /// The values that one run of an [`Fp32Model`] has computed.
 #[derive(Debug)]
 pub struct Outputs<'m> {
-    input: TValue,
-    outputs: TVec<TValue>,
-    values: &'m [(Shape, TapLocation)],
+    input: &'m [f32],
+    runner: &'m resnext_fp32::Runner,
+    values: &'m [(usize, Shape)],
 }
 
-impl Outputs<'_> {
+impl<'m> Outputs<'m> {
     /// Returns the last value; of a whole network, one logit for each class.
-    pub fn result(&self) -> &[f32] {
+    pub fn result(&self) -> &'m [f32] {
         self.value(self.values.len() - 1).0
     }
 
@@ -176,7 +135,7 @@ impl Outputs<'_> {
     /// # Panics
     ///
     /// If there are not that many taps.
-    pub fn tap(&self, index: usize) -> (&[f32], Shape) {
+    pub fn tap(&self, index: usize) -> (&'m [f32], Shape) {
         assert!(index < self.taps(), "tap {index} of {}", self.taps());
         self.value(index)
     }
@@ -186,13 +145,9 @@ impl Outputs<'_> {
         self.values.len() - 1
     }
 
-    fn value(&self, index: usize) -> (&[f32], Shape) {
-        let (shape, location) = self.values[index];
-        let value = match location {
-            TapLocation::Input => &self.input,
-            TapLocation::Output(output) => &self.outputs[output],
-        };
-        (onnx::floats(value).expect("checked by run"), shape)
+    fn value(&self, index: usize) -> (&'m [f32], Shape) {
+        let (value, shape) = self.values[index];
+        (if value == 0 { self.input } else { self.runner.value(value) }, shape)
     }
 }
 

@@ -227,8 +227,7 @@ impl<P: Pass> Stage<'_, P> {
                 self.pass.value(worker, &mut photo, self.first_node, outputs.result())?;
             }
             if !self.last {
-                values.clear();
-                values.extend_from_slice(outputs.result());
+                values = outputs.result().to_vec();
             }
         }
         Ok(if self.last { Slot::Done(Ok(self.pass.end(photo))) } else { Slot::InFlight(photo, values) })

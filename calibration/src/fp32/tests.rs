@@ -160,6 +160,27 @@ fn misuse_is_an_error() {
 }
 
 #[test]
+fn agrees_with_tract_core() {
+    let mut tiny = tiny_network(37);
+    fold_batch_norm(&mut tiny);
+    let mut networks = vec![tiny];
+    networks.extend(
+        [SMALL, FULL]
+            .iter()
+            .filter_map(|name| Some(folded(&reference(&format!("{name}.safetensors"))?, 160))),
+    );
+    for network in networks {
+        let image = noise(5, network.input.len());
+        let want =
+            TractModel::new(&network).and_then(|mut model| model.logits(&image)).expect("tract runs it");
+        let mut model = Fp32Model::new(&network, &[]).expect("a model");
+        let error = relative_error(model.run(&image).expect("a run").result(), &want);
+        eprintln!("{}: relative error {error:e}", network.name);
+        assert!(error < 1e-5, "{}: {error}", network.name);
+    }
+}
+
+#[test]
 fn agrees_with_the_original_file() {
     for (name, side) in [(SMALL, 160), (SMALL, 192), (FULL, 160)] {
         let Some(path) = reference(&format!("{name}.onnx")) else {

@@ -1,26 +1,19 @@
 //! From nodes of a [`Network`](crate::network::Network) to nodes of tract.
 
 use tract_core::internal::*;
-use tract_core::ops::binary::TypedBinOp;
 use tract_core::ops::cnn::{Conv as TractConv, KernelFormat, MaxPool, PaddingSpec, PoolSpec, SumPool};
 use tract_core::ops::einsum::EinSum;
 use tract_core::ops::nn::{DataFormat, Reduce, Reducer};
 
 use super::error::Fp32Error;
-use crate::network::{
-    Activation, Conv, Linear, Node as NetworkNode, Op as NetworkOp, Shape, ValueId, Window,
-};
+use crate::network::{Conv, Linear, Node as NetworkNode, Op as NetworkOp, Shape, ValueId, Window};
 
 /// The wires of the values that are computed so far.
-pub(super) struct Wires {
-    pub(super) first: ValueId,
-    pub(super) wires: Vec<OutletId>,
-}
+pub(super) struct Wires(pub(super) Vec<OutletId>);
 
 impl Wires {
-    pub(super) fn get(&self, value: ValueId) -> Result<OutletId, Fp32Error> {
-        let wire = value.0.checked_sub(self.first.0).and_then(|index| self.wires.get(index));
-        wire.copied().ok_or(Fp32Error::NoSuchValue(value.0))
+    fn get(&self, value: ValueId) -> Result<OutletId, Fp32Error> {
+        self.0.get(value.0).copied().ok_or(Fp32Error::NoSuchValue(value.0))
     }
 }
 
@@ -105,32 +98,6 @@ fn wire_linear(model: &mut TypedModel, name: &str, linear: &Linear, from: Outlet
     let bias = Tensor::from_shape(&[1, linear.out_features], &linear.bias)?;
     let bias = model.add_const(format!("{name}.bias"), bias)?;
     Ok(model.wire_node(name, tract_core::ops::math::add(), &[product, bias])?[0])
-}
-
-/// Adds the rounding of int8: clips a value to its range and rounds it to its steps.
-pub(super) fn wire_rounding(
-    model: &mut TypedModel,
-    name: &str,
-    from: OutletId,
-    activation: Activation,
-) -> TractResult<OutletId> {
-    use tract_core::ops::math::{max, min, mul, round_half_to_even};
-    let rank = model.outlet_fact(from)?.rank();
-    let mut wire = from;
-    let low = f32::from(i8::MIN) - f32::from(activation.zero_point);
-    let high = f32::from(i8::MAX) - f32::from(activation.zero_point);
-    let scale = activation.scale as f32;
-    let mut step = |model: &mut TypedModel, what: &str, op: TypedBinOp, by: f32| -> TractResult<()> {
-        let by = model.add_const(format!("{name}.{what}.by"), tensor0(by).broadcast_into_rank(rank)?)?;
-        wire = model.wire_node(format!("{name}.{what}"), op, &[wire, by])?[0];
-        Ok(())
-    };
-    step(model, "steps", mul(), 1.0 / scale)?;
-    step(model, "low", max(), low)?;
-    step(model, "high", min(), high)?;
-    wire = model.wire_node(format!("{name}.round"), round_half_to_even(), &[wire])?[0];
-    let by = model.add_const(format!("{name}.scale.by"), tensor0(scale).broadcast_into_rank(rank)?)?;
-    Ok(model.wire_node(format!("{name}.scale"), mul(), &[wire, by])?[0])
 }
 
 fn pool_spec(Window { kernel, stride, padding }: Window, from: usize, to: usize) -> PoolSpec {
