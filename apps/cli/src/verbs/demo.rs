@@ -230,7 +230,8 @@ impl Networks<'_> {
         for photo in photos {
             let pixels = self.pixels(photo)?;
             infer(&mut runner, &pixels, &mut int8)?;
-            let outputs = self.fp32.run(&normalize(&self.options.preprocessing, &pixels)).map_err(failed)?;
+            let image = normalize(&self.options.preprocessing, &pixels);
+            let outputs = self.fp32.run(&image).map_err(failed)?;
             let ((class, int8), (original, fp32)) = (predict(&int8), predict(outputs.result()));
             answers.push(Answer { photo: photo.name().to_owned(), int8, fp32, agrees: class == original });
         }
