@@ -45,6 +45,27 @@ impl ClassIndex {
         self.by_id.get(name).copied().or_else(label).or_else(stem)
     }
 
+    /// Returns the class that a file of labels states: a name, or a name with a box of four numbers for each object of the image,
+    /// as in the solution files of ILSVRC2012. All objects must be of the same class.
+    pub(super) fn named(&self, stated: &str) -> Option<usize> {
+        let words: Vec<&str> = stated.split_whitespace().collect();
+        let is_box = |numbers: &[&str]| numbers.iter().all(|number| number.parse::<f64>().is_ok());
+        if words.len() >= 5
+            && words.len().is_multiple_of(5)
+            && words.chunks(5).all(|object| is_box(&object[1..]))
+        {
+            let class = self.find(words[0])?;
+            return words.chunks(5).all(|object| self.find(object[0]) == Some(class)).then_some(class);
+        }
+        // The rule for identifiers with a suffix would take the first of several.
+        let mut ids = words.iter().filter_map(|word| self.by_id.get(*word));
+        let first = ids.next();
+        if ids.any(|id| Some(id) != first) {
+            return None;
+        }
+        self.find(stated)
+    }
+
     /// Returns whether several classes have this label.
     pub(super) fn is_ambiguous(&self, name: &str) -> bool {
         self.by_label.get(&spelling(name)) == Some(&None)

@@ -1,15 +1,25 @@
 //! Files of labels.
 
 use super::error::TruthError;
-use std::collections::HashMap;
 
 /// A file of labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Truth {
-    /// The class of each image, by the name of the image without folder and extension.
-    Named(HashMap<String, String>),
+    /// Lines that name an image and its class. What separates the two, only the names of the images can tell.
+    Named(Vec<Line>),
     /// A number for each image. It counts classes from 1, in the order of a list of synsets.
     Numbered(Vec<usize>),
+    /// A wnid for each image.
+    Wnids(Vec<String>),
+}
+
+/// A line of a file of labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The number of the line, from 1.
+    pub number: usize,
+    /// Its text, without white space at the ends.
+    pub text: String,
 }
 
 impl Truth {
@@ -17,11 +27,19 @@ impl Truth {
     ///
     /// # Errors
     ///
-    /// Returns an error if the file has no labels or a line is in no known format.
+    /// Returns an error if the file has no labels, is JSON or XML, or is a list of numbers with something else in it.
     pub fn parse(text: &str) -> Result<Self, TruthError> {
+        let text = text.trim_start_matches('\u{feff}').trim();
+        match (text.chars().next(), text.chars().next_back()) {
+            (Some('{'), Some('}')) | (Some('['), Some(']')) => return Err(TruthError::NotLines("JSON")),
+            (Some('<'), Some('>')) => return Err(TruthError::NotLines("XML or HTML")),
+            _ => {}
+        }
+        // Lines end with LF, CR LF or CR.
+        let unified = text.replace("\r\n", "\n").replace('\r', "\n");
         let lines = || {
-            let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
-            lines.map(|(i, line)| (i + 1, line.trim())).filter(|(_, line)| !line.is_empty())
+            let lines = unified.split('\n').map(str::trim).zip(1..);
+            lines.filter(|(text, _)| !text.is_empty()).map(|(text, number)| (number, text))
         };
         let (_, first) = lines().next().ok_or(TruthError::Empty)?;
         if first.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -31,24 +49,24 @@ impl Truth {
             };
             return Ok(Self::Numbered(lines().map(number).collect::<Result<_, _>>()?));
         }
-        // The header of the solution files of the challenge.
-        let is_header = |line: &str| line.starts_with("ImageId,");
-        let solution = is_header(first);
-        let mut named = HashMap::new();
-        for (line, text) in lines().filter(|(_, line)| !is_header(line)) {
-            let missing = TruthError::Line { line, expected: "the name of an image and its class" };
-            let parts = text.split_once([',', '\t']).or_else(|| text.split_once(' '));
-            let (name, class) = parts.ok_or(missing)?;
-            // In a solution file, a box follows each class, once for each object.
-            let class = if solution { class.split(' ').next().unwrap_or_default() } else { class };
-            let class = class.trim().trim_matches('"');
-            if class.is_empty() {
-                return Err(TruthError::Line { line, expected: "the name of an image and its class" });
-            }
-            named.insert(stem(name).to_owned(), class.to_owned());
+        if is_wnid(first) {
+            let wnid = |(line, text): (usize, &str)| {
+                let wnid = is_wnid(text).then(|| text.to_owned());
+                wnid.ok_or(TruthError::Line {
+                    line,
+                    expected: "a wnid such as n02119789, as the first line is",
+                })
+            };
+            return Ok(Self::Wnids(lines().map(wnid).collect::<Result<_, _>>()?));
         }
-        if named.is_empty() { Err(TruthError::Empty) } else { Ok(Self::Named(named)) }
+        Ok(Self::Named(lines().map(|(number, text)| Line { number, text: text.to_owned() }).collect()))
     }
+}
+
+/// Returns whether `word` is the WordNet identifier of a synset.
+fn is_wnid(word: &str) -> bool {
+    let digits = word.strip_prefix('n').unwrap_or_default();
+    digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Reads a list of synsets. Each line begins with a wnid. If a number follows on every line, as in the development kit's
@@ -63,8 +81,7 @@ pub fn parse_synsets(text: &str) -> Result<Vec<String>, TruthError> {
     for (line, number) in lines {
         let mut words = line.split([' ', '\t', ',']);
         let word = words.next().unwrap_or_default();
-        let digits = word.strip_prefix('n').unwrap_or_default();
-        if digits.len() != 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        if !is_wnid(word) {
             return Err(TruthError::Synset(number));
         }
         let position: Option<usize> = words.next().and_then(|word| word.parse().ok());
@@ -82,10 +99,4 @@ pub fn parse_synsets(text: &str) -> Result<Vec<String>, TruthError> {
         return Err(TruthError::Synset(1));
     }
     Ok(synsets.into_iter().map(|(_, _, wnid)| wnid).collect())
-}
-
-/// Returns the name of a file without folder and extension.
-pub(super) fn stem(name: &str) -> &str {
-    let name = name.rsplit('/').next().unwrap_or(name).trim();
-    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }

@@ -2,7 +2,10 @@
 
 use super::class_index::ClassIndex;
 use super::error::TruthError;
-use super::label_file::{Truth, stem};
+use super::label_file::Truth;
+use super::matching::{Matched, matched};
+use super::names::stem;
+use super::splits::{Split, pooled};
 use crate::samples::{Sample, Samples};
 use resnext_models::labels;
 use std::collections::BTreeMap;
@@ -25,6 +28,9 @@ pub struct Labelled {
     truths: Vec<usize>,
     unmatched: Vec<Unmatched>,
     unrecorded: usize,
+    unused_lines: usize,
+    splits: Vec<Split>,
+    contradicted: usize,
 }
 
 impl Labelled {
@@ -44,7 +50,7 @@ impl Labelled {
             let found = if folders.is_empty() { "no folders".to_owned() } else { folders.join(", ") };
             return Err(TruthError::NoFolder { found, example: classes.example.clone() });
         }
-        Ok(labelled)
+        Ok(Self { splits: pooled(&labelled.samples, true), ..labelled })
     }
 
     /// Labels the images by a file. Images that it does not name, or whose class the model does not know, are
@@ -61,38 +67,70 @@ impl Labelled {
         synsets: Option<&[String]>,
     ) -> Result<Self, TruthError> {
         let labelled = match truth {
-            Truth::Named(named) => Self::new(samples, classes, |sample| {
-                let Some(class) = named.get(stem(sample.key())) else { return (None, String::new()) };
-                let index = class.parse().ok().filter(|&index| index < classes.count);
-                (classes.find(class).or(index), class.clone())
-            }),
+            Truth::Named(lines) => {
+                let Matched { images, unused_lines } = matched(samples, classes, lines)?;
+                let mut found = images.into_iter();
+                let labelled =
+                    Self::new(samples, classes, |_| found.next().flatten().unwrap_or((None, String::new())));
+                Self { unused_lines, ..labelled }
+            }
             Truth::Numbered(numbers) => {
-                let (lines, images) = (numbers.len(), samples.len());
-                if lines != images {
-                    return Err(TruthError::Count { lines, images });
-                }
                 let kit = || labels::ilsvrc2012().map(str::to_owned).collect();
                 let synsets = synsets.map_or_else(kit, <[String]>::to_vec);
-                let mut sorted: Vec<(&str, usize)> =
-                    samples.iter().map(|sample| stem(sample.key())).zip(0..).collect();
-                sorted.sort_unstable();
-                let mut number_of = vec![0; images];
-                sorted.iter().zip(numbers).for_each(|(&(_, image), &number)| number_of[image] = number);
-                let mut numbers = number_of.into_iter();
-                Self::new(samples, classes, |_| {
-                    let number = numbers.next().unwrap_or(0);
-                    match number.checked_sub(1).and_then(|index| synsets.get(index)) {
-                        Some(wnid) => (classes.find(wnid), wnid.clone()),
-                        None => (None, format!("number {number}")),
-                    }
-                })
+                let class = |number: &usize| match number.checked_sub(1).and_then(|at| synsets.get(at)) {
+                    Some(wnid) => (classes.find(wnid), wnid.clone()),
+                    None => (None, format!("number {number}")),
+                };
+                Self::by_order(samples, classes, numbers.iter().map(class).collect())?
+            }
+            Truth::Wnids(wnids) => {
+                let class = |wnid: &String| (classes.find(wnid), wnid.clone());
+                Self::by_order(samples, classes, wnids.iter().map(class).collect())?
             }
         };
         if labelled.is_empty() {
-            let first = samples.iter().next().map_or_else(String::new, |sample| sample.key().to_owned());
-            return Err(TruthError::NoImage { images: samples.len(), first });
+            let image = samples.iter().next().map_or_else(String::new, |sample| sample.key().to_owned());
+            let line = match truth {
+                Truth::Named(lines) => {
+                    lines.first().map_or("", |line| line.text.as_str()).chars().take(80).collect()
+                }
+                Truth::Numbered(numbers) => numbers.first().map_or_else(String::new, usize::to_string),
+                Truth::Wnids(wnids) => wnids.first().cloned().unwrap_or_default(),
+            };
+            return Err(TruthError::NoImage { images: samples.len(), image, line });
         }
-        Ok(labelled)
+        let contradicts = |(sample, truth): &(&Sample, &usize)| {
+            sample.class().and_then(|folder| classes.find(folder)).is_some_and(|folder| folder != **truth)
+        };
+        let contradicted = labelled.samples.iter().zip(&labelled.truths).filter(contradicts).count();
+        Ok(Self { splits: pooled(&labelled.samples, false), contradicted, ..labelled })
+    }
+
+    /// Labels the images, in the order of their names, with the classes that a file lists without names.
+    fn by_order(
+        samples: &Samples,
+        classes: &ClassIndex,
+        listed: Vec<(Option<usize>, String)>,
+    ) -> Result<Self, TruthError> {
+        let (lines, images) = (listed.len(), samples.len());
+        if lines != images {
+            return Err(TruthError::Count { lines, images });
+        }
+        let name = |sample: &Sample| {
+            let key = sample.key();
+            stem(key.rsplit('/').next().unwrap_or(key)).to_owned()
+        };
+        let mut sorted: Vec<(String, usize)> = samples.iter().map(name).zip(0..).collect();
+        sorted.sort_unstable();
+        let key =
+            |image: usize| samples.get(image).map_or_else(String::new, |sample| sample.key().to_owned());
+        if let Some(same) = sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(TruthError::Order { one: key(same[0].1), other: key(same[1].1) });
+        }
+        let mut class_of = vec![(None, String::new()); images];
+        sorted.iter().zip(listed).for_each(|(&(_, image), class)| class_of[image] = class);
+        let mut class_of = class_of.into_iter();
+        Ok(Self::new(samples, classes, |_| class_of.next().unwrap_or_default()))
     }
 
     fn new(
@@ -115,7 +153,12 @@ impl Labelled {
             let ambiguous = classes.is_ambiguous(&name);
             Unmatched { name, images, ambiguous }
         });
-        Self { samples: kept.into_iter().collect(), truths, unmatched: unmatched.collect(), unrecorded: 0 }
+        Self {
+            samples: kept.into_iter().collect(),
+            truths,
+            unmatched: unmatched.collect(),
+            ..Self::default()
+        }
     }
 
     /// Returns the images.
@@ -166,6 +209,21 @@ impl Labelled {
         self.unrecorded
     }
 
+    /// Returns the number of lines of the file of labels that name none of the images.
+    pub fn unused_lines(&self) -> usize {
+        self.unused_lines
+    }
+
+    /// Returns the number of images to which the file of labels gives another class than the name of their folder does.
+    pub fn contradicted(&self) -> usize {
+        self.contradicted
+    }
+
+    /// Returns the splits of a data set that the images pool; nothing if they seem to be of one split.
+    pub fn pooled_splits(&self) -> &[Split] {
+        &self.splits
+    }
+
     /// Splits the images into two halves that alternate in the list. In a list that is sorted by class, both halves have the
     /// same share of each class.
     #[must_use]
@@ -179,6 +237,9 @@ impl Labelled {
             truths: picked.map(|i| self.truths[i]).collect(),
             unmatched: self.unmatched.clone(),
             unrecorded: self.unrecorded,
+            unused_lines: self.unused_lines,
+            splits: self.splits.clone(),
+            contradicted: self.contradicted,
         }
     }
 }

@@ -62,11 +62,12 @@ fn a_label_of_two_classes_names_none() {
 fn names_and_classes_in_all_spellings() {
     let solution = "ImageId,PredictionString\r\nILSVRC2012_val_2,n03445777 85 1 499 272 n03445777 1 2 3 4\r\n\
                     ILSVRC2012_val_1,n01440764 111 108 365 380\r\n";
-    let lines = "\u{feff}val/ILSVRC2012_val_1.JPEG 0\n\nILSVRC2012_val_2.JPEG 8\nILSVRC2012_val_3.JPEG 812\n";
+    let lines =
+        "\u{feff}val/ILSVRC2012_val_1.JPEG 0\n\nILSVRC2012_val_2.JPEG 8\nILSVRC2012_val_3.JPEG shark\n";
     let tabs = "ILSVRC2012_val_1.JPEG\ttench\nILSVRC2012_val_2\tgolf ball\nILSVRC2012_val_3\tcrab\n";
     let commas = "ILSVRC2012_val_1,\"n01440764\"\nILSVRC2012_val_2.png,golf_ball\n";
     let images = samples(&["ILSVRC2012_val_1.JPEG", "ILSVRC2012_val_2.JPEG", "ILSVRC2012_val_3.JPEG"]);
-    for (text, rest) in [(solution, ""), (lines, "812"), (tabs, "crab"), (commas, "")] {
+    for (text, rest) in [(solution, ""), (lines, "shark"), (tabs, "crab"), (commas, "")] {
         let truth = Truth::parse(text).expect(text);
         let labelled = Labelled::by_truth(&images, &classes(), &truth, None).expect(text);
         assert_eq!(labelled.truths(), [0, 8], "{text}");
@@ -104,11 +105,7 @@ fn numbers_count_in_the_order_of_the_synsets() {
 
 #[test]
 fn malformed_files_name_the_line() {
-    let both = "the name of an image and its class";
     assert_eq!(Truth::parse(" \n"), Err(TruthError::Empty));
-    assert_eq!(Truth::parse("ImageId,PredictionString\n"), Err(TruthError::Empty));
-    assert_eq!(Truth::parse("a.jpg 1\nb.jpg\n"), Err(TruthError::Line { line: 2, expected: both }));
-    assert_eq!(Truth::parse("a.jpg,\n"), Err(TruthError::Line { line: 1, expected: both }));
     let number = "a number of 1 or more";
     assert_eq!(Truth::parse("5\n\nfive\n"), Err(TruthError::Line { line: 3, expected: number }));
     assert_eq!(Truth::parse("0\n"), Err(TruthError::Line { line: 1, expected: number }));
@@ -121,9 +118,6 @@ fn malformed_files_name_the_line() {
     }
     let unnumbered = parse_synsets("n01440764 tench, Tinca tinca\nn01443537 goldfish\n");
     assert_eq!(unnumbered.expect("in order"), ["n01440764", "n01443537"]);
-    let truth = Truth::parse("other.jpg tench\n").expect("sound");
-    let error = Labelled::by_truth(&samples(&["a.jpg"]), &classes(), &truth, None).expect_err("other images");
-    assert_eq!(error, TruthError::NoImage { images: 1, first: "a.jpg".into() });
 }
 
 /// Halves have no common image, and each has a part of every class.
@@ -140,4 +134,41 @@ fn halves_are_alike() {
         (names(&other), other.truths()),
         (vec!["cat/2".into(), "cat/4".into(), "dog/2".into()], &[0, 0, 1][..])
     );
+}
+
+/// Splits of a data set are found by the names of their folders and by classes that are in several.
+#[test]
+fn pooled_splits_are_found() {
+    let samples = |names: &[&str]| -> Samples {
+        let sample = |name: &&str| {
+            let folder = name.rsplit('/').nth(1);
+            Sample::embedded(*name, folder, b"")
+        };
+        names.iter().map(sample).collect()
+    };
+    let pooled = |names: &[&str]| {
+        let labelled = Labelled::by_folder(&samples(names), &classes()).expect("classes");
+        let splits = labelled.pooled_splits().iter();
+        splits.map(|split| (split.folder.clone(), split.images)).collect::<Vec<_>>()
+    };
+    let found = |splits: &[(&str, usize)]| -> Vec<(String, usize)> {
+        splits.iter().map(|(folder, images)| ((*folder).to_owned(), *images)).collect()
+    };
+    let both = ["calib/tench/1", "val/tench/1", "val/church/2"];
+    assert_eq!(pooled(&both), found(&[("calib", 1), ("val", 2)]));
+    assert_eq!(pooled(&["tench/1", "extra/tench/2"]), found(&[("", 1), ("extra", 1)]));
+    assert_eq!(pooled(&["Train/tench/1", "Test/church/2"]), found(&[("Test", 1), ("Train", 1)]));
+    for one in
+        [&["tench/1", "church/2"][..], &["val/tench/1", "val/church/2"], &["fish/tench/1", "houses/church/2"]]
+    {
+        assert_eq!(pooled(one), [], "{one:?}");
+    }
+    let truth = Truth::parse("calib/1.jpg tench\nval/1.jpg church\na/x/1.jpg tench\nb/x/1.jpg tench\n")
+        .expect("a list");
+    let by_truth = |names: &[&str]| {
+        let labelled = Labelled::by_truth(&samples(names), &classes(), &truth, None).expect("labels");
+        labelled.pooled_splits().len()
+    };
+    assert_eq!(by_truth(&["calib/1.jpg", "val/1.jpg"]), 2);
+    assert_eq!(by_truth(&["a/x/1.jpg", "b/x/1.jpg"]), 0, "folders do not name classes here");
 }
