@@ -112,7 +112,7 @@ impl Paired {
     }
 
     /// Returns the p-value of McNemar's exact two-sided test: the probability of losses and gains that differ at least this
-    /// much if neither network were better.
+    /// much if neither network were better. It is never 0, but very small ones are all [`f64::MIN_POSITIVE`].
     pub fn mcnemar_p(&self) -> f64 {
         let (n, k) = (self.lost + self.gained, self.lost.min(self.gained));
         // Σ C(n, i) / 2ⁿ for i ≤ k, by ratios of neighbouring terms, in logarithms because 2⁻ⁿ may underflow.
@@ -122,7 +122,7 @@ impl Paired {
             sum += log_term.exp();
             log_term += ((n - i) as f64 / (i + 1) as f64).ln();
         }
-        (2.0 * sum).min(1.0)
+        (2.0 * sum).clamp(f64::MIN_POSITIVE, 1.0)
     }
 }
 
@@ -243,6 +243,7 @@ mod tests {
         assert_eq!(p(5, 1), p(1, 5));
         assert!((0.0..1e-9).contains(&p(0, 400)));
         assert!(p(2000, 2001) > 0.98, "no underflow");
+        assert!(p(0, 9000) > 0.0, "no certainty");
     }
 
     #[test]

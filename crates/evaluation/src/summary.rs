@@ -7,7 +7,7 @@ use crate::samples::SampleError;
 use crate::statistics::{Interval, Paired, Proportion};
 use crate::truth::{Labelled, Unmatched};
 use resnext_models::Variant;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 /// Accuracy of a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,8 +30,8 @@ impl Accuracy {
 pub struct Evaluation {
     /// Number of images that were evaluated.
     pub images: usize,
-    /// Number of different pictures among them, after cropping.
-    pub distinct: usize,
+    /// The [checksums](crate::outcome::pixel_checksum) of the pictures, after cropping.
+    pub pictures: HashSet<u64>,
     /// Images that could not be decoded.
     pub failed: Vec<SampleError>,
     /// Images that were left out because the model does not know their class.
@@ -44,6 +44,28 @@ pub struct Evaluation {
     pub comparison: Option<Comparison>,
     /// Results of each class that has images, in the order of the classes.
     pub classes: Vec<ClassSummary>,
+    /// The cells of the confusion matrix that are not zero, by right class and then by answer.
+    pub confusions: Vec<Confusion>,
+}
+
+/// A cell of the confusion matrix: the images of a class that are taken for a class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Confusion {
+    /// The right class.
+    pub truth: usize,
+    /// The most probable class by the network.
+    pub answer: usize,
+    /// Number of images to which int8 gives this answer.
+    pub int8: usize,
+    /// Number of images to which fp32 gives this answer. 0 without a baseline.
+    pub fp32: usize,
+}
+
+impl Confusion {
+    /// Returns whether the answer is right: the cell is on the diagonal.
+    pub fn is_right(&self) -> bool {
+        self.truth == self.answer
+    }
 }
 
 /// The comparison of int8 with fp32 on the same pixels.
@@ -63,20 +85,37 @@ pub struct Comparison {
     pub kl_max: f64,
     /// Signal-to-quantization-noise ratio of the logits, in dB.
     pub logit_sqnr_db: f64,
-    /// Images of which exactly one network has the right class.
+    /// Images to which the networks give different classes: those whose right answer is lost, those whose right answer is
+    /// gained, and those that both have wrong.
     pub flips: Vec<Flip>,
 }
 
-/// Whether int8 loses or gains a right answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a flip does to the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FlipKind {
     /// fp32 has it right and int8 wrong.
     Lost,
     /// fp32 has it wrong and int8 right.
     Gained,
+    /// Both have it wrong, with different classes.
+    BothWrong,
 }
 
-/// An image of which exactly one network has the right class.
+impl FlipKind {
+    /// All kinds, in the order in which reports list them.
+    pub const ALL: [Self; 3] = [Self::Lost, Self::Gained, Self::BothWrong];
+
+    /// Returns the name that reports use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Gained => "gained",
+            Self::BothWrong => "both wrong",
+        }
+    }
+}
+
+/// An image to which the networks give different classes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Flip {
     /// Index of the image.
@@ -85,7 +124,7 @@ pub struct Flip {
     pub name: String,
     /// The right class.
     pub truth: usize,
-    /// Which network is right.
+    /// Which network is right, if any.
     pub kind: FlipKind,
     /// The answer of int8.
     pub int8: Answer,
@@ -124,6 +163,7 @@ impl Evaluation {
         }
         let (mut int8, mut compared) = (Accuracy::default(), Compared::default());
         let mut classes: Vec<ClassSummary> = Vec::new();
+        let mut confusions = BTreeMap::<(usize, usize), Confusion>::new();
         for outcome in &done {
             let Some((&truth, sample)) =
                 images.truths().get(outcome.image).zip(images.samples().get(outcome.image))
@@ -137,21 +177,33 @@ impl Evaluation {
             });
             classes[index].int8.count(outcome.int8.is_right(truth));
             compared.count(outcome, truth, sample.key(), &mut classes[index]);
+            cell(&mut confusions, truth, &outcome.int8).int8 += 1;
+            if let Some(original) = &outcome.fp32 {
+                cell(&mut confusions, truth, &original.answer).fp32 += 1;
+            }
         }
         let comparison = (compared.agreement.of > 0).then(|| compared.comparison());
         let unmatched = images.unmatched().to_vec();
         let unrecorded = images.unrecorded();
-        let distinct = done.iter().map(|outcome| outcome.pixels).collect::<HashSet<_>>().len();
         Some(Self {
             images: int8.top1.of,
-            distinct,
+            pictures: done.iter().map(|outcome| outcome.pixels).collect(),
             failed,
             unmatched,
             unrecorded,
             int8,
             comparison,
             classes,
+            confusions: confusions.into_values().collect(),
         })
+    }
+
+    /// Returns the confusions of int8, the most frequent first: the cells of the matrix beside its diagonal.
+    pub fn most_confused(&self) -> Vec<&Confusion> {
+        let mut confused: Vec<_> =
+            self.confusions.iter().filter(|cell| !cell.is_right() && cell.int8 > 0).collect();
+        confused.sort_by_key(|cell| std::cmp::Reverse(cell.int8));
+        confused
     }
 
     /// Returns the number of images that were left out for any reason.
@@ -171,6 +223,16 @@ impl Evaluation {
         let accuracy = self.comparison.as_ref().map_or(self.int8, |comparison| comparison.fp32);
         (accuracy.top1.interval().high < published - FAR).then_some(published)
     }
+}
+
+/// Returns the cell of the confusion matrix for an answer.
+fn cell<'a>(
+    confusions: &'a mut BTreeMap<(usize, usize), Confusion>,
+    truth: usize,
+    answer: &Answer,
+) -> &'a mut Confusion {
+    let answer = answer.class();
+    confusions.entry((truth, answer)).or_insert(Confusion { truth, answer, ..Confusion::default() })
 }
 
 #[derive(Default)]
@@ -200,6 +262,7 @@ impl Compared {
         let kind = match (fp32.is_right(truth), int8.is_right(truth)) {
             (true, false) => FlipKind::Lost,
             (false, true) => FlipKind::Gained,
+            (false, false) if fp32.class() != int8.class() => FlipKind::BothWrong,
             _ => return,
         };
         class.lost += usize::from(kind == FlipKind::Lost);
@@ -207,7 +270,9 @@ impl Compared {
         self.flips.push(Flip { image: outcome.image, name: name.to_owned(), truth, kind, int8, fp32 });
     }
 
-    fn comparison(self) -> Comparison {
+    fn comparison(mut self) -> Comparison {
+        // Within a kind, the flips stay in the order of the images.
+        self.flips.sort_by_key(|flip| flip.kind);
         Comparison {
             fp32: self.fp32,
             agreement: self.agreement,
@@ -228,7 +293,12 @@ fn pair(paired: &mut Paired, before: bool, now: bool) {
 }
 
 impl Comparison {
-    /// Returns the names of the images that int8 loses or gains.
+    /// Returns the number of flips of a kind.
+    pub fn count(&self, kind: FlipKind) -> usize {
+        self.flips.iter().filter(|flip| flip.kind == kind).count()
+    }
+
+    /// Returns the names of the images of a kind of flip.
     pub fn names(&self, kind: FlipKind) -> impl Iterator<Item = &str> {
         self.flips.iter().filter(move |flip| flip.kind == kind).map(|flip| flip.name.as_str())
     }

@@ -1,12 +1,13 @@
 //! The accuracies with their intervals, and the accuracy of each class.
 
 use crate::Report;
+use crate::confusion::confusions;
 use crate::page::Section;
 use crate::plot::{Scale, along, axis};
 use crate::text::{class, count, p_value, percent, plural, signed};
 use maud::{Markup, html};
 use resnext_evaluation::statistics::{Interval, Proportion};
-use resnext_evaluation::summary::{ClassSummary, Comparison, Evaluation};
+use resnext_evaluation::summary::{ClassSummary, Comparison, Evaluation, FlipKind};
 
 /// The most classes that the page shows unfolded.
 const FEW_CLASSES: usize = 12;
@@ -19,6 +20,7 @@ pub(crate) fn section(report: &Report<'_>) -> Option<Section> {
         @if let Some(comparison) = &evaluation.comparison { (intervals(evaluation, comparison)) }
         (left_out(evaluation))
         (classes(report, evaluation))
+        (confusions(report, evaluation))
     };
     Some(Section { id: "accuracy", title: "Accuracy", content })
 }
@@ -29,7 +31,7 @@ fn note(report: &Report<'_>, evaluation: &Evaluation) -> Markup {
             @match (&report.baseline, &evaluation.comparison) {
                 (Some(baseline), Some(_)) => {
                     "Both networks read the same pixels of " (plural(evaluation.images, "image"))
-                    ", so quantization alone makes the difference. The fp32 baseline is " (baseline) "."
+                    ", so quantization alone makes the difference. A positive drop is a loss. The fp32 baseline is " (baseline) "."
                 }
                 _ => { (plural(evaluation.images, "image")) ", int8 alone." }
             }
@@ -64,8 +66,9 @@ fn table(evaluation: &Evaluation) -> Markup {
             dl {
                 dt { "Agreement" } dd { (percent(comparison.agreement.share())) " % of the images get the same class" }
                 dt { "Flips" } dd {
-                    (plural(comparison.top1.lost, "right answer")) " lost, " (count(comparison.top1.gained)) " gained (McNemar p = "
-                    (p_value(comparison.top1.mcnemar_p())) ")"
+                    (plural(comparison.top1.lost, "right answer")) " lost, " (count(comparison.top1.gained)) " gained (McNemar "
+                    (p_value(comparison.top1.mcnemar_p())) "); "
+                    (count(comparison.count(FlipKind::BothWrong))) " more with two different wrong answers"
                 }
                 dt { "Divergence" } dd {
                     "KL(fp32‖int8) of the probabilities is " (format!("{:.5}", comparison.kl_mean)) " nats on average and "

@@ -56,7 +56,7 @@ fn figure(layer: &Layer, distribution: &Distribution) -> Markup {
     }
     html! {
         figure {
-            figcaption { h3 title=(name) { (name) } (method) (covered) ", " (clips(distribution.clipped)) }
+            figcaption { h3 { (name) } (method) (covered) ", " (clips(distribution.clipped)) }
             (plot("small", &label, &picture))
             (axis(&labels))
         }

@@ -5,6 +5,7 @@ use crate::page::Section;
 use crate::text::{count, size};
 use maud::html;
 use resnext::internals::format::VERSION;
+use resnext::preprocess::Preprocessing;
 use resnext_metadata::Metadata;
 use serde_json::Value;
 
@@ -50,15 +51,29 @@ fn entries(report: &Report<'_>) -> Vec<(String, String)> {
     entry("arena", size(model.arena_len()));
     entry("compute", format!("{:.3} GMAC in {} steps", model.macs() as f64 / 1e9, model.step_count()));
     entry("classes", count(model.class_count()));
-    entry("preprocessing", resnext_evaluation::provenance::preprocessing(model));
+    entry("preprocessing", preprocessing(model.preprocessing()));
     // Everything else, whether this version knows the key or not.
     if let Ok(Value::Object(metadata)) = serde_json::from_str(model.metadata()) {
-        let shown_elsewhere = |key: &str| matches!(key, "source" | "licence" | "license" | "layers");
+        let shown_elsewhere =
+            |key: &str| matches!(key, "source" | "licence" | "license" | "layers" | "pictures");
         for (key, value) in metadata.iter().filter(|(key, _)| !shown_elsewhere(key)) {
             flatten(key, value, 1, &mut entries);
         }
     }
     entries
+}
+
+/// Describes how a photo becomes the input of the network.
+fn preprocessing(preprocessing: &Preprocessing) -> String {
+    let Preprocessing { short_side, crop_width, crop_height, mean, std, .. } = preprocessing;
+    let filter = preprocessing.interpolation.as_str();
+    let filter = filter.replace("pillow-", "Pillow's ").replace("opencv-", "OpenCV's ");
+    let triple = |[r, g, b]: &[f32; 3]| format!("{r} {g} {b}");
+    format!(
+        "short side to {short_side} ({filter}), centre crop {crop_width}×{crop_height}, normalised with mean {}, std {}",
+        triple(mean),
+        triple(std)
+    )
 }
 
 /// Adds one entry for each nested value, named by its path.

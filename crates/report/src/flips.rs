@@ -1,4 +1,4 @@
-//! The images that only one network classifies correctly, with the predictions of both.
+//! The images to which the networks give different classes, with the predictions of both.
 
 use crate::Report;
 use crate::page::Section;
@@ -21,9 +21,12 @@ pub(crate) fn section(report: &Report<'_>) -> Option<Section> {
     let rest = comparison.flips.len() - shown.len();
     let content = html! {
         @if comparison.flips.is_empty() {
-            p.note { "There are none: wherever one network is right, the other is right too." }
+            p.note { "There are none: both networks give every image the same class." }
         } @else {
-            p.note { "The pictures show the pixels that the networks saw. Bars show probabilities, and the right class is bold." }
+            p.note {
+                "Right answers that int8 loses come first, then those that it gains, then photos that both networks have wrong. The \
+                 pictures show the pixels that the networks saw. Bars show probabilities, and the right class is bold."
+            }
         }
         div.photos { @for (flip, jpeg) in shown { (photo(report.model, flip, jpeg)) } }
         @if rest > 0 {
@@ -33,14 +36,16 @@ pub(crate) fn section(report: &Report<'_>) -> Option<Section> {
             }
         }
     };
-    Some(Section { id: "flips", title: "Flipped images", content })
+    Some(Section { id: "flips", title: "Photos on which the two differ", content })
 }
 
 fn badge(kind: FlipKind) -> Markup {
-    match kind {
-        FlipKind::Lost => html! { span.badge.lost { "lost" } },
-        FlipKind::Gained => html! { span.badge.gained { "gained" } },
-    }
+    let class = match kind {
+        FlipKind::Lost => "badge lost",
+        FlipKind::Gained => "badge gained",
+        FlipKind::BothWrong => "badge",
+    };
+    html! { span class=(class) { (kind.as_str()) } }
 }
 
 fn photo(model: &Model<'_>, flip: &Flip, jpeg: &[u8]) -> Markup {
@@ -67,7 +72,7 @@ fn answer(model: &Model<'_>, network: &str, answer: &Answer, truth: usize) -> Ma
                 @let label = class(model, prediction.class);
                 div.prediction.right[prediction.class == truth] {
                     i style={ "width:" (along(prediction.probability.into())) } {}
-                    span title=(label) { (label) }
+                    span { (label) }
                     (format!("{:.1} %", 100.0 * prediction.probability))
                 }
             }

@@ -5,7 +5,9 @@ use crate::text::percentile;
 use crate::{Latency, Report};
 use resnext_evaluation::outcome::Answer;
 use resnext_evaluation::statistics::{Interval, Proportion};
-use resnext_evaluation::summary::{Accuracy, ClassSummary, Comparison, Evaluation, Flip, FlipKind};
+use resnext_evaluation::summary::{
+    Accuracy, ClassSummary, Comparison, Confusion, Evaluation, Flip, FlipKind,
+};
 use serde_json::{Map, Value, json};
 
 /// Returns the report as JSON, without pictures. Accuracies and agreement are fractions of 1, `_pp` are percentage points, and
@@ -84,6 +86,15 @@ fn evaluated(report: &Report<'_>, evaluation: &Evaluation, map: &mut Map<String,
         entry
     };
     insert("classes", evaluation.classes.iter().map(class).collect());
+    let cell = |cell: &Confusion| {
+        let mut entry = json!({ "truth": identifier(report, cell.truth), "answer": identifier(report, cell.answer),
+                                "int8": cell.int8 });
+        if compared.is_some() {
+            entry["fp32"] = cell.fp32.into();
+        }
+        entry
+    };
+    insert("confusions", evaluation.confusions.iter().map(cell).collect());
 }
 
 fn flips(report: &Report<'_>, comparison: &Comparison) -> Value {
@@ -95,14 +106,11 @@ fn flips(report: &Report<'_>, comparison: &Comparison) -> Value {
         answer.predictions().iter().map(prediction).collect()
     };
     let flip = |flip: &Flip| {
-        let kind = match flip.kind {
-            FlipKind::Lost => "lost",
-            FlipKind::Gained => "gained",
-        };
-        json!({ "image": flip.name, "flip": kind, "truth": identifier(report, flip.truth),
+        json!({ "image": flip.name, "flip": flip.kind.as_str(), "truth": identifier(report, flip.truth),
                 "fp32": top(&flip.fp32), "int8": top(&flip.int8) })
     };
     json!({ "lost": comparison.top1.lost, "gained": comparison.top1.gained,
+            "both_wrong": comparison.count(FlipKind::BothWrong),
             "images": comparison.flips.iter().map(flip).collect::<Vec<_>>() })
 }
 

@@ -12,6 +12,7 @@ mod activations;
 mod arena;
 mod card;
 mod compiled;
+mod confusion;
 mod flips;
 mod json;
 mod latency;
@@ -24,6 +25,7 @@ mod text;
 pub use json::{json, latency as latency_json};
 pub use markdown::markdown;
 pub use page::html;
+pub use text::{p_value, speed};
 
 use resnext::Model;
 use resnext_evaluation::Evaluation;
@@ -42,7 +44,7 @@ pub struct Report<'a> {
     pub baseline: Option<String>,
     /// The accuracy and its drop.
     pub evaluation: Option<&'a Evaluation>,
-    /// Pictures of images that only one of the networks classifies correctly.
+    /// Pictures of images to which the networks give different classes.
     pub flips: Vec<FlippedPhoto>,
     /// The latency of each network.
     pub latency: Vec<Latency>,

@@ -2,14 +2,17 @@
 
 use crate::layers::decibels;
 use crate::page::sentence;
-use crate::text::{count, p_value, percent, percentile, plural, signed, size};
+use crate::text::{class, count, p_value, percent, percentile, plural, signed, size};
 use crate::{Layer, Report, card, latency};
 use resnext_evaluation::statistics::{Interval, Proportion};
-use resnext_evaluation::summary::FlipKind;
+use resnext_evaluation::summary::{Confusion, FlipKind};
 use std::fmt::Write;
 
 /// The number of layers that are listed.
 const NOISIEST: usize = 5;
+
+/// The number of confusions that are listed.
+const CONFUSED: usize = 5;
 
 /// The number of flips that are listed by name.
 const NAMED: usize = 20;
@@ -46,16 +49,19 @@ fn write(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
             row("drop, points", [drop(comparison.drop_top1_pp()), drop(comparison.drop_top5_pp())])?;
             writeln!(
                 out,
-                "\nAgreement {} %, {} lost and {} gained (McNemar p = {}), mean KL divergence {:.5} nats, \
-                 logits {:.1} dB. Intervals: 95 %.",
+                "\nAgreement {} %, {} lost and {} gained (McNemar {}), {} more with two different wrong answers, mean KL divergence {:.5} nats, \
+                 logits {:.1} dB. A positive drop is a loss. Intervals: 95 %.",
                 percent(comparison.agreement.share()),
                 plural(comparison.top1.lost, "right answer"),
                 count(comparison.top1.gained),
                 p_value(comparison.top1.mcnemar_p()),
+                count(comparison.count(FlipKind::BothWrong)),
                 comparison.kl_mean,
                 comparison.logit_sqnr_db
             )?;
-            for (kind, what) in [(FlipKind::Lost, "Lost"), (FlipKind::Gained, "Gained")] {
+            let kinds =
+                [(FlipKind::Lost, "Lost"), (FlipKind::Gained, "Gained"), (FlipKind::BothWrong, "Both wrong")];
+            for (kind, what) in kinds {
                 let names: Vec<String> =
                     comparison.names(kind).map(|name| format!("`{}`", code(name))).collect();
                 if !names.is_empty() {
@@ -67,6 +73,16 @@ fn write(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
                     writeln!(out, "\n{what}: {}{more}.", names[..names.len().min(NAMED)].join(", "))?;
                 }
             }
+        }
+    }
+    if let Some(evaluation) = report.evaluation {
+        let cell = |cell: &&Confusion| {
+            let [truth, answer] = [cell.truth, cell.answer].map(|index| escape(&class(report.model, index)));
+            format!("{truth} for {answer} ({})", count(cell.int8))
+        };
+        let confused: Vec<String> = evaluation.most_confused().iter().take(CONFUSED).map(cell).collect();
+        if !confused.is_empty() {
+            writeln!(out, "\nint8 takes most often: {}.", confused.join(", "))?;
         }
     }
     if !report.latency.is_empty() {

@@ -1,8 +1,11 @@
 //! The HTML page: head, verdict, and the sections in the order of interest.
 
-use crate::text::{count, p_value, percent, plural, signed, size};
-use crate::{Report, accuracy, activations, arena, card, flips, latency, layers};
+use crate::layers::decibels;
+use crate::text::{count, p_value, percent, plural, signed, size, speed};
+use crate::{Latency, Report, accuracy, activations, arena, card, flips, latency, layers};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use resnext_evaluation::Evaluation;
+use resnext_metadata::Metadata;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -130,45 +133,65 @@ fn verdict(report: &Report<'_>) -> Markup {
 
 type Tile = (String, &'static str, String);
 
+/// What the ratio in decibels is.
+const SQNR: &str = "signal-to-quantization-noise ratio of the logits";
+
 fn tiles(report: &Report<'_>) -> Vec<Tile> {
     let mut tiles: Vec<Tile> = Vec::new();
-    let mut tile = |value: String, unit, what: String| tiles.push((value, unit, what));
-    if let Some(evaluation) = report.evaluation {
-        let int8 = evaluation.int8;
-        match &evaluation.comparison {
-            Some(comparison) => {
-                let (drop, interval) = comparison.drop_top1_pp();
-                let between = format!("drop of top-1, {} to {}", signed(interval.low), signed(interval.high));
-                tile(signed(drop), "points", between);
-                let fp32 = percent(comparison.fp32.top1.share());
-                tile(percent(int8.top1.share()), "%", format!("top-1 of int8; fp32 {fp32} %"));
-                tile(percent(comparison.agreement.share()), "%", "of the images get the same class".into());
-                let flips =
-                    format!("McNemar p: {} lost, {} gained", comparison.top1.lost, comparison.top1.gained);
-                tile(p_value(comparison.top1.mcnemar_p()), "", flips);
-                tile(
-                    format!("{:.1}", comparison.logit_sqnr_db),
-                    "dB",
-                    "signal-to-quantization-noise ratio of the logits".into(),
-                );
-            }
-            None => {
-                tile(percent(int8.top1.share()), "%", "top-1 of int8".into());
-                tile(percent(int8.top5.share()), "%", "top-5 of int8".into());
-            }
-        }
-        tile(count(evaluation.images), "", "images evaluated".into());
+    match report.evaluation {
+        Some(evaluation) => evaluated(evaluation, &mut tiles),
+        None => compiled(report, &mut tiles),
     }
+    let mut tile = |value: String, unit, what: String| tiles.push((value, unit, what));
     if let Some(int8) = report.latency.iter().find(|latency| latency.int8) {
         let median = int8.median().unwrap_or(0.0);
         let fp32 = report.latency.iter().find(|latency| !latency.int8 && latency.threads == int8.threads);
-        let than = fp32.map_or_else(
-            || format!("median, {}", plural(int8.threads, "thread")),
-            |fp32| format!("median; fp32 takes {:.1} times as long", fp32.median().unwrap_or(0.0) / median),
+        let than = fp32.and_then(Latency::median).map_or_else(
+            || plural(int8.threads, "thread"),
+            |fp32| format!("{} ({fp32:.2} ms)", speed(fp32 / median, "fp32")),
         );
-        tile(format!("{median:.2}"), "ms", than);
+        tile(format!("{median:.2}"), "ms", format!("median; {than}"));
     }
     let arena = size(report.model.arena_len());
     tile(size(report.model.artifact_len()), "", format!("model file; the arena takes {arena}"));
     tiles
+}
+
+/// Adds what an evaluation has measured.
+fn evaluated(evaluation: &Evaluation, tiles: &mut Vec<Tile>) {
+    let mut tile = |value: String, unit, what: String| tiles.push((value, unit, what));
+    let int8 = evaluation.int8;
+    match &evaluation.comparison {
+        Some(comparison) => {
+            let (drop, interval) = comparison.drop_top1_pp();
+            let between = format!("drop of top-1, {} to {}", signed(interval.low), signed(interval.high));
+            tile(signed(drop), "points", between);
+            tile(percent(comparison.agreement.share()), "%", "of the images get the same class".into());
+            tile(decibels(comparison.logit_sqnr_db), "dB", SQNR.into());
+            let fp32 = percent(comparison.fp32.top1.share());
+            tile(percent(int8.top1.share()), "%", format!("top-1 of int8; fp32 {fp32} %"));
+            let flips = format!("McNemar: {} lost, {} gained", comparison.top1.lost, comparison.top1.gained);
+            tile(p_value(comparison.top1.mcnemar_p()), "", flips);
+        }
+        None => {
+            tile(percent(int8.top1.share()), "%", "top-1 of int8".into());
+            tile(percent(int8.top5.share()), "%", "top-5 of int8".into());
+        }
+    }
+    tile(count(evaluation.images), "", "images evaluated".into());
+}
+
+/// Adds what the compiler has measured on its samples, as the model states it.
+fn compiled(report: &Report<'_>, tiles: &mut Vec<Tile>) {
+    let metadata = Metadata::parse(report.model.metadata());
+    let Some(fidelity) = metadata.fidelity else { return };
+    let images = if metadata.calibration.data_free { "synthetic images" } else { "calibration images" };
+    if let Some(agreement) = fidelity.agreement {
+        let what =
+            format!("of {} {images} get the same class as with fp32", count(fidelity.samples as usize));
+        tiles.push((percent(agreement), "%", what));
+    }
+    if let Some(db) = fidelity.logit_sqnr_db {
+        tiles.push((decibels(db), "dB", SQNR.into()));
+    }
 }

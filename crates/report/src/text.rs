@@ -55,9 +55,23 @@ pub(crate) fn short(value: f64) -> String {
     text.replace('-', "−")
 }
 
-/// Formats the p-value of a test.
-pub(crate) fn p_value(p: f64) -> String {
-    if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.2}") }
+/// Formats the p-value of a test: `p = 0.34`, `p = 0.004` or `p < 0.001`.
+pub fn p_value(p: f64) -> String {
+    match p {
+        ..0.001 => "p < 0.001".to_owned(),
+        ..0.1 => format!("p = {p:.3}"),
+        _ => format!("p = {p:.2}"),
+    }
+}
+
+/// Compares the speed with that of `other`, whose time is `ratio` times as long: `2.8× faster than fp32`.
+pub fn speed(ratio: f64, other: &str) -> String {
+    let times = |ratio: f64| format!("{ratio:.1}×");
+    match (times(ratio), times(1.0 / ratio)) {
+        (faster, _) if faster == "1.0×" => format!("as fast as {other}"),
+        (faster, _) if ratio > 1.0 => format!("{faster} faster than {other}"),
+        (_, slower) => format!("{slower} slower than {other}"),
+    }
 }
 
 /// Returns the name of class `class` for people.
@@ -89,7 +103,13 @@ mod tests {
         assert_eq!([1, 2].map(|n| plural(n, "image")), ["1 image", "2 images"]);
         assert_eq!([5, 20_480, 2_621_440].map(size), ["5 B", "20 KiB", "2.50 MiB"]);
         assert_eq!([0.0, -0.0123, 1.5, 12.34, 1234.5].map(short), ["0", "−0.012", "1.50", "12.3", "1234"]);
-        assert_eq!([0.4531, 0.0001].map(p_value), ["0.45", "< 0.001"]);
+        let p = [0.4531, 0.0449, 0.0012, 0.0001, f64::MIN_POSITIVE].map(p_value);
+        assert_eq!(p, ["p = 0.45", "p = 0.045", "p = 0.001", "p < 0.001", "p < 0.001"]);
+        let speeds = [2.79, 1.02, 0.98, 0.4].map(|ratio| speed(ratio, "fp32"));
+        assert_eq!(
+            speeds,
+            ["2.8× faster than fp32", "as fast as fp32", "as fast as fp32", "2.5× slower than fp32"]
+        );
         assert_eq!(percentile(&[1.0, 2.0, 3.0, 4.0], 50), 2.0);
         assert_eq!(percentile(&[], 50), 0.0);
     }

@@ -4,7 +4,7 @@ use crate::session::statistics::milliseconds;
 use crate::terminal::Error;
 use crate::terminal::text::plural;
 use resnext::{Kernels, Model, RunError, Runner};
-use resnext_report::Latency;
+use resnext_report::{Latency, speed};
 use std::time::{Duration, Instant};
 
 /// Inferences that warm up before timing starts.
@@ -118,7 +118,7 @@ pub(crate) fn text(measured: &[Latency]) -> Option<String> {
     let ms = int8.median()?;
     let fp32 = measured.iter().find(|latency| !latency.int8).and_then(|fp32| Some((fp32, fp32.median()?)));
     let beside = fp32.map_or_else(String::new, |(fp32, slow)| {
-        format!(", {} {slow:.2} ms: {:.2} times as long", fp32.network, slow / ms)
+        format!(", {}, {slow:.2} ms", speed(slow / ms, &fp32.network))
     });
     Some(format!("{} {ms:.2} ms{beside} (1 thread, median of {runs} run{})", int8.network, plural(runs)))
 }
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(
             text(&both(8.0)).as_deref(),
             Some(
-                "int8 (scalar) 8.00 ms, fp32 (tract) 20.00 ms: 2.50 times as long (1 thread, median of 3 runs)"
+                "int8 (scalar) 8.00 ms, 2.5× faster than fp32 (tract), 20.00 ms (1 thread, median of 3 runs)"
             )
         );
         assert_eq!(

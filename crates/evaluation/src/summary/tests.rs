@@ -49,6 +49,7 @@ fn everything_is_counted() {
     assert_eq!(comparison.top5, Paired { images: 4, lost: 1, gained: 1 });
     assert_eq!(comparison.names(FlipKind::Lost).collect::<Vec<_>>(), ["tench/b"]);
     assert_eq!(comparison.names(FlipKind::Gained).collect::<Vec<_>>(), ["golf ball/c"]);
+    assert_eq!(comparison.count(FlipKind::BothWrong), 0, "both are wrong about d, in the same way");
     let flip = &comparison.flips[0];
     assert_eq!((flip.image, flip.truth, flip.int8.class(), flip.fp32.class()), (1, 0, 1, 0));
     let of = |hits| Proportion { hits, of: 2 };
@@ -59,6 +60,33 @@ fn everything_is_counted() {
     assert_eq!(evaluation.classes, expected);
     assert_eq!(expected.map(|class| class.drop()), [0.5, -0.5]);
     assert!(comparison.kl_max >= comparison.kl_mean && comparison.kl_mean > 0.0);
+}
+
+/// The images on which the networks differ are listed, also those that both have wrong.
+#[test]
+fn flips_are_all_that_differ() {
+    let outcomes = outcomes(&[
+        (&[3, 1], Some(&[4, 2])),
+        (&[1, 0], Some(&[0, 1])),
+        (&[8], Some(&[1])),
+        (&[2], Some(&[2])),
+    ]);
+    let evaluation = Evaluation::new(&images(), outcomes).expect("images");
+    let comparison = evaluation.comparison.as_ref().expect("compared");
+    let flips: Vec<_> = comparison.flips.iter().map(|flip| (flip.name.as_str(), flip.kind)).collect();
+    let expected =
+        [("tench/b", FlipKind::Lost), ("golf ball/c", FlipKind::Gained), ("tench/a", FlipKind::BothWrong)];
+    assert_eq!(flips, expected);
+    assert_eq!(comparison.agreement.of - comparison.agreement.hits, flips.len());
+    assert_eq!(FlipKind::ALL.map(|kind| comparison.count(kind)), [1, 1, 1]);
+    // The same as sklearn.metrics.confusion_matrix, a row of (truth, answer) for each cell that is not zero.
+    let cells: Vec<_> = evaluation.confusions.iter().map(|c| (c.truth, c.answer, c.int8, c.fp32)).collect();
+    assert_eq!(
+        cells,
+        [(0, 0, 0, 1), (0, 1, 1, 0), (0, 3, 1, 0), (0, 4, 0, 1), (8, 1, 0, 1), (8, 2, 1, 1), (8, 8, 1, 0)]
+    );
+    let confused: Vec<_> = evaluation.most_confused().iter().map(|c| (c.truth, c.answer)).collect();
+    assert_eq!(confused, [(0, 1), (0, 3), (8, 2)]);
 }
 
 #[test]
@@ -78,12 +106,13 @@ fn far_below_the_published_accuracy() {
         let (failed, unmatched, classes) = (vec![], vec![], vec![]);
         let evaluation = Evaluation {
             images: of,
-            distinct: of,
+            pictures: HashSet::new(),
             failed,
             unmatched,
             int8: accuracy,
             comparison: None,
             classes,
+            confusions: vec![],
             unrecorded: 0,
         };
         evaluation.far_below_published(&reference::VARIANT)

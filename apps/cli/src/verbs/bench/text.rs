@@ -5,6 +5,7 @@ use crate::terminal::output::terminal_width;
 use crate::terminal::table::{Column, Fields, Table};
 use crate::terminal::text::{clean, plural, shorten, size};
 use resnext_metadata::Fidelity;
+use resnext_report::speed;
 use std::cmp::Reverse;
 use std::fmt;
 
@@ -36,7 +37,8 @@ impl fmt::Display for Report {
                 "fp32",
                 format!("p50 {p50:.2} ms   p90 {p90:.2} ms   p99 {p99:.2} ms   min {min:.2} ms"),
             );
-            fields.add("", format!("{network}, 1 thread, in turn with int8: {ratio:.2} times as long"));
+            fields
+                .add("", format!("{network}, 1 thread, in turn with int8, which is {}", speed(*ratio, "it")));
         }
         if let Some(sustained) = &self.sustained {
             fields.add("sustained", sustained.verdict());

@@ -8,8 +8,8 @@ use crate::terminal::table::{Column, Fields, Table};
 use crate::terminal::text::{clean, plural};
 use resnext::Model;
 use resnext_evaluation::statistics::{Interval, Proportion};
-use resnext_evaluation::summary::{ClassSummary, Comparison, Evaluation, FlipKind};
-use resnext_report::Latency;
+use resnext_evaluation::summary::{ClassSummary, Comparison, Confusion, Evaluation, FlipKind};
+use resnext_report::{Latency, p_value};
 
 /// The number of flips that are named.
 const NAMED: usize = 5;
@@ -56,6 +56,7 @@ pub(super) fn print(
     if let Some(comparison) = &evaluation.comparison {
         compared(model, evaluation, comparison, &mut fields);
     }
+    confused(model, evaluation, &mut fields);
     if let Some(latency) = latency::text(latency) {
         fields.add("latency", latency);
     }
@@ -68,21 +69,38 @@ pub(super) fn print(
     output::print(&format_args!("{table}\n{fields}"))
 }
 
+/// Adds the most frequent confusions.
+fn confused(model: &Model<'_>, evaluation: &Evaluation, fields: &mut Fields) {
+    let label = |class: usize| match model.class(class) {
+        Some(names) if !names.label.is_empty() => names.label.to_owned(),
+        Some(names) if !names.id.is_empty() => names.id.to_owned(),
+        _ => format!("class {class}"),
+    };
+    let cell =
+        |cell: &&Confusion| format!("{} for {} ({})", label(cell.truth), label(cell.answer), cell.int8);
+    let named: Vec<String> = evaluation.most_confused().iter().take(CLASSES).map(cell).collect();
+    if !named.is_empty() {
+        fields.add("confusions", clean(&format!("int8 takes most often {}", named.join(", "))));
+    }
+}
+
 fn compared(model: &Model<'_>, evaluation: &Evaluation, comparison: &Comparison, fields: &mut Fields) {
     let agreement = &comparison.agreement;
     fields.add("agreement", format!("same class on {:.2} % of the images", 100.0 * agreement.share()));
     let top1 = &comparison.top1;
-    let p = top1.mcnemar_p();
     fields.add(
         "flips",
         format!(
-            "{} right answer{} lost, {} gained (McNemar p = {p:.2})",
+            "{} right answer{} lost, {} gained (McNemar {}), {} more with two different wrong answers",
             top1.lost,
             plural(top1.lost),
-            top1.gained
+            top1.gained,
+            p_value(top1.mcnemar_p()),
+            comparison.count(FlipKind::BothWrong)
         ),
     );
-    for (kind, what) in [(FlipKind::Lost, "lost"), (FlipKind::Gained, "gained")] {
+    for kind in FlipKind::ALL {
+        let what = kind.as_str();
         let names: Vec<&str> = comparison.names(kind).collect();
         if names.is_empty() {
             continue;
@@ -101,11 +119,11 @@ fn compared(model: &Model<'_>, evaluation: &Evaluation, comparison: &Comparison,
     if evaluation.classes.len() > 1 && !classes.is_empty() {
         let class = |class: &&ClassSummary| {
             let label = model.class(class.class).map_or("", |class| class.label);
-            format!("{label} {:+.2} points of {} images", -100.0 * class.drop(), class.int8.of)
+            format!("{label} {:+.2} points of {} images", 100.0 * class.drop(), class.int8.of)
         };
         fields.add(
             "classes",
-            "changed most: ".to_owned()
+            "drop by class: ".to_owned()
                 + &classes.iter().take(CLASSES).map(class).collect::<Vec<_>>().join(", "),
         );
     }
