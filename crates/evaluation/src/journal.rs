@@ -58,6 +58,9 @@ pub enum JournalError {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// The path is that of a directory, a pipe or a device.
+    #[error("{}: is not a regular file; give a file that does not exist yet", .0.display())]
+    NotAFile(PathBuf),
     /// The file is no journal.
     #[error("{}: is not a journal of an evaluation; give a file that does not exist yet", .0.display())]
     NotAJournal(PathBuf),
@@ -88,6 +91,10 @@ impl Journal {
     /// Returns an error if the file belongs to another evaluation, is no journal, or cannot be read or written.
     pub fn open(path: &Path, identity: Identity, logits: usize) -> Result<Self, JournalError> {
         let failed = |source| JournalError::Io { path: path.to_owned(), source };
+        // The kind comes first, because to open a named pipe may wait for another program.
+        if path.metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(JournalError::NotAFile(path.to_owned()));
+        }
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
         Self::resume(path, file, identity, logits)
@@ -321,6 +328,8 @@ mod tests {
             assert!(matches!(error, JournalError::Other(_)), "{error}");
         }
         assert_eq!(std::fs::read(&path).unwrap(), before);
+        let error = Journal::open(folder.path(), Identity(1), 3).unwrap_err();
+        assert!(matches!(error, JournalError::NotAFile(_)), "{error}");
         std::fs::write(&path, b"a letter to somebody").unwrap();
         let error = Journal::open(&path, Identity(1), 3).unwrap_err();
         assert!(matches!(error, JournalError::NotAJournal(_)), "{error}");

@@ -106,6 +106,10 @@ impl Sample {
     pub fn bytes(&self) -> Result<Cow<'static, [u8]>, SampleError> {
         match &self.origin {
             Origin::Memory(bytes) => Ok(Cow::Borrowed(bytes)),
+            // To read a named pipe would wait for a writer.
+            Origin::File(path) if path.metadata().is_ok_and(|found| !found.is_file()) => {
+                Err(self.error("is not a regular file"))
+            }
             Origin::File(path) => fs::read(path).map(Cow::Owned).map_err(|e| self.error(e)),
             Origin::Synthetic(..) => Err(self.error("is synthetic and has no file")),
         }

@@ -6,11 +6,34 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile};
 
-/// Fails if [`write_atomically`] is bound to fail later, so that the error comes before minutes of work and not after.
+/// The names of temporary files begin and end like this.
+const TEMPORARY: (&str, &str) = (".resnext-", ".tmp");
+
+/// Fails if [`write_atomically`] is bound to fail later, so that the error comes before minutes of work and not after. Removes
+/// what killed runs have left in the directory.
 pub(crate) fn check_writable(path: &Path) -> Result<(), Error> {
     let target = resolve(path)?;
+    remove_leftovers(directory_of(&target));
     temporary(directory_of(&target)).map_err(|error| Error::at(path, cannot_write(&error)))?;
     Ok(())
+}
+
+/// Removes temporary files of runs that have ended. A run locks its temporary file as long as it lives, so that a file which can
+/// be locked belongs to nobody.
+fn remove_leftovers(directory: &Path) {
+    let is_ours = |name: &str| name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1);
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && entry.file_name().to_str().is_some_and(is_ours) {
+            // What cannot be opened, locked or removed stays. The next run tries again.
+            if let Ok(file) = File::open(entry.path())
+                && file.try_lock().is_ok()
+            {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
 }
 
 /// Fails if a file to write is the same as another file to write or to read, under whatever path, because the run would
@@ -57,7 +80,8 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 ///
 /// The bytes go to a temporary file in the same directory, are synced to the disk, and the file is renamed in one step. So a
 /// board never boots into half a model after a power cut, and a process that has mapped the old model keeps seeing it. If a
-/// `PendingFile` is dropped before [`commit`](Self::commit), `path` stays as it was and the temporary file is deleted.
+/// `PendingFile` is dropped before [`commit`](Self::commit), `path` stays as it was and the temporary file is deleted. If the
+/// process is killed, the next run that [checks](check_writable) the directory deletes it.
 pub(crate) struct PendingFile {
     path: PathBuf,
     target: PathBuf,
@@ -122,8 +146,20 @@ fn resolve(path: &Path) -> Result<PathBuf, Error> {
 }
 
 fn temporary(directory: &Path) -> io::Result<NamedTempFile> {
+    loop {
+        let file = unlocked(directory)?;
+        // Some file systems have no locks. There, no other run takes this file for a leftover either.
+        let _ = file.as_file().lock();
+        // Until it was locked, another run may have taken it for a leftover.
+        if file.path().exists() {
+            return Ok(file);
+        }
+    }
+}
+
+fn unlocked(directory: &Path) -> io::Result<NamedTempFile> {
     let mut builder = Builder::new();
-    builder.prefix(".resnext-").suffix(".tmp");
+    builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -214,6 +250,30 @@ mod tests {
         assert!(names(directory.path()).is_empty(), "the check leaves nothing");
         let error = check_writable(&directory.path().join("missing/model.rnx")).unwrap_err().to_string();
         assert!(error.contains("no such directory; "), "{error}");
+    }
+
+    /// What a killed run has left is removed; what a living one is writing stays.
+    #[test]
+    fn leftovers_of_killed_runs_are_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("model.rnx");
+        let mut living = PendingFile::create(&path).unwrap();
+        living.write(|out| out.write_all(b"new")).unwrap();
+        for leftover in [".resnext-aB3xyz.tmp", ".resnext-.tmp"] {
+            fs::write(directory.path().join(leftover), b"half").unwrap();
+        }
+        for other in [".resnext-notes", "resnext-aB3xyz.tmp", "x.tmp"] {
+            fs::write(directory.path().join(other), b"somebody's").unwrap();
+        }
+        fs::create_dir(directory.path().join(".resnext-folder.tmp")).unwrap();
+        check_writable(&path).unwrap();
+        let temporary = living.file.path().file_name().unwrap().to_str().unwrap().to_owned();
+        let mut expected = vec![temporary, "x.tmp".into(), "resnext-aB3xyz.tmp".into()];
+        expected.extend([".resnext-notes".to_owned(), ".resnext-folder.tmp".to_owned()]);
+        expected.sort();
+        assert_eq!(names(directory.path()), expected);
+        living.commit().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
     }
 
     #[test]
