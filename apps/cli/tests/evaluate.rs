@@ -42,9 +42,14 @@ fn labelled(folder: &Folder, model: &Model<'_>) -> Labelled {
 
 /// Writes `fp32.safetensors` with logits that are right for every picture but `green/1.png`.
 fn recorded(folder: &Folder, kind: LogitType) {
+    recorded_some(folder, kind, usize::MAX);
+}
+
+/// Writes the same as `resnext eval --record` with `--num`.
+fn recorded_some(folder: &Folder, kind: LogitType, num: usize) {
     let artifact = std::fs::read(folder.path("model.rnx")).unwrap();
     let model = Model::from_bytes(&artifact).unwrap();
-    let images = labelled(folder, &model);
+    let images = labelled(folder, &model).take_spread(num);
     let journal = Journal::anonymous(tempfile::tempfile().unwrap(), 3).unwrap();
     for (image, (sample, &truth)) in images.samples().iter().zip(images.truths()).enumerate() {
         let Ok(pixels) = sample.pixels(model.preprocessing()) else { continue };
@@ -107,11 +112,41 @@ fn a_board_measures_its_own_drop() {
     assert!(ran.stderr.contains("has no logits for 2 of 8 images, which are left out"), "{}", ran.stderr);
     let words = ran.stdout;
     assert!(words.contains("lost blue/wrong.png") && words.contains("gained green/1.png"), "{words}");
+    // A positive drop is a loss, everywhere.
+    assert!(words.contains("drop by class: green -50.00 points of 2 images"), "{words}");
+    assert!(
+        words.contains("blue +50.00 points of 2 images") && words.contains("(McNemar p = 1.00)"),
+        "{words}"
+    );
     let text = folder.resnext(&[&eval[..], &["--markdown"]].concat()).stdout;
     assert!(
         text.contains("| 6 images | top-1 % | top-5 % |") && text.contains("Lost: `blue/wrong.png`."),
         "{text}"
     );
+}
+
+/// `--num` chooses among the recorded images.
+#[test]
+fn fewer_images_than_recorded() {
+    let folder = folder();
+    std::fs::remove_file(folder.path("val/red/cut.png")).unwrap();
+    recorded_some(&folder, LogitType::F32, 3);
+    for num in ["1", "2", "3"] {
+        let eval =
+            ["eval", "model.rnx", "--data", "val", "--baseline", "fp32.safetensors", "--num", num, "--json"];
+        let ran = folder.resnext(&eval);
+        assert!(!ran.stderr.contains("has no logits"), "{num}: {}", ran.stderr);
+        let report = ran.json_and_notes();
+        assert_eq!(
+            (report["images"].to_string().as_str(), &report["unrecorded"]),
+            (num, &json!(0)),
+            "{report}"
+        );
+    }
+    let eval = ["eval", "model.rnx", "--data", "val", "--baseline", "fp32.safetensors", "--num", "5"];
+    let ran = folder.resnext(&eval);
+    assert!(ran.stderr.contains("has no logits for 3 of 6 images, which are left out"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("has only 3 images, not 5"), "{}", ran.stderr);
 }
 
 #[test]
@@ -232,6 +267,97 @@ fn labels_may_be_in_a_file() {
     folder.write("truth", b"1\n2\n");
     assert!(eval(&["--truth", "truth"]).failure().contains("has 2 labels but there are 3 images"));
     assert!(eval(&["--truth", "missing"]).failure().contains("missing: no such file; "));
+}
+
+/// Images of the same name in several folders have classes of their own.
+#[test]
+fn folders_tell_images_of_one_name_apart() {
+    let folder = Folder::new();
+    for (path, colour) in [("a/0.png", "red"), ("b/0.png", "blue"), ("b/my 1.v2.png", "green")] {
+        let to = folder.path("val").join(path);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(folder.path(&format!("{colour}.png")), to).unwrap();
+    }
+    let eval = ["eval", "model.rnx", "--data", "val", "--truth", "truth", "--json"];
+    let utf16: Vec<u8> = "\u{feff}b\\0.png 2\r\na\\0.png 0\r\nb\\my 1.v2 1\r\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    for labels in [
+        &b"a/0.png 0\nb/0.png 2\nb/my 1.v2.png 1\n"[..],
+        b"path;class\nval/b/0.png;blue\nval/a/0.png;red\n\"val/b/my 1.v2.png\";green\n",
+        &utf16,
+    ] {
+        folder.write("truth", labels);
+        let report = folder.resnext(&eval).json();
+        assert_eq!((&report["images"], &report["int8"]["top1"]), (&json!(3), &json!(1.0)), "{report}");
+    }
+    let failure = |labels: &[u8]| {
+        folder.write("truth", labels);
+        folder.resnext(&eval).failure()
+    };
+    let line = failure(b"0.png 0\nb/my 1.v2.png 1\n");
+    assert!(line.contains("truth: line 1 names both a/0.png and b/0.png; "), "{line}");
+    let line = failure(b"a/0.png 0\nb/0.png 2\na/0.png 1\n");
+    assert!(
+        line.contains("truth: lines 1 and 3 both name a/0.png and give it different classes; "),
+        "{line}"
+    );
+    let line = failure(b"a/0.png 1\nb/0.png 3\nb/my 1.v2.png 2\n");
+    assert!(
+        line.contains("truth: line 2 gives class 3, but the outputs of the model are numbered from 0 to 2"),
+        "{line}"
+    );
+    folder.write("truth", b"a/0.png 0\nb/0.png 2\nb/my 1.v2.png 1\nc/0.png 1\n");
+    let ran = folder.resnext(&eval);
+    assert!(ran.stderr.contains("truth: 1 line names no image in val"), "{}", ran.stderr);
+}
+
+#[test]
+fn pooled_splits_are_told() {
+    let folder = Folder::new();
+    for split in ["calib", "val"] {
+        for colour in COLOURS {
+            let to = folder.path("data").join(split).join(colour);
+            std::fs::create_dir_all(&to).unwrap();
+            std::fs::copy(folder.path(&format!("{colour}.png")), to.join("1.png")).unwrap();
+        }
+    }
+    let warnings = |data: &str| {
+        let report = folder.resnext(&["eval", "model.rnx", "--data", data, "--json"]).json_and_notes();
+        report["warnings"].to_string()
+    };
+    let found = warnings("data");
+    assert!(
+        found.contains("pools several splits of a data set: calib (3 images), val (3 images); give one of them, such as --data data/val"),
+        "{found}"
+    );
+    assert_eq!(warnings("data/val"), "[]");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn pipes_are_not_waited_for() {
+    let folder = folder();
+    for pipe in ["journal", "val/red/pipe.png"] {
+        let made = std::process::Command::new("mkfifo").arg(folder.path(pipe)).status().unwrap();
+        assert!(made.success());
+    }
+    let line = folder.resnext(&["eval", "model.rnx", "--data", "val", "--resume", "journal"]).failure();
+    assert!(line.contains("journal: is not a regular file; "), "{line}");
+    let ran = folder.resnext(&["eval", "model.rnx", "--data", "val"]);
+    assert!(ran.stderr.contains("skipped val/red/pipe.png: is not a regular file"), "{}", ran.stderr);
+}
+
+/// A run that was killed while it wrote leaves a file; the next run removes it.
+#[cfg(unix)]
+#[test]
+fn what_a_killed_run_left_is_removed() {
+    let folder = folder();
+    folder.write(".resnext-a1B2c3.tmp", b"half a page");
+    let ran = folder.resnext(&["eval", "model.rnx", "--data", "val", "--html", "page.html", "--runs", "1"]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(folder.path("page.html").exists() && !folder.path(".resnext-a1B2c3.tmp").exists());
 }
 
 #[test]

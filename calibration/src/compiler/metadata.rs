@@ -13,7 +13,8 @@ pub(super) fn metadata(
     provenance: &ScaleProvenance,
     report: &Report,
 ) -> Metadata {
-    let ScaleProvenance { method, percentile, techniques, surrogate_images, layers, .. } = provenance;
+    let ScaleProvenance { method, percentile, techniques, surrogate_images, layers, pictures, .. } =
+        provenance;
     let architecture = &network.architecture;
     let layer = |layer| measured(layer, &report.sensitivity);
     Metadata {
@@ -35,6 +36,7 @@ pub(super) fn metadata(
         layers: if report.checked > 0 { report.layers.iter().map(layer).collect() } else { Vec::new() },
         licence: options.licence.clone(),
         name: Some(network.name.clone()),
+        pictures: pictures.clone(),
         source: Some(options.source.clone()),
         tool: Some(concat!("resnext ", env!("CARGO_PKG_VERSION")).to_owned()),
         architecture: Some(Architecture {

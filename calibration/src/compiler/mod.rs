@@ -32,8 +32,8 @@ use indicatif::ProgressBar;
 use resnext::Model;
 use resnext::pack::repack;
 use resnext::preprocess::Preprocessing;
-use resnext_evaluation::Evaluation;
 use resnext_evaluation::samples::{Sample, SampleError, Samples};
+use resnext_evaluation::{Evaluation, pictures};
 
 use crate::emit::{Parts, emit, plan, set_metadata};
 use crate::evaluate::EvaluateError;
@@ -214,7 +214,8 @@ impl<'a> Compiler<'a> {
             surrogate_images: calibration.surrogate.map(|(_, images)| images),
             layers: layers.to_vec(),
             calibrated: photos(observations.samples),
-            distinct: photos(observations.distinct),
+            distinct: photos(observations.pictures.len()),
+            pictures: calibration.surrogate.is_none().then(|| pictures::encode(&observations.pictures)),
             skipped: observations.skipped.clone(),
             seen: observations.histograms.iter().map(Histogram::range).collect(),
             constant: observations.histograms.iter().map(Histogram::constant).collect(),
@@ -318,6 +319,8 @@ struct ScaleProvenance {
     calibrated: usize,
     /// See [`Report::distinct`].
     distinct: usize,
+    /// The calibration pictures, for the metadata.
+    pictures: Option<String>,
     /// See [`Report::skipped`].
     skipped: Vec<SampleError>,
     /// See [`LayerReport::seen`], for each value; empty if nothing was observed.

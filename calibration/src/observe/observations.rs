@@ -47,8 +47,8 @@ pub(crate) struct Observations {
     channels: Vec<Vec<ChannelHistogram>>,
     /// The number of samples that were observed.
     pub(crate) samples: usize,
-    /// The number of different pictures among them, once they are cropped.
-    pub(crate) distinct: usize,
+    /// The checksums of the different pictures among them, once they are cropped.
+    pub(crate) pictures: HashSet<u64>,
     /// The samples that could not be decoded.
     pub(crate) skipped: Vec<SampleError>,
 }
@@ -99,7 +99,7 @@ pub(crate) fn observe(
             Err(error) => skipped.push(error),
         }
     }
-    let (observed, distinct) = (samples.len() - skipped.len(), pictures.len());
+    let observed = samples.len() - skipped.len();
     if observed == 0 {
         let found = skipped.len();
         let reason = "the sample list is empty".to_owned();
@@ -107,7 +107,7 @@ pub(crate) fn observe(
         let first = if skipped.is_empty() { none } else { skipped.swap_remove(0) };
         return Err(ObserveError::NoSamples { found, first });
     }
-    Ok(Observations { histograms, channels, samples: observed, distinct, skipped })
+    Ok(Observations { histograms, channels, samples: observed, pictures, skipped })
 }
 
 /// Gathers the histogram of every value, and the checksums of the pictures.

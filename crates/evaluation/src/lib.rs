@@ -6,11 +6,12 @@
 //! | module | role |
 //! |---|---|
 //! | [`samples`] | finds image files and decodes them one at a time |
-//! | [`truth`] | the class of each image, from folders or from ILSVRC2012's files of labels |
+//! | [`truth`] | the class of each image, from folders or from files of labels |
 //! | [`record`], [`provenance`] | fp32 logits in a file, and where they come from |
 //! | [`mod@run`] | runs int8 over all images, on all threads |
 //! | [`outcome`] | the result for one image |
 //! | [`journal`], [`identity`] | outcomes on disk, so that an interrupted evaluation resumes |
+//! | [`pictures`] | which pictures a model was calibrated on |
 //! | [`noise`], [`statistics`] | noise, divergence, intervals, tests |
 //! | [`summary`] | accuracies, drop, flips, classes |
 
@@ -20,6 +21,7 @@ pub mod identity;
 pub mod journal;
 pub mod noise;
 pub mod outcome;
+pub mod pictures;
 pub mod provenance;
 pub mod record;
 pub mod run;

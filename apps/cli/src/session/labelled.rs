@@ -6,36 +6,77 @@ use crate::remedies;
 use crate::terminal::Error;
 use crate::terminal::output::note;
 use crate::terminal::text::plural;
-use resnext_evaluation::Evaluation;
-use resnext_evaluation::truth::{ClassIndex, Labelled, Truth, parse_synsets};
+use resnext::Model;
+use resnext_evaluation::truth::{ClassIndex, Labelled, Split, Truth, parse_synsets};
+use resnext_evaluation::{Evaluation, pictures};
+use resnext_metadata::Metadata;
 use std::fmt::Display;
 use std::path::Path;
 
-/// Opens the labelled images in `data`, at most `num` of them. Folders name the classes, unless there is a file with the ground
-/// truth; that file may count classes in the order of a second file, `synsets`.
+/// Opens the labelled images in `data`. Folders name the classes, unless there is a file with the ground truth; that file may
+/// count classes in the order of a second file, `synsets`.
 pub(crate) fn labelled(
     data: &Path,
     (truth, synsets): (Option<&Path>, Option<&Path>),
-    num: Option<u32>,
     classes: &ClassIndex,
 ) -> Result<Labelled, Error> {
     let all = samples::open(data)?;
-    let labelled = match truth {
-        None => {
-            Labelled::by_folder(&all, classes).map_err(|error| remedies::failure(data.display(), &error))?
-        }
+    match truth {
+        None => Labelled::by_folder(&all, classes).map_err(|error| remedies::failure(data.display(), &error)),
         Some(path) => {
             let synsets =
                 synsets.map(|path| parse_synsets(&read(path)?).map_err(|error| Error::at(path, error)));
             let (truth, synsets) = (Truth::parse(&read(path)?), synsets.transpose()?);
-            truth
+            let labelled = truth
                 .and_then(|truth| Labelled::by_truth(&all, classes, &truth, synsets.as_deref()))
-                .map_err(|error| Error::at(path, error))?
+                .map_err(|error| Error::at(path, error))?;
+            if labelled.unused_lines() > 0 {
+                let lines = labelled.unused_lines();
+                let name = if lines == 1 { "line names" } else { "lines name" };
+                note(format_args!("{}: {lines} {name} no image in {}", path.display(), data.display()));
+            }
+            Ok(labelled)
         }
-    };
-    let Some(most) = num.map(|n| n as usize) else { return Ok(labelled) };
-    samples::note_fewer(data, labelled.len(), most);
-    Ok(labelled.take_spread(most))
+    }
+}
+
+/// Returns reasons to doubt the labels of the images in `data`: several splits of a data set in one directory, and labels that
+/// contradict the names of the folders.
+pub(crate) fn doubts(data: &Path, images: &Labelled) -> Vec<String> {
+    let mut doubts = Vec::new();
+    let splits = images.pooled_splits();
+    if let Some(last) = splits.last() {
+        let name =
+            |split: &Split| if split.folder.is_empty() { ".".to_owned() } else { split.folder.clone() };
+        let named =
+            |split: &Split| format!("{} ({} image{})", name(split), split.images, plural(split.images));
+        doubts.push(format!(
+            "--data pools several splits of a data set: {}; give one of them, such as --data {}",
+            splits.iter().map(named).collect::<Vec<_>>().join(", "),
+            data.join(&last.folder).display()
+        ));
+    }
+    if images.contradicted() > 0 {
+        doubts.push(format!(
+            "--truth gives {} of the images another class than the name of their folder; if its numbers count in another order than \
+             the model, give wnids or labels, or leave --truth out",
+            images.contradicted()
+        ));
+    }
+    doubts
+}
+
+/// Returns a warning if the model was calibrated on some of the evaluated pictures.
+pub(crate) fn calibrated_on(model: &Model<'_>, evaluation: &Evaluation) -> Option<String> {
+    let known = Metadata::parse(model.metadata()).pictures?;
+    let shared = pictures::overlap(&known, &evaluation.pictures);
+    let of = evaluation.pictures.len();
+    (shared > 0).then(|| {
+        format!(
+            "the model was calibrated on {shared} of the {of} pictures in --data, so it looks better than it is; evaluate on \
+             others"
+        )
+    })
 }
 
 fn read(path: &Path) -> Result<String, Error> {

@@ -9,19 +9,6 @@ use resnext_evaluation::samples::{SampleError, Samples};
 use std::io::IsTerminal;
 use std::path::Path;
 
-/// Opens a directory of samples. If it has more than `most`, takes `most` of them at even distances.
-#[cfg(feature = "compile")]
-pub(crate) fn samples(directory: &Path, most: Option<usize>) -> Result<Samples, Error> {
-    let samples = open(directory)?;
-    if let Some(most) = most {
-        note_fewer(directory, samples.len(), most);
-    }
-    Ok(match most {
-        Some(most) if most < samples.len() => samples.take_spread(most),
-        _ => samples,
-    })
-}
-
 /// Opens a directory of samples.
 pub(crate) fn open(directory: &Path) -> Result<Samples, Error> {
     Samples::open(directory).map_err(|error| Error::new("", error))

@@ -18,7 +18,7 @@ fn compile_writes_a_model_that_classifies() {
     let words = folder.resnext(&compile).results_and_warnings().0;
     assert!(words.contains("calibrated   on 12 images, method max"), "{words}");
     // The latency beside that of fp32, and the command that measures the drop.
-    assert!(words.contains("\nlatency      int8 (") && words.contains(", fp32 (tract) "), "{words}");
+    assert!(words.contains("\nlatency      int8 (") && words.contains(" fp32 (tract), "), "{words}");
     assert!(words.contains("the drop of accuracy: resnext eval tiny.rnx --data DIR --baseline "), "{words}");
     assert_eq!(std::fs::read(folder.path("tiny.rnx")).unwrap(), before);
     let classified = folder.resnext(&["classify", "tiny.rnx", "red.png", "--top-k", "10", "--json"]).json();
@@ -55,6 +55,35 @@ fn qdq_goes_out_and_comes_back() {
     let compared =
         folder.resnext(&[&back[..], &["--samples", text(&photos), "--json"]].concat()).json_and_notes();
     assert!(compared["logit_sqnr_db"].as_f64().unwrap() > 15.0, "{compared}");
+}
+
+/// `--num` chooses among the images, not among the classes. The model knows the pictures that it was calibrated on.
+#[test]
+fn fewer_samples_name_the_same_classes() {
+    let folder = Folder::new();
+    let (onnx, photos) = tiny();
+    let mut found: Vec<_> = std::fs::read_dir(photos).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "jpg"));
+    found.sort();
+    for (class, photo) in found.iter().take(10).enumerate() {
+        let to = folder.path("photos").join(format!("kind {class}"));
+        std::fs::create_dir_all(&to).unwrap();
+        std::fs::copy(photo, to.join("1.jpg")).unwrap();
+    }
+    let compile =
+        ["compile", text(&onnx), "--samples", "photos", "--num", "3", "--method", "max", "-o", "tiny.rnx"];
+    folder.resnext(&[&compile[..], &["--json"]].concat()).json_and_notes();
+    let inspected = folder.resnext(&["inspect", "tiny.rnx", "--json"]).json();
+    let labels: Vec<_> =
+        inspected["classes"].as_array().unwrap().iter().map(|class| &class["label"]).collect();
+    assert_eq!(labels, (0..10).map(|class| format!("kind {class}")).collect::<Vec<_>>());
+    let report = folder.resnext(&["eval", "tiny.rnx", "--data", "photos", "--json"]).json_and_notes();
+    let warnings = report["warnings"].to_string();
+    assert!(warnings.contains("the model was calibrated on 3 of the 10 pictures in --data"), "{warnings}");
+    std::fs::copy(folder.path("red.png"), folder.path("photos/kind 0/1.jpg")).unwrap();
+    let other =
+        folder.resnext(&["eval", "tiny.rnx", "--data", "photos", "--num", "1", "--json"]).json_and_notes();
+    assert!(!other["warnings"].to_string().contains("calibrated on"), "{other}");
 }
 
 /// Batch norms are enough. Where they are folded, one line says what to do.

@@ -136,6 +136,11 @@ impl<'a> Record<'a> {
         &self.provenance
     }
 
+    /// Returns the [keys](crate::samples::Sample::key) of its images, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.images.keys().copied()
+    }
+
     /// Returns whether the record has the image with this [key](crate::samples::Sample::key).
     pub fn contains(&self, key: &str) -> bool {
         self.images.contains_key(key)

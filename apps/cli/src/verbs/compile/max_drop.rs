@@ -1,7 +1,7 @@
 //! `resnext compile --max-drop`: raises the effort until int8 is accurate enough.
 
 use crate::remedies;
-use crate::session::labelled::{labelled, note_left_out};
+use crate::session::labelled::{calibrated_on, doubts, labelled, note_left_out};
 use crate::terminal::Error;
 use crate::terminal::output::note;
 use crate::terminal::table::Fields;
@@ -86,7 +86,8 @@ impl Limit {
         }
         let names = options.classes.iter().map(|class| (class.id.as_str(), class.label.as_str()));
         let truth = (self.truth.as_deref(), self.synsets.as_deref());
-        let images = labelled(data, truth, None, &ClassIndex::of(names))?;
+        let images = labelled(data, truth, &ClassIndex::of(names))?;
+        doubts(data, &images).iter().for_each(note);
         let (choosing, held_out) = images.halves();
         if held_out.is_empty() {
             return Err(Error::at(
@@ -126,6 +127,7 @@ impl Limit {
             .judge(&model)
             .map_err(|error| failed(&error))?;
         note_left_out(&held_out);
+        calibrated_on(&model, &held_out).iter().for_each(note);
         Ok((escalated.compiled, LimitReport { limit, attempts: escalated.attempts, held_out }))
     }
 }

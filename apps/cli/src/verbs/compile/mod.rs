@@ -41,10 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let all = open_samples(args, &network)?;
     // All samples name the classes, even if calibration uses fewer.
     let (classes, named_after) = network::classes(&network, args.labels.as_deref(), variant, all.as_ref())?;
-    let samples = all.map(|all| match args.num {
-        None if all.len() > DEFAULT_SAMPLES => all.take_spread(DEFAULT_SAMPLES),
-        _ => all,
-    });
+    let samples = all.map(|all| all.take_spread(args.num.map_or(DEFAULT_SAMPLES, |num| num as usize)));
     let file_name =
         args.model.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let options = Options {
@@ -115,7 +112,11 @@ fn check_outputs(args: &Args) -> Result<(), Error> {
 fn open_samples(args: &Args, network: &Network) -> Result<Option<Samples>, Error> {
     let what = match (&args.samples, args.data_free, network.prequantized.is_some()) {
         (Some(directory), ..) => {
-            return samples::samples(directory, args.num.map(|num| num as usize)).map(Some);
+            let all = samples::open(directory)?;
+            if let Some(num) = args.num {
+                samples::note_fewer(directory, all.len(), num as usize);
+            }
+            return Ok(Some(all));
         }
         (None, true, false) | (None, false, true) => return Ok(None),
         (None, true, true) => "is already quantized, and the model keeps its scales; leave out --data-free",

@@ -64,21 +64,24 @@ impl<'a> Baseline<'a> {
         ))
     }
 
-    /// Returns the images that the baseline covers.
-    pub(super) fn recorded(&self, images: Labelled) -> Result<Labelled, Error> {
+    /// Returns the images that the baseline covers; an error if it covers none. With `--num`, the images that it does not cover
+    /// need no mention if it covers enough.
+    pub(super) fn recorded(&self, images: Labelled, num: Option<usize>) -> Result<Labelled, Error> {
         match self {
             Self::Recorded { path, record } => {
                 let found = images.recorded(|key| record.contains(key));
                 let missing = found.unrecorded();
                 if found.is_empty() {
                     let first = images.samples().iter().next().map_or("", |sample| sample.key());
+                    let recorded = record.names().next().unwrap_or_default();
                     let what = format!(
-                        "has logits for none of the {} images (such as {first}); give the directory that was recorded",
+                        "has logits for none of the {} images (such as {first}; it has {recorded}); give the directory that was \
+                         recorded",
                         images.len()
                     );
                     return Err(Error::at(path, what));
                 }
-                if missing > 0 {
+                if missing > 0 && num.is_none_or(|num| num > found.len()) {
                     output::note(format_args!(
                         "{}: has no logits for {missing} of {} images, which are left out",
                         path.display(),

@@ -7,7 +7,7 @@ mod text;
 use crate::files::write::{PendingFile, check_distinct, check_writable, write_atomically};
 use crate::machine::cpu_list::CpuList;
 use crate::session::artifact::Artifact;
-use crate::session::labelled::{labelled, note_left_out};
+use crate::session::labelled::{calibrated_on, doubts, labelled, note_left_out};
 use crate::session::latency::{self, Runs};
 use crate::session::samples;
 use crate::terminal::Error;
@@ -33,12 +33,13 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 DIR has one folder for each class, named by identifier (wnid) or label; folders that match no class are left out \
-and listed. Or DIR is flat, and --truth FILE has one line for each image:
+and listed. Or --truth FILE has one line for each image:
+  val/0001.JPEG 65                                 name and index of the model's output, from 0
+  val/0001.JPEG n01751748                          name and wnid, or label
+  filename,label                                   a table with a header, separated by commas, semicolons or tabs
   ILSVRC2012_val_00048981,n03995372 85 1 499 272   as in LOC_val_solution.csv
-  ILSVRC2012_val_00000001.JPEG n01751748           name and wnid, or label
-  ILSVRC2012_val_00000001.JPEG 65                  name and index of the model's output, from 0
-  490                                              as in ILSVRC2012_validation_ground_truth.txt
-The last form applies to the images sorted by name. Its numbers count from 1 in the order of the development kit \
+  490                                              as in ILSVRC2012_validation_ground_truth.txt, or a wnid
+Names are paths that may begin above or below DIR; the extension may be missing. The last form applies to the images sorted by name. Its numbers count from 1 in the order of the development kit \
 (1 is the kit fox, 490 the sea snake), which is not the order of the wnids. If yours count in another order, \
 give that order with --synsets FILE: on each line a wnid, or a wnid and a number.
 
@@ -53,11 +54,11 @@ Examples:
   resnext eval model.rnx --data val --truth solution.csv --json | jq .int8.top1
 
 JSON: images, skipped, unmatched: [{name, images, ambiguous}], unrecorded, int8: {top1, top5, top1_ci95, \
-top5_ci95}, classes, warnings, and with --baseline fp32 (as int8), drop_top1_pp, drop_top1_pp_ci95, \
-drop_top5_pp, drop_top5_pp_ci95, agreement, agreement_ci95, flips: {lost, gained, images: [{image, flip, truth, \
-fp32, int8}]}, mcnemar_p, kl_mean, kl_max, logit_sqnr_db; latency: [{network, threads, runs, ms}]; with --html, \
+top5_ci95}, classes, confusions: [{truth, answer, int8, fp32}], warnings, and with --baseline fp32 (as int8), drop_top1_pp, drop_top1_pp_ci95, \
+drop_top5_pp, drop_top5_pp_ci95, agreement, agreement_ci95, flips: {lost, gained, both_wrong, images: [{image, flip, \
+truth, fp32, int8}]}, mcnemar_p, kl_mean, kl_max, logit_sqnr_db; latency: [{network, threads, runs, ms}]; with --html, \
 or if the model states it, layers: [{name, sqnr_db, alone_db, without_db, method, range}]. Accuracies and \
-agreement are fractions of 1, _pp are percentage points, and _ci95 are the ends of a 95 % confidence interval.")]
+agreement are fractions of 1, _pp are percentage points, a positive drop is a loss, and _ci95 are the ends of a 95 % confidence interval.")]
 pub(crate) struct Args {
     /// Model to evaluate
     #[arg(value_name = "MODEL.rnx")]
@@ -88,7 +89,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TYPE", default_value = "f32", requires = "record")]
     record_type: RecordType,
 
-    /// Number of images to use, spread evenly over the directory [default: all]
+    /// Number of images to use, spread evenly over the directory, or over the recorded images of --baseline [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     num: Option<u32>,
 
@@ -145,12 +146,21 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let artifact = Artifact::open(&args.model)?.packed(Kernels::detect().packing())?;
     let model = artifact.model()?;
     let truth = (args.truth.as_deref(), args.synsets.as_deref());
-    let images = labelled(&args.data, truth, args.num, &ClassIndex::new(&model))?;
+    let images = labelled(&args.data, truth, &ClassIndex::new(&model))?;
     let mapped = args.baseline.as_deref().map(baseline::map).transpose()?;
     let baseline = args.baseline.as_deref().zip(mapped.as_deref());
     let baseline = baseline.map(|(path, bytes)| Baseline::open(path, bytes, &model)).transpose()?;
+    let num = args.num.map(|num| num as usize);
+    // Recorded images come first: those that --num would choose of all images need not be those that it chose for the record.
     let images = match &baseline {
-        Some(baseline) => baseline.recorded(images)?,
+        Some(baseline) => baseline.recorded(images, num)?,
+        None => images,
+    };
+    let images = match num {
+        Some(num) => {
+            samples::note_fewer(&args.data, images.len(), num);
+            images.take_spread(num)
+        }
         None => images,
     };
     let provenance = provenance(args, baseline.as_ref(), mapped.as_deref())?;
@@ -182,6 +192,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     };
     report.latency = page::time(&model, baseline.as_ref(), runs)?;
     report.warnings = warnings(&model, &evaluation);
+    report.warnings.extend(doubts(&args.data, &images));
+    report.warnings.extend(calibrated_on(&model, &evaluation));
     report.warnings.extend(latency::slower_than_fp32(&report.latency));
     report.warnings.iter().for_each(output::note);
     if let (Some(path), Some(journal)) = (&args.record, &journal) {
@@ -285,7 +297,7 @@ fn warnings(model: &Model<'_>, evaluation: &Evaluation) -> Vec<String> {
         let what = "int8 and fp32 differ widely; check that --baseline is the network that the model was compiled from";
         warnings.push(what.to_owned());
     }
-    if let Some(what) = samples::identical("images", evaluation.distinct, evaluation.images) {
+    if let Some(what) = samples::identical("images", evaluation.pictures.len(), evaluation.images) {
         warnings.push(format!(
             "{what}; accuracies and intervals assume different pictures: look for copies in --data"
         ));
