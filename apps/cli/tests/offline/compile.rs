@@ -74,8 +74,12 @@ fn fewer_samples_name_the_same_classes() {
         ["compile", text(&onnx), "--samples", "photos", "--num", "3", "--method", "max", "-o", "tiny.rnx"];
     folder.resnext(&[&compile[..], &["--json"]].concat()).json_and_notes();
     let inspected = folder.resnext(&["inspect", "tiny.rnx", "--json"]).json();
-    let labels: Vec<_> =
-        inspected["classes"].as_array().unwrap().iter().map(|class| &class["label"]).collect();
+    let labels: Vec<_> = inspected["classes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|class| class["label"].as_str().unwrap())
+        .collect();
     assert_eq!(labels, (0..10).map(|class| format!("kind {class}")).collect::<Vec<_>>());
     let report = folder.resnext(&["eval", "tiny.rnx", "--data", "photos", "--json"]).json_and_notes();
     let warnings = report["warnings"].to_string();

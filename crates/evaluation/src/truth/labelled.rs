@@ -186,11 +186,13 @@ impl Labelled {
         &self.unmatched
     }
 
-    /// Returns `count` images, evenly spaced over the list; see [`Samples::take_spread`].
+    /// Returns `count` images, evenly spaced over the list; see [`Samples::take_spread`]. If there are enough, no image is missed
+    /// for not being [recorded](Self::recorded).
     #[must_use]
     pub fn take_spread(&self, count: usize) -> Self {
         let picked = Samples::spread(self.len(), count);
-        self.pick(picked.into_iter())
+        let unrecorded = if count <= self.len() { 0 } else { self.unrecorded };
+        Self { unrecorded, ..self.pick(picked.into_iter()) }
     }
 
     /// Returns the images whose fp32 logits have been recorded: those for whose [key](Sample::key) `is_recorded` returns true.
