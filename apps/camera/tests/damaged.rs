@@ -30,10 +30,9 @@ fn y4m() -> Vec<u8> {
 }
 
 fn mjpeg() -> Vec<u8> {
-    let jpeg = |side: usize| {
-        let pixels: Vec<u8> = (0..side * side * 3).map(|i| (i * i / 31) as u8).collect();
-        let (format, subsampling) = (libjpeg_turbo_rs::PixelFormat::Rgb, libjpeg_turbo_rs::Subsampling::S420);
-        libjpeg_turbo_rs::compress(&pixels, side, side, format, 80, subsampling).unwrap()
+    let jpeg = |side: u32| {
+        let data = (0..side * side * 3).map(|i| (i * i / 31) as u8).collect();
+        Rgb8Image { width: side, height: side, data }.to_jpeg(80).unwrap()
     };
     [16, 17, 40, 24].iter().flat_map(|&side| [jpeg(side), b"\r\n--next\r\n\r\n".to_vec()].concat()).collect()
 }

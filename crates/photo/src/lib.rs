@@ -1,5 +1,5 @@
-//! Decodes photos, as JPEG or PNG files, to the pixels that a model reads. Calibration, evaluation and classification share this
-//! crate, so that they see the same pixels and refuse the same files.
+//! Decodes photos (JPEG, PNG, WebP, BMP and GIF files) to the pixels that a model reads. Calibration, evaluation and
+//! classification share this crate, so that they see the same pixels and refuse the same files.
 //!
 //! ```no_run
 //! let photo = resnext_photo::Rgb8Image::decode(&std::fs::read("cat.jpg")?)?;
@@ -7,23 +7,27 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! JPEG is decoded by a port of libjpeg-turbo, which Pillow and OpenCV use. The pixels equal theirs, to the byte. Other decoders
-//! interpolate chroma and round in other ways; see `benches/record/jpeg.md`.
+//! The pixels equal Pillow's, to the byte, or the file is refused. JPEGs are decoded here, as libjpeg-turbo does it: other
+//! decoders interpolate chroma and round in other ways; see `benches/record/jpeg.md`. No file makes anything here panic.
 
 #![forbid(unsafe_code)]
 
+mod formats;
 mod jpeg;
+mod orientation;
 
-use image::{DynamicImage, ImageError, ImageReader, Limits};
+pub use formats::{FileKind, LeftOut, file_kind};
+pub use orientation::Exif;
+
+use image::ImageError;
 use resnext::Frame;
 use resnext::preprocess::Preprocessing;
-use std::io::Cursor;
 
 /// The longest side of an image that is accepted, in pixels.
 pub const MAX_PHOTO_SIDE: u32 = 16_384;
 
-/// The most memory that decoding an image may take, in bytes. It is enough for any photo, and refuses files that expand a
-/// thousandfold.
+/// The most memory that an image may take, in bytes, from its file to RGB. It is enough for any photo, and refuses files that
+/// expand a thousandfold.
 pub const MAX_DECODED_BYTES: u64 = 512 << 20;
 
 /// An 8-bit RGB image.
@@ -41,11 +45,17 @@ pub struct Rgb8Image {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The file is neither a JPEG nor a PNG.
-    #[error("is not a JPEG or PNG image")]
+    /// The file is no image of a known format.
+    #[error("is not a JPEG, PNG, WebP, BMP or GIF image")]
     Format,
+    /// The file has a format that is not read. Holds its name.
+    #[error("has a format that is not read ({0})")]
+    OtherFormat(&'static str),
+    /// The file has no bytes.
+    #[error("is empty")]
+    Empty,
     /// The image exceeds [`MAX_PHOTO_SIDE`] or [`MAX_DECODED_BYTES`].
-    #[error("is larger than {MAX_PHOTO_SIDE}×{MAX_PHOTO_SIDE} pixels or {} MiB", MAX_DECODED_BYTES >> 20)]
+    #[error("is larger than {MAX_PHOTO_SIDE}×{MAX_PHOTO_SIDE} pixels or {} MiB in memory", MAX_DECODED_BYTES >> 20)]
     TooLarge,
     /// The decoder does not support this variant of the format.
     #[error("cannot be decoded ({0})")]
@@ -61,8 +71,8 @@ impl DecodeError {
         match self {
             Self::Format => "give the path of a JPEG or PNG image",
             Self::TooLarge => "shrink it first",
-            Self::Unsupported(_) => "convert it to JPEG or PNG",
-            Self::Damaged(_) => "skip or replace it",
+            Self::Unsupported(_) | Self::OtherFormat(_) => "convert it to JPEG or PNG",
+            Self::Damaged(_) | Self::Empty => "skip or replace it",
         }
     }
 }
@@ -85,13 +95,12 @@ impl From<ImageError> for DecodeError {
 }
 
 impl Rgb8Image {
-    /// Decodes `encoded` to 8-bit RGB like Pillow's `Image.open(file).convert("RGB")`, which every library uses to read its
+    /// Decodes `encoded` to 8-bit RGB like Pillow's `Image.open(file).convert("RGB")`, with which most libraries read their
     /// training images:
     ///
-    /// - Grey is replicated. Alpha is dropped, not blended.
+    /// - Grey is replicated. Alpha is dropped, not blended. Of an animation, the first picture is taken.
     /// - 16-bit colour keeps its high byte, but 16-bit grey is *clipped* to 255.
-    /// - The EXIF orientation is **not** applied. Pillow does not apply it either, so the published accuracies were measured on
-    ///   images as stored. OpenCV, and therefore PaddleClas and mmcls, does apply it. A few validation photos of ImageNet have one.
+    /// - The EXIF orientation is **not** applied. See [`Self::decode_oriented`].
     /// - A JPEG that ends early or has invalid codes is refused. Pillow refuses the former, and fills unreadable parts of the
     ///   latter with grey.
     ///
@@ -99,24 +108,27 @@ impl Rgb8Image {
     ///
     /// # Errors
     ///
-    /// Returns an error if the image is damaged, has another format, or exceeds [`MAX_PHOTO_SIDE`] or [`MAX_DECODED_BYTES`].
+    /// Returns an error if the image is damaged, has another format, or exceeds [`MAX_PHOTO_SIDE`] or [`MAX_DECODED_BYTES`]. The
+    /// header decides the latter, before anything is decoded.
     pub fn decode(encoded: &[u8]) -> Result<Self, DecodeError> {
-        if jpeg::is_jpeg(encoded) {
-            return jpeg::decode(encoded);
-        }
-        let mut reader = ImageReader::new(Cursor::new(encoded))
-            .with_guessed_format()
-            .map_err(|error| DecodeError::Damaged(error.to_string()))?;
-        if reader.format().is_none() {
-            return Err(DecodeError::Format);
-        }
-        let mut limits = Limits::default();
-        limits.max_image_width = Some(MAX_PHOTO_SIDE);
-        limits.max_image_height = Some(MAX_PHOTO_SIDE);
-        limits.max_alloc = Some(MAX_DECODED_BYTES);
-        reader.limits(limits);
-        let image = reader.decode()?;
-        Ok(Self { width: image.width(), height: image.height(), data: rgb8(image) })
+        if jpeg::is_jpeg(encoded) { jpeg::decode(encoded) } else { formats::decode(encoded) }
+    }
+
+    /// Decodes `encoded` as [`Self::decode`] does, and then turns it as its EXIF orientation says, if `exif` says so. With
+    /// [`Exif::Apply`] the pixels are those of OpenCV's `imread`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Self::decode`]; also if the turned image would exceed [`MAX_DECODED_BYTES`] with the other one.
+    pub fn decode_oriented(encoded: &[u8], exif: Exif) -> Result<Self, DecodeError> {
+        let image = Self::decode(encoded)?;
+        if exif == Exif::Apply { orientation::apply(image, orientation::of(encoded)) } else { Ok(image) }
+    }
+
+    /// Returns whether the EXIF orientation of an encoded image says that it is to be turned or mirrored. The beginning of the
+    /// file is enough, up to its pixels. Of a file that cannot be decoded the answer is `false`.
+    pub fn is_rotated(encoded: &[u8]) -> bool {
+        orientation::of(encoded) != image::metadata::Orientation::NoTransforms
     }
 
     /// Encodes the image as a JPEG for people, with `quality` 1..=100. It has baseline coding and 4:2:0 chroma, which every viewer
@@ -143,22 +155,6 @@ impl Rgb8Image {
             .run(&frame, &mut scratch, |_, row| pixels.extend_from_slice(row))
             .map_err(|e| e.to_string())?;
         Ok(pixels)
-    }
-}
-
-/// Converts an image to RGB, by the rules of [`Rgb8Image::decode`].
-fn rgb8(image: DynamicImage) -> Vec<u8> {
-    let high = |v: u16| (v >> 8) as u8;
-    match image {
-        DynamicImage::ImageLuma16(grey) => {
-            grey.into_raw().into_iter().flat_map(|v| [u8::try_from(v).unwrap_or(u8::MAX); 3]).collect()
-        }
-        DynamicImage::ImageLumaA16(grey) => grey.pixels().flat_map(|p| [high(p.0[0]); 3]).collect(),
-        DynamicImage::ImageRgb16(rgb) => rgb.into_raw().into_iter().map(high).collect(),
-        DynamicImage::ImageRgba16(rgba) => {
-            rgba.pixels().flat_map(|p| [high(p.0[0]), high(p.0[1]), high(p.0[2])]).collect()
-        }
-        eight_bit => eight_bit.into_rgb8().into_raw(),
     }
 }
 

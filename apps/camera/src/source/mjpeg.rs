@@ -248,16 +248,8 @@ mod tests {
     /// Returns three pictures of different widths.
     fn pictures() -> Vec<Vec<u8>> {
         let encode = |width: u32| {
-            let pixels = vec![90; width as usize * 8 * 3];
-            libjpeg_turbo_rs::compress(
-                &pixels,
-                width as usize,
-                8,
-                libjpeg_turbo_rs::PixelFormat::Rgb,
-                90,
-                libjpeg_turbo_rs::Subsampling::S444,
-            )
-            .unwrap()
+            let data = vec![90; width as usize * 8 * 3];
+            Rgb8Image { width, height: 8, data }.to_jpeg(90).unwrap()
         };
         [8, 9, 40].map(encode).into()
     }

@@ -163,8 +163,8 @@ fn stopping_ends_a_wait_and_a_pause() {
 
 #[test]
 fn motion_jpeg_is_decoded() {
-    let (format, subsampling) = (libjpeg_turbo_rs::PixelFormat::Rgb, libjpeg_turbo_rs::Subsampling::S444);
-    let jpeg = libjpeg_turbo_rs::compress(&[200; 8 * 8 * 3], 8, 8, format, 95, subsampling).unwrap();
+    let grey = resnext_photo::Rgb8Image { width: 8, height: 8, data: vec![200; 8 * 8 * 3] };
+    let jpeg = grey.to_jpeg(95).unwrap();
     let rig = Rig::new([Act::Bytes([&jpeg[..], &[0; 9]].concat()), Act::Bytes(jpeg[..40].to_vec())]);
     let wanted = SourceOptions { container: Some(Container::Mjpeg), ..Rig::wanted() };
     let mut camera = rig.camera(wanted).unwrap();
