@@ -56,6 +56,12 @@ impl Library {
             Self::Bundled => "bundled",
         }
     }
+
+    /// Returns whether the library turned photos upright by their EXIF orientation when it trained and measured. Those that
+    /// read photos with OpenCV do (`cv2.imdecode`), and those that use Pillow do not.
+    pub const fn applies_exif(self) -> bool {
+        matches!(self, Self::Mmcls | Self::Ppcls)
+    }
 }
 
 impl fmt::Display for Library {

@@ -2,6 +2,8 @@
 
 use resnext_metadata::{Architecture, Calibration, Fidelity, Layer, Metadata};
 
+use resnext_photo::Exif;
+
 use super::sensitivity::Sensitivity;
 use super::{LayerReport, Options, Report, ScaleProvenance};
 use crate::network::Network;
@@ -28,6 +30,7 @@ pub(super) fn metadata(
             samples: Some(report.calibrated as u64),
             skipped: Some(report.skipped.len() as u64),
         },
+        exif_orientation: options.exif == Exif::Apply,
         fidelity: Some(Fidelity {
             agreement: Some(rounded(report.agreement, 1e4)),
             logit_sqnr_db: Some(rounded(report.logit_sqnr_db, 1e4)),

@@ -5,6 +5,7 @@ use resnext::pack::Packing;
 use crate::emit::ClassName;
 use crate::observe::Method;
 use resnext::preprocess::Preprocessing;
+use resnext_photo::Exif;
 
 /// The techniques beyond the choice of ranges. `docs/src/measurements/calibration.md` says what each gains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +46,10 @@ pub struct Options {
     pub sensitivity: bool,
     /// The way from a photo to the input.
     pub preprocessing: Preprocessing,
+    /// What becomes of the EXIF orientation of photos, for the metadata. [`Samples::with_exif`] decides it for the samples.
+    ///
+    /// [`Samples::with_exif`]: resnext_evaluation::samples::Samples::with_exif
+    pub exif: Exif,
     /// The class of each logit.
     pub classes: Vec<ClassName>,
     /// Where the fp32 weights came from, for the metadata: a file name or a variant.
@@ -67,6 +72,7 @@ impl Options {
             techniques: Techniques::HIGH,
             sensitivity: false,
             preprocessing,
+            exif: Exif::Ignore,
             classes,
             source: String::new(),
             licence: None,

@@ -4,6 +4,7 @@ use crate::provenance::{Provenance, preprocessing};
 use crate::truth::Labelled;
 use resnext::Model;
 use resnext::program::Op;
+use resnext_photo::Exif;
 use xxhash_rust::xxh3::Xxh3;
 use zerocopy::IntoBytes;
 
@@ -39,6 +40,7 @@ impl Identity {
         for (sample, truth) in images.samples().iter().zip(images.truths()) {
             add(sample.key().as_bytes());
             add(&(*truth as u64).to_le_bytes());
+            add(&[u8::from(sample.exif() == Exif::Apply)]);
         }
         Self(hash.digest())
     }

@@ -5,14 +5,15 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use resnext::preprocess::Preprocessing;
-use resnext_photo::Rgb8Image;
+use resnext_photo::{Exif, FileKind, LeftOut, Rgb8Image, file_kind};
 
-/// Extensions of image files, in any case.
-const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
+/// The most bytes before the pixels of a JPEG. EXIF data take up to 64 KiB, and a colour profile as much.
+const HEADER_BYTES: u64 = 256 << 10;
 
 /// Why a directory of images cannot be used. Displays as one line that begins with the path.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +31,22 @@ pub enum SamplesError {
     #[error("{}: not a directory; give the directory that contains the sample images", .0.display())]
     NotADirectory(PathBuf),
     /// The directory has no image.
-    #[error("{}: contains no .jpg, .jpeg or .png file; give a directory of sample images", .0.display())]
-    Empty(PathBuf),
+    #[error("{}: contains no .jpg, .jpeg or .png file{}; give a directory of sample images", .path.display(), but(.left_out))]
+    Empty {
+        /// The directory.
+        path: PathBuf,
+        /// The images in it whose format is not read.
+        left_out: LeftOut,
+    },
+}
+
+/// Returns the end of a sentence that says what a directory has instead of images.
+fn but(left_out: &LeftOut) -> String {
+    if left_out.is_empty() {
+        String::new()
+    } else {
+        format!(", but {left_out}, which must be converted first")
+    }
 }
 
 /// Why an image cannot be used. Displays as one line that begins with the name.
@@ -51,6 +66,7 @@ pub struct Sample {
     key: String,
     class: Option<String>,
     origin: Origin,
+    exif: Exif,
 }
 
 /// Where an image comes from.
@@ -63,23 +79,25 @@ enum Origin {
 }
 
 impl Sample {
-    /// Makes a sample of an encoded (JPEG or PNG) image that is part of the program.
+    /// Makes a sample of an encoded image that is part of the program.
     pub fn embedded(name: impl Into<String>, class: Option<&str>, encoded: &'static [u8]) -> Self {
         let name = name.into();
-        Self { key: name.clone(), name, class: class.map(str::to_owned), origin: Origin::Memory(encoded) }
+        Self { class: class.map(str::to_owned), ..Self::new(name, Origin::Memory(encoded)) }
     }
 
     /// Makes a sample of a single image file.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        let name = path.display().to_string();
-        Self { key: name.clone(), name, class: None, origin: Origin::File(path) }
+        Self::new(path.display().to_string(), Origin::File(path))
     }
 
     /// Makes a synthetic sample, which `draw` makes from `seed` each time that it is needed.
     pub fn synthetic(name: impl Into<String>, draw: fn(u64) -> Rgb8Image, seed: u64) -> Self {
-        let name = name.into();
-        Self { key: name.clone(), name, class: None, origin: Origin::Synthetic(draw, seed) }
+        Self::new(name.into(), Origin::Synthetic(draw, seed))
+    }
+
+    fn new(name: String, origin: Origin) -> Self {
+        Self { key: name.clone(), name, class: None, origin, exif: Exif::Ignore }
     }
 
     /// Returns the path of the file, or the name of an embedded image.
@@ -115,7 +133,28 @@ impl Sample {
         }
     }
 
-    /// Decodes the image to 8-bit RGB as Pillow does; see [`Rgb8Image::decode`].
+    /// Returns what becomes of the EXIF orientation.
+    pub fn exif(&self) -> Exif {
+        self.exif
+    }
+
+    /// Returns whether the image is a file whose EXIF orientation says that it is to be turned or mirrored. Of a JPEG, only the
+    /// beginning is read. Of a file that cannot be read the answer is `false`.
+    pub fn is_rotated(&self) -> bool {
+        let Origin::File(path) = &self.origin else { return false };
+        let read = || -> std::io::Result<Vec<u8>> {
+            let (mut file, mut bytes) = (File::open(path)?, Vec::new());
+            (&mut file).take(HEADER_BYTES).read_to_end(&mut bytes)?;
+            // Other formats may have their EXIF data at the end.
+            if !bytes.starts_with(&[0xff, 0xd8]) {
+                file.read_to_end(&mut bytes)?;
+            }
+            Ok(bytes)
+        };
+        read().is_ok_and(|bytes| Rgb8Image::is_rotated(&bytes))
+    }
+
+    /// Decodes the image to 8-bit RGB as Pillow does; see [`Rgb8Image::decode_oriented`].
     ///
     /// # Errors
     ///
@@ -124,7 +163,7 @@ impl Sample {
     pub fn decode(&self) -> Result<Rgb8Image, SampleError> {
         match &self.origin {
             Origin::Synthetic(draw, seed) => Ok(draw(*seed)),
-            _ => Rgb8Image::decode(&self.bytes()?).map_err(|e| self.error(e)),
+            _ => Rgb8Image::decode_oriented(&self.bytes()?, self.exif).map_err(|e| self.error(e)),
         }
     }
 
@@ -147,11 +186,12 @@ impl Sample {
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
     samples: Vec<Sample>,
+    left_out: LeftOut,
 }
 
 impl Samples {
-    /// Lists the images (`.jpg`, `.jpeg`, `.png`) in `directory` and in all directories below it, sorted by path. Follows
-    /// symbolic links, but lists no directory twice.
+    /// Lists the images in `directory` and in all directories below it, sorted by path. The extension tells images from other
+    /// files ([`file_kind`]). Follows symbolic links, but lists no directory twice.
     ///
     /// # Errors
     ///
@@ -165,6 +205,7 @@ impl Samples {
             return Err(SamplesError::NotADirectory(directory.to_owned()));
         }
         let mut files = Vec::new();
+        let mut left_out = LeftOut::default();
         let mut listed = HashSet::new();
         let mut pending = vec![directory.to_owned()];
         while let Some(folder) = pending.pop() {
@@ -176,13 +217,17 @@ impl Samples {
                 // A dangling link with the name of an image becomes an unreadable image.
                 if path.is_dir() {
                     pending.push(path);
-                } else if is_image(&path) {
-                    files.push(path);
+                    continue;
+                }
+                match file_kind(&path) {
+                    Some(FileKind::Photo) => files.push(path),
+                    Some(FileKind::OtherImage(format)) => left_out.add(format),
+                    None => {}
                 }
             }
         }
         if files.is_empty() {
-            return Err(SamplesError::Empty(directory.to_owned()));
+            return Err(SamplesError::Empty { path: directory.to_owned(), left_out });
         }
         files.sort_unstable();
         let sample = |path: PathBuf| {
@@ -190,14 +235,26 @@ impl Samples {
             let class = folder.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
             let below = path.strip_prefix(directory).unwrap_or(&path);
             let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
-            Sample {
-                name: path.display().to_string(),
-                key: parts.join("/"),
-                class,
-                origin: Origin::File(path),
-            }
+            Sample { key: parts.join("/"), class, ..Sample::file(path.as_path()) }
         };
-        Ok(Self { samples: files.into_iter().map(sample).collect() })
+        Ok(Self { samples: files.into_iter().map(sample).collect(), left_out })
+    }
+
+    /// Decides what becomes of the EXIF orientation; by default it is ignored.
+    #[must_use]
+    pub fn with_exif(mut self, exif: Exif) -> Self {
+        self.samples.iter_mut().for_each(|sample| sample.exif = exif);
+        self
+    }
+
+    /// Returns the images in the listed directory whose format is not read.
+    pub fn left_out(&self) -> &LeftOut {
+        &self.left_out
+    }
+
+    /// Returns the number of samples whose EXIF orientation says that they are to be turned or mirrored.
+    pub fn rotated(&self) -> usize {
+        self.iter().filter(|sample| sample.is_rotated()).count()
     }
 
     /// Returns the number of samples.
@@ -228,7 +285,7 @@ impl Samples {
     #[must_use]
     pub fn take_spread(&self, count: usize) -> Self {
         let picked = Self::spread(self.len(), count);
-        Self { samples: picked.into_iter().map(|i| self.samples[i].clone()).collect() }
+        picked.into_iter().map(|i| self.samples[i].clone()).collect()
     }
 
     /// Returns `count` of the indices below `len`, evenly spaced, or all if there are fewer.
@@ -249,7 +306,7 @@ impl Samples {
 
 impl FromIterator<Sample> for Samples {
     fn from_iter<I: IntoIterator<Item = Sample>>(samples: I) -> Self {
-        Self { samples: samples.into_iter().collect() }
+        Self { samples: samples.into_iter().collect(), left_out: LeftOut::default() }
     }
 }
 
@@ -260,11 +317,6 @@ impl<'a> IntoIterator for &'a Samples {
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
     }
-}
-
-fn is_image(path: &Path) -> bool {
-    let extension = path.extension().and_then(|e| e.to_str());
-    extension.is_some_and(|e| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@
 //! | `calibration.layers` | no | The layers whose range was chosen by another method, with that method; absent if there are none. |
 //! | `calibration.biases_corrected` | no | Whether the biases were corrected for the rounding of the weights. |
 //! | `calibration.rounded_together` | no | Whether the weights of a row were rounded together. |
+//! | `exif_orientation` | yes | `true` if photos are turned upright by their EXIF orientation before they are resized; else absent. |
 //! | `pictures` | no | Checksums of the calibration pictures, after cropping, to find them among those of an evaluation; absent without images. |
 //! | `fidelity.samples` | yes | The number of images on which the compiler compared int8 with fp32; 0 if it did not. |
 //! | `fidelity.agreement` | yes | The share of those images, 0 to 1, on which both name the same class; `null` if there were none. |
@@ -59,6 +60,9 @@ pub struct Metadata {
     /// How the scales were found.
     #[serde(default, deserialize_with = "or_default")]
     pub calibration: Calibration,
+    /// Whether photos are turned upright by their EXIF orientation.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_false")]
+    pub exif_orientation: bool,
     /// How near int8 comes to fp32; `None` if the metadata do not say.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Option::is_none")]
     pub fidelity: Option<Fidelity>,
@@ -242,6 +246,16 @@ mod tests {
             let sorted: Value = serde_json::from_str(&again).expect("JSON");
             assert_eq!(sorted.to_string(), again);
         }
+    }
+
+    /// Models from before the key was known, and most since, have none.
+    #[test]
+    fn the_exif_orientation_is_stated_only_where_it_is_applied() {
+        assert!(!Metadata::default().to_json().contains("exif"));
+        let upright = Metadata { exif_orientation: true, ..Metadata::parse(WRITTEN[0]) };
+        let text = upright.to_json();
+        assert!(text.contains(r#"},"exif_orientation":true,"fidelity":{"#), "{text}");
+        assert_eq!(Metadata::parse(&text), upright);
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! JPEG and PNG files. Each is a frame.
+//! Image files. Each is a frame.
 
 use super::frame_source::{Delivery, FrameSource, SourceError};
 use crate::captured::Captured;
 use crate::raw_format::MAX_FRAME_BYTES;
 use crate::stop::Stop;
-use resnext_photo::Rgb8Image;
+use resnext_photo::{Exif, FileKind, LeftOut, Rgb8Image, file_kind};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,9 @@ use std::time::Instant;
 pub struct ImageFiles {
     name: String,
     entries: std::vec::IntoIter<Entry>,
+    /// Images whose format is not read, until this has been told.
+    left_out: LeftOut,
+    exif: Exif,
 }
 
 /// An image file, or a folder that cannot be read.
@@ -25,15 +28,14 @@ struct Entry {
     problem: Option<String>,
 }
 
-/// Extensions of image files, in any case. Other files are ignored.
-const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
-
 impl ImageFiles {
     /// Reads one file. Its extension does not matter.
-    pub fn file(path: &Path) -> Self {
+    pub fn file(path: &Path, exif: Exif) -> Self {
         Self {
             name: path.display().to_string(),
             entries: vec![Entry { path: path.to_owned(), problem: None }].into_iter(),
+            left_out: LeftOut::default(),
+            exif,
         }
     }
 
@@ -43,24 +45,27 @@ impl ImageFiles {
     ///
     /// Returns an error if the folder cannot be read or has no image file. A folder below it that cannot be read is reported as
     /// [`Delivery::Damaged`] later.
-    pub fn folder(path: &Path, stop: &Stop) -> Result<Self, SourceError> {
-        let mut entries = Vec::new();
-        find(path, stop, &mut entries).map_err(|error| SourceError::reading(&error, None))?;
+    pub fn folder(path: &Path, exif: Exif, stop: &Stop) -> Result<Self, SourceError> {
+        let (mut entries, mut left_out) = (Vec::new(), LeftOut::default());
+        find(path, stop, &mut entries, &mut left_out).map_err(|error| SourceError::reading(&error, None))?;
         entries.sort_unstable();
         if entries.iter().all(|entry| entry.problem.is_some()) {
             let what =
                 entries.into_iter().find_map(|entry| entry.problem.map(|what| sentence(&entry.path, &what)));
-            let what = what.map_or_else(String::new, |what| format!("; {what}"));
+            let mut what = what.map_or_else(String::new, |what| format!("; {what}"));
+            if !left_out.is_empty() {
+                what = format!(" that can be read, but {left_out}{what}");
+            }
             return Err(SourceError::format(
                 format!("has no pictures{what}"),
                 "give a folder of .jpg or .png files",
             ));
         }
-        Ok(Self { name: path.display().to_string(), entries: entries.into_iter() })
+        Ok(Self { name: path.display().to_string(), entries: entries.into_iter(), left_out, exif })
     }
 }
 
-fn find(folder: &Path, stop: &Stop, entries: &mut Vec<Entry>) -> io::Result<()> {
+fn find(folder: &Path, stop: &Stop, entries: &mut Vec<Entry>, left_out: &mut LeftOut) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         if stop.is_set() {
             break;
@@ -69,11 +74,15 @@ fn find(folder: &Path, stop: &Stop, entries: &mut Vec<Entry>) -> io::Result<()> 
         let path = entry.path();
         // Links to folders are not followed, because they may form a circle. Links to files are.
         if entry.file_type()?.is_dir() {
-            if let Err(error) = find(&path, stop, entries) {
+            if let Err(error) = find(&path, stop, entries, left_out) {
                 entries.push(Entry { path, problem: Some(format!("cannot be read: {error}")) });
             }
-        } else if path.extension().is_some_and(|end| EXTENSIONS.iter().any(|e| end.eq_ignore_ascii_case(e))) {
-            entries.push(Entry { path, problem: None });
+            continue;
+        }
+        match file_kind(&path) {
+            Some(FileKind::Photo) => entries.push(Entry { path, problem: None }),
+            Some(FileKind::OtherImage(format)) => left_out.add(format),
+            None => {}
         }
     }
     Ok(())
@@ -107,13 +116,19 @@ impl FrameSource for ImageFiles {
     }
 
     fn next(&mut self, captured: &mut Captured) -> Result<Delivery, SourceError> {
+        let left_out = std::mem::take(&mut self.left_out);
+        if !left_out.is_empty() {
+            let what =
+                format!("{} files left out: {left_out}; convert them to JPEG or PNG", left_out.images());
+            return Ok(Delivery::Note(what));
+        }
         let Some(Entry { path, problem }) = self.entries.next() else { return Ok(Delivery::End) };
         if let Some(what) = problem {
             return Ok(Delivery::Damaged(sentence(&path, &what)));
         }
         let at = Instant::now();
-        let decoded =
-            read(&path).and_then(|bytes| Rgb8Image::decode(&bytes).map_err(|error| error.to_string()));
+        let decoded = read(&path)
+            .and_then(|bytes| Rgb8Image::decode_oriented(&bytes, self.exif).map_err(|e| e.to_string()));
         Ok(match decoded {
             Ok(image) => {
                 captured.take(image, at);
@@ -146,7 +161,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         too_deep(folder.path()).unwrap();
         let stop = Stop::default();
-        let open = || ImageFiles::folder(folder.path(), &stop);
+        let open = || ImageFiles::folder(folder.path(), Exif::Ignore, &stop);
         let error = open().unwrap_err().to_string();
         assert!(
             error.starts_with("has no pictures; /") && error.contains("n cannot be read: File name too long")

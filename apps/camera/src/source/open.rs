@@ -36,7 +36,7 @@ pub fn open(path: &Path, options: &SourceOptions) -> Result<Box<dyn FrameSource>
     let failed = |error: io::Error| SourceError::reading(&error, None);
     let kind = fs::metadata(path).map_err(failed)?.file_type();
     if kind.is_dir() {
-        return Ok(paced(ImageFiles::folder(path, &options.stop)?, options));
+        return Ok(paced(ImageFiles::folder(path, options.exif, &options.stop)?, options));
     }
     if kind.is_char_device() {
         return Ok(Box::new(Camera::open(path, options)?));
@@ -49,7 +49,7 @@ pub fn open(path: &Path, options: &SourceOptions) -> Result<Box<dyn FrameSource>
     let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path);
     let file = file.map_err(failed)?;
     if kind.is_file() && options.container.is_none() && is_png(&file).map_err(failed)? {
-        return Ok(paced(ImageFiles::file(path), options));
+        return Ok(paced(ImageFiles::file(path, options.exif), options));
     }
     stream(file.into(), name, options)
 }

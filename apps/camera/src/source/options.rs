@@ -3,6 +3,7 @@
 use crate::raw_format::PixelFormat;
 use crate::stop::Stop;
 use resnext::preprocess::{Yuv, YuvMatrix, YuvRange};
+use resnext_photo::Exif;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -68,6 +69,8 @@ pub struct SourceOptions {
     pub rate: Option<f64>,
     /// The colours of YUV frames.
     pub colours: Colours,
+    /// What becomes of the EXIF orientation of image files.
+    pub exif: Exif,
     /// How long a source may stay silent.
     pub timeout: Duration,
     /// Whether to play a recording at its rate and drop late frames.

@@ -2,12 +2,12 @@
 
 use super::cannot_read;
 use crate::terminal::Error;
-use resnext_photo::Rgb8Image;
+use resnext_photo::{Exif, Rgb8Image};
 use std::fs;
 use std::path::Path;
 
-/// Reads and decodes a JPEG or PNG file. Its content decides which of the two it is.
-pub(crate) fn open(path: &Path) -> Result<Rgb8Image, Error> {
+/// Reads and decodes an image file. Its content decides the format. Also returns whether it has an EXIF orientation.
+pub(crate) fn open(path: &Path, exif: Exif) -> Result<(Rgb8Image, bool), Error> {
     let remedy = "give the path of a JPEG or PNG image";
     let failed = |error: std::io::Error| Error::at(path, cannot_read(&error, remedy));
     let kind = fs::metadata(path).map_err(failed)?;
@@ -18,5 +18,7 @@ pub(crate) fn open(path: &Path) -> Result<Rgb8Image, Error> {
         return Err(Error::at(path, format_args!("is not a regular file; {remedy}")));
     }
     let encoded = fs::read(path).map_err(failed)?;
-    Rgb8Image::decode(&encoded).map_err(|error| Error::at(path, format_args!("{error}; {}", error.remedy())))
+    let image = Rgb8Image::decode_oriented(&encoded, exif)
+        .map_err(|error| Error::at(path, format_args!("{error}; {}", error.remedy())))?;
+    Ok((image, Rgb8Image::is_rotated(&encoded)))
 }

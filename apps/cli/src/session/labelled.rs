@@ -10,17 +10,19 @@ use resnext::Model;
 use resnext_evaluation::truth::{ClassIndex, Labelled, Split, Truth, parse_synsets};
 use resnext_evaluation::{Evaluation, pictures};
 use resnext_metadata::Metadata;
+use resnext_photo::Exif;
 use std::fmt::Display;
 use std::path::Path;
 
 /// Opens the labelled images in `data`. Folders name the classes, unless there is a file with the ground truth; that file may
-/// count classes in the order of a second file, `synsets`.
+/// count classes in the order of a second file, `synsets`. `exif` says what becomes of the EXIF orientation.
 pub(crate) fn labelled(
     data: &Path,
     (truth, synsets): (Option<&Path>, Option<&Path>),
     classes: &ClassIndex,
+    exif: Exif,
 ) -> Result<Labelled, Error> {
-    let all = samples::open(data)?;
+    let all = samples::open(data)?.with_exif(exif);
     match truth {
         None => Labelled::by_folder(&all, classes).map_err(|error| remedies::failure(data.display(), &error)),
         Some(path) => {

@@ -3,6 +3,7 @@
 #[expect(unsafe_code, reason = "maps files into memory")]
 pub(crate) mod artifact;
 pub(crate) mod execution;
+pub(crate) mod exif;
 pub(crate) mod labelled;
 pub(crate) mod latency;
 pub(crate) mod samples;

@@ -4,14 +4,27 @@ use crate::machine::cpu_list::CpuList;
 use crate::machine::placement::Placement;
 use crate::terminal::Error;
 use crate::terminal::output::note;
+use crate::terminal::text::plural;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use resnext_evaluation::samples::{SampleError, Samples};
 use std::io::IsTerminal;
 use std::path::Path;
 
-/// Opens a directory of samples.
+/// Opens a directory of samples. Tells the user which images in it have a format that is not read.
 pub(crate) fn open(directory: &Path) -> Result<Samples, Error> {
-    Samples::open(directory).map_err(|error| Error::new("", error))
+    let samples = Samples::open(directory).map_err(|error| Error::new("", error))?;
+    let left_out = samples.left_out();
+    if !left_out.is_empty() {
+        let images = left_out.images();
+        note(format_args!(
+            "{}: {images} file{} left out: {left_out}; convert {} to JPEG or PNG to use {}",
+            directory.display(),
+            plural(images),
+            if images == 1 { "it" } else { "them" },
+            if images == 1 { "it" } else { "them" },
+        ));
+    }
+    Ok(samples)
 }
 
 /// Tells the user if there are fewer images than `--num` asks for.

@@ -4,12 +4,14 @@ use crate::files::photo;
 use crate::records::{self, Log, Records};
 use crate::session::artifact::Artifact;
 use crate::session::execution::Execution;
+use crate::session::exif::{ExifOption, note_rotated};
 use crate::session::statistics::milliseconds;
 use crate::session::workspace::{Workspace, packing};
 use crate::terminal::Error;
 use crate::terminal::output;
 use crate::terminal::text::{bar, clean};
 use resnext::{Model, Prediction, Runner};
+use resnext_photo::Exif;
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -28,8 +30,9 @@ const BAR: usize = 20;
 /// exit status is then 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Images are JPEG or PNG files of any size; the model says how to resize and crop them. The EXIF orientation is not \
-applied, because it was not applied when the accuracy was measured.
+Images are JPEG, PNG, WebP, BMP or GIF files; the model says how to resize and crop them, and whether to turn them \
+upright by their EXIF orientation. That is as the library did that published the network, because its accuracy was \
+measured so.
 
 Examples:
   resnext classify model.rnx photo.jpg
@@ -43,7 +46,7 @@ pub(crate) struct Args {
     #[arg(value_name = "MODEL.rnx")]
     model: PathBuf,
 
-    /// JPEG or PNG files
+    /// Photos: JPEG, PNG, WebP, BMP or GIF files
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
 
@@ -51,6 +54,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "K", default_value_t = 5,
         value_parser = clap::value_parser!(u16).range(1..=MOST as i64))]
     top_k: u16,
+
+    #[command(flatten)]
+    exif: ExifOption,
 
     #[command(flatten)]
     execution: Execution,
@@ -72,8 +78,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let mut log = args.records.start(artifact.path(), &model)?;
     let mut results = Vec::new();
     let (mut first, mut failed) = (true, false);
+    let exif = args.exif.or_of(&model);
+    let mut rotated = 0;
     for path in &args.images {
-        match classify(&mut runner, &model, path, usize::from(args.top_k), &mut log) {
+        let result = classify(&mut runner, &model, path, exif, usize::from(args.top_k), &mut log);
+        rotated += usize::from(result.as_ref().is_ok_and(|result| result.rotated));
+        match result {
             Ok(result) if args.json => results.push(result),
             Ok(result) => {
                 let gap = if first { "" } else { "\n" };
@@ -87,6 +97,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             }
         }
     }
+    note_rotated("image", rotated, args.images.len(), exif);
     if args.json {
         output::print_json(&results)?;
     }
@@ -101,6 +112,8 @@ struct Classified {
     // Times differ from run to run and results do not, so the JSON leaves these out.
     #[serde(skip)]
     size: (u32, u32),
+    #[serde(skip)]
+    rotated: bool,
     #[serde(skip)]
     times: Times,
 }
@@ -122,12 +135,13 @@ fn classify(
     runner: &mut Runner<'_>,
     model: &Model<'_>,
     path: &Path,
+    exif: Exif,
     top_k: usize,
     log: &mut Log,
 ) -> Result<Classified, Error> {
     let failed = |error| Error::at(path, error);
     let start = Instant::now();
-    let photo = photo::open(path)?;
+    let (photo, rotated) = photo::open(path, exif)?;
     let decoded = Instant::now();
     let pixels = photo.crop(model.preprocessing()).map_err(|error| Error::at(path, error))?;
     runner.load_pixels(&pixels).map_err(failed)?;
@@ -139,7 +153,7 @@ fn classify(
     let hits = resnext::top_k::<MOST>(&logits);
     let top = hits.iter().take(top_k).map(|hit| Class::new(model, hit)).collect();
     let image = path.display().to_string();
-    Ok(Classified { image, top, size: (photo.width, photo.height), times })
+    Ok(Classified { image, top, size: (photo.width, photo.height), rotated, times })
 }
 
 impl Class {

@@ -129,7 +129,7 @@ fn damaged_pictures_are_told_and_left_out() {
     assert_eq!(ran.stdout.lines().count(), 2);
     let said: Vec<_> = ran.stderr.lines().collect();
     assert!(said[0].starts_with("resnext: photos: photos/b.png is damaged ("), "{}", ran.stderr);
-    assert_eq!(said[1], "resnext: photos: photos/c.JPG is not a JPEG or PNG image");
+    assert_eq!(said[1], "resnext: photos: photos/c.JPG is not a JPEG, PNG, WebP, BMP or GIF image");
     let summary: Value = serde_json::from_str(said[2]).unwrap();
     assert_eq!((summary["frames"].as_u64(), summary["damaged"].as_u64()), (Some(2), Some(2)));
 
@@ -255,6 +255,19 @@ fn broken_pictures_of_a_stream_are_told_once() {
     assert_eq!(said[0], "resnext: standard input: a picture is cut");
     let ran = fed(&folder, &args, cut);
     assert_eq!(ran.status, 1, "there was not a single frame");
+}
+
+/// Frames of four components, where a decoder panicked and ended the camera.
+#[test]
+fn pictures_of_any_layout_do_not_end_a_stream() {
+    let folder = Folder::new();
+    let stream = include_bytes!("../../../../crates/photo/tests/fixtures/layouts.mjpeg");
+    let lines = include_str!("../../../../crates/photo/tests/fixtures/layouts.txt");
+    let refused = lines.lines().filter(|line| line.contains(" refused ")).count();
+    let whole = lines.lines().count() - 1 - refused;
+    let ran = fed(&folder, &["camera", "model.rnx", "-", "--every-frame", "--json"], stream);
+    let (lines, summary) = frames(&ran);
+    assert_eq!((lines.len(), &summary["damaged"]), (whole, &Value::from(refused)), "{}", ran.stderr);
 }
 
 #[test]

@@ -77,8 +77,8 @@ fn a_bad_image_among_others_is_reported_and_skipped() {
     let complaints: Vec<_> = ran.stderr.lines().collect();
     let expected = [
         "resnext: cut.png: is damaged (",
-        "resnext: words.jpg: is not a JPEG or PNG image; ",
-        "resnext: empty.jpg: is not a JPEG or PNG image; ",
+        "resnext: words.jpg: is not a JPEG, PNG, WebP, BMP or GIF image; ",
+        "resnext: empty.jpg: is empty; ",
         "resnext: photos: is a directory; ",
         "resnext: missing.jpg: no such file; ",
     ];
@@ -95,6 +95,54 @@ fn a_jpeg_that_ends_early_is_refused() {
     folder.write("cut.jpg", &whole[..whole.len() / 2]);
     let line = folder.resnext(&["classify", "model.rnx", "cut.jpg"]).failure();
     assert!(line.starts_with("resnext: cut.jpg: is damaged (the JPEG ends early); "), "{line}");
+}
+
+/// Photographers' CMYK, where a decoder panicked: the classes are those of the pixels that Pillow reads.
+#[test]
+fn four_components_of_any_sampling_are_read_as_pillow_does() {
+    let folder = Folder::new();
+    let pack = include_bytes!("../../../../crates/photo/tests/fixtures/layouts.mjpeg");
+    let mut rest = &pack[..];
+    let mut tried = 0;
+    for line in include_str!("../../../../crates/photo/tests/fixtures/layouts.txt").lines().skip(1) {
+        let fields: Vec<&str> = line.splitn(5, ' ').collect();
+        let (jpeg, others) = rest.split_at(fields[0].parse().unwrap());
+        rest = others;
+        if fields[4].matches("),(").count() == 3 && tried < 24 {
+            tried += 1;
+            folder.write("four.jpg", jpeg);
+            let ran = folder.resnext(&["classify", "model.rnx", "four.jpg", "--json"]);
+            let refused = fields[3] == "refused";
+            assert_eq!(ran.status, i32::from(refused), "{line}: {}", ran.stderr);
+            assert_eq!(ran.stderr.lines().count(), usize::from(refused), "{}", ran.stderr);
+        }
+    }
+    assert_eq!(tried, 24);
+}
+
+/// OpenCV turns a photo by its EXIF orientation and Pillow does not, so neither is done in silence.
+#[test]
+fn an_exif_orientation_is_told() {
+    let folder = Folder::new();
+    let pack = include_bytes!("../../../../crates/photo/tests/fixtures/exif.bin");
+    let mut at = 0;
+    for (i, line) in
+        include_str!("../../../../crates/photo/tests/fixtures/exif.txt").lines().skip(1).take(9).enumerate()
+    {
+        let len: usize = line.split(' ').next().unwrap().parse().unwrap();
+        folder.write(&format!("{i}.jpg"), &pack[at..at + len]);
+        at += len;
+    }
+    let ran = folder.resnext(&["classify", "model.rnx", "1.jpg"]);
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+    assert!(ran.stdout.starts_with("1.jpg: 9×5, "), "{}", ran.stdout);
+    let ran = folder.resnext(&["classify", "model.rnx", "1.jpg", "6.jpg"]);
+    assert!(ran.stdout.contains("6.jpg: 9×5, "), "{}", ran.stdout);
+    let note = "resnext: 1 of 2 images has an EXIF orientation; it is read as stored; --exif apply turns photos upright\n";
+    assert_eq!(ran.stderr, note);
+    let ran = folder.resnext(&["classify", "model.rnx", "6.jpg", "--exif", "apply"]);
+    assert!(ran.stdout.starts_with("6.jpg: 5×9, "), "{}", ran.stdout);
+    assert!(ran.stderr.contains("it is turned upright; --exif ignore"), "{}", ran.stderr);
 }
 
 #[test]

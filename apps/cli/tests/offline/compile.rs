@@ -27,6 +27,36 @@ fn compile_writes_a_model_that_classifies() {
     assert_eq!(inspected["metadata"]["calibration"]["method"], "max", "{inspected}");
 }
 
+/// A model does to rotated photos what was done when it was compiled, unless it is told otherwise.
+#[test]
+fn the_model_says_what_becomes_of_rotated_photos() {
+    let folder = Folder::new();
+    let (onnx, _) = tiny();
+    std::fs::create_dir(folder.path("photos")).unwrap();
+    let pack = std::fs::read(repository().join("crates/photo/tests/fixtures/exif.bin")).unwrap();
+    let lines = std::fs::read_to_string(repository().join("crates/photo/tests/fixtures/exif.txt")).unwrap();
+    let mut at = 0;
+    for (i, line) in lines.lines().skip(1).take(9).enumerate() {
+        let len: usize = line.split(' ').next().unwrap().parse().unwrap();
+        folder.write(&format!("photos/{i}.jpg"), &pack[at..at + len]);
+        at += len;
+    }
+    folder.write("photos/phone.heic", b"");
+    for (rule, size, exif) in [("ignore", "9×5", None), ("apply", "5×9", Some(true))] {
+        let compile = ["compile", text(&onnx), "--samples", "photos", "-o", "tiny.rnx", "--effort", "fast"];
+        let ran = folder.resnext(&[&compile[..], &["--exif", rule]].concat());
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("photos: 1 file left out: 1 HEIC; convert it to JPEG or PNG to use it\n")
+        );
+        assert!(ran.stderr.contains("7 of 9 samples have an EXIF orientation; they are "), "{}", ran.stderr);
+        let inspected = folder.resnext(&["inspect", "tiny.rnx", "--json"]).json();
+        assert_eq!(inspected["metadata"]["exif_orientation"].as_bool(), exif, "{inspected}");
+        let (words, _) = folder.resnext(&["classify", "tiny.rnx", "photos/6.jpg"]).results_and_warnings();
+        assert!(words.starts_with(&format!("photos/6.jpg: {size}, ")), "{words}");
+    }
+}
+
 #[test]
 fn qdq_goes_out_and_comes_back() {
     let folder = Folder::new();

@@ -68,6 +68,38 @@ fn unusable_directories_say_what_to_do() {
     }
 }
 
+/// Phones write HEIC, websites AVIF. Who finds fewer photos than there are must learn why.
+#[test]
+fn images_that_are_not_read_are_counted_by_format() {
+    let root =
+        directory(&["a/1.HEIC", "a/2.heic", "a/3.jpg", "b/4.avif", "b/5.webp", "b/6.bmp", "b/notes.txt"]);
+    let samples = Samples::open(root.path()).expect("images");
+    assert_eq!((samples.len(), samples.left_out().to_string().as_str()), (3, "2 HEIC, 1 AVIF"));
+    let root = directory(&["1.heic"]);
+    let line = Samples::open(root.path()).expect_err("no image").to_string();
+    assert!(line.contains("but 1 HEIC, which must be converted first; give"), "{line}");
+}
+
+/// OpenCV reads the photos of `crates/photo/tests/fixtures/exif.txt` upright, Pillow as they are stored.
+#[test]
+fn rotated_photos_are_counted_and_turned() {
+    let pack = include_bytes!("../../../photo/tests/fixtures/exif.bin");
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let (mut at, mut turned) = (0, 0);
+    for (i, line) in include_str!("../../../photo/tests/fixtures/exif.txt").lines().skip(1).enumerate() {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let len: usize = fields[0].parse().expect("a length");
+        fs::write(root.path().join(format!("{i:02}.png")), &pack[at..at + len]).expect("room");
+        at += len;
+        turned += usize::from(fields[1] == "5");
+    }
+    let samples = Samples::open(root.path()).expect("images");
+    assert_eq!((samples.len(), samples.rotated(), turned), (33, 21, 12));
+    let tall =
+        |samples: &Samples| samples.iter().filter(|s| s.decode().expect("an image").width == 5).count();
+    assert_eq!((tall(&samples), tall(&samples.with_exif(Exif::Apply))), (0, 12));
+}
+
 #[test]
 fn spreads_over_all_classes() {
     let sample = |i: usize| Sample::embedded(format!("{i}"), Some(["x", "y", "z", "w"][i / 25]), &[]);
@@ -125,6 +157,29 @@ fn decompression_bombs_are_refused() {
     bomb[29..33].copy_from_slice(&crc.to_be_bytes());
     let line = decode(bomb).expect_err("too large").to_string();
     assert!(line.to_lowercase().contains("limit") || line.to_lowercase().contains("large"), "{line}");
+}
+
+/// One bit a pixel takes a byte when it is decoded, and three more as RGB. Of a file of 30 KB, nothing may be decoded.
+#[test]
+fn what_decoding_and_conversion_need_together_is_bounded() {
+    let sizes = |bits: u8, color: u8, width: u32, height: u32| {
+        let mut header = b"IHDR".to_vec();
+        header.extend(width.to_be_bytes());
+        header.extend(height.to_be_bytes());
+        header.extend([bits, color, 0, 0, 0]);
+        let mut file = b"\x89PNG\r\n\x1a\n\0\0\0\x0d".to_vec();
+        file.extend(&header);
+        file.extend(crc32(&header).to_be_bytes());
+        file.extend(b"\0\0\0\0IDAT\x35\xaf\x06\x1e");
+        decode(file).expect_err("without pixels").to_string().contains("is larger than")
+    };
+    // 512 MiB are 2²⁷ pixels of four bytes, grey and RGB together.
+    assert!(sizes(1, 0, 16384, 16384));
+    assert!(sizes(8, 0, 16384, 8193) && !sizes(8, 0, 16384, 8192));
+    assert!(sizes(1, 0, 16384, 8193) && !sizes(1, 0, 16384, 8192));
+    // RGB needs three bytes and no conversion, RGBA seven.
+    assert!(sizes(8, 2, 16384, 10923) && !sizes(8, 2, 16384, 10922));
+    assert!(sizes(8, 6, 16384, 4682) && !sizes(8, 6, 16384, 4681));
 }
 
 /// Returns the checksum of a PNG chunk, computed bit by bit.

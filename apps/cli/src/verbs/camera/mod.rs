@@ -7,6 +7,7 @@ use crate::records::{self, Records};
 use crate::remedies;
 use crate::session::artifact::Artifact;
 use crate::session::execution::Execution;
+use crate::session::exif;
 use crate::session::workspace::{Workspace, packing};
 use crate::terminal::Error;
 use crate::terminal::output::{self, terminal_width};
@@ -20,6 +21,7 @@ use resnext_camera::smoothing::{MAX_PREDICTIONS, Smoothing};
 use resnext_camera::source::v4l2::{self, Listed};
 use resnext_camera::source::{Colours, Container, SourceOptions, open};
 use resnext_camera::{Health, Options, PipelineError, PixelFormat, Show, ShowError, Stop, Summary};
+use resnext_photo::Exif;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -173,7 +175,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let mut runner = workspace.runner(&model)?;
     let mut log = args.records.start(artifact.path(), &model)?.frames(&model);
     let stop = stop_on_signals()?;
-    let opened = match open(source, &args.source_options(&stop)) {
+    let opened = match open(source, &args.source_options(exif::of_model(&model), &stop)) {
         // The user ended the program before the source was open.
         Err(_) if stop.is_set() => return Ok(()),
         Err(error) if source == Path::new("-") => Err(remedies::failure("standard input", &error)),
@@ -256,7 +258,7 @@ fn failed(error: PipelineError, source: &str, model: &Path) -> Error {
 }
 
 impl Args {
-    fn source_options(&self, stop: &Stop) -> SourceOptions {
+    fn source_options(&self, exif: Exif, stop: &Stop) -> SourceOptions {
         let matrix = self.matrix.map(|matrix| match matrix {
             Matrix::Bt601 => YuvMatrix::Bt601,
             Matrix::Bt709 => YuvMatrix::Bt709,
@@ -271,6 +273,7 @@ impl Args {
             stride: self.stride,
             rate: self.fps,
             colours: Colours { matrix, range },
+            exif,
             timeout: Duration::from_secs(self.timeout.into()),
             realtime: self.realtime,
             stop: stop.clone(),

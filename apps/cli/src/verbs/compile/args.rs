@@ -2,6 +2,7 @@
 
 use super::max_drop::Limit;
 use crate::machine::cpu_list::CpuList;
+use crate::session::exif::ExifOption;
 use clap::ValueEnum;
 use resnext::pack::Packing;
 use resnext::preprocess::Interpolation;
@@ -44,7 +45,7 @@ pub(crate) struct Args {
     #[arg(value_name = "MODEL")]
     pub(super) model: PathBuf,
 
-    /// Directory of JPEG or PNG photos for calibration, searched recursively; for a quantized network, they only serve
+    /// Directory of photos for calibration, searched recursively; for a quantized network, they only serve
     /// to compare int8 with fp32
     #[arg(long, value_name = "DIR")]
     pub(super) samples: Option<PathBuf>,
@@ -105,6 +106,9 @@ pub(crate) struct Args {
     /// Interpolation for resizing
     #[arg(long, value_name = "INTERPOLATION")]
     pub(super) interpolation: Option<InterpolationChoice>,
+
+    #[command(flatten)]
+    pub(super) exif: ExifOption,
 
     /// CPUs to pack the weights for; other CPUs run the model too and repack it when they load it
     #[arg(long, value_name = "TARGET", default_value = "portable")]

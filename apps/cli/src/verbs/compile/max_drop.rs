@@ -1,6 +1,7 @@
 //! `resnext compile --max-drop`: raises the effort until int8 is accurate enough.
 
 use crate::remedies;
+use crate::session::exif::note_rotated;
 use crate::session::labelled::{calibrated_on, doubts, labelled, note_left_out};
 use crate::terminal::Error;
 use crate::terminal::output::note;
@@ -86,8 +87,9 @@ impl Limit {
         }
         let names = options.classes.iter().map(|class| (class.id.as_str(), class.label.as_str()));
         let truth = (self.truth.as_deref(), self.synsets.as_deref());
-        let images = labelled(data, truth, &ClassIndex::of(names))?;
+        let images = labelled(data, truth, &ClassIndex::of(names), options.exif)?;
         doubts(data, &images).iter().for_each(note);
+        note_rotated("image", images.samples().rotated(), images.len(), options.exif);
         let (choosing, held_out) = images.halves();
         if held_out.is_empty() {
             return Err(Error::at(

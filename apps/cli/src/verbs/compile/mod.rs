@@ -11,6 +11,7 @@ use crate::offline::layers;
 use crate::offline::network;
 use crate::offline::onnx;
 use crate::remedies;
+use crate::session::exif;
 use crate::session::latency::{self, Runs};
 use crate::session::samples;
 use crate::terminal::Error;
@@ -25,6 +26,7 @@ use resnext_calibration::network::Network;
 use resnext_calibration::{Compiler, Options, ScaleSource};
 use resnext_evaluation::samples::Samples;
 use resnext_models::Variant;
+use resnext_photo::Exif;
 use resnext_report::Report;
 use std::borrow::Cow;
 use warnings::warnings;
@@ -38,10 +40,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let threads = samples::threads(args.threads, args.cpus.as_ref())?;
     let arch = args.arch.as_deref().map(Arch::parse).transpose()?;
     let (network, variant) = arch::network(&args.model, arch, args.size)?;
-    let all = open_samples(args, &network)?;
+    let applies = variant.is_some_and(|variant| variant.library.applies_exif());
+    let exif = args.exif.or(if applies { Exif::Apply } else { Exif::Ignore });
+    let all = open_samples(args, &network)?.map(|samples| samples.with_exif(exif));
     // All samples name the classes, even if calibration uses fewer.
     let (classes, named_after) = network::classes(&network, args.labels.as_deref(), variant, all.as_ref())?;
     let samples = all.map(|all| all.take_spread(args.num.map_or(DEFAULT_SAMPLES, |num| num as usize)));
+    if let Some(samples) = &samples {
+        exif::note_rotated("sample", samples.rotated(), samples.len(), exif);
+    }
     let file_name =
         args.model.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let options = Options {
@@ -49,6 +56,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         techniques: args.effort.techniques(),
         sensitivity: args.sensitivity,
         preprocessing: preprocessing(args, variant, &network)?,
+        exif,
         classes,
         source: variant.map_or(file_name, ToString::to_string),
         licence: args.licence.clone(),

@@ -7,6 +7,7 @@ mod text;
 use crate::files::write::{PendingFile, check_distinct, check_writable, write_atomically};
 use crate::machine::cpu_list::CpuList;
 use crate::session::artifact::Artifact;
+use crate::session::exif::{ExifOption, note_rotated};
 use crate::session::labelled::{calibrated_on, doubts, labelled, note_left_out};
 use crate::session::latency::{self, Runs};
 use crate::session::samples;
@@ -93,6 +94,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     num: Option<u32>,
 
+    #[command(flatten)]
+    exif: ExifOption,
+
     /// Keep finished images in FILE, and continue from it if an earlier run was interrupted; deleted at the end
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
@@ -146,7 +150,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let artifact = Artifact::open(&args.model)?.packed(Kernels::detect().packing())?;
     let model = artifact.model()?;
     let truth = (args.truth.as_deref(), args.synsets.as_deref());
-    let images = labelled(&args.data, truth, &ClassIndex::new(&model))?;
+    let exif = args.exif.or_of(&model);
+    let images = labelled(&args.data, truth, &ClassIndex::new(&model), exif)?;
     let mapped = args.baseline.as_deref().map(baseline::map).transpose()?;
     let baseline = args.baseline.as_deref().zip(mapped.as_deref());
     let baseline = baseline.map(|(path, bytes)| Baseline::open(path, bytes, &model)).transpose()?;
@@ -163,6 +168,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         }
         None => images,
     };
+    note_rotated("image", images.samples().rotated(), images.len(), exif);
     let provenance = provenance(args, baseline.as_ref(), mapped.as_deref())?;
     let journal = journal(args, &model, &images, &provenance)?;
 
@@ -175,8 +181,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     };
     progress.finish_and_clear();
     let evaluation = Evaluation::new(&images, outcomes?).ok_or_else(|| {
-        let what =
-            format!("none of the {} labelled images can be decoded; give JPEG or PNG photos", images.len());
+        let what = format!("none of the {} labelled images can be decoded; give photos", images.len());
         Error::at(&args.data, what)
     })?;
     note_left_out(&evaluation);

@@ -69,6 +69,7 @@ impl Rig {
             stride: None,
             rate: None,
             colours: Colours::default(),
+            exif: Exif::Ignore,
             timeout: Duration::from_millis(80),
             realtime: false,
             stop: Stop::default(),
