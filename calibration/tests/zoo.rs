@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use resnext::preprocess::Preprocessing;
 use resnext_calibration::fp32::Fp32Model;
 use resnext_calibration::import::{ImportOptions, load_with};
-use resnext_calibration::network::fold_batch_norm;
+use resnext_calibration::network::{Origin, fold_batch_norm};
 use resnext_calibration::preprocessing::normalize;
+use resnext_models::Library;
 use serde_json::Value;
 use support::{root, synthetic_pixels};
 
@@ -32,13 +33,24 @@ fn numbers(value: &Value) -> impl Iterator<Item = f64> {
 fn check(file: &str, document: &Value) -> Result<(), String> {
     let size = document["size"].as_u64().expect("a size") as usize;
     let expected = &document["models"][file];
-    let options = ImportOptions { input_size: Some(size) };
+    let options = ImportOptions::of_size(size);
     let mut network = load_with(&folder().join(file), options).map_err(|error| error.to_string())?;
 
     let blocks: Vec<usize> = numbers(&document["blocks"]).map(|count| count as usize).collect();
     let found = &network.architecture;
     if (&found.blocks, Some(found.cardinality as u64)) != (&blocks, expected["cardinality"].as_u64()) {
         return Err(format!("{file}: its topology is {found:?}"));
+    }
+
+    // Whose names the tensors have, or from whose framework a graph was exported.
+    let library = expected["library"].as_str().and_then(|library| library.split(' ').next());
+    let library = Library::named(library.unwrap_or_default()).expect("a library");
+    let Origin { libraries, .. } = &network.origin;
+    let is_of = |library: Library| libraries.contains(&library);
+    // A tool that rewrites a graph leaves no trace of where it comes from.
+    let says_nothing = file.ends_with(".onnx") && libraries.is_empty();
+    if !says_nothing && (!is_of(library) || (library == Library::Ppcls) != is_of(Library::Ppcls)) {
+        return Err(format!("{file}: it is of {library}, and seems to be of {libraries:?}"));
     }
 
     fold_batch_norm(&mut network);

@@ -5,7 +5,8 @@
 //! |---|---|
 //! | [`variant`] | a published model: architecture, preprocessing, accuracy |
 //! | [`architecture`], [`preprocessing`] | the shape of a network, and how images are prepared for it |
-//! | [`zoo`] | all models: [`ZOO`], [`find`] |
+//! | [`zoo`] | all models: [`ZOO`] |
+//! | [`names`] | the names that people and files give them: [`find`] |
 //! | [`mod@layers`] | the layers of a model and their cost: [`Architecture::layers`], [`Architecture::params`], [`Architecture::macs`] |
 //! | [`labels`] | the classes of the outputs: [`imagenet1k`](labels::imagenet1k), [`IMAGENETTE`](labels::IMAGENETTE) |
 //! | [`reference`](mod@reference) | a small trained model that needs no download |
@@ -26,12 +27,14 @@ extern crate std;
 pub mod architecture;
 pub mod labels;
 pub mod layers;
+pub mod names;
 pub mod preprocessing;
 pub mod reference;
 pub mod variant;
 pub mod zoo;
 
 pub use architecture::{Architecture, Shortcut, Stem};
+pub use names::find;
 pub use preprocessing::{Interpolation, Preprocessing};
-pub use variant::{Accuracy, Library, Variant};
-pub use zoo::{ZOO, find};
+pub use variant::{Accuracy, Cost, Library, TestSize, Variant};
+pub use zoo::ZOO;

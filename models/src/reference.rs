@@ -29,7 +29,9 @@ pub static VARIANT: Variant = Variant {
         crop: 0.875,
         ..Preprocessing::imagenet(Interpolation::PillowBilinear)
     },
+    test: None,
     published: Accuracy { top1: 84.70, top5: 98.70 },
+    stated: None,
 };
 
 /// The classes of the outputs.
@@ -46,7 +48,7 @@ pub static ARTIFACT: &[u8] = include_bytes!("../reference/resnext26_16x4d_half-i
 mod tests {
     use super::*;
     use crate::layers::{Op, Position, Role};
-    use crate::zoo::find;
+    use crate::names::find;
     use std::format;
     use std::string::{String, ToString};
 

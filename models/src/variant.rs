@@ -9,14 +9,20 @@ use core::fmt;
 pub struct Variant {
     /// The library that published the weights.
     pub library: Library,
-    /// The name that the library gives the model, in lower case.
+    /// The name that the library gives the model, in lower case. Where the library publishes several weights of a model, the tag of
+    /// one of them follows a dot, such as `resnext50_32x4d.a1_in1k`; a name without a tag is that of the weights that the model
+    /// zoo's page lists.
     pub name: &'static str,
     /// The shape of the network.
     pub architecture: Architecture,
     /// How images are prepared for the network.
     pub preprocessing: Preprocessing,
-    /// The accuracy of fp32 that the library reports for its own validation set.
+    /// The second input size at which the library evaluates the weights, if it names one.
+    pub test: Option<TestSize>,
+    /// The accuracy of fp32 that the library reports for its own validation set, with this preprocessing.
     pub published: Accuracy,
+    /// The cost that the model zoo's page states, if it does. [`Architecture::params`] and [`Architecture::macs`] count it.
+    pub stated: Option<Cost>,
 }
 
 /// Writes `library/name`, which [`find`](crate::find) reads.
@@ -68,6 +74,26 @@ impl fmt::Display for Library {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
+}
+
+/// An input size, and what of the resized image it shows: timm's `test_input_size` and `test_crop_pct`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TestSize {
+    /// Side of the square that the network reads, in pixels.
+    pub size: u16,
+    /// `size` divided by the length of the shorter side of the resized image.
+    pub crop: f32,
+}
+
+/// What somebody else has counted for one inference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Multiply-accumulates; PaddleClas counts floating-point operations, about two for each.
+    pub operations: u64,
+    /// Parameters.
+    pub params: u64,
+    /// Side of the input, in pixels.
+    pub size: u16,
 }
 
 /// Classification accuracy in percent.

@@ -4,13 +4,15 @@ use tract_onnx::pb::tensor_proto::DataType;
 
 use super::proto::{Graph, IMAGE, LOGITS, avg_pool_attributes, int, window_attributes};
 use super::tensor::Values;
-use crate::network::{Network, Op, Weights};
+use crate::network::{Network, Normalisation, Op, Weights};
 
 /// Makes the graph of `network`. A value has the name of its node; the nodes that are fused into a convolution have a suffix.
 pub(super) fn graph(network: &Network) -> Graph<'_> {
     let mut graph = Graph::new(network);
+    let image =
+        network.normalisation.as_ref().map_or(IMAGE, |normalisation| normalise(&mut graph, normalisation));
     let names: Vec<&str> =
-        [IMAGE].into_iter().chain(network.nodes.iter().map(|node| node.name.as_str())).collect();
+        [image].into_iter().chain(network.nodes.iter().map(|node| node.name.as_str())).collect();
     for node in &network.nodes {
         let (name, from) = (node.name.as_str(), names[node.input.0]);
         match &node.op {
@@ -39,6 +41,20 @@ pub(super) fn graph(network: &Network) -> Graph<'_> {
         }
     }
     graph
+}
+
+/// Adds what the file that was imported does with its image, so that the exported file reads the same images. Returns the name of
+/// the normalised image.
+fn normalise(graph: &mut Graph<'_>, normalisation: &Normalisation) -> &'static str {
+    const STEPS: [&str; 2] = ["image.scaled", "image.normalised"];
+    let mut from = IMAGE;
+    let constants = [("Mul", normalisation.factors), ("Add", normalisation.shifts)];
+    for (step, (op, values)) in STEPS.into_iter().zip(constants) {
+        let constant = graph.floats(format!("{step}.constant"), &[1, 3, 1, 1], &values);
+        graph.node(op, step, &[from, &constant], step, Vec::new());
+        from = step;
+    }
+    from
 }
 
 /// Adds the weight and the bias of a layer and returns their names. A layer without bias has none.

@@ -57,8 +57,9 @@ pub struct OnnxFile<'a> {
 impl<'a> OnnxFile<'a> {
     /// Makes the model of `network` in fp32.
     ///
-    /// The image is `image`, `[1, 3, height, width]`, normalised; the result is `logits`, `[1, classes]`. `properties`
-    /// are the file's metadata.
+    /// The image is `image`, `[1, 3, height, width]`, normalised, unless the network comes from a file that
+    /// [normalises](crate::network::Normalisation) its image itself: then this file does so too. The result is `logits`, `[1, classes]`.
+    /// `properties` are the file's metadata.
     ///
     /// # Panics
     ///

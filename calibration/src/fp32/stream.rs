@@ -55,6 +55,9 @@ pub(crate) trait Pass: Sync {
     /// Begins a photo, whose cropped `pixels` are `height × width × 3` bytes.
     fn begin(&self, index: usize, pixels: &[u8]) -> Result<Self::Photo, Self::Error>;
 
+    /// Learns the size of the whole photo in pixels, right after [`begin`](Self::begin).
+    fn decoded(&self, _photo: &mut Self::Photo, _width: u32, _height: u32) {}
+
     /// Receives the `values` (`[channels][height][width]`) that node `node` of the fp32 network has computed. It is called in
     /// the order of the nodes.
     fn value(
@@ -206,8 +209,9 @@ impl<P: Pass> Stage<'_, P> {
         let (mut photo, mut values) = match slot {
             Slot::InFlight(photo, values) => (photo, values),
             Slot::Waiting if self.first => match self.pixels(index) {
-                Ok(pixels) => {
-                    let photo = self.pass.begin(self.before + index, &pixels)?;
+                Ok((pixels, (width, height))) => {
+                    let mut photo = self.pass.begin(self.before + index, &pixels)?;
+                    self.pass.decoded(&mut photo, width, height);
                     (
                         photo,
                         model.as_ref().map(|_| normalize(self.preprocessing, &pixels)).unwrap_or_default(),
@@ -233,8 +237,8 @@ impl<P: Pass> Stage<'_, P> {
         Ok(if self.last { Slot::Done(Ok(self.pass.end(photo))) } else { Slot::InFlight(photo, values) })
     }
 
-    fn pixels(&self, index: usize) -> Result<Vec<u8>, SampleError> {
-        self.samples[index].pixels(self.preprocessing)
+    fn pixels(&self, index: usize) -> Result<(Vec<u8>, (u32, u32)), SampleError> {
+        self.samples[index].pixels_and_size(self.preprocessing)
     }
 }
 

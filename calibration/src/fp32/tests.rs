@@ -6,7 +6,7 @@ use crate::import::{ImportOptions, load_with};
 use crate::network::{Conv, Node, Op, Window, fold_batch_norm};
 
 fn folded(path: &Path, side: usize) -> Network {
-    let mut network = load_with(path, ImportOptions { input_size: Some(side) }).expect("a ResNeXt");
+    let mut network = load_with(path, ImportOptions::of_size(side)).expect("a ResNeXt");
     fold_batch_norm(&mut network);
     network
 }

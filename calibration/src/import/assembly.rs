@@ -17,7 +17,7 @@ use super::error::{ImportErrorKind, Location};
 use super::parts::{Bottleneck, Part, Pool, Projection};
 
 use crate::network::{
-    Activation, Architecture, Linear, Network, Node, Op, Prequantized, Shape, ValueId, Window,
+    Activation, Architecture, Linear, Network, Node, Op, Origin, Prequantized, Shape, ValueId, Window,
 };
 
 const POINTWISE: Window = pointwise(1);
@@ -73,7 +73,15 @@ impl Builder {
             early_stride: false,
             classes: 0,
         };
-        let network = Network { name, input, nodes: Vec::new(), architecture, prequantized: None };
+        let network = Network {
+            name,
+            input,
+            nodes: Vec::new(),
+            architecture,
+            prequantized: None,
+            normalisation: None,
+            origin: Origin::default(),
+        };
         Self { network, trunk: ValueId::IMAGE, strided: None, quantization: vec![None] }
     }
 
@@ -178,6 +186,9 @@ impl Builder {
                 format!("it reads {in_features} features"),
                 format!("expected the {} channels of the last stage", input.channels),
             );
+        }
+        if classes == 1 {
+            return Err(ImportErrorKind::OneLogit(location.clone()));
         }
         if classes == 0 || Some(weight.len()) != classes.checked_mul(in_features) || !fits(bias, classes) {
             return wrong(

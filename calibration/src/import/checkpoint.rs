@@ -3,18 +3,24 @@
 //! Two things vary between checkpoints, independently of each other: how the *file* stores tensors ([`TensorFile`], which a reader
 //! for each format fills) and how the *library* names them ([`KeyScheme`]). The walk over the architecture below serves all.
 
+mod head;
+mod pruning;
 mod schemes;
+mod training;
 
 use std::collections::HashSet;
 
-use super::ImportOptions;
 use super::assembly::{Builder, SHORTCUT_POOL, STEM_POOL, pointwise, spatial, stem};
 use super::checks::finite;
 use super::error::{ImportErrorKind, Location};
 use super::families::Family;
+use super::notes::Note;
 use super::parts::{Bottleneck, Part, Pool, Projection};
+use super::{ImportOptions, Imported};
 use crate::network::{BatchNorm, Conv, Linear, Network, Shape, Window};
-use resnext_checkpoint::{StoredTensor, TensorFile};
+use head::{Head, NoHead};
+use resnext_checkpoint::{Choice, StoredTensor, TensorFile, Unread};
+use resnext_models::Library;
 use schemes::{ANCHORS, KeyScheme, Layer, LinearKeys};
 
 /// ε of every batch norm. No checkpoint stores it, and every library uses the same.
@@ -29,11 +35,13 @@ pub(super) fn load(
     file: &TensorFile,
     name: String,
     options: ImportOptions,
-) -> Result<Network, ImportErrorKind> {
-    if let Some((family, name)) = file.names().find_map(|name| Some((Family::of_tensor(name)?, name))) {
+) -> Result<Imported, ImportErrorKind> {
+    if let Some((family, name)) = Family::of_tensors(file.names()) {
         return Err(family.refusal(Location::Tensor(name.to_owned())));
     }
-    let Some(scheme) = schemes::recognise(file) else {
+    let Choice { taken, others } = file.choice();
+    let (file, pruned) = pruning::apply(file)?;
+    let Some(scheme) = schemes::recognise(&file)? else {
         let seen = file.names().next().unwrap_or("nothing");
         return Err(ImportErrorKind::Missing {
             location: Location::Tensor(ANCHORS[0].to_owned()),
@@ -44,7 +52,17 @@ pub(super) fn load(
             ),
         });
     };
-    Walk { file, scheme: &*scheme, read: HashSet::new() }.network(name, options)
+    let mut notes = Vec::new();
+    if !others.is_empty() {
+        notes.push(Note::Weights { taken: taken.clone(), others: others.clone() });
+    }
+    if pruned > 0 {
+        notes.push(Note::Pruned(pruned));
+    }
+    if !options.is_plain {
+        notes.push(Note::Assumed);
+    }
+    Walk { file: &file, scheme: &*scheme, read: HashSet::new(), notes }.network(name, options)
 }
 
 /// A walk over the architecture that reads each layer's tensors.
@@ -53,10 +71,11 @@ struct Walk<'a> {
     scheme: &'a dyn KeyScheme,
     /// The names that were read. Tensors that are left at the end do not belong to a ResNeXt.
     read: HashSet<String>,
+    notes: Vec<Note>,
 }
 
 impl Walk<'_> {
-    fn network(mut self, name: String, options: ImportOptions) -> Result<Network, ImportErrorKind> {
+    fn network(mut self, name: String, options: ImportOptions) -> Result<Imported, ImportErrorKind> {
         let side = options.resolve(None)?;
         let mut builder = Builder::new(name, Shape { channels: 3, height: side, width: side });
         let mut channels = 3;
@@ -87,10 +106,13 @@ impl Walk<'_> {
             }
             stage += 1;
         }
-        let (location, linear) = self.linear(channels)?;
-        let network = builder.finish(&location, linear, None)?;
+        let (location, linear, transposed) = self.linear(channels)?;
+        let mut network = builder.finish(&location, linear, None)?;
+        // Only Paddle stores the classifier as `[features, classes]`, whatever the names.
+        let libraries = if transposed { &[Library::Ppcls][..] } else { self.scheme.libraries() };
+        network.origin.libraries = libraries.to_vec();
         self.expect_nothing_left(&network)?;
-        Ok(network)
+        Ok(Imported { network, notes: self.notes })
     }
 
     fn has(&self, layer: Layer) -> bool {
@@ -146,9 +168,26 @@ impl Walk<'_> {
             {
                 (out, in_channels / per_group)
             }
+            [_, 3, 3, 3] if matches!(layer, Layer::Stem { index: 0 }) && kernel == 7 => {
+                return Err(ImportErrorKind::layer(
+                    Location::Tensor(keys.weight),
+                    "its stem is a single 3×3 convolution, as in RegNets and in ResNets for CIFAR",
+                    "expected a 7×7 convolution, or three 3×3",
+                ));
+            }
             ref other => return Err(misshapen(&keys.weight, other, &expected)),
         };
         let [scale, shift, mean, variance] = &keys.batch_norm;
+        if self.file.get(scale).is_some()
+            && self.file.get(mean).is_none()
+            && self.file.get(variance).is_none()
+        {
+            return Err(ImportErrorKind::layer(
+                Location::Tensor(scale.clone()),
+                "its norm has no running mean and variance, so it is a group norm, a layer norm, or a batch norm that keeps none",
+                "give a network with batch norms that have their statistics",
+            ));
+        }
         let mut vector = |name: &str| self.tensor(name, &[out_channels]);
         let batch_norm = BatchNorm {
             scale: vector(scale)?,
@@ -173,38 +212,57 @@ impl Walk<'_> {
         Ok(Part { location: Location::Tensor(keys.weight), conv, quantization: None })
     }
 
-    fn linear(&mut self, in_features: usize) -> Result<(Location, Linear), ImportErrorKind> {
-        let LinearKeys { weight, bias, transposed } = self.scheme.linear();
+    /// Reads the classifier. The last value tells whether the file has its weight as `[features, classes]`.
+    fn linear(&mut self, in_features: usize) -> Result<(Location, Linear, bool), ImportErrorKind> {
+        let keys = self.scheme.linear();
+        let transposed = keys.transposed;
         let expected = match transposed {
             true => format!("[{in_features}, classes]"),
             false => format!("[classes, {in_features}]"),
         };
+        let usual = keys.weight.clone();
+        let Head { keys: LinearKeys { weight, bias, .. }, sequence } =
+            head::find(self.file, keys, in_features).map_err(|none| no_head(&none, usual, &expected))?;
         // The WSL programs of Paddle have the names of PyTorch and the order of Paddle.
-        let (out_features, transposed) = match *self.shape(&weight, &expected)? {
-            [features, classes]
+        let shape = self.shape(&weight, &expected)?;
+        let (out_features, transposed) = match head::matrix(shape) {
+            Some([features, classes])
                 if classes > 0 && features == in_features && (transposed || classes != features) =>
             {
                 (classes, true)
             }
-            [classes, features] if classes > 0 && features == in_features && !transposed => (classes, false),
-            ref other => return Err(misshapen(&weight, other, &expected)),
+            Some([classes, features]) if classes > 0 && features == in_features && !transposed => {
+                (classes, false)
+            }
+            _ => return Err(misshapen(&weight, shape, &expected)),
         };
-        let matrix = self.take(&weight)?;
+        let matrix = head::as_matrix(self.take(&weight)?);
+        self.notes.extend(sequence.map(Note::Sequence));
         let linear = Linear {
             in_features,
             out_features,
             weight: if transposed { matrix.transposed() } else { matrix }.into(),
-            bias: self.tensor(&bias, &[out_features])?,
+            bias: match self.file.get(&bias) {
+                Some(_) => self.tensor(&bias, &[out_features])?,
+                None => Vec::new(),
+            },
         };
-        Ok((Location::Tensor(weight), linear))
+        Ok((Location::Tensor(weight), linear, transposed))
     }
 
+    /// Returns the shape of a tensor that must be there and consist of floats.
     fn shape(&self, name: &str, expected: &str) -> Result<&[usize], ImportErrorKind> {
-        let shape = self.file.get(name).map(|entry| entry.shape.as_slice());
-        shape.ok_or_else(|| ImportErrorKind::Missing {
-            location: Location::Tensor(name.to_owned()),
-            remedy: format!("expected it with shape {expected}"),
-        })
+        let location = || Location::Tensor(name.to_owned());
+        match self.file.get(name) {
+            Some(entry) => match &entry.data {
+                Ok(_) => Ok(&entry.shape),
+                Err(Unread { reason, remedy }) => Err(ImportErrorKind::layer(location(), reason, *remedy)),
+            },
+            None => Err(ImportErrorKind::Missing {
+                location: location(),
+                remedy: format!("expected it with shape {expected}"),
+            }),
+        }
     }
 
     /// Reads a tensor that must have exactly `shape`.
@@ -222,26 +280,69 @@ impl Walk<'_> {
         let location = Location::Tensor(name.to_owned());
         match self.file.get(name).map(|entry| &entry.data) {
             Some(Ok(tensor)) => finite(&location, &tensor.read()).map(|()| tensor.clone()),
-            Some(Err(reason)) => {
-                Err(ImportErrorKind::layer(location, reason, "expected float32, float16 or bfloat16"))
-            }
+            Some(Err(unread)) => Err(ImportErrorKind::layer(location, &unread.reason, unread.remedy)),
             None => Err(ImportErrorKind::Missing { location, remedy: "check the file".into() }),
         }
     }
 
-    fn expect_nothing_left(&self, network: &Network) -> Result<(), ImportErrorKind> {
+    /// Checks that all tensors were read but those that belong to training, and notes those.
+    fn expect_nothing_left(&mut self, network: &Network) -> Result<(), ImportErrorKind> {
         let left = |name: &&str| !self.scheme.ignores(name) && !self.read.contains(*name);
-        match self.file.names().filter(left).min() {
-            None => Ok(()),
-            Some(name) => Err(ImportErrorKind::Unexpected {
-                location: Location::Tensor(name.to_owned()),
-                remedy: format!(
-                    "expected only the tensors of a ResNeXt with {:?} blocks, named as in {}",
-                    network.architecture.blocks,
-                    self.scheme.name()
-                ),
-            }),
+        // No layer has weights that are integers, but counters are.
+        let counts = |name: &str| self.file.get(name).is_some_and(|entry| entry.data.is_err());
+        let (training, other): (Vec<&str>, Vec<&str>) =
+            self.file.names().filter(left).partition(|name| training::belongs(name) || counts(name));
+        let Some(&name) = other.iter().min() else {
+            let multi_label = training.iter().find(|name| training::is_multi_label(name));
+            self.notes.extend(multi_label.map(|name| Note::MultiLabel((*name).to_owned())));
+            if !training.is_empty() {
+                self.notes.push(Note::Training(training.into_iter().map(str::to_owned).collect()));
+            }
+            return Ok(());
+        };
+        let location = Location::Tensor(name.to_owned());
+        let last = name.rsplit('.').next().unwrap_or(name);
+        if matches!(last, "mean" | "std" | "pixel_mean" | "pixel_std") {
+            return Err(ImportErrorKind::layer(
+                location,
+                "the model seems to normalise its image itself",
+                "save the state dict of the network inside, or export the whole model as ONNX",
+            ));
         }
+        Err(ImportErrorKind::Unexpected {
+            location,
+            remedy: format!(
+                "expected only the tensors of a ResNeXt with {:?} blocks, named as in {}{}",
+                network.architecture.blocks,
+                self.scheme.name(),
+                if other.len() > 1 { format!(" ({} more are not)", other.len() - 1) } else { String::new() }
+            ),
+        })
+    }
+}
+
+/// Makes the error for a network without a classifier.
+fn no_head(none: &NoHead, usual: String, expected: &str) -> ImportErrorKind {
+    let location = Location::Tensor(usual);
+    let found = match none {
+        NoHead::Missing => {
+            return ImportErrorKind::Missing {
+                location,
+                remedy: format!(
+                    "expected it with shape {expected}; a network without classifier gives no labels"
+                ),
+            };
+        }
+        NoHead::Several(found) => found,
+    };
+    let names: Vec<String> = found.iter().map(|name| format!("`{}`", name.escape_debug())).collect();
+    let what = if names.len() == 1 { "is in its place" } else { "are in its place" };
+    ImportErrorKind::Missing {
+        location,
+        remedy: format!(
+            "expected it with shape {expected}, one linear layer, but {} {what}",
+            names.join(", ")
+        ),
     }
 }
 

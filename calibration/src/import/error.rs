@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use resnext_checkpoint::FileError;
 
+use super::claims::Claim;
+
 /// A model that cannot be imported: the file and the reason. Displays as one line.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {kind}", .path.display())]
@@ -66,6 +68,18 @@ pub enum ImportErrorKind {
         /// The variant that was named.
         expected: String,
     },
+    /// The file is said to hold another network than its tensors suggest.
+    #[error(
+        "{0}, which its tensors do not tell and no plain ResNeXt has; give a checkpoint of a plain ResNeXt, or name the published \
+         variant if it is one"
+    )]
+    Claim(Claim),
+    /// The network has a single output.
+    #[error(
+        "{0}: it gives a single logit, and the softmax of one value is 1 for every picture; export two logits, 0 and this one \
+         (a row of zeros before its weights, a zero before its bias), so that the second probability is its sigmoid"
+    )]
+    OneLogit(Location),
     /// A weight is NaN or infinite.
     #[error("{location}: element {index} is {value}; export the model again from a sound checkpoint")]
     NonFinite {

@@ -1,4 +1,4 @@
-//! Networks that look like ResNeXts but are not, recognised by what they alone have.
+//! Networks that are no ResNeXts, recognised by what they alone have.
 
 use super::error::{ImportErrorKind, Location};
 
@@ -11,44 +11,137 @@ pub(crate) enum Family {
     SplitAttention,
     /// Blocks of two 3×3 convolutions: ResNet-18 and ResNet-34.
     BasicBlocks,
+    /// Another network, such as `an EfficientNet or a MobileNet`.
+    Other(&'static str),
 }
 
-impl Family {
-    /// Returns the family that alone has a tensor of this name.
-    pub(crate) fn of_tensor(name: &str) -> Option<Self> {
-        // timm, the older SE networks of timm, mmcls, and two from PaddleClas.
-        const CHANNEL: [&str; 6] =
-            [".se.", ".se_module.", ".se_layer.", ".squeeze.", ".attn.", "_sqz_weights"];
-        // timm and mmcls, SKNet in timm, PaddleClas.
-        const SPLIT: [&str; 4] = [".conv2.fc1.", ".conv2.paths.", ".conv2.attn.", "_splat."];
-        let has = |markers: &[&str]| markers.iter().any(|marker| name.contains(marker));
-        match () {
-            () if has(&SPLIT) => Some(Self::SplitAttention),
-            () if has(&CHANNEL) => Some(Self::ChannelAttention),
-            () => None,
-        }
-    }
+/// Networks that are recognised by their tensors: what they are, and parts of names of which each must occur. More special ones come
+/// first. The names are those of torchvision, timm, OpenMMLab, transformers and the authors.
+const OTHERS: &[(&str, &[&str])] = &[
+    ("a network prepared for quantization, whose weights are not those of the fp32 network", &["fake_quant"]),
+    (
+        "a network prepared for quantization, whose weights are not those of the fp32 network",
+        &["activation_post_process"],
+    ),
+    ("a quantized network with packed weights", &["_packed_params"]),
+    ("an object detector", &["rpn."]),
+    ("an object detector", &["rpn_head."]),
+    ("an object detector", &["bbox_head."]),
+    ("an object detector", &["bbox_embed."]),
+    ("a segmentation network", &["decode_head."]),
+    ("a segmentation network", &["aux_classifier."]),
+    ("a segmentation network", &["segmentation_head."]),
+    ("a CLIP model", &["visual.", "token_embedding."]),
+    ("a CLIP ResNet, which has attention for pooling", &["attnpool."]),
+    (
+        "a ResNet of transformers; this library names its tensors otherwise",
+        &["embedder.embedder.convolution."],
+    ),
+    ("a Swin or another transformer", &["relative_position_bias_table"]),
+    ("a vision transformer", &[".attn.qkv."]),
+    ("a vision transformer", &["encoder.layers.encoder_layer_0."]),
+    ("a vision transformer", &["attention.attention.query."]),
+    ("a vision transformer", &["patch_embed."]),
+    ("a ConvNeXt", &[".conv_dw.", ".mlp.fc1."]),
+    ("a ConvNeXt", &[".dwconv."]),
+    ("a ConvNeXt", &[".layer_scale"]),
+    ("a RegNet", &["s1.b1.conv1."]),
+    ("a RegNet", &["trunk_output.block1."]),
+    ("a SqueezeNet", &["features.3.squeeze."]),
+    ("an EfficientNet or a MobileNet", &["conv_stem.weight", "blocks."]),
+    ("an EfficientNet or a MobileNet", &["_depthwise_conv."]),
+    ("an EfficientNet or a MobileNet", &["features.0.0.weight"]),
+    ("a ResNetV2, which normalises before its convolutions", &["blocks.0.norm1.", "stem.conv.weight"]),
+    ("a ResNetV2, which normalises before its convolutions", &["block1.unit01."]),
+    ("a CSPNet, such as CSPResNeXt", &["stages.0.conv_exp."]),
+    ("a CSPNet, such as CSPResNeXt", &["stages.0.conv_transition"]),
+    ("a DarkNet or CSPNet", &["stages.0.conv_down."]),
+    ("a network of timm's ByobNet, such as resnext26ts", &["stages.0.0.conv"]),
+    ("an HRNet", &["transition1."]),
+    ("a Res2Net", &[".convs.0.weight"]),
+    ("a DenseNet", &["denseblock1."]),
+    ("an Inception", &["Mixed_5b."]),
+    ("a GoogLeNet", &["inception3a."]),
+    ("a ShuffleNet", &["stage2.0.branch"]),
+    ("an MNASNet", &["layers.8.0.layers."]),
+    ("an Xception", &["block1.rep."]),
+    ("a VGG or an AlexNet", &["features.0.weight", "classifier."]),
+    ("a YOLO", &["model.0.conv.weight", "model.1.conv.weight"]),
+    ("an IBN-Net, which has instance norms", &[".IN."]),
+    ("a network with deformable convolutions", &[".conv_offset"]),
+    ("an anti-aliased network, whose strides are blurs", &[".filt"]),
+];
 
-    /// Returns the family that alone has an ONNX node of this operator.
-    pub(crate) fn of_operator(operator: &str) -> Option<Self> {
-        match operator {
-            "Sigmoid" | "HardSigmoid" | "Mul" => Some(Self::ChannelAttention),
-            "ReduceSum" | "Split" => Some(Self::SplitAttention),
-            _ => None,
-        }
+impl Family {
+    /// Returns the family that alone has tensors of these `names`, and the tensor that tells.
+    pub(crate) fn of_tensors<'n>(names: impl Iterator<Item = &'n str> + Clone) -> Option<(Self, &'n str)> {
+        // timm, the older SE networks of timm, mmcls, two from PaddleClas, CBAM and GCNet.
+        const CHANNEL: [&str; 8] = [
+            ".se.",
+            ".se_module.",
+            ".se_layer.",
+            ".squeeze.",
+            ".attn.",
+            "_sqz_weights",
+            ".channel_attention.",
+            ".context_block.",
+        ];
+        // timm and mmcls, SKNet in timm, PaddleClas.
+        const SPLIT: [&str; 4] = [".conv2.fc1.", ".paths.", ".conv2.attn.", "_splat."];
+        let first = |marker: &str| names.clone().find(|name| name.contains(marker));
+        let other = OTHERS.iter().find_map(|&(what, markers)| {
+            let found = first(markers.first()?)?;
+            markers.iter().all(|marker| first(marker).is_some()).then_some((Self::Other(what), found))
+        });
+        // Names such as `.attn.` tell something in the blocks of a ResNet alone.
+        let in_block = |name: &&str| {
+            ["layer", "bb_", "_conv", "conv", "res"].iter().any(|block| name.contains(block))
+                && !name.contains("blocks.")
+        };
+        let among = |markers: &[&str]| {
+            names.clone().filter(in_block).find(|name| markers.iter().any(|marker| name.contains(marker)))
+        };
+        other
+            .or_else(|| Some((Self::SplitAttention, among(&SPLIT)?)))
+            .or_else(|| Some((Self::ChannelAttention, among(&CHANNEL)?)))
     }
 
     /// Makes the error for such a network, which was recognised at `location`.
     pub(crate) fn refusal(self, location: Location) -> ImportErrorKind {
         let problem = match self {
-            Self::ChannelAttention => "this is an SE-ResNeXt or another network with channel attention",
-            Self::SplitAttention => "this is a ResNeSt or another network with split attention",
-            Self::BasicBlocks => "this is a ResNet of basic blocks, such as ResNet-18 or ResNet-34",
+            Self::ChannelAttention => {
+                "this is an SE-ResNeXt or another network with channel attention".to_owned()
+            }
+            Self::SplitAttention => "this is a ResNeSt or another network with split attention".to_owned(),
+            Self::BasicBlocks => {
+                "this is a ResNet of basic blocks, such as ResNet-18 or ResNet-34".to_owned()
+            }
+            Self::Other(what) => format!("this is {what}"),
         };
         ImportErrorKind::layer(
             location,
             problem,
             "give a ResNeXt, or a ResNet of bottlenecks, without attention",
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_families() {
+        let of = |names: &[&str]| Family::of_tensors(names.iter().copied()).map(|(family, _)| family);
+        let vit = ["cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight"];
+        assert_eq!(of(&vit), Some(Family::Other("a vision transformer")));
+        let efficientnet = ["conv_stem.weight", "blocks.0.0.se.conv_reduce.weight"];
+        assert_eq!(of(&efficientnet), Some(Family::Other("an EfficientNet or a MobileNet")));
+        let regnet = ["stem.conv.weight", "s1.b1.conv1.conv.weight", "s1.b1.se.fc1.weight"];
+        assert_eq!(of(&regnet), Some(Family::Other("a RegNet")));
+        assert_eq!(of(&["layer1.0.conv1.weight", "layer1.0.se.fc1.weight"]), Some(Family::ChannelAttention));
+        assert_eq!(of(&["layer1.0.convs.0.weight"]), Some(Family::Other("a Res2Net")));
+        assert_eq!(of(&["layer1.0.conv1.weight", "fc.weight"]), None);
+        assert_eq!(of(&["_conv_stem._conv.weight", "_conv1_0._conv0._conv.weight"]), None);
     }
 }

@@ -12,21 +12,28 @@
 //! | `assembly`, `checks` | parts → network, if they make a ResNeXt |
 //! | [`architecture`] | which published variant a network is |
 //! | `families` | networks that are refused by name |
+//! | `claims` | what the name of a checkpoint and its metadata say about the network |
+//! | `notes` | what was chosen, assumed or left out |
 
 pub mod architecture;
 mod assembly;
 mod checkpoint;
 mod checks;
+mod claims;
 mod error;
 mod families;
+mod notes;
 mod onnx;
 mod parts;
 
 use std::path::Path;
 
-use resnext_checkpoint::{open, safetensors};
+use resnext_checkpoint::{open_with, safetensors};
 
+pub use claims::Claim;
 pub use error::{ImportError, ImportErrorKind, Location};
+pub use notes::Note;
+pub use resnext_checkpoint::FileError;
 
 use crate::network::Network;
 
@@ -39,13 +46,23 @@ pub const MAX_INPUT_SIZE: usize = 4096;
 
 /// What a caller may say about a model beyond its file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ImportOptions {
+pub struct ImportOptions<'a> {
     /// Height and width of the image in pixels. `None` takes the size that the file declares, or [`DEFAULT_INPUT_SIZE`] where it
     /// declares none.
     pub input_size: Option<usize>,
+    /// Which of several sets of weights to read; see [`resnext_checkpoint::read_with`].
+    pub weights_key: Option<&'a str>,
+    /// Whether the caller knows that the network is a plain ResNet or ResNeXt, whatever its file is called. What the file does not
+    /// tell is then no assumption but known.
+    pub is_plain: bool,
 }
 
-impl ImportOptions {
+impl ImportOptions<'_> {
+    /// Returns the options for an image of `size` pixels on each side.
+    pub const fn of_size(size: usize) -> Self {
+        Self { input_size: Some(size), weights_key: None, is_plain: false }
+    }
+
     /// Returns the height or width for a file that declares `declared`.
     fn resolve(self, declared: Option<usize>) -> Result<usize, ImportErrorKind> {
         let size = self.input_size.or(declared).unwrap_or(DEFAULT_INPUT_SIZE);
@@ -61,9 +78,27 @@ impl ImportOptions {
     }
 }
 
+/// A network, and what its user should know about how it was read.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// The network.
+    pub network: Network,
+    /// What was chosen, assumed or left out.
+    pub notes: Vec<Note>,
+}
+
 /// Reads the model in `path` with default [`ImportOptions`]; see [`load_with`].
 pub fn load(path: &Path) -> Result<Network, ImportError> {
     load_with(path, ImportOptions::default())
+}
+
+/// Reads the model in `path` as [`read`] does, without the notes.
+///
+/// # Errors
+///
+/// As for [`read`].
+pub fn load_with(path: &Path, options: ImportOptions) -> Result<Network, ImportError> {
+    read(path, options).map(|imported| imported.network)
 }
 
 /// Reads the model in `path`: a graph if the extension is `.onnx`, and otherwise a checkpoint in any format that
@@ -74,25 +109,33 @@ pub fn load(path: &Path) -> Result<Network, ImportError> {
 ///
 /// # Errors
 ///
-/// If the file cannot be read, is damaged, or holds something other than a ResNeXt. The error is one line that names the file and
-/// the node or tensor, and says what to do. No content of the file causes a panic.
-pub fn load_with(path: &Path, options: ImportOptions) -> Result<Network, ImportError> {
+/// If the file cannot be read, is damaged, or holds something other than a ResNeXt; or if the name of a checkpoint or what it says
+/// beside its tensors tells that it is another network than the tensors alone suggest. The error is one line that names the file
+/// and the node or tensor, and says what to do. No content of the file causes a panic.
+pub fn read(path: &Path, options: ImportOptions) -> Result<Imported, ImportError> {
     let name = path.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned());
     let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
-    let network = match extension.as_deref() {
+    let imported = match extension.as_deref() {
         Some("onnx") => onnx::load(path, name, options),
-        _ => {
-            open(path).map_err(ImportErrorKind::File).and_then(|file| checkpoint::load(&file, name, options))
-        }
+        _ => open_with(path, options.weights_key).map_err(ImportErrorKind::File).and_then(|file| {
+            let mut imported = checkpoint::load(&file, name, options)?;
+            let claim = claims::of_file(path).or_else(|| claims::of_facts("its metadata", file.facts()));
+            match claim {
+                Some(claim) if options.is_plain => imported.notes.push(Note::Overruled(claim)),
+                Some(claim) => return Err(ImportErrorKind::Claim(claim)),
+                None => {}
+            }
+            Ok(imported)
+        }),
     };
-    network.map_err(|kind| ImportError { path: path.to_owned(), kind })
+    imported.map_err(|kind| ImportError { path: path.to_owned(), kind })
 }
 
 /// Reads a `.safetensors` checkpoint from memory, such as one that is part of the program.
 ///
 /// # Errors
 ///
-/// As for [`load_with`], with `name` in place of the path.
+/// As for [`read`], with `name` in place of the path.
 pub fn load_safetensors(
     bytes: &'static [u8],
     name: &str,
@@ -101,6 +144,7 @@ pub fn load_safetensors(
     safetensors::read(bytes.into())
         .map_err(ImportErrorKind::File)
         .and_then(|file| checkpoint::load(&file, name.to_owned(), options))
+        .map(|imported| imported.network)
         .map_err(|kind| ImportError { path: name.into(), kind })
 }
 

@@ -15,16 +15,27 @@
 //! | `attributes`, `constants` | typed access to what nodes and files hold |
 //! | `tensors` | weights, wherever they are |
 //! | `quantizers` | QuantizeLinear and DequantizeLinear nodes, which become aliases and scales |
-//! | `layers` | one node → one layer |
+//! | `image` | the declaration of the input |
+//! | `layers`, `classifier` | one node → one layer |
 //! | `walk` | the nodes in forward order |
+//! | `front` | the nodes before the first convolution: normalisation, the order of dimensions |
+//! | `head` | the nodes after the last block, with `layout`, which dimension is which, and `shapes`, computed shapes |
+//! | `foreign` | what a node is that no ResNeXt has |
 
 mod attributes;
+mod classifier;
 mod constants;
 mod file;
 mod fold;
+mod foreign;
+mod front;
 mod graph;
+mod head;
+mod image;
 mod layers;
+mod layout;
 mod quantizers;
+mod shapes;
 mod tensors;
 mod walk;
 
@@ -33,17 +44,18 @@ use std::path::Path;
 use resnext_checkpoint::{FileBytes, FileError, content};
 use tract_onnx::pb::ModelProto;
 
-use super::ImportOptions;
 use super::error::{ImportErrorKind, Location};
-use crate::network::Network;
+use super::{ImportOptions, Imported};
+use crate::network::Origin;
 use graph::Graph;
+use resnext_models::Library;
 use tensors::Files;
 
 /// The oldest operator set whose attributes have the meaning that the importer assumes.
 const OLDEST_OPSET: i64 = 11;
 
 /// Reads the model in `path` and calls it `name`.
-pub(crate) fn load(path: &Path, name: String, options: ImportOptions) -> Result<Network, ImportErrorKind> {
+pub(super) fn load(path: &Path, name: String, options: ImportOptions) -> Result<Imported, ImportErrorKind> {
     let source = FileBytes::map(path).map_err(|e| ImportErrorKind::File(FileError::Read(e)))?;
     content::not_a_model(source.bytes()).map_err(ImportErrorKind::File)?;
     let proto = file::decode(source.bytes()).map_err(|e| ImportErrorKind::corrupt("ONNX", e))?;
@@ -60,7 +72,7 @@ fn import(
     files: &Files,
     name: String,
     options: ImportOptions,
-) -> Result<Network, ImportErrorKind> {
+) -> Result<Imported, ImportErrorKind> {
     let opset = proto.opset_import.iter().find(|o| o.domain.is_empty() || o.domain == "ai.onnx");
     match opset.map(|o| o.version) {
         Some(OLDEST_OPSET..) => {}
@@ -78,7 +90,22 @@ fn import(
     };
     let graph = Graph::new(graph, files)?;
     graph.expect_operators()?;
-    walk::network(&graph, name, options)
+    let mut imported = walk::network(&graph, name, options)?;
+    imported.network.origin = Origin { fixed_size: graph.image()?.height.is_some(), ..origin(proto) };
+    Ok(imported)
+}
+
+/// Returns what a model says of its origin.
+fn origin(proto: &ModelProto) -> Origin {
+    let mut nodes = proto.graph.iter().flat_map(|graph| &graph.node);
+    let libraries = match proto.producer_name.as_str() {
+        "pytorch" => vec![Library::Torchvision, Library::Timm, Library::Mmcls],
+        // paddle2onnx does not name itself, but it numbers its nodes.
+        _ if nodes.any(|node| node.name.starts_with("p2o.")) => vec![Library::Ppcls],
+        _ => Vec::new(),
+    };
+    let properties = proto.metadata_props.iter().map(|entry| (entry.key.clone(), entry.value.clone()));
+    Origin { libraries, fixed_size: false, properties: properties.collect() }
 }
 
 #[cfg(test)]

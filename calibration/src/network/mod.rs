@@ -8,12 +8,16 @@
 mod activation;
 mod architecture;
 mod batch_norm;
+mod normalisation;
+mod origin;
 mod prequantized;
 mod weights;
 
 pub use activation::{Activation, Range};
 pub use architecture::Architecture;
 pub use batch_norm::fold_batch_norm;
+pub use normalisation::Normalisation;
+pub use origin::Origin;
 pub use prequantized::{Pixels, Prequantized};
 pub use weights::Weights;
 
@@ -62,6 +66,10 @@ pub struct Network {
     pub architecture: Architecture,
     /// The quantization that the file brings along, if it does.
     pub prequantized: Option<Prequantized>,
+    /// What the file does with its image before it is the normalised image of this network, if it does anything.
+    pub normalisation: Option<Normalisation>,
+    /// What else the file says.
+    pub origin: Origin,
 }
 
 /// One operation and its output.

@@ -74,6 +74,13 @@ fn misnamed(bytes: &[u8]) -> FileError {
         [0x89, b'H', b'D', b'F', ..] => {
             other("it is an HDF5 file, as Keras writes", "give weights of PyTorch or Paddle")
         }
+        [b'G', b'G', b'U', b'F', ..] => other("it is a GGUF file", "give weights of PyTorch or Paddle"),
+        [_, _, _, _, b'T', b'F', b'L', b'3', ..] => {
+            other("it is a TensorFlow Lite model", "give weights of PyTorch or Paddle, or an ONNX file")
+        }
+        [_, _, _, _, b'E', b'T', ..] if bytes.get(6..8).is_some_and(|v| v.iter().all(u8::is_ascii_digit)) => {
+            other("it is an ExecuTorch program (.pte)", "give the checkpoint that it was made from")
+        }
         _ if bytes.get(257..262) == Some(b"ustar") => other(
             "it is a tar archive",
             "unpack it; if PyTorch before 0.2 wrote it, load it there and save the state dict again",

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::tensor_file::{Choice, TensorFile};
+
 /// Why a file of weights cannot be read. Displays as one line, `what is wrong; how to fix it`, to follow the name of the
 /// file.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,17 @@ pub enum FileError {
         .0.escape_debug()
     )]
     Forbidden(String),
+    /// The file holds several sets of weights.
+    #[error("it holds weights under {}; say which are meant", list(.0))]
+    SeveralWeights(Vec<String>),
+    /// The file has no weights under the key that was asked for.
+    #[error("it has no weights under `{}`; {}", .key.escape_debug(), instead(.others))]
+    NoSuchWeights {
+        /// The key.
+        key: String,
+        /// The keys that have weights.
+        others: Vec<String>,
+    },
     /// A tensor is not as the file describes it.
     #[error("tensor `{}`: {problem}; {remedy}", .name.escape_debug())]
     Tensor {
@@ -76,4 +89,25 @@ impl FileError {
             "load it with torch.load and save it again on a little-endian machine",
         )
     }
+}
+
+/// Makes the error for a `key` under which `file` has no weights.
+pub(crate) fn no_such_weights(key: &str, file: &TensorFile) -> FileError {
+    let Choice { taken, others } = file.choice();
+    let others = [taken].into_iter().chain(others).filter(|key| !key.is_empty()).cloned().collect();
+    FileError::NoSuchWeights { key: key.to_owned(), others }
+}
+
+/// Returns what to do where a key has no weights and `others` have.
+fn instead(others: &[String]) -> String {
+    if others.is_empty() {
+        "its weights need no key".to_owned()
+    } else {
+        format!("give one of {}", list(others))
+    }
+}
+
+/// Lists keys: `a`, `b`.
+fn list(keys: &[String]) -> String {
+    keys.iter().map(|key| format!("`{}`", key.escape_debug())).collect::<Vec<_>>().join(", ")
 }

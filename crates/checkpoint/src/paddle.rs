@@ -16,8 +16,13 @@ use crate::tensor_file::TensorFile;
 ///
 /// Returns an error if the pickle is damaged, has no arrays, or can only be read by running code.
 pub fn read(bytes: FileBytes) -> Result<TensorFile, FileError> {
+    read_with(bytes, None)
+}
+
+/// Finds the arrays under `key`; see [`read_with`](crate::read_with).
+pub(crate) fn read_with(bytes: FileBytes, key: Option<&str>) -> Result<TensorFile, FileError> {
     let (pickle, _) = pickle::load(bytes.bytes(), 0).map_err(|e| FileError::corrupt("pickle", e))?;
-    let file = state_dict::read(TensorBuilder::new(&pickle, &bytes, Storages::new()))?;
+    let file = state_dict::read(TensorBuilder::new(&pickle, &bytes, Storages::new()), key)?;
     bytes.release(&(0..bytes.bytes().len()));
     Ok(file)
 }

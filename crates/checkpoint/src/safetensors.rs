@@ -6,7 +6,7 @@ use crate::element::Element;
 use crate::error::FileError;
 use crate::file_bytes::FileBytes;
 use crate::tensor::{StoredTensor, View, ViewError};
-use crate::tensor_file::{Entry, TensorFile};
+use crate::tensor_file::{Entry, TensorFile, Unread};
 
 /// Lists the tensors of a file and checks that they lie inside it.
 ///
@@ -19,6 +19,10 @@ pub fn read(bytes: FileBytes) -> Result<TensorFile, FileError> {
     // Eight bytes hold the length of the header. `read_metadata` has checked the sum against the file.
     let data = header_len + 8;
     let mut file = TensorFile::default();
+    if let Some(metadata) = header.metadata() {
+        file.facts = metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        file.facts.sort();
+    }
     for name in header.offset_keys() {
         if let Some(info) = header.info(&name) {
             let entry = entry(&bytes, data, info).map_err(|e| FileError::tensor(&name, e))?;
@@ -37,7 +41,7 @@ fn entry(bytes: &FileBytes, data: usize, info: &TensorInfo) -> Result<Entry, Vie
         other => {
             return Ok(Entry {
                 shape: info.shape.clone(),
-                data: Err(format!("its element type is {other}")),
+                data: Err(Unread::element(format!("its element type is {other}"))),
             });
         }
     };

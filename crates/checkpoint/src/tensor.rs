@@ -3,6 +3,8 @@
 //! The largest published ResNeXt has 3.3 GB of weights. A reader therefore decodes nothing. It maps the file, finds where
 //! each tensor lies, and returns [`StoredTensor`]s, which become floats one layer at a time.
 
+mod derived;
+
 use std::ops::Range;
 
 use half::{bf16, f16};
@@ -52,6 +54,8 @@ pub struct StoredTensor {
     file: FileBytes,
     view: View,
     len: usize,
+    /// Factors of the elements, of the same shape: zeros where a weight has been pruned.
+    mask: Option<Box<StoredTensor>>,
 }
 
 /// Why a [`View`] does not fit its file. Displays as what is wrong, to follow the name of the tensor.
@@ -105,7 +109,7 @@ impl StoredTensor {
         if len > 0 && need > have {
             return Err(ViewError::Short { need, have });
         }
-        Ok(Self { file, view, len })
+        Ok(Self { file, view, len, mask: None })
     }
 
     /// Returns the size along each dimension.
@@ -123,13 +127,6 @@ impl StoredTensor {
         self.len == 0
     }
 
-    /// Returns the tensor with its dimensions in reverse order.
-    pub fn transposed(mut self) -> Self {
-        self.view.shape.reverse();
-        self.view.strides.reverse();
-        self
-    }
-
     /// Decodes the elements, in row-major order.
     pub fn read(&self) -> Vec<f32> {
         let View { range, encoding, element, .. } = &self.view;
@@ -143,7 +140,7 @@ impl StoredTensor {
                 &decoded
             }
         };
-        let values = match element {
+        let mut values = match element {
             Element::I8 => self.gather(bytes, |b| i8::from_le_bytes(b).into()),
             Element::F16 => self.gather(bytes, |b| f16::from_le_bytes(b).to_f32()),
             Element::BF16 => self.gather(bytes, |b| bf16::from_le_bytes(b).to_f32()),
@@ -151,6 +148,9 @@ impl StoredTensor {
             Element::F64 => self.gather(bytes, |b| f64::from_le_bytes(b) as f32),
         };
         self.file.release(range);
+        if let Some(mask) = &self.mask {
+            values.iter_mut().zip(mask.read()).for_each(|(value, factor)| *value *= factor);
+        }
         values
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use resnext_checkpoint::{FileError, TensorFile, open};
+use resnext_checkpoint::{FileError, TensorFile, open, open_with};
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
@@ -40,7 +40,7 @@ fn expect_unread(file: &TensorFile, name: &str, shape: &[usize], reason: &str) {
     let entry = file.get(name).unwrap_or_else(|| panic!("no {name}"));
     assert_eq!(entry.shape, shape, "{name}");
     let given = entry.data.as_ref().map(|_| ()).expect_err(name);
-    assert!(given.contains(reason), "{name}: {given}");
+    assert!(given.reason.contains(reason) && !given.remedy.is_empty(), "{name}: {given}");
 }
 
 #[test]
@@ -131,8 +131,8 @@ fn parameters_are_tensors_and_special_tensors_say_so() {
     for name in ["parameter", "marked", "buffer"] {
         expect(&file, name, &[2, 3], &ramp(6));
     }
-    expect_unread(&file, "sparse", &[], "_rebuild_sparse_tensor");
-    expect_unread(&file, "quantized", &[], "_rebuild_qtensor");
+    expect_unread(&file, "sparse", &[], "it is a sparse tensor");
+    expect_unread(&file, "quantized", &[], "it is quantized to integers");
     assert_eq!(file.names().count(), 5);
 }
 
@@ -151,6 +151,45 @@ fn weights_are_found_among_what_training_saves() {
     let file = file("openmmlab.pth");
     assert_eq!(file.names().collect::<Vec<_>>(), ["backbone.fc.weight", "backbone.fc.bias"]);
     expect(&file, "backbone.fc.weight", &[2, 3], &plain);
+}
+
+#[test]
+fn other_weights_are_named_and_can_be_asked_for() {
+    for (name, taken, other) in
+        [("timm-ema.pth", "state_dict_ema", "state_dict"), ("torchvision-ema.pth", "model_ema", "model")]
+    {
+        let chosen = file(name);
+        assert_eq!(
+            (chosen.choice().taken.as_str(), &chosen.choice().others[..]),
+            (taken, &[other.into()][..])
+        );
+        let asked = open_with(&path(name), Some(other)).expect("a key of the file");
+        expect(&asked, "fc.weight", &[2, 3], &ramp(6));
+        assert_eq!((asked.choice().taken.as_str(), &asked.choice().others[..]), (other, &[taken.into()][..]));
+        let line = open_with(&path(name), Some("shadow")).expect_err("no such key").to_string();
+        assert!(line.contains(&format!("under `shadow`; give one of `{taken}`, `{other}`")), "{line}");
+    }
+    assert!(file("zip.pth").choice().others.is_empty());
+    // The start of the names serves as a key, too.
+    let part = open_with(&path("openmmlab.pth"), Some("backbone")).expect("a module");
+    expect(&part, "fc.bias", &[2], &ramp(2));
+    let part = open_with(&path("small.safetensors"), Some("conv.")).expect("a module");
+    assert_eq!(part.names().count(), 2);
+    assert!(open_with(&path("small.safetensors"), Some("fc")).is_err());
+}
+
+#[test]
+fn what_stands_beside_the_weights_is_listed() {
+    let facts = |name: &str| file(name).facts().to_vec();
+    let has = |name: &str, key: &str, value: &str| {
+        assert!(facts(name).contains(&(key.into(), value.into())), "{:?}", facts(name));
+    };
+    has("timm.pth", "arch", "resnext50_32x4d");
+    has("timm.pth", "args.model", "resnext50_32x4d");
+    has("timm.pth", "epoch", "3");
+    has("openmmlab.pth", "meta.cfg", "model = dict()\n");
+    assert!(facts("zip.pth").is_empty() && facts("small.safetensors").is_empty());
+    assert!(!facts("timm.pth").iter().any(|(key, _)| key.contains("fc.weight")));
 }
 
 #[test]

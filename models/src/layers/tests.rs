@@ -1,5 +1,6 @@
 use super::*;
-use crate::zoo::{ZOO, find};
+use crate::names::find;
+use crate::zoo::ZOO;
 use std::collections::HashSet;
 use std::format;
 use std::string::{String, ToString};
@@ -42,7 +43,9 @@ const PUBLISHED: [(&str, &str, &str); 31] = [
 
 #[test]
 fn costs_of_the_whole_zoo() {
-    assert_eq!(ZOO.len(), PUBLISHED.len());
+    // The variants that the model zoo's page lists come first; the others have their architectures.
+    let (page, others) = ZOO.split_at(PUBLISHED.len());
+    assert!(others.iter().all(|other| page.iter().any(|variant| variant.architecture == other.architecture)));
     for (variant, (id, params, gmac)) in ZOO.iter().zip(PUBLISHED) {
         assert_eq!(variant.to_string(), id);
         let a = variant.architecture;

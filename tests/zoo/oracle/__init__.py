@@ -56,6 +56,9 @@ def _ppcls(name: str) -> Model:
 MODELS = [
     Model("torchvision/resnext50_32x4d", "torchvision", "resnext50_32x4d"),
     Model("torchvision/resnext101_32x8d", "torchvision", "resnext101_32x8d"),
+    Model("torchvision/resnext50_32x4d.imagenet1k_v2", "torchvision", "resnext50_32x4d"),
+    Model("torchvision/resnext101_32x8d.imagenet1k_v2", "torchvision", "resnext101_32x8d"),
+    Model("torchvision/resnext101_64x4d", "torchvision", "resnext101_64x4d"),
     # timm has renamed its weights since: what used to be a name is now a tag after the dot.
     _timm("resnext50_32x4d", "resnext50_32x4d.a1h_in1k"),
     _timm("resnext50d_32x4d", "resnext50d_32x4d.bt_in1k"),
@@ -65,6 +68,19 @@ MODELS = [
     _timm("gluon_resnext50_32x4d", "resnext50_32x4d.gluon_in1k"),
     _timm("gluon_resnext101_32x4d", "resnext101_32x4d.gluon_in1k"),
     _timm("gluon_resnext101_64x4d", "resnext101_64x4d.gluon_in1k"),
+    # The weights that the zoo lists with their tags.
+    *(
+        _timm(name, name)
+        for model, tags in {
+            "resnext50_32x4d": "a1 a2 a3 ra tv2 fb_ssl_yfcc100m_ft fb_swsl_ig1b_ft",
+            "resnext101_32x4d": "fb_ssl_yfcc100m_ft fb_swsl_ig1b_ft",
+            "resnext101_32x8d": "tv2 fb_ssl_yfcc100m_ft fb_swsl_ig1b_ft fb_wsl_ig1b_ft",
+            "resnext101_32x16d": "fb_ssl_yfcc100m_ft fb_swsl_ig1b_ft fb_wsl_ig1b_ft",
+            "resnext101_32x32d": "fb_wsl_ig1b_ft",
+            "resnext101_64x4d": "c1 tv",
+        }.items()
+        for name in (f"{model}.{tag}_in1k" for tag in tags.split())
+    ),
     _mmcls(50, 4),
     _mmcls(101, 4),
     _mmcls(101, 8),

@@ -1,6 +1,7 @@
 //! Comparing the layers of a model with its fp32 network, and timing both.
 
-use crate::session::latency::{Call, Runs, compare, fixed_pixels};
+use crate::machine::load::Load;
+use crate::session::latency::{Call, Runs, Timed, compare, fixed_pixels};
 use crate::session::samples;
 use crate::terminal::Error;
 use resnext::Model;
@@ -9,7 +10,7 @@ use resnext_calibration::fp32::{Fp32Model, segments};
 use resnext_calibration::network::Network;
 use resnext_calibration::preprocessing::normalize;
 use resnext_evaluation::samples::Samples;
-use resnext_report::{Distribution, Latency, Layer, Report};
+use resnext_report::{Distribution, Layer, Report};
 use std::path::Path;
 
 /// The number of images on which layers are compared. The noise of a layer is the same on any few dozen images.
@@ -59,9 +60,14 @@ fn distribution(statistics: &LayerStatistics) -> Option<Distribution> {
 }
 
 /// Times `model`, and the fp32 network that it was compiled from unless that is too large to be in memory as a whole.
-pub(crate) fn time(model: &Model<'_>, network: &Network, runs: Runs) -> Result<Vec<Latency>, Error> {
+pub(crate) fn time(
+    model: &Model<'_>,
+    network: &Network,
+    runs: Runs,
+    load: Option<Load>,
+) -> Result<Timed, Error> {
     let mut fp32 = fp32(model, network)?;
-    compare(model, fp32.as_mut().map(|fp32| fp32 as &mut Call<'_>), runs)
+    compare(model, fp32.as_mut().map(|fp32| fp32 as &mut Call<'_>), runs, load)
 }
 
 /// Returns a call that runs the fp32 network on [`fixed_pixels`], or `None` if the network is too large to be in memory as a

@@ -1,37 +1,69 @@
 //! Reading fp32 networks, and choosing their preprocessing and the names of their classes.
 
 use crate::files::text;
+use crate::remedies;
 use crate::terminal::Error;
+use crate::terminal::output::note;
 use resnext::preprocess::Preprocessing;
-use resnext_calibration::import::{ImportOptions, load_with};
-use resnext_calibration::network::{Network, fold_batch_norm};
-use resnext_calibration::preprocessing::published;
+use resnext_calibration::import::{self, ImportError, ImportOptions, Imported, Note};
+use resnext_calibration::network::{Network, Normalisation, fold_batch_norm};
+use resnext_calibration::preprocessing::Recipe;
 use resnext_calibration::{ClassName, bundled};
 use resnext_evaluation::samples::Samples;
 use resnext_models::Variant;
 use std::path::Path;
 
-/// Reads an fp32 network and folds its batch norms into the convolutions.
-pub(crate) fn read(path: &Path, input_size: Option<usize>) -> Result<Network, Error> {
-    let mut network = load_with(path, ImportOptions { input_size }).map_err(|error| Error::new("", error))?;
+/// Reads an fp32 network and folds its batch norms into the convolutions. Returns it with what the user should know about it.
+pub(crate) fn read(path: &Path, options: ImportOptions) -> Result<(Network, Vec<Note>), Error> {
+    let Imported { mut network, notes } = import::read(path, options)
+        .map_err(|ImportError { path, kind }| remedies::failure(path.display(), &kind))?;
     fold_batch_norm(&mut network);
+    Ok((network, notes))
+}
+
+/// Reads the fp32 network that a model is compared with, for images of `side` pixels. What it was assumed to be has been told when the
+/// model was compiled. A quantized network is no fp32 network, which the user is told.
+pub(crate) fn baseline(path: &Path, weights_key: Option<&str>, side: usize) -> Result<Network, Error> {
+    let options = ImportOptions { input_size: Some(side), weights_key, is_plain: true };
+    let (network, notes) = read(path, options)?;
+    tell(path, &notes);
+    if network.prequantized.is_some() {
+        note(format_args!(
+            "{}: is quantized itself, so this baseline is not fp32 but int8 weights in float arithmetic; give the fp32 network that \
+             it was made from",
+            path.display()
+        ));
+    }
     Ok(network)
 }
 
-/// Returns the preprocessing of a variant, or that of torchvision if there is no variant. The normalisation of a quantized file
-/// replaces that of torchvision.
-pub(crate) fn preprocessing(variant: Option<&Variant>, network: &Network) -> Preprocessing {
+/// Tells the user how a network was read.
+pub(crate) fn tell(path: &Path, notes: &[Note]) {
+    notes.iter().for_each(|what| note(format_args!("{}: {what}", path.display())));
+}
+
+/// Returns the preprocessing for the input of `network`: that of its recipe, or that of torchvision if it has none. A file that
+/// normalises its image itself has the last word on that.
+pub(crate) fn preprocessing(recipe: Option<&Recipe>, network: &Network) -> Preprocessing {
     let size = network.input.height as u32;
-    // timm's rule for the usual crop of 0.875: ⌊size / 0.875⌋.
-    if let Some(variant) = variant {
-        return published(&variant.preprocessing);
+    let chosen = match recipe {
+        Some(recipe) => recipe.at(size),
+        None => normalised(Recipe::usual(), network).at(size),
+    };
+    match network.normalisation {
+        Some(Normalisation { mean, std, .. }) => Preprocessing { mean, std, ..chosen },
+        None => chosen,
     }
-    let usual = Preprocessing::imagenet(size, size * 8 / 7);
+}
+
+/// Replaces the normalisation of a recipe by that of a file that computes it.
+pub(crate) fn normalised(recipe: Recipe, network: &Network) -> Recipe {
     match network.prequantized.as_ref().and_then(|file| file.pixels.as_ref()) {
-        Some(pixels) if !pixels.agrees(&usual) => {
-            Preprocessing { mean: pixels.mean, std: pixels.std, ..usual }
+        Some(pixels) if !pixels.agrees(&recipe.preprocessing) => {
+            let preprocessing = Preprocessing { mean: pixels.mean, std: pixels.std, ..recipe.preprocessing };
+            Recipe { preprocessing, ..recipe }
         }
-        _ => usual,
+        _ => recipe,
     }
 }
 

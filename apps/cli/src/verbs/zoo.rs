@@ -3,18 +3,24 @@
 use crate::terminal::Error;
 use crate::terminal::output::{self, terminal_width};
 use crate::terminal::table::{Column, Table};
-use resnext_models::{Shortcut, Stem, Variant, ZOO, reference};
+use resnext_models::{Library, Shortcut, Stem, Variant, ZOO, reference};
 use serde::Serialize;
 
 /// List the ResNeXt variants whose checkpoints resnext knows.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Top-1 and top-5 are the percentages that the library published for fp32 on ImageNet-1k; those of the bundled model \
-are for Imagenette. Params and GMAC (giga multiply-accumulates for one image) are counted.
+are for Imagenette. Params and GMAC (giga multiply-accumulates for one image) are counted; --json has what the \
+model zoo's page states beside them, if it does: published.params, and published.macs or published.flops, at \
+published.size.
+
+Names with a dot are those of further weights: after it is the tag that torchvision or timm gives them. A name \
+without one is that of the weights that the model zoo's page lists.
 
 Pixels a→b means that the short side of an image is resized to a, and the network sees the centre of b×b pixels. \
 Crop is b / a as the library states it. Interpolation names the filter and the library whose arithmetic it follows. \
-A narrow terminal shows fewer columns; --json shows everything. --arch takes these names.
+A narrow terminal shows fewer columns; --json shows everything. --arch takes these names, and the libraries' \
+other names for the same weights, such as timm/resnext50_32x4d.a1h_in1k or mmpretrain/resnext50-32x4d_8xb32_in1k.
 
 Examples:
   resnext zoo
@@ -59,11 +65,18 @@ struct Row {
     preprocess: Preprocess,
 }
 
-/// Published accuracies as fractions of 1, as in all JSON.
+/// What was published: accuracies as fractions of 1, as in all JSON, and the cost by the count of the model zoo's page, null if it
+/// has none.
 #[derive(Serialize)]
 struct Published {
     top1: f64,
     top5: f64,
+    params: Option<u64>,
+    macs: Option<u64>,
+    /// Floating-point operations, which PaddleClas counts instead.
+    flops: Option<u64>,
+    /// The input size of `macs` or `flops`.
+    size: Option<u16>,
 }
 
 #[derive(Serialize)]
@@ -86,6 +99,14 @@ struct Preprocess {
     interpolation: &'static str,
     mean: [f32; 3],
     std: [f32; 3],
+    /// The second size at which the library evaluates the weights.
+    test: Option<Test>,
+}
+
+#[derive(Serialize)]
+struct Test {
+    size: u16,
+    crop: f32,
 }
 
 impl Report {
@@ -100,7 +121,7 @@ impl Report {
         let columns = [
             Column::text("variant"),
             Column::number("top-1"),
-            Column::number("top-5"),
+            Column::number("top-5").optional(3),
             Column::number("params"),
             Column::number("GMAC"),
             Column::number("pixels"),
@@ -116,8 +137,7 @@ impl Report {
                 format!("{}M", five_figures(row.params as f64 / 1e6)),
                 five_figures(row.macs as f64 / 1e9),
                 format!("{}→{}", row.preprocess.resize, row.preprocess.size),
-                // `.875`, because the line has no room for the zero.
-                row.preprocess.crop.to_string().trim_start_matches('0').to_owned(),
+                share(row.preprocess.crop),
                 row.preprocess.interpolation.replace('-', " "),
             ]);
         }
@@ -127,12 +147,21 @@ impl Report {
 
 impl Row {
     fn new(variant: &Variant) -> Self {
-        let Variant { library, name, architecture: a, preprocessing: p, published } = *variant;
+        let Variant { library, name, architecture: a, preprocessing: p, published, test, stated } = *variant;
+        let operations = stated.map(|cost| cost.operations);
+        let counts_flops = library == Library::Ppcls;
         Self {
             arch: variant.to_string(),
             source: library.as_str(),
             name,
-            published: Published { top1: fraction(published.top1), top5: fraction(published.top5) },
+            published: Published {
+                top1: fraction(published.top1),
+                top5: fraction(published.top5),
+                params: stated.map(|cost| cost.params),
+                macs: operations.filter(|_| !counts_flops),
+                flops: operations.filter(|_| counts_flops),
+                size: stated.map(|cost| cost.size),
+            },
             params: a.params(),
             macs: a.macs(p.size.into()),
             architecture: Architecture {
@@ -158,6 +187,7 @@ impl Row {
                 interpolation: p.interpolation.as_str(),
                 mean: p.mean,
                 std: p.std,
+                test: test.map(|test| Test { size: test.size, crop: test.crop }),
             },
         }
     }
@@ -166,6 +196,12 @@ impl Row {
 /// Converts a percentage with at most three decimals to the nearest fraction. As f32, 77.618 is not quite 77.618.
 fn fraction(percentage: f32) -> f64 {
     (f64::from(percentage) * 1e3).round() / 1e5
+}
+
+/// Formats a share with at most three digits: `.875` and `1`, because the line has no room for more.
+fn share(value: f32) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').trim_start_matches('0').to_owned()
 }
 
 /// Formats a number with at most five digits: two decimals below 100, one above.
@@ -191,11 +227,37 @@ mod tests {
     }
 
     #[test]
-    fn everything_fits_a_hundred_columns() {
-        let everything = Report::new("").table(None).to_string();
-        assert!(everything.lines().all(|line| line.chars().count() <= 100), "{everything}");
-        assert_eq!(Report::new("").table(Some(100)).to_string(), everything);
-        assert_eq!(everything.lines().count(), 1 + 31 + 1);
+    fn shares_are_short() {
+        assert_eq!([0.875, 1.0, 224.0 / 232.0, 0.95].map(share), [".875", "1", ".966", ".95"]);
+    }
+
+    /// The costs that the model zoo's page states stand beside ours in the book.
+    #[test]
+    fn the_book_has_the_costs_of_the_page() {
+        let book = include_str!("../../../../docs/src/reference/models.md");
+        for variant in ZOO {
+            let Some(cost) = variant.stated else { continue };
+            let size = variant.preprocessing.size;
+            let [giga, counted_giga] =
+                [cost.operations, variant.architecture.macs(size.into())].map(|count| count as f64 / 1e9);
+            let [mega, counted_mega] =
+                [cost.params, variant.architecture.params()].map(|count| count as f64 / 1e6);
+            let line = format!(
+                "| {variant} | {giga:.3} | {counted_giga:.3} | {size} | {mega:.3} | {counted_mega:.3} |\n"
+            );
+            assert!(book.contains(&line), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_table_fits_a_terminal() {
+        let table = |width| Report::new("").table(width).to_string();
+        let widest = |table: &str| table.lines().map(|line| line.chars().count()).max();
+        let everything = table(None);
+        assert!(widest(&everything) <= Some(110), "{everything}");
+        assert_eq!(table(Some(110)), everything);
+        assert!(widest(&table(Some(80))) <= Some(80), "{}", table(Some(80)));
+        assert_eq!(everything.lines().count(), 1 + 53 + 1);
     }
 
     #[test]
@@ -203,7 +265,7 @@ mod tests {
         let count = |filter| Report::new(filter).0.len();
         assert_eq!(
             ["torchvision/", "TIMM", "mmcls", "ppcls", "bundled", "vd_"].map(count),
-            [2, 8, 4, 17, 1, 6]
+            [5, 27, 4, 17, 1, 6]
         );
         assert_eq!(count("ppcls/resnext101_32x8d_wsl"), 1);
         assert_eq!(count("keras"), 0);

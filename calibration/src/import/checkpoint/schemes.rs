@@ -16,9 +16,11 @@ mod ppcls;
 mod ppcls_wsl;
 mod pytorch;
 
-use resnext_models::Stem;
+use resnext_models::{Library, Stem};
 
-use resnext_checkpoint::TensorFile;
+use resnext_checkpoint::{FileError, TensorFile};
+
+use crate::import::error::ImportErrorKind;
 
 /// The position of a convolution in a ResNeXt. Stages and convolutions count from 1, blocks from 0.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +70,8 @@ pub(super) struct LinearKeys {
 pub(super) trait KeyScheme {
     /// Returns the name of the library, for messages.
     fn name(&self) -> &'static str;
+    /// Returns the libraries that name the tensors of a network in this way.
+    fn libraries(&self) -> &'static [Library];
     /// Returns the kind of stem in the file.
     fn stem(&self) -> Stem;
     /// Whether the first block of `stage` averages its input before the projection, if it has a stride. The projection itself looks
@@ -84,20 +88,36 @@ pub(super) trait KeyScheme {
 }
 
 /// Returns the scheme that the names in `file` follow.
-pub(super) fn recognise(file: &TensorFile) -> Option<Box<dyn KeyScheme>> {
-    [pytorch::recognise, ppcls::recognise, ppcls_wsl::recognise, paddle_program::recognise]
+///
+/// # Errors
+///
+/// If there are several networks under different prefixes.
+pub(super) fn recognise(file: &TensorFile) -> Result<Option<Box<dyn KeyScheme>>, ImportErrorKind> {
+    for anchor in ANCHORS {
+        let prefixes = prefixes(file, anchor);
+        if prefixes.len() > 1 && !prefixes.contains(&String::new()) {
+            let names = prefixes.iter().map(|prefix| prefix.trim_end_matches('.').to_owned()).collect();
+            return Err(ImportErrorKind::File(FileError::SeveralWeights(names)));
+        }
+    }
+    Ok([pytorch::recognise, ppcls::recognise, ppcls_wsl::recognise, paddle_program::recognise]
         .iter()
-        .find_map(|recognise| recognise(file))
+        .find_map(|recognise| recognise(file)))
 }
 
 /// The name by which each scheme is recognised, for messages.
 pub(super) const ANCHORS: [&str; 4] =
     [pytorch::ANCHOR, ppcls::ANCHOR, ppcls_wsl::ANCHOR, paddle_program::ANCHOR];
 
-/// Returns the prefix of `anchor` in the first name that ends in it: nothing, or a path that ends in a dot.
+/// Returns the prefix of `anchor` in the name that ends in it: nothing, or a path that ends in a dot.
 fn prefix(file: &TensorFile, anchor: &str) -> Option<String> {
+    prefixes(file, anchor).into_iter().min_by_key(String::len)
+}
+
+/// Returns all prefixes of `anchor`.
+fn prefixes(file: &TensorFile, anchor: &str) -> Vec<String> {
     let prefix = |name: &str| Some(name.strip_suffix(anchor)?.to_owned());
-    file.names().filter_map(prefix).find(|prefix| prefix.is_empty() || prefix.ends_with('.'))
+    file.names().filter_map(prefix).filter(|prefix| prefix.is_empty() || prefix.ends_with('.')).collect()
 }
 
 /// Returns the names for a convolution `conv` and a batch norm `norm`.

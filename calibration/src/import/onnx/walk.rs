@@ -4,45 +4,57 @@ use tract_onnx::pb::NodeProto;
 
 use super::attributes::{Attributes, location};
 use super::graph::Graph;
-use super::layers;
-use crate::import::ImportOptions;
+use super::layout::Layout;
+use super::shapes::Sizes;
+use super::{front, head, layers};
 use crate::import::assembly::Builder;
 use crate::import::error::ImportErrorKind;
 use crate::import::families::Family;
 use crate::import::parts::{Bottleneck, Part, Pool, Projection};
-use crate::network::Activation;
-use crate::network::Pixels;
-use crate::network::{Linear, Network, Shape};
+use crate::import::{ImportOptions, Imported, Note};
+use crate::network::{Activation, Normalisation, Shape, Window};
 
 /// Builds the network that `graph` computes.
 pub(super) fn network(
     graph: &Graph,
     name: String,
     options: ImportOptions,
-) -> Result<Network, ImportErrorKind> {
-    let (image, [batch, height, width]) = graph.image()?;
-    let input = Shape { channels: 3, height: options.resolve(height)?, width: options.resolve(width)? };
+) -> Result<Imported, ImportErrorKind> {
+    let image = graph.image()?;
+    let sides = [options.resolve(image.height)?, options.resolve(image.width)?];
+    let input = Shape { channels: 3, height: sides[0], width: sides[1] };
     let mut builder = Builder::new(name, input);
     let walk = Walk { graph };
 
-    let front = walk.front(image)?;
-    let (mut convs, pool, mut value) = walk.stem(front.value, front.padding)?;
+    let front = front::read(graph, &image)?;
+    let (mut convs, pool, mut value) = walk.stem(front.value, front.padding, sides)?;
     let pixels = match (front.scaling, convs.first_mut()) {
         (Some(scaling), Some(first)) => Some(scaling.fold_into(first)?),
         _ => None,
     };
     builder.stem(convs, &pool)?;
     while walk.graph.readers(value).len() > 1 {
-        let (block, output) = walk.block(value)?;
+        let trunk = builder.trunk();
+        let (block, output) = walk.block(value, [trunk.height, trunk.width])?;
         builder.block(block)?;
         value = output;
     }
-    let (last, linear, pooled) = walk.head(value, batch, builder.trunk())?;
-    let mut network = builder.finish(&location(last), linear, pooled)?;
+    let layout = Layout::new(image.batch, input.channels, sides);
+    let sizes = Sizes::from([(image.name, layout.sizes())]);
+    let head = head::read(graph, value, image.batch, builder.trunk(), sizes)?;
+    let mut network = builder.finish(&location(head.node), head.linear, head.pooled)?;
     if let Some(prequantized) = &mut network.prequantized {
         prequantized.pixels = pixels;
     }
-    Ok(network)
+    let mut notes = Vec::new();
+    if let Some(Normalisation { mean, std, .. }) = front.normalisation {
+        notes.push(Note::Normalises { mean, std });
+    }
+    if image.channels_last {
+        notes.push(Note::ChannelsLast);
+    }
+    network.normalisation = front.normalisation;
+    Ok(Imported { network, notes })
 }
 
 struct Walk<'a> {
@@ -80,16 +92,16 @@ impl<'a> Walk<'a> {
                 ));
             }
         };
-        if !operators.contains(&reader.op_type.as_str()) {
+        if !operators.contains(&self.graph.kind(reader)) {
             return Err(ImportErrorKind::layer(
                 location(reader),
                 "it is out of place",
                 format!("expected {wanted} here"),
             ));
         }
-        // An addition may read its operands in either order; any other node has its data first.
+        // An addition or maximum may read its operands in either order; any other node has its data first.
         let first = reader.input.first().map(|input| self.graph.resolve(input));
-        if reader.op_type != "Add" && first != Some(value) {
+        if !matches!(reader.op_type.as_str(), "Add" | "Max") && first != Some(value) {
             return Err(ImportErrorKind::layer(
                 location(reader),
                 "it uses the activations as a weight",
@@ -101,25 +113,20 @@ impl<'a> Walk<'a> {
 
     /// Returns the only output of `node` that is in use.
     fn output(&self, node: &'a NodeProto) -> Result<&'a str, ImportErrorKind> {
-        match node.output.as_slice() {
-            [output, rest @ ..] if rest.iter().all(String::is_empty) => Ok(output),
-            _ => Err(ImportErrorKind::layer(
-                location(node),
-                format!("it has {} outputs", node.output.len()),
-                "expected one; export the model in inference mode",
-            )),
-        }
+        layers::output(self.graph, node)
     }
 
     /// Returns the output of the ReLU of `value`. That is `value` itself where quantization clips at zero, because quantizers then
     /// leave the ReLU out.
     fn relu(&self, value: &'a str) -> Result<&'a str, ImportErrorKind> {
-        let is_relu = |node: &&NodeProto| node.op_type == "Relu";
+        let is_relu = |node: &&'a NodeProto| self.graph.kind(node) == "Relu";
         if !self.graph.readers(value).iter().any(is_relu) && self.clips(value)? {
             return Ok(value);
         }
         let relu = self.next(value, &["Relu"])?;
-        Attributes::new(relu, &[])?;
+        if relu.op_type == "Relu" {
+            Attributes::new(relu, &[])?;
+        }
         self.output(relu)
     }
 
@@ -138,59 +145,38 @@ impl<'a> Walk<'a> {
         Ok(None)
     }
 
-    /// Reads the nodes between the image and the first convolution.
-    fn front(&self, image: &'a str) -> Result<Front<'a>, ImportErrorKind> {
-        let (scale, padding, value) = match *self.graph.readers(image) {
-            [scale] if scale.op_type == "Mul" => (scale, 0, image),
-            [pad] if pad.op_type == "Pad" => {
-                let (padding, value) = (layers::pad(self.graph, pad)?, self.output(pad)?);
-                match *self.graph.readers(value) {
-                    [scale] if scale.op_type == "Mul" => (scale, padding, value),
-                    _ => return Ok(Front { value, padding, scaling: None }),
-                }
-            }
-            _ => return Ok(Front { value: image, padding: 0, scaling: None }),
-        };
-        let factors = layers::per_channel(self.graph, scale, value)?;
-        let value = self.output(scale)?;
-        let shift = self.next(value, &["Add"])?;
-        let shifts = layers::per_channel(self.graph, shift, value)?;
-        let value = self.output(shift)?;
-        if let Some(found) = self.graph.activation(value)?
-            && found != Activation::PIXELS
-        {
-            return Err(ImportErrorKind::layer(
-                location(shift),
-                format!("its output is quantized with scale {}", found.scale),
-                "expected pixels from 0 to 255, with scale 1 and zero point 0",
-            ));
-        }
-        Ok(Front { value, padding, scaling: Some(Scaling { factors, shifts }) })
-    }
-
     /// Reads the convolutions before the max pooling and that pooling, and returns them with the output of the pooling. The image,
-    /// `value`, is padded by `padding` already.
+    /// `value`, has `sides`, height and width, and is padded by `padding` already.
     fn stem(
         &self,
         mut value: &'a str,
         padding: usize,
+        mut sides: [usize; 2],
     ) -> Result<(Vec<Part>, Pool, &'a str), ImportErrorKind> {
         let mut convs = Vec::new();
         let mut before = padding;
         loop {
+            if !convs.is_empty() && self.graph.readers(value).len() > 1 {
+                return Err(ImportErrorKind::layer(
+                    self.graph.origin(value),
+                    "no max pooling follows the stem, as in RegNets and in ResNets for CIFAR",
+                    "expected a 7×7 convolution or three 3×3, then a MaxPool",
+                ));
+            }
             let operators: &[&str] = if convs.is_empty() { &["Conv"] } else { &["Conv", "MaxPool"] };
             let (node, padding, input) = self.next_padded(value, operators)?;
             let padding = padding + std::mem::take(&mut before);
             if node.op_type == "MaxPool" {
-                let mut pool = layers::max_pool(node)?;
+                let mut pool = layers::max_pool(node, padded(sides, padding))?;
                 // Zeros are as good as no value here, because no activation is below zero.
                 pool.window.padding += padding;
                 let output = self.output(node)?;
                 pool.quantization = self.quantization(&[output])?;
                 return Ok((convs, pool, output));
             }
-            let (mut part, output) = self.conv(node, input)?;
+            let (mut part, output) = self.conv(node, input, padded(sides, padding))?;
             part.conv.window.padding += padding;
+            sides = slid(part.conv.window, sides);
             value = self.relu(output)?;
             part.quantization = self.quantization(&[value, output])?;
             convs.push(part);
@@ -213,8 +199,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Reads the convolution `node` of `value` with the batch norm that may follow it.
-    fn conv(&self, node: &'a NodeProto, value: &str) -> Result<(Part, &'a str), ImportErrorKind> {
+    /// Reads the convolution `node` of `value`, which has `sides`, with the batch norm that may follow it.
+    fn conv(
+        &self,
+        node: &'a NodeProto,
+        value: &str,
+        sides: [usize; 2],
+    ) -> Result<(Part, &'a str), ImportErrorKind> {
         if node.input.first().map(|input| self.graph.resolve(input)) != Some(value) {
             return Err(ImportErrorKind::layer(
                 location(node),
@@ -222,7 +213,7 @@ impl<'a> Walk<'a> {
                 "expected them as its first input",
             ));
         }
-        let mut conv = layers::conv(self.graph, node)?;
+        let mut conv = layers::conv(self.graph, node, sides)?;
         let mut output = self.output(node)?;
         if let [norm] = self.graph.readers(output)
             && norm.op_type == "BatchNormalization"
@@ -233,16 +224,20 @@ impl<'a> Walk<'a> {
         Ok((Part { location: location(node), conv, quantization: None }, output))
     }
 
-    /// Reads the residual block that reads `value`, and returns it with its output.
-    fn block(&self, value: &'a str) -> Result<(Bottleneck, &'a str), ImportErrorKind> {
+    /// Reads the residual block that reads `value`, which has `sides`, and returns it with its output.
+    fn block(&self, value: &'a str, sides: [usize; 2]) -> Result<(Bottleneck, &'a str), ImportErrorKind> {
         let starts = |node: &NodeProto| matches!(node.op_type.as_str(), "Conv" | "AveragePool");
         let (mut main, shortcut) = match *self.graph.readers(value) {
             [a, b] if starts(a) && starts(b) => {
-                let (a, b) = (self.branch(a, value)?, self.branch(b, value)?);
+                let (a, b) = (self.branch(a, value, sides)?, self.branch(b, value, sides)?);
                 if a.parts.len() >= b.parts.len() { (a, Some(b)) } else { (b, Some(a)) }
             }
-            [conv, other] if starts(conv) && other.op_type == "Add" => (self.branch(conv, value)?, None),
-            [other, conv] if starts(conv) && other.op_type == "Add" => (self.branch(conv, value)?, None),
+            [conv, other] if starts(conv) && other.op_type == "Add" => {
+                (self.branch(conv, value, sides)?, None)
+            }
+            [other, conv] if starts(conv) && other.op_type == "Add" => {
+                (self.branch(conv, value, sides)?, None)
+            }
             ref readers => {
                 let found: Vec<_> = readers.iter().map(|node| node.op_type.as_str()).collect();
                 return Err(ImportErrorKind::layer(
@@ -299,17 +294,25 @@ impl<'a> Walk<'a> {
 
     /// Follows convolutions, with a ReLU between any two, from `first` to an addition. `first` may be an average pooling before
     /// them.
-    fn branch(&self, first: &'a NodeProto, value: &'a str) -> Result<Branch<'a>, ImportErrorKind> {
+    fn branch(
+        &self,
+        first: &'a NodeProto,
+        value: &'a str,
+        mut sides: [usize; 2],
+    ) -> Result<Branch<'a>, ImportErrorKind> {
         let (mut pool, mut node, mut value, mut padding) = (None, first, value, 0);
         if first.op_type == "AveragePool" {
             value = self.output(first)?;
-            pool = Some(Pool { quantization: self.quantization(&[value])?, ..layers::avg_pool(first)? });
+            let read = layers::avg_pool(first, sides)?;
+            sides = sides.map(|side| read.window.positions_started(side));
+            pool = Some(Pool { quantization: self.quantization(&[value])?, ..read });
             node = self.next(value, &["Conv"])?;
         }
         let mut parts = Vec::new();
         loop {
-            let (mut part, output) = self.conv(node, value)?;
+            let (mut part, output) = self.conv(node, value, padded(sides, padding))?;
             part.conv.window.padding += padding;
+            sides = slid(part.conv.window, sides);
             if let [add] = *self.graph.readers(output)
                 && add.op_type == "Add"
             {
@@ -323,112 +326,16 @@ impl<'a> Walk<'a> {
             (node, padding, value) = self.next_padded(active, &["Conv"])?;
         }
     }
-
-    /// Reads the global pooling, the nodes that flatten its output, and the classifier, which must end the graph, apart from a
-    /// softmax. Returns the node of the classifier, the classifier, and the quantization of its input.
-    fn head(
-        &self,
-        value: &str,
-        batch: Option<usize>,
-        trunk: Shape,
-    ) -> Result<(&'a NodeProto, Linear, Option<Activation>), ImportErrorKind> {
-        let channels = trunk.channels;
-        let pool = self.next(value, &["GlobalAveragePool", "ReduceMean", "AveragePool"])?;
-        let mut flat = layers::global_pool(self.graph, pool, trunk)?;
-        let mut value = self.output(pool)?;
-        let mut pooled = self.quantization(&[value])?;
-        let mut node = self.next(value, &["Flatten", "Reshape", "Squeeze", "Gemm", "MatMul"])?;
-        while !matches!(node.op_type.as_str(), "Gemm" | "MatMul") {
-            layers::flatten(self.graph, node, flat, batch, channels)?;
-            flat = true;
-            value = self.output(node)?;
-            pooled = self.quantization(&[value])?.or(pooled);
-            node = self.next(value, &["Flatten", "Reshape", "Squeeze", "Gemm", "MatMul"])?;
-        }
-        if !flat {
-            return Err(ImportErrorKind::layer(
-                location(node),
-                "it reads the pooled image with its height and width",
-                "expected a Flatten before it",
-            ));
-        }
-        let mut linear = layers::linear(self.graph, node)?;
-        let mut output = self.output(node)?;
-        if node.op_type == "MatMul"
-            && let [add] = *self.graph.readers(output)
-            && add.op_type == "Add"
-        {
-            linear.bias = layers::bias(self.graph, add, output, linear.out_features)?;
-            output = self.output(add)?;
-        }
-        // The runtime computes probabilities from the logits itself.
-        if let [softmax] = *self.graph.readers(output)
-            && matches!(softmax.op_type.as_str(), "Softmax" | "LogSoftmax")
-        {
-            layers::softmax(softmax)?;
-            output = self.output(softmax)?;
-        }
-        if output == self.graph.output() {
-            return Ok((node, linear, pooled));
-        }
-        let after = self.graph.readers(output).first();
-        Err(ImportErrorKind::layer(
-            after.map_or_else(|| location(node), |node| location(node)),
-            "it follows the classifier",
-            "expected the model to end at its logits",
-        ))
-    }
 }
 
-/// The nodes between the image and the first convolution.
-struct Front<'a> {
-    /// The value that the convolution, or another padding, reads.
-    value: &'a str,
-    padding: usize,
-    scaling: Option<Scaling>,
+/// Returns `sides` with `padding` on both ends of each.
+fn padded(sides: [usize; 2], padding: usize) -> [usize; 2] {
+    sides.map(|side| side + 2 * padding)
 }
 
-/// A multiplication of each channel of the image and then an addition: the way back from normalised values to pixels.
-struct Scaling {
-    factors: [f32; 3],
-    shifts: [f32; 3],
-}
-
-impl Scaling {
-    /// Changes `first`, which reads pixels, so that it reads normalised values.
-    fn fold_into(self, first: &mut Part) -> Result<Pixels, ImportErrorKind> {
-        let conv = &mut first.conv;
-        let wrong = |problem: &str, remedy: &str| {
-            Err(ImportErrorKind::layer(first.location.clone(), problem, remedy))
-        };
-        if conv.in_channels != 3 || conv.groups != 1 {
-            return wrong("it does not read three channels", "expected the first convolution to read RGB");
-        }
-        let mut weight = conv.weight.read();
-        let per_output = weight.len() / conv.out_channels.max(1);
-        let taps = conv.window.kernel * conv.window.kernel;
-        if per_output != 3 * taps || !matches!(conv.bias.len(), 0) && conv.bias.len() != conv.out_channels {
-            return wrong("its weight and bias do not fit its channels", "expected one bias per channel");
-        }
-        let mut bias: Vec<f64> =
-            (0..conv.out_channels).map(|o| conv.bias.get(o).copied().unwrap_or(0.0).into()).collect();
-        for (index, weight) in weight.iter_mut().enumerate() {
-            let channel = index / taps % 3;
-            bias[index / per_output] += f64::from(*weight) * f64::from(self.shifts[channel]);
-            *weight *= self.factors[channel];
-        }
-        let pixels = Pixels {
-            mean: self.shifts.map(|shift| shift / 255.0),
-            std: self.factors.map(|factor| factor / 255.0),
-            steps: conv.weight.steps().map(<[f64]>::to_vec),
-        };
-        conv.bias = bias.into_iter().map(|bias| bias as f32).collect();
-        conv.weight = weight.into();
-        match conv.weight.read().iter().chain(&conv.bias).all(|value| value.is_finite()) {
-            true => Ok(pixels),
-            false => wrong("its weights overflow once the image is scaled", "quantize the model again"),
-        }
-    }
+/// Returns the sides of what `window` makes of `sides`; 0 where it does not fit, which the builder refuses.
+fn slid(window: Window, sides: [usize; 2]) -> [usize; 2] {
+    sides.map(|side| window.positions(side).unwrap_or(0))
 }
 
 /// Makes the projection shortcut that ends at `add`.

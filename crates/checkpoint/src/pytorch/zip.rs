@@ -54,10 +54,7 @@ impl<'a> Archive<'a> {
         let root =
             directories.filter(|root| root.is_empty() || root.ends_with('/')).min_by_key(|root| root.len());
         let Some(root) = root else {
-            return Err(FileError::other(
-                "it is a zip archive, but not one of PyTorch: it has no data.pkl",
-                "unpack it if the checkpoint is inside",
-            ));
+            return Err(other_archive(all.keys().copied()));
         };
         let inside =
             all.iter().filter_map(|(name, &entry)| Some((name.strip_prefix(root)?.to_owned(), entry)));
@@ -95,6 +92,35 @@ impl<'a> Archive<'a> {
         let (pickle, _) = pickle::load(&bytes[..end], start).map_err(corrupt)?;
         Ok(pickle)
     }
+}
+
+/// Returns the error for an archive without `data.pkl`, which files of these `names` tell.
+fn other_archive<'a>(names: impl Iterator<Item = &'a str>) -> FileError {
+    const EXPORTED: (&str, &str) = (
+        "it is a program of torch.export (.pt2), not a checkpoint",
+        "load it with torch.export.load and save program.state_dict with torch.save",
+    );
+    const KINDS: [(&str, (&str, &str)); 6] = [
+        ("serialized_exported_program.json", EXPORTED),
+        ("archive_format", EXPORTED),
+        ("models/model.json", EXPORTED),
+        ("model.weights.h5", ("it is a Keras model", "give weights of PyTorch or Paddle, or an ONNX file")),
+        (
+            "MAR-INF/MANIFEST.json",
+            ("it is an archive of TorchServe", "unpack it and give the weights inside"),
+        ),
+        (".npy", ("it holds NumPy arrays (.npz)", "save them with torch.save or safetensors")),
+    ];
+    let names: Vec<&str> = names.collect();
+    let found = KINDS.iter().find(|(end, _)| names.iter().any(|name| name.ends_with(end)));
+    let (what, remedy) = found.map_or(
+        (
+            "it is a zip archive, but not one of PyTorch: it has no data.pkl",
+            "unpack it if the checkpoint is inside",
+        ),
+        |&(_, kind)| kind,
+    );
+    FileError::other(what, remedy)
 }
 
 /// Returns where the bytes of an entry lie in the file.

@@ -9,7 +9,7 @@ use crate::element::{Element, Encoding};
 use crate::error::FileError;
 use crate::pickle::{Call, Pickle, Span, Value};
 use crate::tensor::{View, row_major};
-use crate::tensor_file::Entry;
+use crate::tensor_file::{Entry, Unread};
 
 /// The description of an array.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,7 @@ pub(super) fn tensor(builder: &mut TensorBuilder<'_>, name: &str, array: Array) 
     let shape = builder.sizes(name, array.shape)?;
     let element = match element(builder.pickle, array.dtype) {
         Ok(element) => element,
-        Err(reason) => return Ok(Entry { shape, data: Err(reason) }),
+        Err(reason) => return Ok(Entry { shape, data: Err(Unread::element(reason)) }),
     };
     let Some((Span { start, len }, encoding)) = data(builder.pickle, array.data) else {
         return Err(FileError::Tensor {

@@ -6,7 +6,7 @@ use crate::element::Encoding;
 use crate::error::FileError;
 use crate::pickle::Value;
 use crate::tensor::View;
-use crate::tensor_file::Entry;
+use crate::tensor_file::{Entry, Unread};
 
 /// Makes the tensor of `_rebuild_tensor(storage, offset, size, stride, …)`.
 pub(super) fn tensor(
@@ -24,7 +24,9 @@ pub(super) fn tensor(
     let shape = builder.sizes(name, shape)?;
     let element = match id.kind.element {
         Ok(element) => element,
-        Err(other) => return Ok(Entry { shape, data: Err(format!("its element type is {other}")) }),
+        Err(other) => {
+            return Ok(Entry { shape, data: Err(Unread::element(format!("its element type is {other}"))) });
+        }
     };
     let strides = builder.sizes(name, strides)?;
     let offset = offset.as_usize().and_then(|offset| offset.checked_add(id.offset));

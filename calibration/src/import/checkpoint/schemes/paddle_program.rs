@@ -1,7 +1,7 @@
 //! Exported Paddle programs: the names that PaddleClas gives the parameters of `ResNeXt` and `ResNeXt_vd`, after those of the
 //! original Caffe ResNet. The parameters of the WSL models have the names of PyTorch.
 
-use resnext_models::Stem;
+use resnext_models::{Library, Stem};
 
 use super::{ConvKeys, KeyScheme, Layer, LinearKeys, prefix};
 use resnext_checkpoint::TensorFile;
@@ -45,6 +45,10 @@ impl Program {
 impl KeyScheme for Program {
     fn name(&self) -> &'static str {
         "an exported Paddle program"
+    }
+
+    fn libraries(&self) -> &'static [Library] {
+        &[Library::Ppcls]
     }
 
     fn stem(&self) -> Stem {

@@ -1,6 +1,6 @@
 //! `ResNeXt101_*_wsl` of PaddleClas: the structured names of their state dictionaries.
 
-use resnext_models::Stem;
+use resnext_models::{Library, Stem};
 
 use super::{ConvKeys, KeyScheme, Layer, LinearKeys, PADDLE_NORM, keys, prefix};
 use resnext_checkpoint::TensorFile;
@@ -18,6 +18,10 @@ pub(super) fn recognise(file: &TensorFile) -> Option<Box<dyn KeyScheme>> {
 impl KeyScheme for Wsl {
     fn name(&self) -> &'static str {
         "ppcls (wsl)"
+    }
+
+    fn libraries(&self) -> &'static [Library] {
+        &[Library::Ppcls]
     }
 
     fn stem(&self) -> Stem {

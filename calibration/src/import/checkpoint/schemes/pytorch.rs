@@ -1,6 +1,6 @@
 //! torchvision, timm (also with the weights of gluon) and mmcls: the module names of torchvision's ResNet.
 
-use resnext_models::Stem;
+use resnext_models::{Library, Stem};
 
 use super::{ConvKeys, KeyScheme, Layer, LinearKeys, TORCH_NORM, keys, prefix};
 use resnext_checkpoint::TensorFile;
@@ -57,6 +57,14 @@ impl KeyScheme for PyTorch {
             (StemNames::Sequential, _) => "timm",
             (StemNames::Modules, _) | (_, false) => "mmcls",
             (StemNames::Plain, true) => "torchvision",
+        }
+    }
+
+    fn libraries(&self) -> &'static [Library] {
+        match (self.stem, self.prefix == self.head) {
+            (StemNames::Sequential, _) => &[Library::Timm],
+            (StemNames::Modules, _) | (_, false) => &[Library::Mmcls],
+            (StemNames::Plain, true) => &[Library::Torchvision, Library::Timm, Library::Bundled],
         }
     }
 
