@@ -19,7 +19,7 @@ fn whole_model(c: &mut Criterion) {
     let input = model.input();
     let pixels: Vec<u8> = (0..input.pixels() * input.channels).map(|i| (i * 37 % 251) as u8).collect();
 
-    let options = ImportOptions { input_size: Some(input.height) };
+    let options = ImportOptions::of_size(input.height);
     let mut network = load_safetensors(reference::WEIGHTS, reference::VARIANT.name, options)
         .expect("the bundled weights load");
     fold_batch_norm(&mut network);

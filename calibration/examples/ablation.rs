@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         (PathBuf::from(next()?), next()?.parse::<u32>()?, PathBuf::from(next()?), PathBuf::from(next()?));
     let num: usize = next()?.parse()?;
     let rows: Vec<String> = args.collect();
-    let mut network = load_with(&model, ImportOptions { input_size: Some(size as usize) })?;
+    let mut network = load_with(&model, ImportOptions::of_size(size as usize))?;
     fold_batch_norm(&mut network);
     // timm's rule for the usual crop of 0.875.
     let preprocessing = Preprocessing::imagenet(size, size * 8 / 7);

@@ -37,7 +37,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
     let variant = resnext_models::find(arch).ok_or_else(|| format!("{arch}: no such variant"))?;
     let image = read(Path::new(input))?;
-    let options = ImportOptions { input_size: Some(variant.preprocessing.size.into()) };
+    let options = ImportOptions::of_size(variant.preprocessing.size.into());
     let mut network = load_with(Path::new(weights), options)?;
     architecture::expect(&network.architecture, variant)?;
     fold_batch_norm(&mut network);

@@ -1,20 +1,20 @@
 //! Photos and class names that are part of this crate.
 //!
-//! Authors and licences of the photos are in `calibration/samples/README.md`.
+//! Authors and licences of the photos are in `calibration/samples/README.md` and `calibration/demo/README.md`.
 
 use resnext_evaluation::samples::{Sample, Samples};
 
 use crate::emit::ClassName;
 
 macro_rules! photos {
-    ($($name:literal),+) => {
-        [$(($name, include_bytes!(concat!("../samples/", $name, ".jpg")).as_slice())),+]
+    ($folder:literal: $($name:literal),+) => {
+        [$(($name, include_bytes!(concat!("../", $folder, "/", $name, ".jpg")).as_slice())),+]
     };
 }
 
 /// Returns a dozen freely licensed photos: enough to try calibration, too few for a model that matters.
 pub fn photos() -> Samples {
-    let photos = photos![
+    let photos = photos!["samples":
         "admiral",
         "astronaut",
         "cameraman",
@@ -29,6 +29,12 @@ pub fn photos() -> Samples {
         "stairs"
     ];
     photos.into_iter().map(|(name, bytes)| Sample::embedded(name, None, bytes)).collect()
+}
+
+/// Returns photos of a class of the reference model, whose label is their class.
+pub fn known_photos() -> Samples {
+    let photos = photos!["demo": "church-vienna", "church-santiago"];
+    photos.into_iter().map(|(name, bytes)| Sample::embedded(name, Some("church"), bytes)).collect()
 }
 
 /// Returns the classes of the reference model.

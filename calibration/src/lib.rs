@@ -6,7 +6,7 @@
 //! use resnext_calibration::network::fold_batch_norm;
 //! use resnext_calibration::{Compiler, Options, ScaleSource, bundled};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let import = ImportOptions { input_size: Some(224) };
+//! let import = ImportOptions::of_size(224);
 //! let mut network = load_with("resnext50_32x4d.pth".as_ref(), import)?;
 //! fold_batch_norm(&mut network);
 //! let options = Options::new(Preprocessing::imagenet(224, 232), bundled::imagenet_classes());
@@ -50,8 +50,8 @@ mod quantize;
 
 pub use compiler::{
     Attempt, CompileError, Compiled, Compiler, EscalateError, Escalated, LayerReport, Options, Report,
-    Retained, SURROGATE_IMAGES, ScaleSource, Sensitivity, Techniques, synthetic_images,
+    Retained, SURROGATE_IMAGES, ScaleSource, Sensitivity, Techniques, Warning, synthetic_images,
 };
 pub use emit::ClassName;
-pub use observe::{Histogram, Method, ObserveError};
+pub use observe::{Histogram, Method, ObserveError, Pictures, TrainingDistance};
 pub use quantize::QuantizeError;

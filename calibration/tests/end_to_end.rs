@@ -251,7 +251,7 @@ fn odd_sizes_work() {
 fn deep_networks_keep_their_signal() {
     let path = root().join("calibration/tests/fixtures/zoo/timm-50d.safetensors");
     for size in [64, 72] {
-        let mut network = load_with(&path, ImportOptions { input_size: Some(size) }).expect("imports");
+        let mut network = load_with(&path, ImportOptions::of_size(size)).expect("imports");
         fold_batch_norm(&mut network);
         let mut options = reference_options(Method::Max, 2);
         options.preprocessing = Preprocessing::imagenet(size as u32, size as u32);
@@ -315,10 +315,10 @@ fn layers_that_never_change_are_named() {
     let constant: Vec<_> =
         report.layers.iter().filter_map(|layer| Some((layer.name.as_str(), layer.constant?))).collect();
     assert_eq!(constant, [(network.nodes[3].name.as_str(), 1.5)]);
-    assert_eq!((report.distinct, report.calibrated), (3, 3));
+    assert_eq!((report.pictures.distinct, report.calibrated), (3, 3));
     let twice: Samples = samples.iter().chain(&samples).cloned().collect();
     let report = compile(&reference_network(), &twice, &options).expect("compiles").report;
-    assert_eq!((report.distinct, report.calibrated), (3, 6));
+    assert_eq!((report.pictures.distinct, report.calibrated), (3, 6));
     assert!(report.layers.iter().all(|layer| layer.constant.is_none()));
 }
 

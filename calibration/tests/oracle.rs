@@ -47,7 +47,7 @@ fn logits(mut network: Network, size: usize) -> Vec<f32> {
 /// Imports `path` and compares its fp32 logits, and those of tract on the untouched file, with `expected`.
 fn check_onnx(path: &Path, size: usize, expected: &[f32]) {
     let name = path.display().to_string();
-    let network = load_with(path, ImportOptions { input_size: Some(size) }).expect("imports");
+    let network = load_with(path, ImportOptions::of_size(size)).expect("imports");
     assert_close(&name, &logits(network, size), expected);
     let mut original = OnnxModel::load(path, size).expect("tract runs it");
     assert_close(&name, &original.logits(&image(size)).expect("runs"), expected);

@@ -29,7 +29,7 @@ fn folder() -> PathBuf {
 }
 
 fn network(path: &Path) -> Network {
-    let mut network = load_with(path, ImportOptions { input_size: Some(SIZE) }).expect("imports");
+    let mut network = load_with(path, ImportOptions::of_size(SIZE)).expect("imports");
     fold_batch_norm(&mut network);
     network
 }

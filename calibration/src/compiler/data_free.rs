@@ -207,7 +207,7 @@ mod tests {
     use resnext_models::reference;
 
     fn reference(size: usize) -> Network {
-        let import = ImportOptions { input_size: Some(size) };
+        let import = ImportOptions::of_size(size);
         let mut network =
             load_safetensors(reference::WEIGHTS, reference::VARIANT.name, import).expect("imports");
         fold_batch_norm(&mut network);

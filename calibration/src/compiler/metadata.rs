@@ -15,7 +15,7 @@ pub(super) fn metadata(
     provenance: &ScaleProvenance,
     report: &Report,
 ) -> Metadata {
-    let ScaleProvenance { method, percentile, techniques, surrogate_images, layers, pictures, .. } =
+    let ScaleProvenance { method, percentile, techniques, surrogate_images, layers, checksums, .. } =
         provenance;
     let architecture = &network.architecture;
     let layer = |layer| measured(layer, &report.sensitivity);
@@ -29,6 +29,7 @@ pub(super) fn metadata(
             rounded_together: techniques.round_together,
             samples: Some(report.calibrated as u64),
             skipped: Some(report.skipped.len() as u64),
+            warnings: report.warnings.iter().map(ToString::to_string).collect(),
         },
         exif_orientation: options.exif == Exif::Apply,
         fidelity: Some(Fidelity {
@@ -39,7 +40,7 @@ pub(super) fn metadata(
         layers: if report.checked > 0 { report.layers.iter().map(layer).collect() } else { Vec::new() },
         licence: options.licence.clone(),
         name: Some(network.name.clone()),
-        pictures: pictures.clone(),
+        pictures: checksums.clone(),
         source: Some(options.source.clone()),
         tool: Some(concat!("resnext ", env!("CARGO_PKG_VERSION")).to_owned()),
         architecture: Some(Architecture {

@@ -9,6 +9,7 @@
 //! | `options`, `report`, `error` | what goes in and what comes out |
 //! | `refine` | weights and biases, fitted to the samples |
 //! | `check` | the new artifact against fp32 |
+//! | `warning` | reasons to doubt the result |
 //! | `metadata` | what the artifact says of itself |
 //! | `prequantized` | the scales of a file |
 //! | `data_free`, `synthetic` | calibration without images |
@@ -27,6 +28,7 @@ mod refine;
 mod report;
 mod sensitivity;
 mod synthetic;
+mod warning;
 
 use indicatif::ProgressBar;
 use resnext::Model;
@@ -40,11 +42,12 @@ use crate::evaluate::EvaluateError;
 use crate::export::OnnxFile;
 use crate::fp32::stream::{Budget, Input};
 use crate::network::{Network, Op, Range};
-use crate::observe::{Histogram, Method, Observations, observe};
+use crate::observe::{Histogram, Method, Observations, Pictures, TrainingDistance, observe};
 use crate::preprocessing::{normalize, properties};
 use crate::quantize::{Quantized, quantize};
 use check::check;
 use refine::refine;
+use warning::warnings;
 
 pub use data_free::{SURROGATE_IMAGES, synthetic_images};
 pub use error::CompileError;
@@ -52,9 +55,13 @@ pub use escalate::{Attempt, EscalateError, Escalated};
 pub use options::{Options, Techniques};
 pub use report::{LayerReport, Report, Retained};
 pub use sensitivity::Sensitivity;
+pub use warning::Warning;
 
 /// Most samples on which the sensitivity of the layers is measured.
 const SENSITIVITY_SAMPLES: usize = 16;
+
+/// Synthetic images on which a model that was calibrated on samples is compared with fp32, too.
+const ELSEWHERE_IMAGES: usize = 16;
 
 /// Where the scales of activations come from.
 #[derive(Clone, Copy, Debug)]
@@ -206,16 +213,17 @@ impl<'a> Compiler<'a> {
             Method::Percentile(percentage) => Some(percentage),
             _ => None,
         };
-        let photos = |count: usize| if calibration.surrogate.is_some() { 0 } else { count };
+        // Synthetic images are no samples, and their surrogate has been made to fit the batch norms.
+        let on_samples = calibration.surrogate.is_none();
         let provenance = ScaleProvenance {
             method: options.method.name(),
             percentile,
             techniques: options.techniques,
             surrogate_images: calibration.surrogate.map(|(_, images)| images),
             layers: layers.to_vec(),
-            calibrated: photos(observations.samples),
-            distinct: photos(observations.pictures.len()),
-            pictures: calibration.surrogate.is_none().then(|| pictures::encode(&observations.pictures)),
+            pictures: if on_samples { observations.pictures } else { Pictures::default() },
+            checksums: on_samples.then(|| pictures::encode(&observations.checksums)),
+            distances: if on_samples { observations.distances.clone() } else { Vec::new() },
             skipped: observations.skipped.clone(),
             seen: observations.histograms.iter().map(Histogram::range).collect(),
             constant: observations.histograms.iter().map(Histogram::constant).collect(),
@@ -244,7 +252,11 @@ impl<'a> Compiler<'a> {
         };
         let mut artifact = emit(&parts, layers);
         let fidelity = check(self, &artifact, samples)?;
-        let layers = network
+        let elsewhere = match provenance.pictures.count {
+            0 => None,
+            _ => Some(check(self, &artifact, Some(&synthetic_images().take_spread(ELSEWHERE_IMAGES)))?),
+        };
+        let layers: Vec<LayerReport> = network
             .steps()
             .zip(&fidelity.layers)
             .map(|((index, node), noise)| LayerReport {
@@ -259,17 +271,21 @@ impl<'a> Compiler<'a> {
                 method: network.has_range(index).then(|| provenance.method_of(&node.name)),
             })
             .collect();
+        let warnings = warnings(options, &provenance, &fidelity, &layers);
         let report = Report {
-            calibrated: provenance.calibrated,
-            distinct: provenance.distinct,
+            calibrated: provenance.pictures.count,
+            pictures: provenance.pictures,
+            synthetic_sqnr_db: elsewhere.as_ref().map(check::Fidelity::logit_sqnr_db),
+            training_distance: std::mem::take(&mut provenance.distances),
             skipped: std::mem::take(&mut provenance.skipped),
             surrogate_images: provenance.surrogate_images,
-            checked: fidelity.samples,
-            agreement: fidelity.agreeing as f64 / fidelity.samples as f64,
-            logit_sqnr_db: fidelity.layers.last().copied().unwrap_or_default().sqnr_db(),
+            checked: fidelity.samples(),
+            agreement: fidelity.agreeing() as f64 / fidelity.samples() as f64,
+            logit_sqnr_db: fidelity.logit_sqnr_db(),
             layers,
             sensitivity: std::mem::take(&mut provenance.sensitivity),
             retained: provenance.retained.take(),
+            warnings,
         };
         let metadata = metadata::metadata(network, options, &provenance, &report);
         set_metadata(&mut artifact, &metadata.to_json());
@@ -315,12 +331,12 @@ struct ScaleProvenance {
     surrogate_images: Option<usize>,
     /// The layers whose range another method has chosen.
     layers: Vec<(String, Method)>,
-    /// See [`Report::calibrated`].
-    calibrated: usize,
-    /// See [`Report::distinct`].
-    distinct: usize,
-    /// The calibration pictures, for the metadata.
-    pictures: Option<String>,
+    /// See [`Report::pictures`].
+    pictures: Pictures,
+    /// The checksums of the calibration pictures, for the metadata.
+    checksums: Option<String>,
+    /// See [`Report::training_distance`].
+    distances: Vec<TrainingDistance>,
     /// See [`Report::skipped`].
     skipped: Vec<SampleError>,
     /// See [`LayerReport::seen`], for each value; empty if nothing was observed.

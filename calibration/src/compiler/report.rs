@@ -3,15 +3,20 @@
 use resnext_evaluation::samples::SampleError;
 
 use super::sensitivity::Sensitivity;
+use super::warning::Warning;
 use crate::network::Range;
+use crate::observe::{Pictures, TrainingDistance};
 
 /// What compiling found out.
 #[derive(Debug)]
 pub struct Report {
     /// The number of samples that calibrated the ranges.
     pub calibrated: usize,
-    /// The number of different pictures among them, once they are cropped.
-    pub distinct: usize,
+    /// What those samples look like.
+    pub pictures: Pictures,
+    /// How far they are from the training images, for each layer of which that is known: the projection shortcuts, if they have
+    /// had a batch norm.
+    pub training_distance: Vec<TrainingDistance>,
     /// The samples that could not be decoded.
     pub skipped: Vec<SampleError>,
     /// The number of synthetic images that the batch norms were matched on, if the network was calibrated without samples.
@@ -23,6 +28,8 @@ pub struct Report {
     pub agreement: f64,
     /// The signal-to-quantization-noise ratio of the logits in dB; NaN if nothing was compared.
     pub logit_sqnr_db: f64,
+    /// The same ratio on synthetic images, which tells whether the ranges fit more than the samples; `None` without samples.
+    pub synthetic_sqnr_db: Option<f64>,
     /// The steps of the int8 network, in execution order. A projection shortcut that is
     /// [fused](crate::network::Network::fused_into) into another step is not among them.
     pub layers: Vec<LayerReport>,
@@ -30,6 +37,8 @@ pub struct Report {
     pub sensitivity: Vec<Sensitivity>,
     /// How much of the file's quantization the artifact keeps, if the network was quantized by its file.
     pub retained: Option<Retained>,
+    /// Reasons to doubt the calibration.
+    pub warnings: Vec<Warning>,
 }
 
 /// One layer of a [`Report`].

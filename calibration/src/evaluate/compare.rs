@@ -39,7 +39,8 @@ impl<'a> Compare<'a> {
 /// A photo on its way through both networks.
 pub(crate) struct Pair {
     arena: Vec<u8>,
-    agrees: bool,
+    /// The classes that int8 and fp32 name.
+    classes: (usize, usize),
     /// The number of steps that have run.
     done: usize,
     /// The noise of each step.
@@ -49,8 +50,8 @@ pub(crate) struct Pair {
 impl Pass for Compare<'_> {
     type Worker = ();
     type Photo = Pair;
-    /// Whether the classes agree, and the noise of each step.
-    type Output = (bool, Vec<Noise>);
+    /// The classes that int8 and fp32 name, and the noise of each step.
+    type Output = ((usize, usize), Vec<Noise>);
     type Error = CompareError;
 
     const EVERY_VALUE: bool = true;
@@ -65,7 +66,7 @@ impl Pass for Compare<'_> {
         let mut arena = vec![0; self.model.arena_len()];
         Runner::new(&self.model, &mut arena)?.load_pixels(pixels)?;
         let noise = vec![Noise::default(); self.model.step_count()];
-        Ok(Pair { arena, agrees: false, done: 0, noise })
+        Ok(Pair { arena, classes: (0, 0), done: 0, noise })
     }
 
     fn value(&self, (): &mut (), photo: &mut Pair, node: usize, values: &[f32]) -> Result<(), CompareError> {
@@ -77,14 +78,14 @@ impl Pass for Compare<'_> {
         photo.done = steps.end;
         Runner::new(&self.model, &mut photo.arena)?.infer_steps_with(steps, &mut logits, &mut noise)?;
         photo.noise[step] = noise.noise.unwrap_or_else(|| {
-            photo.agrees = argmax(&logits) == argmax(values);
+            photo.classes = (argmax(&logits), argmax(values));
             Noise::of_slices(&logits, values)
         });
         Ok(())
     }
 
-    fn end(&self, photo: Pair) -> (bool, Vec<Noise>) {
-        (photo.agrees, photo.noise)
+    fn end(&self, photo: Pair) -> ((usize, usize), Vec<Noise>) {
+        (photo.classes, photo.noise)
     }
 }
 

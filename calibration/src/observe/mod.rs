@@ -5,6 +5,8 @@
 //! | module | role |
 //! |---|---|
 //! | `observations` | the pass over the samples that gathers histograms |
+//! | `pictures` | what the samples look like |
+//! | `training` | how far they are from what batch norms remember of the training images |
 //! | `histogram` | the distribution of a tensor |
 //! | `channels` | the distribution of a channel |
 //! | `method` | histogram → range |
@@ -17,6 +19,8 @@ mod histogram;
 mod method;
 mod noise_gain;
 mod observations;
+mod pictures;
+mod training;
 
 pub(crate) use auto::least_harm;
 pub(crate) use channels::{Bin, ChannelHistogram};
@@ -25,3 +29,5 @@ pub use method::Method;
 pub(crate) use noise_gain::NoiseGains;
 pub use observations::ObserveError;
 pub(crate) use observations::{Observations, observe};
+pub use pictures::Pictures;
+pub use training::TrainingDistance;

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
-use resnext_evaluation::outcome::pixel_checksum;
 use resnext_evaluation::samples::SampleError;
 
+use super::pictures::{Look, Pictures};
+use super::training::{Deviations, TrainingDistance, distances, stated};
 use super::{ChannelHistogram, Histogram, Method, NoiseGains, least_harm};
 use crate::fp32::Fp32Error;
 use crate::fp32::stream::{Input, Pass, stream};
-use crate::network::{Network, Range};
+use crate::network::{Network, Op, Range};
 
 /// Why the activations of a network could not be observed. Displays as one line.
 #[derive(Debug, thiserror::Error)]
@@ -45,10 +46,12 @@ pub(crate) struct Observations {
     pub(crate) histograms: Vec<Histogram>,
     /// The histograms of each value's channels, if they were gathered.
     channels: Vec<Vec<ChannelHistogram>>,
-    /// The number of samples that were observed.
-    pub(crate) samples: usize,
+    /// What the samples look like.
+    pub(crate) pictures: Pictures,
     /// The checksums of the different pictures among them, once they are cropped.
-    pub(crate) pictures: HashSet<u64>,
+    pub(crate) checksums: HashSet<u64>,
+    /// How far they are from the training images.
+    pub(crate) distances: Vec<TrainingDistance>,
     /// The samples that could not be decoded.
     pub(crate) skipped: Vec<SampleError>,
 }
@@ -86,31 +89,30 @@ pub(crate) fn observe(
     let pass = Observe { network, names, channels };
     let streamed = stream(&pass, Some(network), input)?;
     let mut workers = streamed.workers.into_iter();
-    let (mut histograms, mut channels) = workers.next().unwrap_or_else(|| pass.worker());
-    for (more_histograms, more_channels) in workers {
-        histograms.iter_mut().zip(&more_histograms).for_each(|(sum, histogram)| sum.merge(histogram));
-        let more = more_channels.iter().flatten();
-        channels.iter_mut().flatten().zip(more).for_each(|(sum, histogram)| sum.merge(histogram));
-    }
-    let (mut pictures, mut skipped) = (HashSet::new(), Vec::new());
+    let mut gathered = workers.next().unwrap_or_else(|| pass.worker());
+    workers.for_each(|more| gathered.merge(&more));
+    let (mut looks, mut skipped) = (Vec::new(), Vec::new());
     for result in streamed.results {
         match result {
-            Ok(checksum) => drop(pictures.insert(checksum)),
+            Ok(look) => looks.push(look),
             Err(error) => skipped.push(error),
         }
     }
-    let observed = samples.len() - skipped.len();
-    if observed == 0 {
+    if looks.is_empty() {
         let found = skipped.len();
         let reason = "the sample list is empty".to_owned();
         let none = SampleError { name: "no sample".to_owned(), reason };
         let first = if skipped.is_empty() { none } else { skipped.swap_remove(0) };
         return Err(ObserveError::NoSamples { found, first });
     }
-    Ok(Observations { histograms, channels, samples: observed, pictures, skipped })
+    let pictures = Pictures::new(&looks, input.preprocessing.short_side);
+    let checksums = looks.iter().map(Look::checksum).collect();
+    let distances = distances(network, &gathered.deviations);
+    let Gathered { histograms, channels, .. } = gathered;
+    Ok(Observations { histograms, channels, pictures, checksums, distances, skipped })
 }
 
-/// Gathers the histogram of every value, and the checksums of the pictures.
+/// Gathers the histogram of every value, and what the pictures look like.
 struct Observe<'a> {
     network: &'a Network,
     /// The name of each sample.
@@ -119,46 +121,76 @@ struct Observe<'a> {
     channels: bool,
 }
 
+/// What a thread gathers from its samples.
+struct Gathered {
+    /// The histogram of each value.
+    histograms: Vec<Histogram>,
+    /// The histograms of each value's channels; empty if they are not wanted.
+    channels: Vec<Vec<ChannelHistogram>>,
+    /// The distance of each node's output from what its batch norm states.
+    deviations: Vec<Deviations>,
+}
+
+impl Gathered {
+    fn merge(&mut self, other: &Self) {
+        self.histograms.iter_mut().zip(&other.histograms).for_each(|(sum, more)| sum.merge(more));
+        let channels = other.channels.iter().flatten();
+        self.channels.iter_mut().flatten().zip(channels).for_each(|(sum, more)| sum.merge(more));
+        self.deviations.iter_mut().zip(&other.deviations).for_each(|(sum, more)| sum.merge(more));
+    }
+}
+
 impl Pass for Observe<'_> {
-    /// The histograms of the values and of their channels.
-    type Worker = (Vec<Histogram>, Vec<Vec<ChannelHistogram>>);
-    /// The index of the photo and the checksum of its pixels.
-    type Photo = (usize, u64);
-    /// The checksum.
-    type Output = u64;
+    type Worker = Gathered;
+    /// The index of the photo and what it looks like.
+    type Photo = (usize, Look);
+    type Output = Look;
     type Error = ObserveError;
 
     const EVERY_VALUE: bool = true;
 
     fn photo_bytes(&self) -> usize {
-        0
+        size_of::<Look>()
     }
 
-    fn worker(&self) -> Self::Worker {
+    fn worker(&self) -> Gathered {
         let nodes = &self.network.nodes;
         let channels = nodes.iter().map(|node| vec![ChannelHistogram::default(); node.output.channels]);
         let channels = std::iter::once(Vec::new()).chain(channels).filter(|_| self.channels);
-        (vec![Histogram::default(); nodes.len() + 1], channels.collect())
+        Gathered {
+            histograms: vec![Histogram::default(); nodes.len() + 1],
+            channels: channels.collect(),
+            deviations: vec![Deviations::default(); nodes.len()],
+        }
     }
 
-    fn begin(&self, index: usize, pixels: &[u8]) -> Result<(usize, u64), ObserveError> {
-        Ok((index, pixel_checksum(pixels)))
+    fn begin(&self, index: usize, pixels: &[u8]) -> Result<(usize, Look), ObserveError> {
+        Ok((index, Look::new(pixels, self.network.input.width)))
+    }
+
+    fn decoded(&self, (_, look): &mut (usize, Look), width: u32, height: u32) {
+        look.of_size(width, height);
     }
 
     fn value(
         &self,
-        (histograms, channels): &mut Self::Worker,
-        (photo, _): &mut (usize, u64),
+        gathered: &mut Gathered,
+        (photo, _): &mut (usize, Look),
         node: usize,
         values: &[f32],
     ) -> Result<(), ObserveError> {
-        let histogram = &mut histograms[node + 1];
+        let histogram = &mut gathered.histograms[node + 1];
         histogram.observe(values);
         if histogram.not_finite() > 0 {
             let (layer, sample) = (self.network.nodes[node].name.clone(), self.names[*photo].to_owned());
             return Err(ObserveError::NotFinite { layer, sample });
         }
-        let Some(channels) = channels.get_mut(node + 1) else { return Ok(()) };
+        if let Op::Conv(conv) = &self.network.nodes[node].op
+            && let Some(statistics) = stated(conv)
+        {
+            gathered.deviations[node].observe(statistics, values);
+        }
+        let Some(channels) = gathered.channels.get_mut(node + 1) else { return Ok(()) };
         let pixels = values.len() / channels.len();
         channels
             .iter_mut()
@@ -167,7 +199,7 @@ impl Pass for Observe<'_> {
         Ok(())
     }
 
-    fn end(&self, (_, checksum): (usize, u64)) -> u64 {
-        checksum
+    fn end(&self, (_, look): (usize, Look)) -> Look {
+        look
     }
 }

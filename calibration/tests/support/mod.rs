@@ -9,6 +9,7 @@ use resnext_calibration::{
 };
 use resnext_evaluation::samples::Samples;
 use resnext_models::reference;
+#[allow(unused_imports, reason = "each test file uses its part")]
 pub(crate) use resnext_testing::data::root;
 
 /// A folder of real ImageNet photos below `RESNEXT_DATA` or `../shared/data`. Where CI runs it must be there; on
@@ -19,7 +20,7 @@ pub(crate) fn photos(folder: &str) -> Option<Samples> {
 
 /// The bundled fp32 network, folded.
 pub(crate) fn reference_network() -> Network {
-    let options = ImportOptions { input_size: Some(reference::VARIANT.preprocessing.size.into()) };
+    let options = ImportOptions::of_size(reference::VARIANT.preprocessing.size.into());
     let mut network =
         load_safetensors(reference::WEIGHTS, reference::VARIANT.name, options).expect("bundled weights");
     fold_batch_norm(&mut network);

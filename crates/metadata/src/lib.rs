@@ -27,8 +27,9 @@
 //! | `calibration.layers` | no | The layers whose range was chosen by another method, with that method; absent if there are none. |
 //! | `calibration.biases_corrected` | no | Whether the biases were corrected for the rounding of the weights. |
 //! | `calibration.rounded_together` | no | Whether the weights of a row were rounded together. |
-//! | `exif_orientation` | yes | `true` if photos are turned upright by their EXIF orientation before they are resized; else absent. |
+//! | `calibration.warnings` | yes | The reasons to doubt the calibration that the compiler found, one text each; absent if there are none. |
 //! | `pictures` | no | Checksums of the calibration pictures, after cropping, to find them among those of an evaluation; absent without images. |
+//! | `exif_orientation` | yes | `true` if photos are turned upright by their EXIF orientation before they are resized; else absent. |
 //! | `fidelity.samples` | yes | The number of images on which the compiler compared int8 with fp32; 0 if it did not. |
 //! | `fidelity.agreement` | yes | The share of those images, 0 to 1, on which both name the same class; `null` if there were none. |
 //! | `fidelity.logit_sqnr_db` | yes | The signal-to-quantization-noise ratio of the logits in dB; `null` if nothing was compared. |
@@ -121,6 +122,9 @@ pub struct Calibration {
     /// The number of images that could not be decoded.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Option::is_none")]
     pub skipped: Option<u64>,
+    /// The reasons to doubt the calibration that the compiler found.
+    #[serde(default, deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// How near int8 comes to fp32 on a few images.
@@ -231,7 +235,7 @@ mod tests {
     const WRITTEN: [&str; 4] = [
         r#"{"calibration":{"biases_corrected":true,"method":"auto","percentile":null,"rounded_together":true,"samples":520,"skipped":0},"fidelity":{"agreement":0.9844,"logit_sqnr_db":40.2509,"samples":64},"layers":[{"method":"auto","name":"conv1","sqnr_db":36.6},{"alone_db":51.0,"name":"maxpool","sqnr_db":null,"without_db":38.2}],"name":"resnext26_16x4d_half-imagenette","source":"bundled/resnext26_16x4d_half-imagenette","tool":"resnext 0.1.0","topology":{"base_width":4,"blocks":[2,2,2,2],"cardinality":16,"classes":10,"depth":26}}"#,
         r#"{"calibration":{"biases_corrected":true,"data_free":true,"method":"mse","percentile":null,"rounded_together":false,"samples":0,"skipped":0},"fidelity":{"agreement":1.0,"logit_sqnr_db":30.0,"samples":64},"layers":[{"method":"mse","name":"conv1","sqnr_db":36.6}],"licence":"<CC0>","name":"a","source":"a.pth","tool":"resnext 0.1.0","topology":{"base_width":4,"blocks":[1],"cardinality":32,"classes":1000,"depth":5}}"#,
-        r#"{"calibration":{"biases_corrected":false,"layers":{"conv1":"percentile 99.99","fc":"max"},"method":"percentile","percentile":99.999,"rounded_together":false,"samples":3,"skipped":1},"fidelity":{"agreement":0.5,"logit_sqnr_db":12.3456,"samples":3},"layers":[{"method":"max","name":"conv1","sqnr_db":-0.1}],"name":"a","pictures":"0123456789abcdef0123","source":"a.onnx","tool":"resnext 0.1.0","topology":{"base_width":4,"blocks":[1],"cardinality":32,"classes":1000,"depth":5}}"#,
+        r#"{"calibration":{"biases_corrected":false,"layers":{"conv1":"percentile 99.99","fc":"max"},"method":"percentile","percentile":99.999,"rounded_together":false,"samples":3,"skipped":1,"warnings":["3 pictures are too few"]},"fidelity":{"agreement":0.5,"logit_sqnr_db":12.3456,"samples":3},"layers":[{"method":"max","name":"conv1","sqnr_db":-0.1}],"name":"a","pictures":"0123456789abcdef0123","source":"a.onnx","tool":"resnext 0.1.0","topology":{"base_width":4,"blocks":[1],"cardinality":32,"classes":1000,"depth":5}}"#,
         r#"{"calibration":{"biases_corrected":false,"method":"given","percentile":null,"rounded_together":false,"samples":0,"skipped":0},"fidelity":{"agreement":null,"logit_sqnr_db":null,"samples":0},"name":"a","source":"a.onnx","tool":"resnext 0.1.0","topology":{"base_width":4,"blocks":[1],"cardinality":32,"classes":1000,"depth":5}}"#,
     ];
 
@@ -285,7 +289,7 @@ mod tests {
         }
         let metadata = Metadata::parse(
             r#"{"fidelity": {"samples": 64, "agreement": "high"}, "more": [], "name": "x", "name": "y", "license": "MIT",
-                "calibration": {"data_free": 1, "samples": 3.5, "method": "mse", "layers": []},
+                "calibration": {"data_free": 1, "samples": 3.5, "method": "mse", "layers": [], "warnings": 3},
                 "topology": {"depth": -3, "classes": 10},
                 "layers": [{"name": "conv1", "sqnr_db": 40, "alone_db": "x"}, {"sqnr_db": 1.0}, 7, {"name": 1}]}"#,
         );

@@ -31,6 +31,9 @@ pub fn json(report: &Report<'_>) -> Value {
         };
         map.insert("layers".into(), report.layers.iter().map(entry).collect());
     }
+    if let Some(conditions) = &report.conditions {
+        map.insert("conditions".into(), conditions.json());
+    }
     map.insert("warnings".into(), report.warnings.clone().into());
     Value::Object(map)
 }

@@ -54,6 +54,38 @@ pub struct Report<'a> {
     pub layer_images: usize,
     /// Reasons to doubt the report.
     pub warnings: Vec<String>,
+    /// When, where and by which command the report was made.
+    pub conditions: Option<Conditions>,
+}
+
+/// The conditions of a measurement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conditions {
+    /// The CPUs, and the board if it has a name; `None` if the system does not say.
+    pub machine: Option<String>,
+    /// Date and time as RFC 3339, in UTC.
+    pub date: String,
+    /// The load average of the last minute before the measurement; `None` if the system does not say.
+    pub load: Option<f64>,
+    /// The command, as it can be given to a shell.
+    pub command: String,
+}
+
+impl Conditions {
+    /// Returns the conditions as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        let Self { machine, date, load, command } = self;
+        serde_json::json!({ "machine": machine, "date": date, "load": load, "command": command })
+    }
+}
+
+/// Displays the machine, the date and the load in one line.
+impl std::fmt::Display for Conditions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.machine.as_deref().unwrap_or("unknown CPU"))?;
+        write!(f, ", {}", self.date)?;
+        self.load.map_or(Ok(()), |load| write!(f, ", load {load:.2}"))
+    }
 }
 
 impl<'a> Report<'a> {
@@ -71,6 +103,7 @@ impl<'a> Report<'a> {
             layers,
             layer_images,
             warnings: Vec::new(),
+            conditions: None,
         }
     }
 }

@@ -94,6 +94,10 @@ fn write(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
             writeln!(out, "| {network} | {p50:.2} | {p90:.2} | {p99:.2} |")?;
         }
     }
+    if let Some(conditions) = &report.conditions {
+        let command = code(&conditions.command);
+        writeln!(out, "\nMeasured on {}, by `{command}`.", escape(&conditions.to_string()))?;
+    }
     noisiest(report, out)?;
     let (file, arena) = (size(report.model.artifact_len()), size(report.model.arena_len()));
     writeln!(out, "\nModel file {file}, arena {arena}. {}.", escape(&card::subtitle(report)))

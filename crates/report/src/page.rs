@@ -60,7 +60,12 @@ pub fn html(report: &Report<'_>) -> String {
                             (section.content)
                         }
                     }
-                    footer { "Written by " (report.tool) ". Intervals have a confidence of 95 %." }
+                    footer { "Written by " (report.tool)
+                        @if let Some(conditions) = &report.conditions {
+                            " on " (conditions) ", by " code { (conditions.command) }
+                        }
+                        ". Intervals have a confidence of 95 %."
+                    }
                 }
             }
         }

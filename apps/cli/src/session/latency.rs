@@ -1,5 +1,6 @@
 //! Timing several networks side by side.
 
+use crate::machine::load::{Load, Spread, Watch};
 use crate::session::statistics::milliseconds;
 use crate::terminal::Error;
 use crate::terminal::text::plural;
@@ -76,12 +77,20 @@ pub(crate) fn fixed_pixels(len: usize) -> Vec<u8> {
     (0..len).map(|_| next()).collect()
 }
 
-/// Times `model`, in turn with the fp32 network if there is one, on one thread each.
+/// What was timed, and what makes it doubtful.
+pub(crate) struct Timed {
+    pub(crate) latency: Vec<Latency>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Times `model`, in turn with the fp32 network if there is one, on one thread each. `load` is that of the machine before this
+/// program began to work.
 pub(crate) fn compare(
     model: &Model<'_>,
     fp32: Option<&mut Call<'_>>,
     runs: Runs,
-) -> Result<Vec<Latency>, Error> {
+    load: Option<Load>,
+) -> Result<Timed, Error> {
     let failed = |error: RunError| Error::new("", error);
     let input = model.input();
     let pixels = fixed_pixels(input.pixels() * input.channels);
@@ -98,6 +107,7 @@ pub(crate) fn compare(
     }
     networks.push(&mut int8);
     names.push((format!("int8 ({})", Kernels::detect().isa()), true));
+    let watch = Watch::start(load, 1);
     let times = interleaved(runs, &mut networks)?;
     let latency = |((network, int8), times): ((String, bool), Vec<Duration>)| Latency {
         network,
@@ -105,7 +115,20 @@ pub(crate) fn compare(
         threads: 1,
         ms: times.into_iter().map(milliseconds).collect(),
     };
-    Ok(names.into_iter().zip(times).map(latency).collect())
+    let latency: Vec<Latency> = names.into_iter().zip(times).map(latency).collect();
+    let spreads: Vec<Spread<'_>> = latency.iter().filter_map(spread).collect();
+    let disturbed = watch.finish(&spreads);
+    let warnings = disturbed.into_iter().chain(slower_than_fp32(&latency)).collect();
+    Ok(Timed { latency, warnings })
+}
+
+/// Returns how the times of a network vary.
+fn spread(latency: &Latency) -> Option<Spread<'_>> {
+    let Latency { network, ms, .. } = latency;
+    let mut sorted = ms.clone();
+    sorted.sort_by(f64::total_cmp);
+    let p90 = *sorted.get((sorted.len() * 90).div_ceil(100).checked_sub(1)?)?;
+    Some(Spread { network, min: *sorted.first()?, p90 })
 }
 
 /// The name of the fp32 baseline.
@@ -124,7 +147,7 @@ pub(crate) fn text(measured: &[Latency]) -> Option<String> {
 }
 
 /// Returns a warning if int8 took longer than fp32. In that case int8 costs accuracy and gains nothing.
-pub(crate) fn slower_than_fp32(measured: &[Latency]) -> Option<String> {
+fn slower_than_fp32(measured: &[Latency]) -> Option<String> {
     let of = |int8: bool| measured.iter().find(|latency| latency.int8 == int8);
     let (int8, fp32) = (of(true)?, of(false)?);
     slower((&int8.network, int8.median()?), (&fp32.network, fp32.median()?))

@@ -19,8 +19,20 @@ pub(crate) struct Workspace {
 impl Workspace {
     /// Allocates the arena of `model`, pins the calling thread, and starts the other threads.
     pub(crate) fn new(model: &Model<'_>, how: &Execution) -> Result<Self, Error> {
+        Self::on(model, how, how.place()?)
+    }
+
+    /// Allocates another arena of `model`, for the calling thread alone, which stays where `placement` has put it.
+    pub(crate) fn one_thread(
+        model: &Model<'_>,
+        how: &Execution,
+        placement: &Placement,
+    ) -> Result<Self, Error> {
+        Self::on(model, how, placement.clone().at_most(1))
+    }
+
+    fn on(model: &Model<'_>, how: &Execution, placement: Placement) -> Result<Self, Error> {
         let kernels = kernels(how.kernels)?;
-        let placement = how.place()?;
         #[cfg(feature = "tract")]
         let tract = match how.kernels {
             KernelChoice::Tract => Some(tract(model, placement.threads)?),

@@ -5,26 +5,42 @@ use super::report::{Fp32, Milliseconds};
 use super::sustained::{self, Sustained};
 use crate::machine::allocations;
 use crate::machine::clock::Watch;
+use crate::machine::load::{self, Load, Spread};
 use crate::machine::placement::Placement;
 use crate::records::{self, Log};
 use crate::session::latency::{Call, fixed_pixels, slower};
 use crate::session::statistics::Times;
 use crate::terminal::Error;
+use crate::terminal::text::plural;
 use resnext::program::{Step, Tensor};
 use resnext::{Model, Probe, Runner};
 use std::time::{Duration, Instant};
 
-/// The fp32 network that runs in turn with the model.
-pub(super) struct Baseline {
+/// The networks that run in turn with the model: fp32, and the model itself on as many threads as fp32 uses, which is one.
+pub(super) struct Baseline<'a> {
     call: Box<Call<'static>>,
     times: Vec<Duration>,
     /// The allocations of the fp32 network.
     allocations: u64,
+    /// The model on one thread; `None` if it runs on one thread anyway.
+    alone: Option<Alone<'a>>,
 }
 
-impl Baseline {
-    /// Runs the network once. `counts` says whether the run is measured.
-    fn run(&mut self, counts: bool) -> Result<(), Error> {
+/// The model on one thread.
+struct Alone<'a> {
+    runner: Runner<'a>,
+    times: Vec<Duration>,
+}
+
+impl<'a> Baseline<'a> {
+    /// Times the model on one thread, too.
+    pub(super) fn with_one_thread(self, runner: Runner<'a>) -> Self {
+        let times = Vec::with_capacity(self.times.capacity());
+        Self { alone: Some(Alone { runner, times }), ..self }
+    }
+
+    /// Runs each network once. `counts` says whether the run is measured.
+    fn run(&mut self, pixels: &[u8], logits: &mut [f32], counts: bool) -> Result<(), Error> {
         let (before, start) = (allocations::count(), Instant::now());
         (self.call)()?;
         let took = start.elapsed();
@@ -32,15 +48,32 @@ impl Baseline {
             self.times.push(took);
             self.allocations += allocations::count() - before;
         }
+        let Some(Alone { runner, times }) = &mut self.alone else { return Ok(()) };
+        let failed = |error: resnext::RunError| Error::new("", error);
+        runner.load_pixels(pixels).map_err(failed)?;
+        let start = Instant::now();
+        runner.infer(logits).map_err(failed)?;
+        let took = start.elapsed();
+        if counts {
+            times.push(took);
+        }
         Ok(())
+    }
+
+    /// Returns what was measured, beside the times of the model.
+    fn finish(&mut self, ms: &Milliseconds) -> Option<Fp32> {
+        let fp32 = Times::new(std::mem::take(&mut self.times))?;
+        let alone = self.alone.as_mut().and_then(|alone| Times::new(std::mem::take(&mut alone.times)));
+        Some(Fp32::new(&fp32, alone.as_ref().map(Milliseconds::of), ms))
     }
 }
 
 /// Reads the network of `--baseline`.
 #[cfg(feature = "compile")]
-pub(super) fn baseline(args: &Args, model: &Model<'_>) -> Result<Option<Baseline>, Error> {
+pub(super) fn baseline<'a>(args: &Args, model: &Model<'_>) -> Result<Option<Baseline<'a>>, Error> {
     let Some(path) = &args.baseline else { return Ok(None) };
-    let network = crate::offline::network::read(path, Some(model.preprocessing().crop_height as usize))?;
+    let side = model.preprocessing().crop_height as usize;
+    let network = crate::offline::network::baseline(path, None, side)?;
     if network.macs() != model.macs() {
         let [theirs, ours] = [network.macs(), model.macs()].map(|macs| macs as f64 / 1e9);
         let what = format!(
@@ -52,11 +85,11 @@ pub(super) fn baseline(args: &Args, model: &Model<'_>) -> Result<Option<Baseline
         .map_err(|error| Error::at(path, error))?
         .ok_or_else(|| Error::at(path, "has too many weights to be timed in memory; leave out --baseline"))?;
     let times = Vec::with_capacity(args.runs as usize);
-    Ok(Some(Baseline { call: Box::new(call), times, allocations: 0 }))
+    Ok(Some(Baseline { call: Box::new(call), times, allocations: 0, alone: None }))
 }
 
 #[cfg(not(feature = "compile"))]
-pub(super) fn baseline(_: &Args, _: &Model<'_>) -> Result<Option<Baseline>, Error> {
+pub(super) fn baseline<'a>(_: &Args, _: &Model<'_>) -> Result<Option<Baseline<'a>>, Error> {
     Ok(None)
 }
 
@@ -120,7 +153,8 @@ pub(super) fn measure(
     args: &Args,
     placement: &Placement,
     log: &mut Log,
-    mut fp32: Option<&mut Baseline>,
+    mut fp32: Option<&mut Baseline<'_>>,
+    load: Option<Load>,
 ) -> Result<Option<Measured>, Error> {
     let failed = |error: resnext::RunError| Error::at(&args.model, error);
     let input = model.input();
@@ -131,14 +165,15 @@ pub(super) fn measure(
     let mut nothing = ();
     // Before the warm-up, because the threads would go to sleep again while files are read.
     let watch = Watch::start(placement);
+    let others = load::Watch::start(load, placement.threads);
     for _ in 0..args.warmup {
-        fp32.as_mut().map_or(Ok(()), |fp32| fp32.run(false))?;
+        fp32.as_mut().map_or(Ok(()), |fp32| fp32.run(&pixels, &mut logits, false))?;
         runner.load_pixels(&pixels).map_err(failed)?;
         runner.infer_with(&mut logits, &mut nothing).map_err(failed)?;
     }
     let before = allocations::count();
     while recorder.wants_more() {
-        fp32.as_mut().map_or(Ok(()), |fp32| fp32.run(true))?;
+        fp32.as_mut().map_or(Ok(()), |fp32| fp32.run(&pixels, &mut logits, true))?;
         // An inference overwrites its input in the arena, so every inference needs it loaded again.
         runner.load_pixels(&pixels).map_err(failed)?;
         let start = Instant::now();
@@ -158,10 +193,19 @@ pub(super) fn measure(
     let allocations = allocations::count() - before - fp32.as_ref().map_or(0, |fp32| fp32.allocations);
     let mut warnings = watch.finish();
     let Some((runs, ms, sustained)) = recorder.finish() else { return Ok(None) };
-    let fp32 =
-        fp32.and_then(|fp32| Times::new(std::mem::take(&mut fp32.times))).map(|times| Fp32::new(&times, &ms));
-    let int8 = format!("int8 ({}, {} threads)", runner.kernels().isa(), placement.threads);
-    warnings.extend(fp32.as_ref().and_then(|fp32| slower((&int8, ms.p50), (fp32.network, fp32.ms.p50))));
+    let fp32 = fp32.and_then(|fp32| fp32.finish(&ms));
+    let isa = runner.kernels().isa();
+    let int8 = |threads: usize| format!("int8 ({isa}, {threads} thread{})", plural(threads));
+    let (name, alone) = (int8(placement.threads), int8(1));
+    // Over minutes a board gets hot; --sustained itself says how its times vary.
+    let mut spreads: Vec<Spread<'_>> = Vec::from_iter(sustained.is_none().then(|| ms.spread(&name)));
+    if let Some(fp32) = &fp32 {
+        spreads.extend([fp32.ms.spread(fp32.network), fp32.int8_ms.spread(&alone)]);
+    }
+    warnings.extend(others.finish(&spreads));
+    warnings.extend(
+        fp32.as_ref().and_then(|fp32| slower((&alone, fp32.int8_ms.p50), (fp32.network, fp32.ms.p50))),
+    );
     warnings.iter().for_each(|warning| records::warning(warning));
     Ok(Some(Measured { runs, ms, sustained, profile, allocations, fp32, warnings }))
 }

@@ -5,6 +5,8 @@ mod report;
 mod sustained;
 mod text;
 
+use crate::machine::conditions::conditions;
+use crate::machine::load::Load;
 use crate::records::Records;
 use crate::session::artifact::Artifact;
 use crate::session::execution::Execution;
@@ -26,7 +28,10 @@ loading the input. Percentiles are nearest-rank. Frames and GMAC per second foll
 inferences run.
 
 Bench warns if something slows the CPUs down: a scaling governor other than performance, a limit on their clock \
-before or after the measurement, or low voltage or heat that the firmware of a Raspberry Pi reports.
+before or after the measurement, or low voltage or heat that the firmware of a Raspberry Pi reports. It also warns \
+if other programs take the CPUs away, or if times vary for a reason unknown.
+
+fp32 runs on one thread. With --baseline and several threads, int8 is timed on one thread, too, and both are compared.
 
 With --sustained, bench runs for that long, records temperature and clock, and says whether and when the CPU \
 throttled. It compares the last minute with the first, or thirds of the run if it is shorter. Percentiles then have \
@@ -34,17 +39,18 @@ three digits. In the table, °C is the highest and GHz the lowest value of a row
 
 Examples:
   resnext bench model.rnx
-  resnext bench model.rnx --threads 1 --profile  Which layers take the time?
-  resnext bench model.rnx --cpus 4-7             One thread on each of these CPUs
-  resnext bench model.rnx --kernels tract        Compare with tract's kernels
-  resnext bench model.rnx --sustained 10m        Does the board get too hot?
-  resnext bench model.rnx --baseline net.onnx    How much faster is it than fp32?
+  resnext bench model.rnx --threads 1 --profile   Which layers take the time?
+  resnext bench model.rnx --cpus 4-7              One thread on each of these
+  resnext bench model.rnx --kernels tract         Compare with tract's kernels
+  resnext bench model.rnx --sustained 10m         Does the board get too hot?
+  resnext bench model.rnx --baseline net.onnx     How much faster than fp32?
 
 JSON: threads, cpus: [CPU] (null if the threads may run on any), warmup, runs, ms: {p50, p90, p99, min}, fps, \
 arena_bytes, model_bytes, peak_rss_bytes (null where the system does not say), steady_state_allocations, isa, \
 kernels: {NAME: LAYERS}, gmac, gmac_per_s, load_ms, fidelity: {samples, agreement, logit_sqnr_db} (int8 against \
-fp32 when the model was compiled, null if the model does not state it), warnings: [TEXT]; with --baseline also \
-fp32: {network, threads, ms, ratio}; with --profile also profile: [{name, ms, share, gmac_per_s, kernel, \
+fp32 when the model was compiled, null if the model does not state it), conditions: {machine, date, load, command}, warnings: [TEXT]; with --baseline also \
+fp32: {network, threads, ms, int8_ms (on one thread, as fp32), ratio (of these two), ratio_all_threads \
+(of fp32 on one thread to ms)}; with --profile also profile: [{name, ms, share, gmac_per_s, kernel, \
 output}]; with --sustained also sustained: {seconds, window_s, first_p50_ms, last_p50_ms, slowdown (a fraction), \
 throttled, since_s, cause, series: [{t_s, runs, p50_ms, p99_ms, temperature_c, mhz, limit_mhz, throttled: \
 [FLAG]}]}; what the machine does not report is null.")]
@@ -90,17 +96,26 @@ const MAX_RUNS: i64 = 1_000_000;
 
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    let load = Load::now();
     let start = Instant::now();
     let artifact = Artifact::open(&args.model)?.packed(packing(&args.execution)?)?;
     let model = artifact.model()?;
-    let load = start.elapsed();
+    let load_time = start.elapsed();
     let mut workspace = Workspace::new(&model, &args.execution)?;
     let placement = workspace.placement().clone();
     let mut runner = workspace.runner(&model)?;
     let mut log = args.records.start(artifact.path(), &model)?;
     let mut fp32 = baseline(args, &model)?;
-    let measured = measure(&mut runner, &model, args, &placement, &mut log, fp32.as_mut())?;
-    let report = Report::new(&artifact, &runner, args, placement, load, measured)?;
+    let mut one_thread = match (&fp32, placement.threads) {
+        (Some(_), 2..) => Some(Workspace::one_thread(&model, &args.execution, &placement)?),
+        _ => None,
+    };
+    if let Some(workspace) = &mut one_thread {
+        let alone = workspace.runner(&model)?;
+        fp32 = fp32.map(|fp32| fp32.with_one_thread(alone));
+    }
+    let measured = measure(&mut runner, &model, args, &placement, &mut log, fp32.as_mut(), load)?;
+    let report = Report::new(&artifact, &runner, args, placement, load_time, conditions(load), measured)?;
     if args.json {
         return output::print_json(&report);
     }

@@ -4,6 +4,7 @@ use super::Args;
 use super::measure::Measured;
 use super::sustained::Sustained;
 use crate::machine::cpu_list::CpuList;
+use crate::machine::load::Spread;
 use crate::machine::memory;
 use crate::machine::placement::Placement;
 use crate::session::artifact::Artifact;
@@ -13,7 +14,8 @@ use crate::terminal::Error;
 use resnext::Runner;
 use resnext::program::Tensor;
 use resnext_metadata::{Fidelity, Metadata};
-use serde::Serialize;
+use resnext_report::Conditions;
+use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -46,6 +48,8 @@ pub(super) struct Report {
     pub(super) profile: Option<Vec<Layer>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sustained: Option<Sustained>,
+    #[serde(serialize_with = "as_json")]
+    pub(super) conditions: Conditions,
     pub(super) warnings: Vec<String>,
     #[serde(skip)]
     pub(super) input: Tensor,
@@ -53,7 +57,7 @@ pub(super) struct Report {
     pub(super) placement: Placement,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Copy, Serialize)]
 pub(super) struct Milliseconds {
     pub(super) p50: f64,
     pub(super) p90: f64,
@@ -66,23 +70,34 @@ impl Milliseconds {
         let percentile = |percent| milliseconds(times.percentile(percent));
         Self { p50: percentile(50), p90: percentile(90), p99: percentile(99), min: milliseconds(times.min()) }
     }
+
+    /// Returns how the times vary.
+    pub(super) fn spread<'a>(&self, network: &'a str) -> Spread<'a> {
+        Spread { network, min: self.min, p90: self.p90 }
+    }
 }
 
-/// The latency of the baseline.
+/// The latency of the baseline, and that of the model on as many threads.
 #[derive(Serialize)]
 pub(super) struct Fp32 {
     pub(super) network: &'static str,
     pub(super) threads: usize,
     pub(super) ms: Milliseconds,
-    /// The median of fp32 divided by that of int8.
+    /// The latency of the model on one thread.
+    pub(super) int8_ms: Milliseconds,
+    /// The median of fp32 divided by that of int8, on one thread each.
     pub(super) ratio: f64,
+    /// The median of fp32 on one thread divided by that of int8 on all its threads.
+    pub(super) ratio_all_threads: f64,
 }
 
 impl Fp32 {
-    pub(super) fn new(times: &Times, int8: &Milliseconds) -> Self {
-        let ms = Milliseconds::of(times);
-        let ratio = if int8.p50 > 0.0 { ms.p50 / int8.p50 } else { 0.0 };
-        Self { network: FP32, threads: 1, ms, ratio }
+    /// `all` are the times of the model on all its threads, `one` those on one thread if these are others.
+    pub(super) fn new(times: &Times, one: Option<Milliseconds>, all: &Milliseconds) -> Self {
+        let (ms, int8_ms) = (Milliseconds::of(times), one.unwrap_or(*all));
+        let ratio = |int8: &Milliseconds| if int8.p50 > 0.0 { ms.p50 / int8.p50 } else { 0.0 };
+        let (ratio, ratio_all_threads) = (ratio(&int8_ms), ratio(all));
+        Self { network: FP32, threads: 1, ms, int8_ms, ratio, ratio_all_threads }
     }
 }
 
@@ -109,6 +124,7 @@ impl Report {
         args: &Args,
         placement: Placement,
         load: Duration,
+        conditions: Conditions,
         measured: Option<Measured>,
     ) -> Result<Self, Error> {
         let model = runner.model();
@@ -142,11 +158,16 @@ impl Report {
             fp32,
             profile: profile.map(|profile| layers(runner, &profile.steps, runs)),
             sustained,
+            conditions,
             warnings,
             input: model.input(),
             placement,
         })
     }
+}
+
+fn as_json<S: Serializer>(conditions: &Conditions, serializer: S) -> Result<S::Ok, S::Error> {
+    conditions.json().serialize(serializer)
 }
 
 /// Converts `amount` per `ms` milliseconds to a rate per second. If the clock is too coarse to measure a run, the rate is 0 and
@@ -179,6 +200,18 @@ fn layers(runner: &Runner<'_>, totals: &[Duration], runs: u64) -> Vec<Layer> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The ratio compares one thread with one thread, whatever the model runs on.
+    #[test]
+    fn ratios_say_of_how_many_threads() {
+        let ms = |p50| Milliseconds { p50, p90: p50, p99: p50, min: p50 };
+        let times = Times::new(vec![Duration::from_millis(90); 3]).expect("times");
+        let four = Fp32::new(&times, Some(ms(30.0)), &ms(10.0));
+        assert_eq!((four.ratio, four.ratio_all_threads, four.int8_ms.p50), (3.0, 9.0, 30.0));
+        let one = Fp32::new(&times, None, &ms(30.0));
+        assert_eq!((one.ratio, one.ratio_all_threads, one.int8_ms.p50), (3.0, 3.0, 30.0));
+        assert_eq!(Fp32::new(&times, None, &ms(0.0)).ratio, 0.0);
+    }
 
     #[test]
     fn no_time_is_no_rate() {

@@ -12,7 +12,6 @@ use std::fmt;
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = terminal_width();
-        let Milliseconds { p50, p90, p99, min } = self.ms;
         let mut fields = Fields::default();
         fields.add("model", clean(&self.model));
         fields.add(
@@ -20,8 +19,7 @@ impl fmt::Display for Report {
             format!("{}×{} RGB, {:.3} GMAC an inference", self.input.height, self.input.width, self.gmac),
         );
         fields.add("running on", format!("{}, {} kernels", self.placement, self.isa));
-        fields
-            .add("latency", format!("p50 {p50:.2} ms   p90 {p90:.2} ms   p99 {p99:.2} ms   min {min:.2} ms"));
+        fields.add("latency", self.ms.to_string());
         fields.add(
             "",
             format!(
@@ -32,13 +30,8 @@ impl fmt::Display for Report {
                 plural(self.warmup as usize)
             ),
         );
-        if let Some(Fp32 { network, ms: Milliseconds { p50, p90, p99, min }, ratio, .. }) = &self.fp32 {
-            fields.add(
-                "fp32",
-                format!("p50 {p50:.2} ms   p90 {p90:.2} ms   p99 {p99:.2} ms   min {min:.2} ms"),
-            );
-            fields
-                .add("", format!("{network}, 1 thread, in turn with int8, which is {}", speed(*ratio, "it")));
+        if let Some(fp32) = &self.fp32 {
+            fp32.add_to(&mut fields, self.ms.p50, self.threads);
         }
         if let Some(sustained) = &self.sustained {
             fields.add("sustained", sustained.verdict());
@@ -60,6 +53,7 @@ impl fmt::Display for Report {
         }
         fields.add("load", format!("{:.1} ms to map and check the model", self.load_ms));
         fields.add("allocations", format!("{} while measuring", self.steady_state_allocations));
+        fields.add("measured on", clean(&self.conditions.to_string()));
         write!(f, "{fields}")?;
         writeln!(f)?;
         if let Some(sustained) = &self.sustained {
@@ -79,6 +73,28 @@ impl fmt::Display for Report {
                 writeln!(f, "{}", self.by_kernel(layers, width))?;
                 write!(f, "{}", by_layer(layers, width))
             }
+        }
+    }
+}
+
+impl fmt::Display for Milliseconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { p50, p90, p99, min } = self;
+        write!(f, "p50 {p50:.2} ms   p90 {p90:.2} ms   p99 {p99:.2} ms   min {min:.2} ms")
+    }
+}
+
+impl Fp32 {
+    /// Adds the comparison with int8, whose median on `threads` threads is `int8`.
+    fn add_to(&self, fields: &mut Fields, int8: f64, threads: usize) {
+        let Self { network, ms, int8_ms, .. } = self;
+        fields.add("fp32", ms.to_string());
+        let alike = speed(ms.p50 / int8_ms.p50, "fp32");
+        fields.add("", format!("{network}, 1 thread, in turn with int8: int8 on 1 thread is {alike}"));
+        if threads > 1 {
+            fields.add("int8 alone", int8_ms.to_string());
+            let all = speed(ms.p50 / int8, "fp32 on one");
+            fields.add("", format!("on 1 thread; on {threads} threads int8 is {all}"));
         }
     }
 }

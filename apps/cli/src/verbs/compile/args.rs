@@ -15,7 +15,8 @@ use std::path::PathBuf;
 MODEL is a checkpoint (.pth, .pt, .safetensors, .pdparams) as torchvision, timm, mmcls or PaddleClas publish it, \
 or an ONNX file (opset 11 or later). A few hundred photos like those that the model will see are enough; they \
 need no labels. The model stores its preprocessing: that of the variant that --arch names (`resnext zoo` lists \
-them), else torchvision's for the input size of the network.
+them), else what the metadata of an ONNX file or timm's config.json beside a checkpoint states, else \
+torchvision's. The result tells which.
 
 --data-free calibrates from the network's batch norms instead of images. It costs little accuracy, but most ONNX \
 files have no batch norms left; give the checkpoint.
@@ -28,17 +29,19 @@ ImageNet-1k if there are 1000 classes, or from the sorted sample folders if thei
 
 Examples:
   resnext compile net.onnx --samples photos -o net.rnx
-  resnext compile net.pth --arch timm/resnext50_32x4d --samples photos -o net.rnx
+  resnext compile a.pth --arch timm/resnext50_32x4d --samples photos -o net.rnx
   resnext compile net.onnx --samples photos --labels names.txt -o net.rnx
   resnext compile net.pth --data-free -o net.rnx
   resnext compile net.onnx --samples photos --max-drop 0.1 --data val -o net.rnx
   resnext compile net.onnx --samples photos --qdq net-int8.onnx -o net.rnx
   resnext compile net-int8.onnx -o net.rnx
 
-JSON: {output, bytes, qdq, samples, skipped, method, data_free, kept, agreement, logit_sqnr_db, layers: [{name, \
-sqnr_db, method, range: {int8, seen}}], sensitivity: [{name, alone_db, without_db}], max_drop: {limit_pp, \
+JSON: {output, bytes, qdq, preprocess: {size, resize, interpolation, said_by}, samples, skipped, method, \
+data_free, kept, agreement, logit_sqnr_db, training_distance: [{layer, nats}] (of the samples, by the batch norms), \
+layers: [{name, sqnr_db, method, range: {int8, seen}}], sensitivity: [{name, alone_db, without_db}], max_drop: {limit_pp, \
 attempts: [{method, effort, layers, images, drop_top1_pp, drop_top1_pp_ci95, agreement}], held_out}, latency: \
-[{network, threads, runs, ms: {p50, p90, p99, min}}], warnings: [TEXT]}. For a quantized file, kept is \
+[{network, threads, runs, ms: {p50, p90, p99, min}}], conditions: {machine, date, load, command}, warnings: \
+[TEXT]}. For a quantized file, kept is \
 {activations, of_activations, weights, of_weights, changed: [{layer, why}]}, else null.")]
 pub(crate) struct Args {
     /// Network: an fp32 checkpoint, an fp32 ONNX file, or an ONNX file quantized in the QDQ format
@@ -63,10 +66,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "OUT.onnx")]
     pub(super) qdq: Option<PathBuf>,
 
-    /// Published variant of the network, such as timm/resnext50_32x4d, or auto to recognise it by its shapes; the model
-    /// gets the preprocessing of this variant
+    /// Published variant of the network, such as timm/resnext50_32x4d, or auto to recognise it by its shapes and the
+    /// names of its tensors; the model gets the preprocessing of this variant
     #[arg(long, value_name = "LIBRARY/VARIANT")]
     pub(super) arch: Option<String>,
+
+    /// Which of several sets of weights to read: the key under which the checkpoint has them, such as ema, or the start of
+    /// the names of their tensors
+    #[arg(long, value_name = "KEY")]
+    pub(super) weights_key: Option<String>,
 
     /// Number of samples to use, spread evenly over the directory [default: 512, or all if there are fewer]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -95,7 +103,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(super) labels: Option<PathBuf>,
 
-    /// Height and width of the input, if the network does not fix them
+    /// Height and width of the input [default: those of the file, of the variant or of its config.json, else 224]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(32..=4096))]
     pub(super) size: Option<u32>,
 

@@ -6,13 +6,16 @@ mod report;
 mod warnings;
 
 use crate::files::write::{check_distinct, check_writable, write_atomically};
-use crate::offline::arch::{self, Arch};
+use crate::machine::conditions::conditions;
+use crate::machine::load::Load;
+use crate::offline::arch::Arch;
 use crate::offline::layers;
 use crate::offline::network;
 use crate::offline::onnx;
+use crate::offline::recipe::{self, Imported};
 use crate::remedies;
 use crate::session::exif;
-use crate::session::latency::{self, Runs};
+use crate::session::latency::Runs;
 use crate::session::samples;
 use crate::terminal::Error;
 use crate::terminal::output;
@@ -23,9 +26,9 @@ use resnext::pack::{Packing, repack};
 use resnext::preprocess::Preprocessing;
 use resnext::{LoadError, Model};
 use resnext_calibration::network::Network;
+use resnext_calibration::preprocessing::Recipe;
 use resnext_calibration::{Compiler, Options, ScaleSource};
 use resnext_evaluation::samples::Samples;
-use resnext_models::Variant;
 use resnext_photo::Exif;
 use resnext_report::Report;
 use std::borrow::Cow;
@@ -37,9 +40,11 @@ const DEFAULT_SAMPLES: usize = 512;
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     check_outputs(args)?;
+    let load = Load::now();
     let threads = samples::threads(args.threads, args.cpus.as_ref())?;
     let arch = args.arch.as_deref().map(Arch::parse).transpose()?;
-    let (network, variant) = arch::network(&args.model, arch, args.size)?;
+    let Imported { network, variant, recipe, said_by } =
+        recipe::import(&args.model, arch, args.size, args.weights_key.as_deref())?;
     let applies = variant.is_some_and(|variant| variant.library.applies_exif());
     let exif = args.exif.or(if applies { Exif::Apply } else { Exif::Ignore });
     let all = open_samples(args, &network)?.map(|samples| samples.with_exif(exif));
@@ -55,7 +60,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         method: args.method.method(args.percentile),
         techniques: args.effort.techniques(),
         sensitivity: args.sensitivity,
-        preprocessing: preprocessing(args, variant, &network)?,
+        preprocessing: preprocessing(args, recipe.as_ref(), &network)?,
         exif,
         classes,
         source: variant.map_or(file_name, ToString::to_string),
@@ -86,9 +91,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let name = args.output.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let mut page = Report::new(&model, name, concat!("resnext ", env!("CARGO_PKG_VERSION")));
     let runs = if args.report.is_some() { Runs::MANY } else { Runs::FEW };
-    page.latency = layers::time(&model, &network, runs)?;
-    page.warnings = warnings(&compiled.report);
-    page.warnings.extend(latency::slower_than_fp32(&page.latency));
+    let timed = layers::time(&model, &network, runs, load)?;
+    page.latency = timed.latency;
+    page.conditions = Some(conditions(load));
+    page.warnings = warnings(args, &options, &compiled.report);
+    page.warnings.extend(timed.warnings);
     page.warnings.iter().for_each(output::note);
     if let (Some(path), Some(samples)) = (&args.report, &samples) {
         layers::fill(&mut page, &args.model, &network, samples, threads)?;
@@ -103,7 +110,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         compiled: &compiled,
         met: met.as_ref(),
         named_after,
+        said_by: &said_by,
         latency: &page.latency,
+        conditions: page.conditions.as_ref(),
         warnings: &page.warnings,
     };
     if args.json { output::print_json(&summary.json()) } else { output::print(&summary) }
@@ -135,9 +144,15 @@ fn open_samples(args: &Args, network: &Network) -> Result<Option<Samples>, Error
     Err(Error::at(&args.model, what))
 }
 
-/// Returns the preprocessing of the variant or the network, as the options change it.
-fn preprocessing(args: &Args, variant: Option<&Variant>, network: &Network) -> Result<Preprocessing, Error> {
-    let mut preprocessing = network::preprocessing(variant, network);
+/// Returns the preprocessing of the recipe or the network, as the options change it.
+fn preprocessing(args: &Args, recipe: Option<&Recipe>, network: &Network) -> Result<Preprocessing, Error> {
+    let (height, width) = (network.input.height, network.input.width);
+    if height != width {
+        let what =
+            format_args!("its input is {height}×{width} pixels, and models read squares; give --size PIXELS");
+        return Err(Error::at(&args.model, what));
+    }
+    let mut preprocessing = network::preprocessing(recipe, network);
     if let Some(resize) = args.resize {
         let input = network.input.height as u32;
         if resize < input {

@@ -2,13 +2,16 @@
 
 use super::args::Args;
 use super::max_drop::LimitReport;
+use crate::offline::recipe::described;
 use crate::session::latency;
 use crate::terminal::output::terminal_width;
 use crate::terminal::table::{Column, Fields, Table};
 use crate::terminal::text::size;
 use resnext_calibration::network::Range;
-use resnext_calibration::{Compiled, LayerReport, Options, Retained, SURROGATE_IMAGES, Sensitivity};
-use resnext_report::Latency;
+use resnext_calibration::{
+    Compiled, LayerReport, Options, Retained, SURROGATE_IMAGES, Sensitivity, TrainingDistance,
+};
+use resnext_report::{Conditions, Latency};
 use serde_json::{Value, json};
 use std::fmt;
 
@@ -24,7 +27,10 @@ pub(super) struct Summary<'a> {
     pub(super) met: Option<&'a LimitReport>,
     /// Where the names of the classes come from.
     pub(super) named_after: &'a str,
+    /// Who says how images are prepared.
+    pub(super) said_by: &'a str,
     pub(super) latency: &'a [Latency],
+    pub(super) conditions: Option<&'a Conditions>,
     pub(super) warnings: &'a [String],
 }
 
@@ -41,11 +47,19 @@ impl Summary<'_> {
     pub(super) fn json(&self) -> Value {
         let Self { args, compiled, .. } = self;
         let report = &compiled.report;
+        let preprocessing = &self.options.preprocessing;
         let sensitivity = |layer: &Sensitivity| json!({ "name": layer.name, "alone_db": layer.alone_db, "without_db": layer.without_db });
+        let distance = |layer: &TrainingDistance| json!({ "layer": layer.layer, "nats": layer.nats });
         json!({
             "output": args.output.display().to_string(),
             "bytes": compiled.artifact.len(),
             "qdq": args.qdq.as_ref().map(|path| path.display().to_string()),
+            "preprocess": {
+                "size": preprocessing.crop_height,
+                "resize": preprocessing.short_side,
+                "interpolation": preprocessing.interpolation.as_str(),
+                "said_by": self.said_by,
+            },
             "samples": report.calibrated,
             "skipped": report.skipped.len(),
             "method": self.method(),
@@ -53,10 +67,13 @@ impl Summary<'_> {
             "kept": report.retained.as_ref().map(retained_json),
             "agreement": report.agreement,
             "logit_sqnr_db": report.logit_sqnr_db,
+            "synthetic_sqnr_db": report.synthetic_sqnr_db,
+            "training_distance": report.training_distance.iter().map(distance).collect::<Vec<_>>(),
             "layers": report.layers.iter().map(layer_json).collect::<Vec<_>>(),
             "sensitivity": report.sensitivity.iter().map(sensitivity).collect::<Vec<_>>(),
             "max_drop": self.met.map(LimitReport::json),
             "latency": resnext_report::latency_json(self.latency),
+            "conditions": self.conditions.map(Conditions::json),
             "warnings": self.warnings,
         })
     }
@@ -104,6 +121,10 @@ impl Summary<'_> {
         let mut fields = Fields::default();
         fields.add("model", format!("{} ({})", args.output.display(), size(compiled.artifact.len() as u64)));
         fields.add("classes", format!("{}, named after {}", self.options.classes.len(), self.named_after));
+        let preprocessing = described(&self.options.preprocessing);
+        let changed =
+            if args.resize.is_some() || args.interpolation.is_some() { ", changed by options" } else { "" };
+        fields.add("preprocess", format!("{preprocessing} ({}{changed})", self.said_by));
         if let Some(path) = &args.qdq {
             fields.add("QDQ", path.display().to_string());
         }

@@ -1,85 +1,61 @@
-//! Reasons to doubt a calibration.
+//! Reasons to doubt a calibration, with what to do about them on the command line.
 
-use crate::session::samples::identical;
-use resnext_calibration::{LayerReport, Report};
+use super::args::{Args, Effort};
+use resnext_calibration::{Method, Options, Report, Warning};
 
-/// The number of layers that are named.
-const NAMED: usize = 3;
+/// What a good calibration set is.
+const PHOTOS: &str = "give a few hundred different photos like those that the model will see";
 
 /// Returns one line for each reason: what is wrong and how to fix it.
-pub(super) fn warnings(report: &Report) -> Vec<String> {
-    let identical = identical("samples", report.distinct, report.calibrated).map(|what| {
-        format!(
-            "{what}; the ranges fit only those: give different photos, like those that the model will see"
-        )
-    });
-    identical.into_iter().chain(constant(&report.layers, report.calibrated)).collect()
+pub(super) fn warnings(args: &Args, options: &Options, report: &Report) -> Vec<String> {
+    let line = |warning: &Warning| format!("{warning}; {}", remedy(warning, args, options, report));
+    report.warnings.iter().map(line).collect()
 }
 
-/// Returns a warning about layers whose output never changes.
-fn constant(layers: &[LayerReport], samples: usize) -> Option<String> {
-    let constant: Vec<String> =
-        layers.iter().filter_map(|layer| Some(format!("{} ({})", layer.name, layer.constant?))).collect();
-    if constant.is_empty() {
-        return None;
-    }
-    let named = constant[..constant.len().min(NAMED)].join(", ");
-    let more =
-        if constant.len() > NAMED { format!(" and {} more", constant.len() - NAMED) } else { String::new() };
-    let (layers, samples) = (
-        if constant.len() == 1 { "layer gives" } else { "layers give" },
-        if samples == 1 { "sample" } else { "samples" },
-    );
-    Some(format!(
-        "{} {layers} the same value everywhere, whatever the {samples} show: {named}{more}; weights in it or before it are \
-         zero or broken: check the checkpoint and --arch",
-        constant.len(),
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn report(distinct: usize, constant: &[Option<f64>]) -> Report {
-        let layer = |(index, &constant): (usize, &Option<f64>)| LayerReport {
-            name: format!("conv{index}"),
-            sqnr_db: 40.0,
-            range: None,
-            seen: None,
-            constant,
-            method: Some("mse"),
-        };
-        Report {
-            calibrated: 8,
-            distinct,
-            skipped: Vec::new(),
-            surrogate_images: None,
-            checked: 8,
-            agreement: 1.0,
-            logit_sqnr_db: 37.0,
-            layers: constant.iter().enumerate().map(layer).collect(),
-            sensitivity: Vec::new(),
-            retained: None,
+fn remedy(warning: &Warning, args: &Args, options: &Options, report: &Report) -> String {
+    let text = match warning {
+        Warning::Few { .. } if args.num.is_some() => "leave out --num",
+        Warning::Flat { .. } => "look at the photos in --samples: are they dark, empty or broken?",
+        Warning::Enlarged { .. } => {
+            "give the photos at their original size, or compile for a smaller input (--size)"
         }
-    }
+        Warning::OneClass { .. } => "give photos of all classes that the model will see",
+        Warning::FarFromTraining(_) => {
+            "check --arch, which chooses the preprocessing, and look at the photos in --samples"
+        }
+        Warning::Constant { .. } => {
+            "weights in it or before it are zero or broken: check the checkpoint and --arch"
+        }
+        Warning::Noisy { .. } => return noisy(args, options, report),
+        _ => PHOTOS,
+    };
+    text.to_owned()
+}
 
-    #[test]
-    fn sound_calibrations_raise_none() {
-        assert_eq!(warnings(&report(8, &[None; 3])), [""; 0]);
-        assert_eq!(warnings(&report(4, &[])), [""; 0]);
+/// Says what may bring int8 closer to fp32: first what is wrong with the samples, then the options that are not the default.
+fn noisy(args: &Args, options: &Options, report: &Report) -> String {
+    let of_samples = |warning: &Warning| !matches!(warning, Warning::Noisy { .. });
+    if report.retained.is_some() {
+        return "the file's own quantization is at fault: compile the fp32 network instead".to_owned();
     }
-
-    #[test]
-    fn alike_samples_and_dead_layers_do() {
-        let all = warnings(&report(1, &[None, Some(0.0), Some(-1.5)]));
-        assert!(all[0].starts_with("all 8 samples are the same picture; "), "{all:?}");
-        assert!(all[1].starts_with("2 layers give the same value everywhere, "), "{all:?}");
-        assert!(all[1].contains("samples show: conv1 (0), conv2 (-1.5); "), "{all:?}");
-        let many = warnings(&report(3, &[Some(0.0); 5]));
-        assert!(many[0].starts_with("only 3 of the 8 samples are different pictures; "), "{many:?}");
-        assert!(many[1].contains("conv2 (0) and 2 more; "), "{many:?}");
-        let one = warnings(&report(8, &[Some(2.0)]));
-        assert!(one[0].starts_with("1 layer gives the same value everywhere, "), "{one:?}");
+    if report.warnings.iter().any(of_samples) {
+        return "the other warnings say why".to_owned();
+    }
+    let mut defaults = Vec::new();
+    if options.method != Method::Auto {
+        defaults.push(match options.method {
+            Method::Percentile(_) => "--method and --percentile",
+            _ => "--method",
+        });
+    }
+    if args.effort != Effort::High {
+        defaults.push("--effort");
+    }
+    match (defaults.is_empty(), args.data_free) {
+        (false, _) => format!("leave out {}", defaults.join(" and ")),
+        (true, true) => "calibrate on photos: --samples DIR instead of --data-free".to_owned(),
+        (true, false) => {
+            "see with --sensitivity which layers it costs, and with resnext eval what accuracy".to_owned()
+        }
     }
 }

@@ -6,60 +6,14 @@ use crate::machine::big_cores::big_cores;
 use crate::machine::board::{Throttled, Zone, celsius, is_limited, zones};
 use crate::machine::clock::governors;
 use crate::machine::cpu_list::CpuList;
+use crate::machine::identity;
+use crate::machine::load::Load;
 use std::collections::BTreeMap;
 
 pub(super) fn board(machine: &Machine) -> Vec<Finding> {
     let board = machine.board().unwrap_or_else(|| "no name".to_owned());
     let linux = machine.files.text("proc/sys/kernel/osrelease").map(|release| format!(", Linux {release}"));
     vec![Finding::ok(format!("{board}, {}{}", machine.arch, linux.unwrap_or_default()))]
-}
-
-/// The names of the CPUs of common boards, by the numbers of their designer and part.
-const PARTS: [(u32, u32, &str); 25] = [
-    (0x41, 0xd03, "Cortex-A53"),
-    (0x41, 0xd04, "Cortex-A35"),
-    (0x41, 0xd05, "Cortex-A55"),
-    (0x41, 0xd07, "Cortex-A57"),
-    (0x41, 0xd08, "Cortex-A72"),
-    (0x41, 0xd09, "Cortex-A73"),
-    (0x41, 0xd0a, "Cortex-A75"),
-    (0x41, 0xd0b, "Cortex-A76"),
-    (0x41, 0xd0c, "Neoverse N1"),
-    (0x41, 0xd0d, "Cortex-A77"),
-    (0x41, 0xd40, "Neoverse V1"),
-    (0x41, 0xd41, "Cortex-A78"),
-    (0x41, 0xd42, "Cortex-A78AE"),
-    (0x41, 0xd44, "Cortex-X1"),
-    (0x41, 0xd46, "Cortex-A510"),
-    (0x41, 0xd47, "Cortex-A710"),
-    (0x41, 0xd48, "Cortex-X2"),
-    (0x41, 0xd49, "Neoverse N2"),
-    (0x41, 0xd4d, "Cortex-A715"),
-    (0x41, 0xd4e, "Cortex-X3"),
-    (0x41, 0xd4f, "Neoverse V2"),
-    (0x41, 0xd80, "Cortex-A520"),
-    (0x41, 0xd81, "Cortex-A720"),
-    (0x4e, 0x003, "Denver 2"),
-    (0x4e, 0x004, "Carmel"),
-];
-
-/// Returns the name of every CPU, in the order of `/proc/cpuinfo`.
-fn names(machine: &Machine) -> Vec<String> {
-    let names = machine.cpuinfo("model name");
-    let number = |text: &String| match text.strip_prefix("0x") {
-        Some(digits) => u32::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
-    };
-    let parts = machine.cpuinfo("CPU implementer").into_iter().zip(machine.cpuinfo("CPU part"));
-    let parts: Vec<_> = parts
-        .map(|(designer, part)| {
-            let known =
-                PARTS.iter().find(|&&(d, p, _)| Some(d) == number(&designer) && Some(p) == number(&part));
-            known.map_or_else(|| format!("CPU {designer}/{part}"), |&(_, _, name)| name.to_owned())
-        })
-        .collect();
-    // Some kernels also give a model name, which says less.
-    if parts.is_empty() { names } else { parts }
 }
 
 pub(super) fn cpu(machine: &Machine) -> Vec<Finding> {
@@ -70,7 +24,7 @@ pub(super) fn cpu(machine: &Machine) -> Vec<Finding> {
     }
     let big = big_cores(&machine.sysfs, &cpus);
     // `/proc/cpuinfo` lists the CPUs that are online.
-    let mut names = names(machine).into_iter();
+    let mut names = identity::cpus(&machine.files).into_iter();
     let mut kinds = BTreeMap::<(bool, Option<String>), CpuList>::new();
     for cpu in cpus.iter() {
         let is_big = big.as_ref().is_some_and(|big| big.iter().any(|other| other == cpu));
@@ -208,6 +162,20 @@ fn gigahertz(kilohertz: u64) -> String {
 
 /// The temperature in °C from which on most boards slow down, including the Raspberry Pi.
 const HOT: f32 = 80.0;
+
+/// Checks whether other programs use the CPUs.
+pub(super) fn load(machine: &Machine) -> Vec<Finding> {
+    let Some(load) = Load::read(&machine.files, machine.cpus().len()) else { return Vec::new() };
+    vec![match load.is_busy() {
+        false => Finding::ok(load.to_string()),
+        true => Finding::note(
+            format!(
+                "{load}: other programs use the CPUs, so everything is slower and no measurement is right"
+            ),
+            "find them with top and stop them",
+        ),
+    }]
+}
 
 pub(super) fn temperature(machine: &Machine) -> Vec<Finding> {
     let read = |zone: Zone| {

@@ -1,6 +1,7 @@
 //! The machine that the checks examine.
 
 use crate::machine::cpu_list::CpuList;
+use crate::machine::identity;
 use crate::machine::sysfs::Sysfs;
 use std::path::Path;
 
@@ -36,13 +37,7 @@ impl Machine {
 
     /// Returns the name of the board, from the device tree or from the firmware of a PC.
     pub(super) fn board(&self) -> Option<String> {
-        let model = ["proc/device-tree/model", "sys/firmware/devicetree/base/model"];
-        model.iter().find_map(|path| self.files.text(path)).or_else(|| {
-            let parts =
-                ["sys_vendor", "product_name"].map(|part| self.sysfs.text(&format!("class/dmi/id/{part}")));
-            let named: Vec<_> = parts.into_iter().flatten().collect();
-            (!named.is_empty()).then(|| named.join(" "))
-        })
+        identity::board(&self.files)
     }
 
     pub(super) fn is_raspberry_pi(&self) -> bool {
@@ -68,9 +63,7 @@ impl Machine {
 
     /// Returns the values of a name in `/proc/cpuinfo`, one for each CPU.
     pub(super) fn cpuinfo(&self, name: &str) -> Vec<String> {
-        let text = self.files.text("proc/cpuinfo").unwrap_or_default();
-        let values = text.lines().filter_map(|line| line.split_once(':'));
-        values.filter(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned()).collect()
+        identity::cpuinfo(&self.files, name)
     }
 
     /// Returns whether `/proc/cpuinfo` describes a CPU that cannot run this program. This happens in user-mode emulators

@@ -9,9 +9,9 @@ mod machine;
 mod tests;
 
 use crate::terminal::Error;
-use crate::terminal::output;
+use crate::terminal::output::{self, terminal_width};
 use crate::terminal::table::FIELD_INDENT;
-use crate::terminal::text::{clean, plural};
+use crate::terminal::text::{clean, plural, wrap};
 use machine::Machine;
 use resnext::Kernels;
 use serde::Serialize;
@@ -20,7 +20,7 @@ use std::io::{self, IsTerminal};
 
 /// Find out what slows this machine down or is missing.
 ///
-/// Checks the CPU, its clock and temperature, memory, cameras, framebuffers and SPI devices, and says how to fix what
+/// Checks the CPU, its clock, load and temperature, memory, cameras, framebuffers and SPI devices, and says how to fix what
 /// is not as it should be. Changes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -63,12 +63,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
 }
 
 /// The checks in the order of the report.
-const CHECKS: [(&str, Check); 12] = [
+const CHECKS: [(&str, Check); 13] = [
     ("board", cpu::board),
     ("cpu", cpu::cpu),
     ("kernels", cpu::kernels),
     ("governor", cpu::governor),
     ("clock", cpu::clock),
+    ("load", cpu::load),
     ("temperature", cpu::temperature),
     ("firmware", cpu::firmware),
     ("memory", devices::memory),
@@ -153,7 +154,8 @@ impl Report {
 
     /// Writes the table, with or without colour.
     fn write(&self, f: &mut impl fmt::Write, colour: bool) -> fmt::Result {
-        let mut previous = "";
+        let (mut previous, width) = ("", terminal_width());
+        let indent = 6 + FIELD_INDENT;
         for Checked { check, finding } in &self.checks {
             let (name, code) = match finding.status {
                 Status::Ok => ("ok", 32),
@@ -165,9 +167,9 @@ impl Report {
                 false => write!(f, "{name:4}  ")?,
             }
             let title = if *check == previous { "" } else { check };
-            writeln!(f, "{title:FIELD_INDENT$}{}", clean(&finding.found))?;
+            writeln!(f, "{title:FIELD_INDENT$}{}", wrap(&clean(&finding.found), width, indent))?;
             if let Some(remedy) = &finding.remedy {
-                writeln!(f, "{:indent$}→ {}", "", clean(remedy), indent = 6 + FIELD_INDENT)?;
+                writeln!(f, "{:indent$}→ {}", "", wrap(&clean(remedy), width, indent + 2))?;
             }
             previous = check;
         }

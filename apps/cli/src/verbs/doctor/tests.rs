@@ -113,6 +113,8 @@ fn raspberry_pi_5() -> Fake {
     fake.write("sys/class/thermal/thermal_zone0/trip_point_0_type", "critical");
     fake.write("sys/class/thermal/thermal_zone0/trip_point_0_temp", "110000");
     fake.write("sys/devices/platform/soc/soc:firmware/get_throttled", "0");
+    fake.write("proc/loadavg", "0.31 0.20 0.10 1/180 4711");
+    fake.write("proc/pressure/cpu", "some avg10=0.40 avg60=0.10 avg300=0.00 total=65398048");
     fake.write("proc/meminfo", "MemTotal:        8254416 kB\nMemFree:  1 kB\nMemAvailable:    7340032 kB");
     video(&fake, 0, "rp1-cfe-csi2_ch0", 0);
     video(&fake, 19, "rpi-hevc-dec", 0);
@@ -139,6 +141,7 @@ fn a_raspberry_pi_5() {
     assert_eq!(one(&report, "cpu"), ok("4 × Cortex-A76 at up to 2.40 GHz"));
     assert_eq!(one(&report, "kernels"), ok("dotprod; the CPU has NEON, SDOT"));
     assert_eq!(one(&report, "clock"), ok("now 1.20 GHz, at most 2.40 GHz on CPUs 0-3"));
+    assert_eq!(one(&report, "load"), ok("load 0.31 on 4 CPUs"));
     assert_eq!(one(&report, "temperature"), ok("cpu-thermal 48.3 °C"));
     assert_eq!(one(&report, "firmware"), ok("has not slowed the CPU down since the board was started"));
     assert_eq!(one(&report, "memory"), ok("7.00 GiB of 7.87 GiB available"));
@@ -174,6 +177,7 @@ fn a_raspberry_pi_4_in_trouble() {
     }
     zone(&fake, 0, "cpu-thermal", "83700");
     fake.write("sys/bus/platform/drivers/raspberrypi-firmware/soc:firmware/get_throttled", "50005");
+    fake.write("proc/loadavg", "23.02 11.20 4.10 24/180 4711");
     fake.write("proc/meminfo", "MemTotal: 948304 kB\nMemAvailable: 20480 kB");
     video(&fake, 0, "UVC Camera: Logitech C270", 0);
     video(&fake, 1, "UVC Camera: Logitech C270", 1);
@@ -194,6 +198,12 @@ fn a_raspberry_pi_4_in_trouble() {
     assert!(remedy.contains("echo 1800000 | sudo tee "), "{remedy}");
     let (status, temperature, _) = one(&report, "temperature");
     assert_eq!((status, &*temperature), (Status::Note, "cpu-thermal 83.7 °C: hot enough to slow down"));
+    let (status, load, remedy) = one(&report, "load");
+    assert!(
+        status == Status::Note && load.starts_with("load 23.02 on 4 CPUs: other programs use "),
+        "{load}"
+    );
+    assert_eq!(remedy, "find them with top and stop them");
     let (status, firmware, remedy) = one(&report, "firmware");
     assert_eq!(status, Status::Note);
     assert!(firmware.starts_with("under-voltage, throttled at this moment"), "{firmware}");

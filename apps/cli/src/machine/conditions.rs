@@ -1,0 +1,46 @@
+//! The conditions of a measurement: what a reader needs to judge it, or to repeat it.
+
+use crate::machine::identity;
+use crate::machine::load::Load;
+use resnext_report::Conditions;
+use std::time::SystemTime;
+
+/// Describes this machine, this moment and this command.
+pub(crate) fn conditions(load: Option<Load>) -> Conditions {
+    let arguments = std::env::args_os().skip(1).map(|argument| quoted(&argument.to_string_lossy()));
+    Conditions {
+        machine: identity::this_machine(),
+        date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        load: load.map(|load| load.average),
+        command: std::iter::once("resnext".to_owned()).chain(arguments).collect::<Vec<_>>().join(" "),
+    }
+}
+
+/// Quotes an argument for a shell, if it needs that.
+fn quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
+    match !argument.is_empty() && argument.chars().all(plain) {
+        true => argument.to_owned(),
+        false => format!("'{}'", argument.replace('\'', "'\\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_can_be_pasted() {
+        let cases = [("--data", "--data"), ("my photos", "'my photos'"), ("", "''"), ("it's", "'it'\\''s'")];
+        for (argument, expected) in cases {
+            assert_eq!(quoted(argument), expected);
+        }
+    }
+
+    #[test]
+    fn a_date_has_no_fractions() {
+        let Conditions { date, command, .. } = conditions(None);
+        assert!(date.len() == "2026-11-30T12:00:00Z".len() && date.ends_with('Z'), "{date}");
+        assert!(command.starts_with("resnext"), "{command}");
+    }
+}
