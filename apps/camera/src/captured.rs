@@ -96,9 +96,10 @@ mod tests {
     fn frames_of_every_format_are_as_long_as_they_are_read() {
         for (pixels, _) in NAMES {
             for (width, height) in [(1, 1), (5, 3), (6, 4), (641, 479)] {
-                for padding in [0, 1, 7] {
+                for (beside, below) in [(0, 0), (1, 0), (7, 0), (0, 1), (0, 6), (3, 5)] {
                     let mut format = RawFormat::tight(pixels, width, height, LIMITED);
-                    format.stride += padding;
+                    format.stride += beside;
+                    format.rows += below;
                     let mut captured = Captured::default();
                     let len = captured.prepare(&format).unwrap().len();
                     assert_eq!(len, format.frame_len().unwrap());
@@ -126,6 +127,10 @@ mod tests {
             assert!(captured.prepare(&narrow).is_none());
             let endless = RawFormat { stride: usize::MAX, ..narrow };
             assert!(captured.prepare(&endless).is_none());
+            let tight = RawFormat::tight(pixels, 5, 5, LIMITED);
+            for rows in [0, 4, usize::MAX] {
+                assert!(captured.prepare(&RawFormat { rows, ..tight }).is_none(), "{rows} rows");
+            }
         }
         assert_eq!(captured.bytes.capacity(), 0);
     }

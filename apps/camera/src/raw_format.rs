@@ -100,21 +100,23 @@ pub struct RawFormat {
     /// Bytes from one row of the first plane to the next. The other planes have the same stride (NV12, 4:4:4), or half of it,
     /// rounded up.
     pub stride: usize,
+    /// Rows of the first plane in memory, at least the height. The chroma planes of 4:2:0 have half as many, rounded up, and those
+    /// of other formats as many. Hardware decoders pad planes below to a multiple of 16 or 64 rows.
+    pub rows: usize,
     /// The colours of YUV. For [`PixelFormat::Grey`] only the range matters, for RGB nothing.
     pub yuv: Yuv,
 }
 
 impl RawFormat {
-    /// Describes frames whose rows have no padding.
+    /// Describes frames without padding beside or below them.
     pub fn tight(pixels: PixelFormat, width: u32, height: u32, yuv: Yuv) -> Self {
-        Self { pixels, width, height, stride: pixels.row(width), yuv }
+        Self { pixels, width, height, stride: pixels.row(width), rows: height as usize, yuv }
     }
 
     /// Returns the bytes of each plane, 0 for planes that the format lacks.
     fn planes(&self) -> Option<[usize; 3]> {
-        let stride = self.stride;
-        let (rows, half_rows) = (self.height as usize, self.height.div_ceil(2) as usize);
-        let luma = stride.checked_mul(rows)?;
+        let (rows, half_rows) = (self.rows, self.rows.div_ceil(2));
+        let luma = self.stride.checked_mul(rows)?;
         let chroma = match self.pixels {
             PixelFormat::Nv12 | PixelFormat::Nv21 => [self.chroma_stride().checked_mul(half_rows)?, 0],
             PixelFormat::I420 | PixelFormat::Yv12 => [self.chroma_stride().checked_mul(half_rows)?; 2],
@@ -135,10 +137,10 @@ impl RawFormat {
     }
 
     /// Returns the bytes of a frame. Returns `None` if it has no pixels, a side above the limit of the runtime, rows longer than
-    /// the stride, or more than [`MAX_FRAME_BYTES`] bytes.
+    /// the stride, more rows than its planes, or more than [`MAX_FRAME_BYTES`] bytes.
     pub fn frame_len(&self) -> Option<usize> {
         let sides = [self.width, self.height].iter().all(|side| (1..=MAX_FRAME_SIDE).contains(side));
-        if !sides || self.stride < self.pixels.row(self.width) {
+        if !sides || self.stride < self.pixels.row(self.width) || self.rows < self.height as usize {
             return None;
         }
         let [luma, u, v] = self.planes()?;

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use resnext_camera::source::{Colours, Delivery, FrameSource, Mjpeg, Stream, StreamInfo, Y4m};
 use resnext_camera::{Captured, MAX_FRAME_BYTES};
+use resnext_photo::Rgb8Image;
 use std::io::{self, Read};
 
 /// Returns at most `step` bytes at once, as pipes do.

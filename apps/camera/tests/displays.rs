@@ -5,7 +5,7 @@ mod support;
 use embedded_graphics::mock_display::MockDisplay;
 use embedded_graphics::pixelcolor::Rgb565;
 use resnext_camera::display::framebuffer::{Mode, ModeError, PixelLayout};
-use resnext_camera::display::{Canvas, Detached, Framebuffer, Panel, Snapshots};
+use resnext_camera::display::{Canvas, Detached, Framebuffer, Panel, SnapshotFormat, Snapshots};
 use resnext_camera::{Picture, Reading, Show, ShowError};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
@@ -100,22 +100,51 @@ fn panels_show_what_the_canvas_shows() {
 }
 
 #[test]
-fn snapshots_are_pngs_now_and_then() {
-    let saved = Arc::new(Mutex::new(Vec::<Vec<u8>>::new()));
+fn snapshots_are_pngs_or_jpegs_now_and_then() {
+    let image = landscape(64, 48);
+    let saved = |format| {
+        let saved = Arc::new(Mutex::new(Vec::<Vec<u8>>::new()));
+        let theirs = Arc::clone(&saved);
+        let mut snapshots = Snapshots::new(Duration::from_secs(3600), format, move |picture| {
+            theirs.lock().unwrap().push(picture.to_vec());
+            Ok(())
+        });
+        assert!(snapshots.wants_picture());
+        snapshots.show(&reading(), Some(&image.picture())).unwrap();
+        assert!(!snapshots.wants_picture(), "not for an hour");
+        snapshots.show(&reading(), Some(&image.picture())).unwrap();
+        let saved = saved.lock().unwrap();
+        assert_eq!(saved.len(), 1);
+        saved[0].clone()
+    };
+    let [png, jpeg] = [SnapshotFormat::Png, SnapshotFormat::Jpeg].map(saved);
+    let reader = png::Decoder::new(std::io::Cursor::new(&png)).read_info().unwrap();
+    assert_eq!((reader.info().width, reader.info().height), (320, 240), "enlarged for the text");
+    assert!(jpeg.starts_with(&[0xff, 0xd8, 0xff]));
+    let [png, jpeg] = [png, jpeg].map(|bytes| resnext_photo::Rgb8Image::decode(&bytes).unwrap());
+    assert_eq!((jpeg.width, jpeg.height), (320, 240));
+    let differences = png.data.iter().zip(&jpeg.data).map(|(a, b)| u64::from(a.abs_diff(*b)));
+    assert!(differences.sum::<u64>() < 4 * png.data.len() as u64, "the same picture");
+}
+
+/// A display that wants a picture after a pause gets one with the next frame, not with the one after it.
+#[test]
+fn a_display_that_pauses_gets_each_frame_of_a_slow_pipeline() {
+    let saved = Arc::new(Mutex::new(0));
     let theirs = Arc::clone(&saved);
-    let mut snapshots = Snapshots::new(Duration::from_secs(3600), move |png| {
-        theirs.lock().unwrap().push(png.to_vec());
+    let snapshots = Snapshots::new(Duration::from_millis(20), SnapshotFormat::Png, move |_| {
+        *theirs.lock().unwrap() += 1;
         Ok(())
     });
-    let image = landscape(64, 48);
-    assert!(snapshots.wants_picture());
-    snapshots.show(&reading(), Some(&image.picture())).unwrap();
-    assert!(!snapshots.wants_picture(), "not for an hour");
-    snapshots.show(&reading(), Some(&image.picture())).unwrap();
-    let saved = saved.lock().unwrap();
-    assert_eq!(saved.len(), 1);
-    let reader = png::Decoder::new(std::io::Cursor::new(&saved[0])).read_info().unwrap();
-    assert_eq!((reader.info().width, reader.info().height), (320, 240), "enlarged for the text");
+    let mut display = Detached::new("snapshots", snapshots).unwrap();
+    let image = plain(4, 4, [1, 2, 3]);
+    for frame in 0..4 {
+        std::thread::sleep(Duration::from_millis(250));
+        assert!(display.wants_picture(), "frame {frame}");
+        display.show(&Reading { frame, ..reading() }, Some(&image.picture())).unwrap();
+    }
+    drop(display);
+    assert_eq!(*saved.lock().unwrap(), 4);
 }
 
 /// Reports what it is shown, and waits for a message before it continues.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use support::{landscape, reading};
+use support::{landscape, plain, reading};
 
 /// A preview that gets 50 frames per second.
 struct Live {
@@ -168,6 +168,105 @@ fn events_are_readings() {
     }
 }
 
+/// On a slow board every reading is sent, and its picture is of the same frame. Frames are red and blue in turn.
+#[test]
+fn a_reading_names_its_picture() {
+    let options = Options { address: "127.0.0.1:0".parse().unwrap(), token: None, names: Vec::new() };
+    let preview = Preview::serve(options).unwrap();
+    let address = preview.address();
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes()).unwrap();
+        BufReader::new(stream)
+    };
+    let mut events = get("/events");
+    head(&mut events);
+    let feeder = thread::spawn(move || {
+        let mut show = Detached::new("preview", preview).unwrap();
+        let images = [plain(320, 240, [220, 20, 20]), plain(320, 240, [20, 20, 220])];
+        for frame in 0..8u64 {
+            // The model is slower than the display, and that is free again when the next frame comes.
+            let start = Instant::now();
+            while !show.wants_picture() {
+                assert!(start.elapsed() < Duration::from_secs(10), "frame {frame} has no picture");
+                thread::sleep(Duration::from_millis(5));
+            }
+            let image = &images[frame as usize % 2];
+            show.show(&Reading { frame, ..reading() }, Some(&image.picture())).unwrap();
+            thread::sleep(Duration::from_millis(150));
+        }
+        show
+    });
+    let events = events.lines().map_while(Result::ok);
+    let events = events.filter_map(|line| line.strip_prefix("data: ").map(str::to_owned));
+    let mut frames = Vec::new();
+    for event in events.take(8) {
+        let event: serde_json::Value = serde_json::from_str(&event).unwrap();
+        let frame = event["frame"].as_u64().unwrap();
+        assert_eq!(event["picture"], format!("/frame/{frame}.jpg"));
+        let mut answer = get(event["picture"].as_str().unwrap());
+        let fields = head(&mut answer);
+        assert_eq!(status(&fields[0]), 200, "{fields:?}");
+        let mut jpeg = vec![0; length(&fields)];
+        answer.read_exact(&mut jpeg).unwrap();
+        let photo = resnext_photo::Rgb8Image::decode(&jpeg).unwrap();
+        let (red, blue) = photo.data.chunks_exact(3).fold((0, 0), |(red, blue), pixel| {
+            (
+                red + u64::from(pixel[0] > 150 && pixel[2] < 90),
+                blue + u64::from(pixel[2] > 150 && pixel[0] < 90),
+            )
+        });
+        assert_eq!(
+            frame.is_multiple_of(2),
+            red > 10 * blue,
+            "frame {frame}: {red} red pixels and {blue} blue ones"
+        );
+        frames.push(frame);
+    }
+    assert_eq!(frames, (0..8).collect::<Vec<_>>());
+    drop(feeder.join().unwrap());
+}
+
+#[test]
+fn a_picture_that_is_no_longer_there_is_not_another() {
+    let live = Live::new(None);
+    let mut events = BufReader::new(live.get("/events")).lines().map(Result::unwrap);
+    events.find(|line| line.starts_with("data: ")).unwrap();
+    for path in ["/frame/999999999.jpg", "/frame/.jpg", "/frame/-1.jpg", "/frame/1", "/frame/1.png"] {
+        let answer = live.ask(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", live.address));
+        assert_eq!(status(&answer), 404, "{path}");
+    }
+}
+
+/// A browser shows a picture of the stream only when the next one comes.
+#[test]
+fn the_stream_repeats_the_picture_of_a_slow_board() {
+    let options = Options { address: "127.0.0.1:0".parse().unwrap(), token: None, names: Vec::new() };
+    let mut preview = Preview::serve(options).unwrap();
+    let mut stream = TcpStream::connect(preview.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream
+        .write_all(format!("GET /stream HTTP/1.1\r\nHost: {}\r\n\r\n", preview.address()).as_bytes())
+        .unwrap();
+    let mut reader = BufReader::new(stream);
+    head(&mut reader);
+    let image = plain(320, 240, [9, 99, 9]);
+    preview.show(&reading(), Some(&image.picture())).unwrap();
+    let start = Instant::now();
+    let mut pictures = Vec::new();
+    for _ in 0..2 {
+        let part = head(&mut reader);
+        assert_eq!(part[0], "--resnext-frame", "{part:?}");
+        let mut jpeg = vec![0; length(&part)];
+        reader.read_exact(&mut jpeg).unwrap();
+        reader.read_line(&mut String::new()).unwrap();
+        pictures.push(jpeg);
+    }
+    assert_eq!(pictures[0], pictures[1]);
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+}
+
 #[test]
 fn a_token_lets_in_and_nothing_else_does() {
     let live = Live::new(Some("open sesame!"));
@@ -175,8 +274,16 @@ fn a_token_lets_in_and_nothing_else_does() {
     let get = |path: &str, fields: &str| {
         live.ask(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{fields}\r\n", live.address))
     };
-    for path in ["/", "/stream", "/events", "/picture.jpg", "/preview.js", "/nothing", "/?token=open+sesame"]
-    {
+    for path in [
+        "/",
+        "/stream",
+        "/events",
+        "/picture.jpg",
+        "/frame/1.jpg",
+        "/preview.js",
+        "/nothing",
+        "/?token=open+sesame",
+    ] {
         let answer = get(path, "");
         assert_eq!(status(&answer), 401, "{path}");
         assert!(answer.contains("WWW-Authenticate: Bearer"), "{path}");

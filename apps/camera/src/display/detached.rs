@@ -2,6 +2,7 @@
 
 use super::overlay::ROWS;
 use crate::reading::{Health, Picture, Prediction, Reading, Show, ShowError};
+use core::fmt;
 use heapless::Vec as FixedVec;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,9 +12,11 @@ use std::thread::{self, JoinHandle};
 ///
 /// There is one slot and no queue. Frames that arrive while the display is busy are skipped, so it always continues with a new
 /// frame. The next [`show`](Show::show) reports its errors. Nothing is allocated after the first pictures.
-#[derive(Debug)]
 pub struct Detached {
     shared: Arc<Shared>,
+    /// The display, which the thread locks while it shows a frame. Whether it wants a picture depends on time and on its viewers, so
+    /// it is asked whenever a frame comes.
+    display: Arc<Mutex<dyn Show + Send>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -23,8 +26,6 @@ struct Shared {
     filled: Condvar,
     /// Whether a frame is handed over and not yet shown.
     busy: AtomicBool,
-    /// The last answer of the display.
-    wants_picture: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -49,19 +50,16 @@ impl Detached {
     ///
     /// Returns an error if the system cannot start a thread.
     pub fn new(name: &str, show: impl Show + Send + 'static) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
-            slot: Mutex::default(),
-            filled: Condvar::new(),
-            busy: AtomicBool::new(false),
-            wants_picture: AtomicBool::new(show.wants_picture()),
-        });
-        let worker = Arc::clone(&shared);
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || run(&worker, show))?;
-        Ok(Self { shared, thread: Some(thread) })
+        let shared =
+            Arc::new(Shared { slot: Mutex::default(), filled: Condvar::new(), busy: AtomicBool::new(false) });
+        let display: Arc<Mutex<dyn Show + Send>> = Arc::new(Mutex::new(show));
+        let (worker, theirs) = (Arc::clone(&shared), Arc::clone(&display));
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || run(&worker, &theirs))?;
+        Ok(Self { shared, display, thread: Some(thread) })
     }
 }
 
-fn run(shared: &Shared, mut show: impl Show) {
+fn run(shared: &Shared, display: &Mutex<dyn Show + Send>) {
     let mut copy = ReadingCopy::default();
     loop {
         let mut slot = shared.lock();
@@ -75,22 +73,23 @@ fn run(shared: &Shared, mut show: impl Show) {
         std::mem::swap(&mut slot.copy, &mut copy);
         slot.full = false;
         drop(slot);
-        let result = copy.show_on(&mut show);
+        let result = copy.show_on(&mut *display.lock().unwrap_or_else(PoisonError::into_inner));
         if let Err(error) = result {
             shared.lock().error = Some(error);
         }
-        shared.wants_picture.store(show.wants_picture(), Ordering::Relaxed);
         shared.busy.store(false, Ordering::Release);
     }
 }
 
 impl Show for Detached {
     fn wants_picture(&self) -> bool {
-        self.shared.wants_picture.load(Ordering::Relaxed) && !self.shared.busy.load(Ordering::Acquire)
+        // A display that is locked is busy. One whose lock is poisoned has panicked.
+        !self.shared.busy.load(Ordering::Acquire)
+            && self.display.try_lock().is_ok_and(|display| display.wants_picture())
     }
 
     fn show(&mut self, reading: &Reading<'_>, picture: Option<&Picture<'_>>) -> Result<(), ShowError> {
-        // The display works without the lock, which is only held briefly.
+        // The display works without this lock, which is only held briefly.
         let mut slot = self.shared.lock();
         if let Some(error) = slot.error.take() {
             return Err(error);
@@ -102,7 +101,7 @@ impl Show for Detached {
             });
         }
         // The display is busy, or it became free after it was asked for a picture. Without one it would show a black frame.
-        let lacking = picture.is_none() && self.shared.wants_picture.load(Ordering::Relaxed);
+        let lacking = picture.is_none() && self.wants_picture();
         if lacking || self.shared.busy.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -112,6 +111,12 @@ impl Show for Detached {
         drop(slot);
         self.shared.filled.notify_one();
         Ok(())
+    }
+}
+
+impl fmt::Debug for Detached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Detached").field("shared", &self.shared).finish_non_exhaustive()
     }
 }
 
@@ -179,7 +184,7 @@ impl ReadingCopy {
     }
 
     /// Shows the copy on a display.
-    fn show_on(&self, show: &mut impl Show) -> Result<(), ShowError> {
+    fn show_on(&self, show: &mut dyn Show) -> Result<(), ShowError> {
         let mut top = FixedVec::<Prediction<'_>, ROWS>::new();
         let mut start = 0;
         for Class { class, probability, end } in &self.top {

@@ -24,7 +24,7 @@ pub use framebuffer::Framebuffer;
 pub use overlay::{Ground, overlay, panels};
 pub use panel::Panel;
 pub use retrying::{Retrying, Trouble};
-pub use snapshots::Snapshots;
+pub use snapshots::{SnapshotFormat, Snapshots};
 
 impl<S: crate::Show + ?Sized> crate::Show for Box<S> {
     fn wants_picture(&self) -> bool {

@@ -1,17 +1,28 @@
-//! Saves frames as PNG files.
+//! Saves frames as PNG or JPEG files.
 
 use super::canvas::Canvas;
+use super::jpeg;
 use crate::reading::{Picture, Reading, Show, ShowError};
 use core::fmt;
 use embedded_graphics::geometry::OriginDimensions;
 use std::time::{Duration, Instant};
 
-/// Saves a PNG. It must replace the previous one at once, so that a reader never sees half a file.
+/// Saves a picture. It must replace the previous one at once, so that a reader never sees half a file.
 type Save = Box<dyn FnMut(&[u8]) -> Result<(), ShowError> + Send>;
+
+/// The file format of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotFormat {
+    /// PNG, without loss.
+    Png,
+    /// JPEG, of a tenth of the size.
+    Jpeg,
+}
 
 /// Saves the first frame with its overlay, and then the first frame after each interval.
 pub struct Snapshots {
     every: Duration,
+    format: SnapshotFormat,
     last: Option<Instant>,
     save: Save,
     canvas: Canvas,
@@ -25,9 +36,14 @@ const SHORT_SIDE: u32 = 240;
 const LONGEST: (u32, u32) = (1920, 1920);
 
 impl Snapshots {
-    /// Passes a PNG to `save` once in each interval `every`.
-    pub fn new(every: Duration, save: impl FnMut(&[u8]) -> Result<(), ShowError> + Send + 'static) -> Self {
-        Self { every, last: None, save: Box::new(save), canvas: Canvas::new(1, 1), encoded: Vec::new() }
+    /// Passes a file of this `format` to `save` once in each interval `every`.
+    pub fn new(
+        every: Duration,
+        format: SnapshotFormat,
+        save: impl FnMut(&[u8]) -> Result<(), ShowError> + Send + 'static,
+    ) -> Self {
+        let save = Box::new(save);
+        Self { every, format, last: None, save, canvas: Canvas::new(1, 1), encoded: Vec::new() }
     }
 }
 
@@ -41,11 +57,20 @@ impl Show for Snapshots {
         self.last = Some(Instant::now());
         self.canvas.resize_for(picture, SHORT_SIDE, LONGEST);
         self.canvas.compose(reading, Some(picture));
-        self.encoded.clear();
-        encode(&self.canvas, &mut self.encoded).map_err(|error| ShowError::Failed {
+        let failed = |error: &dyn fmt::Display| ShowError::Failed {
             subject: "snapshot".to_owned(),
             what: format!("cannot be encoded: {error}; use smaller frames"),
-        })?;
+        };
+        self.encoded.clear();
+        match self.format {
+            SnapshotFormat::Png => {
+                encode(&self.canvas, &mut self.encoded).map_err(|error| failed(&error))?;
+            }
+            SnapshotFormat::Jpeg => {
+                self.encoded =
+                    jpeg::encode(&self.canvas, jpeg::FOR_KEEPING).map_err(|error| failed(&error))?;
+            }
+        }
         (self.save)(&self.encoded)
     }
 }

@@ -1,5 +1,6 @@
 //! The trait of all sources of frames.
 
+use super::signature::Content;
 use crate::captured::Captured;
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub struct StreamInfo {
     pub interval: Option<Duration>,
     /// How long the stream may stay silent.
     pub timeout: Option<Duration>,
+    /// Number of bytes, if the stream is a file.
+    pub bytes: Option<u64>,
 }
 
 /// What a source delivers.
@@ -95,9 +98,20 @@ pub enum SourceError {
     UnknownSize,
     /// The content is in no format that is recognised. It may be raw frames.
     #[error(
-        "is neither YUV4MPEG2, JPEG nor PNG; give the format and size of frames, such as yuv420 and 1280x720"
+        "is neither YUV4MPEG2, JPEG nor PNG; if it is uncompressed frames, give their format and size, such as yuv420 and 1280x720"
     )]
     UnknownFormat,
+    /// The content is recognised, and is not what can be read, such as compressed video.
+    #[error("{0}")]
+    Encoded(Content),
+    /// The source is an address on the network, such as a URL.
+    #[error(
+        "addresses are not read; let another program fetch and decode it, such as ffmpeg, and read its output from a pipe"
+    )]
+    Address,
+    /// There is no such file, and the name looks like that of this camera.
+    #[error("no such file; a camera is named by its device, such as {0}")]
+    NoSuchCamera(String),
 }
 
 impl SourceError {

@@ -10,6 +10,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// The first bytes of a PNG file.
+pub(super) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+
 /// An image file, or all image files in a folder and the folders below it, sorted by path.
 #[derive(Debug)]
 pub struct ImageFiles {

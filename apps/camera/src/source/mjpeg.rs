@@ -2,6 +2,7 @@
 //! `multipart/x-mixed-replace` of network cameras.
 
 use super::frame_source::{Delivery, FrameSource, SourceError, StreamInfo};
+use super::signature::{Certainty, Content, recognise};
 use super::stream::Stream;
 use crate::captured::Captured;
 use resnext_photo::Rgb8Image;
@@ -17,12 +18,24 @@ pub struct Mjpeg<R> {
     stream: Stream<R>,
     info: StreamInfo,
     scanner: Scanner,
+    start: Start,
+}
+
+/// What is known of a stream by its first bytes. A container may hold Motion JPEG, whose pictures can be read.
+#[derive(Debug)]
+enum Start {
+    /// Nothing has been read.
+    Unread,
+    /// The content that the first bytes are of. No picture has been read.
+    Recognised(Content),
+    /// There was a picture, or the content is not recognised.
+    Fine,
 }
 
 impl<R: Read> Mjpeg<R> {
     /// Reads the pictures of `stream`.
     pub fn new(stream: Stream<R>, info: StreamInfo) -> Self {
-        Self { stream, info, scanner: Scanner::default() }
+        Self { stream, info, scanner: Scanner::default(), start: Start::Unread }
     }
 }
 
@@ -43,7 +56,14 @@ impl<R: Read + Send> FrameSource for Mjpeg<R> {
         loop {
             let bytes = self.stream.fill_buf();
             let bytes = bytes.map_err(|error| SourceError::reading(&error, self.info.timeout))?;
+            if matches!(self.start, Start::Unread) {
+                let content = recognise(bytes, Certainty::Unreadable);
+                self.start = content.map_or(Start::Fine, Start::Recognised);
+            }
             if bytes.is_empty() {
+                if let Start::Recognised(content) = self.start {
+                    return Err(SourceError::Encoded(content));
+                }
                 let cut = std::mem::take(&mut self.scanner).has_begun();
                 return Ok(if cut {
                     Delivery::Damaged("ended within a picture".into())
@@ -55,8 +75,14 @@ impl<R: Read + Send> FrameSource for Mjpeg<R> {
             self.stream.consume(read);
             match found {
                 None => {}
-                Some(Found::Damage(what)) => return Ok(Delivery::Damaged(what.into())),
-                Some(Found::Picture { at }) => return Ok(decode(&self.scanner.bytes, at, captured)),
+                Some(Found::Damage(what)) => match self.start {
+                    Start::Recognised(content) => return Err(SourceError::Encoded(content)),
+                    _ => return Ok(Delivery::Damaged(what.into())),
+                },
+                Some(Found::Picture { at }) => {
+                    self.start = Start::Fine;
+                    return Ok(decode(&self.scanner.bytes, at, captured));
+                }
             }
         }
     }

@@ -65,6 +65,8 @@ pub struct SourceOptions {
     pub size: Option<(u32, u32)>,
     /// Bytes from one row of a raw frame to the next, if rows are padded.
     pub stride: Option<usize>,
+    /// Rows of the first plane of a raw frame in memory, if planes are padded below.
+    pub rows: Option<usize>,
     /// Frames per second: a request to a device, or the rate of a recording that states none.
     pub rate: Option<f64>,
     /// The colours of YUV frames.

@@ -82,6 +82,11 @@ impl<R: Read> Stream<R> {
         Ok(&self.buffer[self.start..self.end.min(self.start + len)])
     }
 
+    /// Returns what has been read and not taken.
+    pub(super) fn buffered(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
     /// Fills `out`. Returns the number of bytes, which is less than the length of `out` at the end of the stream.
     pub(super) fn fill(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let mut done = 0;

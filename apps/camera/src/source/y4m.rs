@@ -6,6 +6,7 @@
 use super::frame_source::{Delivery, FrameSource, SourceError, StreamInfo};
 use super::options::{Colours, default_matrix};
 use super::raw::{cut, impossible, read_frame};
+use super::signature::{Certainty, SEARCHED, recognise};
 use super::stream::Stream;
 use crate::captured::Captured;
 use crate::raw_format::{PixelFormat, RawFormat};
@@ -41,8 +42,13 @@ impl<R: Read> Y4m<R> {
     pub fn new(mut stream: Stream<R>, mut info: StreamInfo, colours: Colours) -> Result<Self, SourceError> {
         let remedy = "give a YUV4MPEG2 stream, such as `ffmpeg -i IN -pix_fmt yuv420p OUT.y4m` writes";
         let line = take_line(&mut stream, &info)?;
-        let words =
-            line.strip_prefix(MAGIC).ok_or_else(|| SourceError::format("is not YUV4MPEG2", remedy))?;
+        let Some(words) = line.strip_prefix(MAGIC) else {
+            // If no more bytes arrive, those that did must do.
+            let _ = stream.peek(SEARCHED);
+            let start = [&line[..], stream.buffered()].concat();
+            let content = recognise(&start, Certainty::Unreadable);
+            return Err(content.map_or(SourceError::format("is not YUV4MPEG2", remedy), SourceError::Encoded));
+        };
         let words = words
             .strip_suffix(b"\n")
             .ok_or_else(|| SourceError::format("does not end its first line", "make the file again"))?;

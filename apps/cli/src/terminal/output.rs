@@ -48,6 +48,16 @@ pub(crate) fn terminal_width() -> Option<usize> {
     })
 }
 
+/// The largest number of columns of a paragraph, as of `--help`. Longer lines are hard to read.
+#[cfg(feature = "compile")]
+const MAX_TEXT_WIDTH: usize = 100;
+
+/// Returns a paragraph with lines that fit the terminal. In a file they are as long as those of a wide terminal.
+#[cfg(feature = "compile")]
+pub(crate) fn paragraph(text: &str) -> String {
+    super::text::wrap(text, Some(terminal_width().unwrap_or(MAX_TEXT_WIDTH).min(MAX_TEXT_WIDTH)), 0)
+}
+
 /// Returns whether stdout is a terminal whose locale has characters beyond ASCII.
 pub(crate) fn unicode() -> bool {
     let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());

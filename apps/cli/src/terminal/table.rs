@@ -1,9 +1,12 @@
 //! Tables that fit the terminal, and lists of named values.
 
+use super::output::terminal_width;
+use super::text::wrap;
 use std::fmt::{self, Display, Write as _};
 use unicode_width::UnicodeWidthStr;
 
-/// A list of named values, one on each line, with the values aligned.
+/// A list of named values, one on each line, with the values aligned. Values that are too long for the terminal are broken between
+/// words.
 #[derive(Default)]
 pub(crate) struct Fields(Vec<(&'static str, String)>);
 
@@ -16,7 +19,11 @@ impl Fields {
 
 impl Display for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|(name, value)| writeln!(f, "{name:FIELD_INDENT$}{value}"))
+        let width = terminal_width();
+        let mut fields = self.0.iter();
+        fields.try_for_each(|(name, value)| {
+            writeln!(f, "{name:FIELD_INDENT$}{}", wrap(value, width, FIELD_INDENT))
+        })
     }
 }
 

@@ -36,6 +36,33 @@ pub(crate) fn shorten(text: &str, width: usize) -> String {
     short + "…"
 }
 
+/// Breaks lines between words, so that none is wider than `width` columns if its words are not. The first line starts in column
+/// `indent`, and those that are added are indented as far. Without a width, the text stays as it is.
+pub(crate) fn wrap(text: &str, width: Option<usize>, indent: usize) -> String {
+    let Some(width) = width else { return text.to_owned() };
+    let room = width.saturating_sub(indent);
+    let mut wrapped = String::with_capacity(text.len() + 16);
+    for (number, line) in text.split('\n').enumerate() {
+        if number > 0 {
+            wrapped.push('\n');
+        }
+        let mut used = 0;
+        for (number, word) in line.split(' ').enumerate() {
+            if number > 0 && used + 1 + word.width() > room {
+                wrapped.push('\n');
+                wrapped.extend(std::iter::repeat_n(' ', indent));
+                used = 0;
+            } else if number > 0 {
+                wrapped.push(' ');
+                used += 1;
+            }
+            wrapped.push_str(word);
+            used += word.width();
+        }
+    }
+    wrapped
+}
+
 /// Returns the plural ending for a noun that follows `count`.
 pub(crate) fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
@@ -111,6 +138,20 @@ mod tests {
     fn foreign_text_moves_no_cursor() {
         assert_eq!(clean("tench"), "tench");
         assert_eq!(clean("\x1b[2Jboo\u{9b}"), "\\u{1b}[2Jboo\\u{9b}");
+    }
+
+    #[test]
+    fn lines_break_between_words() {
+        assert_eq!(wrap("one two three", None, 4), "one two three");
+        assert_eq!(wrap("one two three", Some(20), 4), "one two three");
+        assert_eq!(wrap("one two three", Some(12), 4), "one two\n    three");
+        assert_eq!(wrap("one two\n  three four", Some(9), 0), "one two\n  three\nfour");
+        assert_eq!(
+            wrap("incomprehensibilities are long", Some(8), 4),
+            "incomprehensibilities\n    are\n    long"
+        );
+        assert_eq!(wrap("größer größer", Some(13), 0), "größer größer");
+        assert_eq!(wrap("", Some(0), 4), "");
     }
 
     #[test]

@@ -2,20 +2,21 @@
 
 use crate::files::write::{check_writable, write_atomically};
 use crate::machine::cpu_list::CpuList;
+use crate::machine::load::{Load, Spread, Watch};
 use crate::machine::placement::Placement;
 use crate::offline::network;
 use crate::session::latency::{FP32, Runs, interleaved, slower};
 use crate::session::samples;
 use crate::session::statistics::{Times, milliseconds};
 use crate::terminal::Error;
-use crate::terminal::output::{self, terminal_width};
+use crate::terminal::output::{self, paragraph, terminal_width};
 use crate::terminal::table::{Column, Fields, Table};
 use crate::terminal::text::{bar, size};
 use resnext::{Kernels, Model, Pool, Runner, Workers};
 use resnext_calibration::fp32::Fp32Model;
 use resnext_calibration::import::{ImportOptions, load_safetensors};
 use resnext_calibration::network::fold_batch_norm;
-use resnext_calibration::preprocessing::normalize;
+use resnext_calibration::preprocessing::{Recipe, normalize};
 use resnext_calibration::{Compiler, LayerReport, Options, ScaleSource, bundled};
 use resnext_evaluation::samples::{Sample, Samples};
 use resnext_models::reference;
@@ -27,14 +28,14 @@ use std::time::{Duration, Instant};
 
 /// Calibrate, compile, classify and time the bundled model, without arguments or downloads.
 ///
-/// Shows what this program does, with an fp32 ResNeXt-26 trained on ten ImageNet classes and a dozen freely licensed photos
-/// that are part of it.
+/// Shows what this program does, with an fp32 ResNeXt-26 trained on ten ImageNet classes and freely licensed photos that are part
+/// of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 JSON: {model: {bytes, arena_bytes, gmac}, agreement, logit_sqnr_db, layers: [{name, sqnr_db}], photos: [{photo, \
-int8: {label, probability}, fp32: {label, probability}, agrees}], ms: [{network, threads, p50, p90, p99}], cpus: \
-[CPU], runs, warnings: [TEXT]}. agreement is a fraction of the photos; cpus is null if the networks were timed \
-on any CPU.")]
+shows, int8: {label, probability}, fp32: {label, probability}, agrees}], ms: [{network, threads, p50, p90, p99}], \
+cpus: [CPU], runs, warnings: [TEXT]}. shows is the class of the photo, or null if the model does not know what it \
+shows; agreement is a fraction of the photos; cpus is null if the networks were timed on any CPU.")]
 pub(crate) struct Args {
     /// Keep the compiled model
     #[arg(short, long, value_name = "OUT.rnx")]
@@ -61,13 +62,14 @@ pub(crate) struct Args {
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     args.output.as_deref().map_or(Ok(()), check_writable)?;
+    let load = Load::now();
     let chosen = Placement::chosen(args.threads, args.cpus.as_ref())?;
     // People read while the demo runs; tools get everything at the end.
     let say = |text: &dyn Display| if args.json { Ok(()) } else { output::print(&text) };
 
     let variant = &reference::VARIANT;
     let side = usize::from(variant.preprocessing.size);
-    let import = ImportOptions { input_size: Some(side) };
+    let import = ImportOptions::of_size(side);
     let mut network = load_safetensors(reference::WEIGHTS, variant.name, import).map_err(failed)?;
     fold_batch_norm(&mut network);
     let (found, published) = (&network.architecture, &variant.architecture);
@@ -79,7 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     say(&format_args!("1. An fp32 ResNeXt\n\n{fields}"))?;
 
     let photos = bundled::photos();
-    let preprocessing = network::preprocessing(Some(variant), &network);
+    let preprocessing = network::preprocessing(Some(&Recipe::of(variant)), &network);
     let options = Options {
         source: variant.to_string(),
         threads: Placement::everywhere().threads,
@@ -110,25 +112,31 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
 
     let fp32 = Fp32Model::new(&network, &[]).map_err(failed)?;
     let mut networks = Networks { model: &model, fp32, options: &options };
-    let answers = networks.classify(&photos)?;
+    // The first answer that a newcomer sees is to a question that the model can answer.
+    let mut answers = networks.classify(&bundled::known_photos())?;
+    let known = answer_table(&answers).to_string();
+    answers.extend(networks.classify(&photos)?);
+    let others = answer_table(&answers[bundled::known_photos().len()..]);
     let agreeing = answers.iter().filter(|answer| answer.agrees).count();
-    let table = answer_table(&answers);
-    say(&format_args!(
-        "\n3. Classify\n\n{table}\nint8 and fp32 agree on {agreeing} of {} photos.\n",
-        answers.len()
-    ))?;
+    let labels: Vec<_> = options.classes.iter().map(|class| class.label.as_str()).collect();
+    let classes = paragraph(&format!("The model knows {} classes: {}.", labels.len(), labels.join(", ")));
+    say(&format_args!("\n3. Classify\n\n{classes}\n\n{known}\n{}\n\n{others}", paragraph(GUESSES)))?;
+    say(&format_args!("\nint8 and fp32 agree on {agreeing} of {} photos.\n", answers.len()))?;
 
     // Pin the threads only now, because calibration is faster with the little cores than without.
     let placement = chosen.unwrap_or_else(Placement::fastest);
+    let watch = Watch::start(load, placement.threads);
     let timings = networks.time(&photos, args.runs, placement.threads)?;
-    let warnings: Vec<_> = slower_than_fp32(&timings).into_iter().collect();
+    let spreads: Vec<Spread<'_>> = timings.iter().map(Timing::spread).collect();
+    let disturbed = watch.finish(&spreads);
+    let warnings: Vec<_> = disturbed.into_iter().chain(slower_than_fp32(&timings)).collect();
     let table = timing_table(&timings);
     let place = match placement.on_cpus() {
         on_cpus if on_cpus.is_empty() => " on this machine".to_owned(),
         on_cpus => on_cpus + " of this machine",
     };
     say(&format_args!("\n4. Latency\n\n{table}\n{} runs of each, in turn,{place}.\n", args.runs))?;
-    say(&format_args!("\n5. Accuracy\n\n{ACCURACY}"))?;
+    say(&format_args!("\n5. Accuracy\n\n{}\n\n{STEPS}", paragraph(ACCURACY)))?;
 
     if args.json {
         let layer = |layer: &LayerReport| json!({ "name": layer.name, "sqnr_db": layer.sqnr_db });
@@ -153,14 +161,19 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     Ok(())
 }
 
-const ACCURACY: &str = "\
-None of these photos shows one of the ten classes of the model, so the answers above are guesses. What counts here is
-that int8 and fp32 guess the same. To measure accuracy, and what int8 costs, you need labelled images:
+const GUESSES: &str = "\
+The photos on which it was calibrated show none of these, and a classifier has no answer but its classes. So the following are \
+guesses: the nearest of the ten. What counts is that int8 and fp32 guess the same.";
 
-  1. Imagenette, ten classes of ImageNet (https://github.com/fastai/imagenette, the 160 px archive)
+const ACCURACY: &str = "\
+Two photos measure nothing. To measure accuracy, and what int8 costs, you need labelled images:";
+
+/// Lines to paste.
+const STEPS: &str = "  1. Imagenette, ten classes of ImageNet, the archive of 160 pixels:
+     https://github.com/fastai/imagenette
   2. resnext demo -o demo.rnx
-  3. resnext eval demo.rnx --data imagenette2-160/val \\
-       --baseline models/reference/resnext26_16x4d_half-imagenette.safetensors
+  3. resnext eval demo.rnx --data imagenette2-160/val --baseline \\
+       models/reference/resnext26_16x4d_half-imagenette.safetensors
 
 To compile your own model: resnext compile --help
 ";
@@ -181,6 +194,8 @@ struct Networks<'a> {
 #[derive(Serialize)]
 struct Answer {
     photo: String,
+    /// The class of the photo, if it shows one.
+    shows: Option<String>,
     int8: Prediction,
     fp32: Prediction,
     agrees: bool,
@@ -200,13 +215,19 @@ struct Timing {
     p50: f64,
     p90: f64,
     p99: f64,
+    #[serde(skip)]
+    min: f64,
 }
 
 impl Timing {
     fn new(network: &str, threads: usize, times: Vec<Duration>) -> Option<Self> {
         let times = Times::new(times)?;
         let [p50, p90, p99] = [50, 90, 99].map(|percent| milliseconds(times.percentile(percent)));
-        Some(Self { network: network.to_owned(), threads, p50, p90, p99 })
+        Some(Self { network: network.to_owned(), threads, p50, p90, p99, min: milliseconds(times.min()) })
+    }
+
+    fn spread(&self) -> Spread<'_> {
+        Spread { network: &self.network, min: self.min, p90: self.p90 }
     }
 }
 
@@ -233,7 +254,8 @@ impl Networks<'_> {
             let image = normalize(&self.options.preprocessing, &pixels);
             let outputs = self.fp32.run(&image).map_err(failed)?;
             let ((class, int8), (original, fp32)) = (predict(&int8), predict(outputs.result()));
-            answers.push(Answer { photo: photo.name().to_owned(), int8, fp32, agrees: class == original });
+            let (photo, shows) = (photo.name().to_owned(), photo.class().map(str::to_owned));
+            answers.push(Answer { photo, shows, int8, fp32, agrees: class == original });
         }
         Ok(answers)
     }
@@ -304,8 +326,13 @@ fn answer_table(answers: &[Answer]) -> impl Display {
     ];
     let mut table = Table::new(columns, terminal_width());
     let percent = |prediction: &Prediction| format!("{:.1}", 100.0 * prediction.probability);
-    for Answer { photo, int8, fp32, agrees } in answers {
-        let mark = if *agrees { "" } else { "differs" };
+    for Answer { photo, shows, int8, fp32, agrees } in answers {
+        let mark = match shows {
+            _ if !agrees => "differs",
+            Some(class) if int8.label == *class => "right",
+            Some(_) => "wrong",
+            None => "",
+        };
         let (int8_percent, fp32_percent) = (percent(int8), percent(fp32));
         let (int8, fp32) = (int8.label.clone(), fp32.label.clone());
         table.row([photo.clone(), int8, int8_percent, fp32, fp32_percent, mark.to_owned()]);
@@ -323,7 +350,7 @@ fn timing_table(timings: &[Timing]) -> impl Display {
     ];
     let mut table = Table::new(columns, terminal_width());
     let fp32 = timings.first().map_or(0.0, |fp32| fp32.p50);
-    for Timing { network, threads, p50, p90, p99 } in timings {
+    for Timing { network, threads, p50, p90, p99, .. } in timings {
         let threads = if *threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") };
         let [ratio, p50, p90, p99] = [fp32 / p50, *p50, *p90, *p99].map(|value| format!("{value:.2}"));
         table.row([format!("{network}, {threads}"), p50, p90, p99, ratio]);

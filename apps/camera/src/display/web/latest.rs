@@ -1,9 +1,13 @@
 //! Passes the latest value to many readers, which never delay the writer.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The latest of a sequence of values.
+/// The most values that are kept: those of two seconds, for readers that ask for the one that they have just heard of.
+const MAX_KEPT: usize = 32;
+
+/// The latest of a sequence of values, and a few before it.
 #[derive(Debug)]
 pub(super) struct Latest<T> {
     state: Mutex<State<T>>,
@@ -12,9 +16,10 @@ pub(super) struct Latest<T> {
 
 #[derive(Debug)]
 struct State<T> {
-    /// Number of the value, from 1.
+    /// Number of the newest value, from 1.
     number: u64,
-    value: Option<Arc<T>>,
+    /// The newest value is the last.
+    values: VecDeque<Arc<T>>,
     closed: bool,
 }
 
@@ -31,7 +36,7 @@ pub(super) enum Next<T> {
 
 impl<T> Latest<T> {
     pub(super) fn new() -> Self {
-        let state = State { number: 0, value: None, closed: false };
+        let state = State { number: 0, values: VecDeque::with_capacity(MAX_KEPT), closed: false };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -39,14 +44,15 @@ impl<T> Latest<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Replaces the value. Does not wait for readers, which hold the lock only to take a reference.
+    /// Adds the newest value. Does not wait for readers, which hold the lock only to take a reference.
     pub(super) fn publish(&self, value: T) {
         let mut state = self.lock();
         state.number += 1;
-        let before = state.value.replace(Arc::new(value));
+        let oldest = if state.values.len() == MAX_KEPT { state.values.pop_front() } else { None };
+        state.values.push_back(Arc::new(value));
         drop(state);
         self.changed.notify_all();
-        drop(before);
+        drop(oldest);
     }
 
     /// Ends the values and wakes all readers that wait.
@@ -60,6 +66,11 @@ impl<T> Latest<T> {
         self.lock().number
     }
 
+    /// Returns the newest value that `is_wanted`, if it is still kept.
+    pub(super) fn find(&self, is_wanted: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+        self.lock().values.iter().rev().find(|value| is_wanted(value)).map(Arc::clone)
+    }
+
     /// Returns the newest value if it is newer than number `seen`. Otherwise waits for the next one, at most for `timeout`.
     pub(super) fn after(&self, seen: u64, timeout: Duration) -> Next<T> {
         let deadline = Instant::now() + timeout;
@@ -68,7 +79,7 @@ impl<T> Latest<T> {
             if state.closed {
                 return Next::Closed;
             }
-            if let Some(value) = state.value.as_ref().filter(|_| state.number > seen) {
+            if let Some(value) = state.values.back().filter(|_| state.number > seen) {
                 return Next::New(state.number, Arc::clone(value));
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -96,6 +107,15 @@ mod tests {
         assert_eq!(latest.number(), 3);
         latest.close();
         assert!(matches!(latest.after(0, INSTANT), Next::Closed));
+    }
+
+    #[test]
+    fn a_value_is_kept_for_a_while() {
+        let latest = Latest::new();
+        (1..=100).for_each(|value| latest.publish(value));
+        let kept: Vec<_> =
+            (1..=101).filter(|wanted| latest.find(|value| value == wanted).is_some()).collect();
+        assert_eq!(kept, (69..=100).collect::<Vec<_>>());
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! A preview in the browser: picture, labels and latency of a board without a screen.
 //!
-//! `/` is a page, `/stream` the picture with its overlay as MJPEG, `/picture.jpg` a single picture, and `/events` the readings as
-//! Server-Sent Events. This is our own small server, because it has only seven resources, and because a preview treats slow
-//! clients in a special way. Pictures and readings each have one slot (`latest.rs`). A client takes the newest value when it has
-//! sent the previous one, so that it slows down neither other clients nor the pipeline. Clients, their requests and their time
-//! are limited; see `server.rs`.
+//! `/` is a page. `/events` are the readings as Server-Sent Events. Each names its picture, `/frame/NUMBER.jpg`, and is sent only when
+//! that exists, so that a page can show a reading and the frame that it is of, however slow the board or the network.
+//! For other clients, `/stream` is the picture with its overlay as MJPEG, and `/picture.jpg` a single picture.
+//!
+//! This is our own small server, because it has only eight resources, and because a preview treats slow clients in a special way.
+//! The latest readings have one place (`latest.rs`). A client takes the newest one when it has been sent the previous one, so that it
+//! slows down neither other clients nor the pipeline. Clients, their requests and their time are limited; see `server.rs`.
 
 mod access;
 mod latest;
 mod request;
+mod response;
 mod server;
 
 use super::canvas::Canvas;
@@ -16,13 +19,13 @@ use super::jpeg;
 use crate::reading::{Health, Picture, Reading, Show, ShowError};
 use access::Access;
 use serde::Serialize;
-use server::{Server, Shared};
+use server::{Server, Shared, Shown};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The least time between two pictures, for at most 15 pictures per second.
+/// The least time between two readings with their pictures, for at most 15 per second. Faster ones would not be readable.
 const PICTURE_INTERVAL: Duration = Duration::from_millis(66);
 
 /// The largest width and height of a picture. This is enough for a page, and encoding larger JPEGs takes too much time.
@@ -139,19 +142,19 @@ fn percent_encoded(text: &str) -> String {
 
 impl Show for Preview {
     fn wants_picture(&self) -> bool {
-        self.shared.has_viewers() && self.last.is_none_or(|last| last.elapsed() >= PICTURE_INTERVAL)
+        self.shared.has_clients() && self.last.is_none_or(|last| last.elapsed() >= PICTURE_INTERVAL)
     }
 
     fn show(&mut self, reading: &Reading<'_>, picture: Option<&Picture<'_>>) -> Result<(), ShowError> {
-        if self.shared.has_listeners() {
-            let event = serde_json::to_string(&Event::from(reading)).map_err(|error| failed(&error))?;
-            self.shared.events.publish(event);
-        }
         let Some(picture) = picture.filter(|_| self.wants_picture()) else { return Ok(()) };
         self.last = Some(Instant::now());
         self.canvas.resize_for(picture, SHORT_SIDE, LARGEST);
         self.canvas.compose(reading, Some(picture));
-        self.shared.pictures.publish(jpeg::encode(&self.canvas).map_err(|error| failed(&error))?);
+        self.shared.latest.publish(Shown {
+            frame: reading.frame,
+            event: serde_json::to_string(&Event::from(reading)).map_err(|error| failed(&error))?,
+            jpeg: jpeg::encode(&self.canvas, jpeg::FOR_VIDEO).map_err(|error| failed(&error))?,
+        });
         Ok(())
     }
 }
@@ -167,6 +170,8 @@ fn failed(error: &dyn std::error::Error) -> ShowError {
 #[derive(Serialize)]
 struct Event<'a> {
     frame: u64,
+    /// The path of the picture.
+    picture: String,
     model: &'a str,
     top: Vec<Class<'a>>,
     latency_ms: f32,
@@ -194,6 +199,7 @@ impl<'a> From<&Reading<'a>> for Event<'a> {
             probability: prediction.probability,
         };
         let top = top.iter().take(super::overlay::ROWS).map(class).collect();
-        Self { frame, model, top, latency_ms, inference_ms, fps, dropped, temperature_c, slowed }
+        let picture = server::path_of(frame);
+        Self { frame, picture, model, top, latency_ms, inference_ms, fps, dropped, temperature_c, slowed }
     }
 }

@@ -6,6 +6,7 @@
 use super::access::{Access, Verdict};
 use super::latest::{Latest, Next};
 use super::request::{self, Refusal, Request};
+use super::response::{ICON, PAGE, SCRIPT, STYLE, head, jpeg, refuse, text};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,42 +26,47 @@ const LINGER: Duration = Duration::from_millis(300);
 /// The longest silence of a stream. After it something is sent, to notice clients that have left.
 const MAX_SILENCE: Duration = Duration::from_secs(10);
 
-/// The least time between two events for a client. Faster ones would not be readable.
-const EVENT_INTERVAL: Duration = Duration::from_millis(100);
+/// The silence after which a stream repeats its picture. A browser shows a picture only when it sees the next one, which may take
+/// a slow model seconds.
+const REPEAT_AFTER: Duration = Duration::from_millis(250);
+
+/// How long a client that wants a single picture waits for it. Large models take seconds for a frame.
+const MAX_FRAME_TIME: Duration = Duration::from_secs(30);
 
 /// Bytes of the stack of a client's thread, most of which is the buffer of the request.
 const STACK_SIZE: usize = 128 * 1024;
 
-const PAGE: &str = include_str!("page/index.html");
-const ENTRANCE: &str = include_str!("page/entrance.html");
-const STYLE: &str = include_str!("page/preview.css");
-const SCRIPT: &str = include_str!("page/preview.js");
-const ICON: &str = include_str!("page/icon.svg");
-
-/// Header fields of every answer. The page loads only our own files and must not be embedded in another page.
-const PROTECTION: &str = "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; \
-    img-src 'self' blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'\r\n\
-    X-Content-Type-Options: nosniff\r\n\
-    X-Frame-Options: DENY\r\n\
-    Referrer-Policy: no-referrer\r\n\
-    Cross-Origin-Resource-Policy: same-origin\r\n\
-    Cross-Origin-Opener-Policy: same-origin\r\n\
-    Cache-Control: no-store\r\n\
-    Connection: close\r\n";
-
 /// The boundary between the parts of the stream.
 const BOUNDARY: &str = "resnext-frame";
+
+/// A reading and the picture that it is of.
+#[derive(Debug)]
+pub(super) struct Shown {
+    /// Number of the frame.
+    pub(super) frame: u64,
+    /// The reading as JSON.
+    pub(super) event: String,
+    /// The picture with its overlay.
+    pub(super) jpeg: Vec<u8>,
+}
+
+/// Returns the path of the picture of a frame.
+pub(super) fn path_of(frame: u64) -> String {
+    format!("/frame/{frame}.jpg")
+}
+
+/// Returns the number of the frame whose picture has this path.
+fn frame_of(path: &str) -> Option<u64> {
+    path.strip_prefix("/frame/")?.strip_suffix(".jpg")?.parse().ok()
+}
 
 /// The state that clients and the preview share.
 #[derive(Debug)]
 pub(super) struct Shared {
     access: Access,
-    /// The latest picture, as a JPEG.
-    pub(super) pictures: Latest<Vec<u8>>,
-    /// The latest reading, as JSON.
-    pub(super) events: Latest<String>,
-    viewers: AtomicUsize,
-    listeners: AtomicUsize,
+    pub(super) latest: Latest<Shown>,
+    /// Number of clients that want readings or pictures as they come.
+    clients: AtomicUsize,
     closed: AtomicBool,
     /// A handle of each client's connection, to close it.
     connections: Mutex<Vec<(u64, TcpStream)>>,
@@ -70,23 +76,22 @@ impl Shared {
     pub(super) fn new(access: Access) -> Self {
         Self {
             access,
-            pictures: Latest::new(),
-            events: Latest::new(),
-            viewers: AtomicUsize::new(0),
-            listeners: AtomicUsize::new(0),
+            latest: Latest::new(),
+            clients: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             connections: Mutex::default(),
         }
     }
 
-    /// Returns whether a client shows the picture.
-    pub(super) fn has_viewers(&self) -> bool {
-        self.viewers.load(Ordering::Relaxed) > 0
+    /// Returns whether a client waits for readings or pictures.
+    pub(super) fn has_clients(&self) -> bool {
+        self.clients.load(Ordering::Relaxed) > 0
     }
 
-    /// Returns whether a client reads the events.
-    pub(super) fn has_listeners(&self) -> bool {
-        self.listeners.load(Ordering::Relaxed) > 0
+    /// Counts a client that waits. Returns the number of the last reading, which may be old because nobody waited for it.
+    fn join(&self) -> (Counted<'_>, u64) {
+        let seen = self.latest.number();
+        (Counted::new(&self.clients), seen)
     }
 
     fn connections(&self) -> MutexGuard<'_, Vec<(u64, TcpStream)>> {
@@ -135,8 +140,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.shared.closed.store(true, Ordering::Release);
-        self.shared.pictures.close();
-        self.shared.events.close();
+        self.shared.latest.close();
         for (_, connection) in self.shared.connections().iter() {
             let _ = connection.shutdown(Shutdown::Both);
         }
@@ -252,111 +256,69 @@ fn answer(stream: &mut TcpStream, request: &Request, shared: &Shared) -> io::Res
         ("/stream", false) => pictures(stream, shared),
         ("/events", false) => events(stream, shared),
         ("/picture.jpg", false) => picture(stream, shared),
-        _ => refuse(stream, 404),
+        (path, _) => {
+            match frame_of(path).and_then(|frame| shared.latest.find(|shown| shown.frame == frame)) {
+                Some(shown) => jpeg(stream, &shown.jpeg, only_head),
+                None => refuse(stream, 404),
+            }
+        }
     }
-}
-
-fn reason(status: u16) -> (&'static str, &'static str) {
-    match status {
-        200 => ("OK", ""),
-        303 => ("See Other", ""),
-        400 => ("Bad Request", "this is not a request that resnext understands"),
-        401 => ("Unauthorized", "this preview needs a token"),
-        403 => ("Forbidden", "the preview cannot be embedded in other pages"),
-        404 => ("Not Found", "there is nothing here; the preview is at /"),
-        405 => ("Method Not Allowed", "only GET is answered"),
-        408 => ("Request Timeout", "the request took too long"),
-        421 => (
-            "Misdirected Request",
-            "this name is not known; use the IP address, or make the name known to the preview when it starts",
-        ),
-        431 => ("Request Header Fields Too Large", "the request is too long"),
-        _ => ("Service Unavailable", "there is no picture; is the camera running?"),
-    }
-}
-
-fn refuse(stream: &mut TcpStream, status: u16) -> io::Result<()> {
-    match status {
-        401 => text(stream, 401, "text/html; charset=utf-8", ENTRANCE, false),
-        _ => text(stream, status, "text/plain; charset=utf-8", &format!("{}\n", reason(status).1), false),
-    }
-}
-
-/// Returns the head of an answer. `length` is the number of bytes of its body, if it is known.
-fn head(status: u16, content: &str, length: Option<usize>, fields: &str) -> String {
-    let length = length.map_or_else(String::new, |length| format!("Content-Length: {length}\r\n"));
-    let reason = reason(status).0;
-    let special = match status {
-        401 => "WWW-Authenticate: Bearer\r\n",
-        405 => "Allow: GET\r\n",
-        _ => "",
-    };
-    format!(
-        "HTTP/1.1 {status} {reason}\r\nContent-Type: {content}\r\n{length}{PROTECTION}{special}{fields}\r\n"
-    )
-}
-
-fn text(stream: &mut TcpStream, status: u16, content: &str, text: &str, only_head: bool) -> io::Result<()> {
-    let head = head(status, content, Some(text.len()), "");
-    let body = if only_head { "" } else { text };
-    stream.write_all(format!("{head}{body}").as_bytes())
-}
-
-/// Counts a viewer. Returns the number of the last picture, which may be old because no viewer wanted it.
-fn first_picture(shared: &Shared) -> (Counted<'_>, u64) {
-    let seen = shared.pictures.number();
-    (Counted::new(&shared.viewers), seen)
 }
 
 fn picture(stream: &mut TcpStream, shared: &Shared) -> io::Result<()> {
-    let (_viewer, seen) = first_picture(shared);
-    match shared.pictures.after(seen, TIMEOUT) {
-        Next::New(_, jpeg) => {
-            stream.write_all(head(200, "image/jpeg", Some(jpeg.len()), "").as_bytes())?;
-            stream.write_all(&jpeg)
-        }
+    let (_client, seen) = shared.join();
+    match shared.latest.after(seen, MAX_FRAME_TIME) {
+        Next::New(_, shown) => jpeg(stream, &shown.jpeg, false),
         Next::Quiet | Next::Closed => refuse(stream, 503),
     }
 }
 
 fn pictures(stream: &mut TcpStream, shared: &Shared) -> io::Result<()> {
-    let (_viewer, mut seen) = first_picture(shared);
+    let (_client, mut seen) = shared.join();
     let content = format!("multipart/x-mixed-replace; boundary={BOUNDARY}");
-    stream.write_all(format!("{}--{BOUNDARY}\r\n", head(200, &content, None, "")).as_bytes())?;
-    let mut last: Option<Arc<Vec<u8>>> = None;
+    stream.write_all(head(200, &content, None, "").as_bytes())?;
+    let (mut last, mut patience): (Option<Arc<Shown>>, _) = (None, MAX_SILENCE);
     loop {
-        let jpeg = match shared.pictures.after(seen, MAX_SILENCE) {
-            Next::New(number, jpeg) => {
-                seen = number;
-                jpeg
+        let shown = match shared.latest.after(seen, patience) {
+            Next::New(number, shown) => {
+                (seen, patience) = (number, REPEAT_AFTER);
+                shown
             }
-            // Sends the last picture again, which is the only way to find out whether the client is still there.
+            // Sends the last picture again: once soon, and then now and then, which is the only way to find out whether the client
+            // is still there.
             Next::Quiet => match &last {
-                Some(last) => Arc::clone(last),
-                None => return Ok(()),
+                Some(last) => {
+                    patience = MAX_SILENCE;
+                    Arc::clone(last)
+                }
+                // Before the first boundary anything may stand.
+                None => {
+                    stream.write_all(b"\r\n")?;
+                    continue;
+                }
             },
             Next::Closed => return Ok(()),
         };
-        let part = format!("Content-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", jpeg.len());
+        if last.is_none() {
+            stream.write_all(format!("--{BOUNDARY}\r\n").as_bytes())?;
+        }
+        let part = format!("Content-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", shown.jpeg.len());
         stream.write_all(part.as_bytes())?;
-        stream.write_all(&jpeg)?;
-        // A browser shows a picture only when it sees the boundary after it.
+        stream.write_all(&shown.jpeg)?;
         stream.write_all(format!("\r\n--{BOUNDARY}\r\n").as_bytes())?;
-        last = Some(jpeg);
+        last = Some(shown);
     }
 }
 
 fn events(stream: &mut TcpStream, shared: &Shared) -> io::Result<()> {
-    let _listener = Counted::new(&shared.listeners);
-    let mut seen = shared.events.number();
+    let (_client, mut seen) = shared.join();
     stream.write_all(head(200, "text/event-stream; charset=utf-8", None, "").as_bytes())?;
     stream.write_all(b"retry: 2000\n\n")?;
     loop {
-        match shared.events.after(seen, MAX_SILENCE) {
-            Next::New(number, json) => {
+        match shared.latest.after(seen, MAX_SILENCE) {
+            Next::New(number, shown) => {
                 seen = number;
-                stream.write_all(format!("data: {json}\n\n").as_bytes())?;
-                thread::sleep(EVENT_INTERVAL);
+                stream.write_all(format!("data: {}\n\n", shown.event).as_bytes())?;
             }
             Next::Quiet => stream.write_all(b": nothing new\n\n")?,
             Next::Closed => return Ok(()),

@@ -6,7 +6,7 @@ use crate::remedies;
 use crate::terminal::Error;
 use crate::terminal::output;
 use resnext_camera::display::web::{self, Preview};
-use resnext_camera::display::{Detached, Framebuffer, Retrying, Snapshots, Trouble};
+use resnext_camera::display::{Detached, Framebuffer, Retrying, SnapshotFormat, Snapshots, Trouble};
 use resnext_camera::{Show, ShowError};
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -29,9 +29,9 @@ pub(crate) struct Display {
     #[arg(long, value_name = "PANEL")]
     spi: Option<resnext_camera::display::spi::Settings>,
 
-    /// Save a frame and its labels as a PNG from time to time, replacing the previous one
-    #[arg(long, value_name = "FILE.png")]
-    snapshot: Option<PathBuf>,
+    /// Save a frame and its labels from time to time, replacing the previous one: FILE.jpg as a JPEG, FILE.png as a PNG
+    #[arg(long, value_name = "FILE", value_parser = snapshot)]
+    snapshot: Option<Snapshot>,
 
     /// Seconds between two snapshots
     #[arg(long, value_name = "SECONDS", default_value_t = 5, requires = "snapshot",
@@ -51,6 +51,25 @@ pub(crate) struct Display {
     /// Another name of this machine that browsers may use, besides its host name; may be repeated
     #[arg(long, value_name = "NAME", requires = "serve")]
     serve_name: Vec<String>,
+}
+
+/// A picture to save, in the format that its name states.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Snapshot {
+    path: PathBuf,
+    format: SnapshotFormat,
+}
+
+/// Parses the name of a picture.
+fn snapshot(text: &str) -> Result<Snapshot, String> {
+    let path = PathBuf::from(text);
+    let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let format = match end.as_str() {
+        "png" => SnapshotFormat::Png,
+        "jpg" | "jpeg" => SnapshotFormat::Jpeg,
+        _ => return Err("use a name that ends in .jpg or .png, which says how to save it".to_owned()),
+    };
+    Ok(Snapshot { path, format })
 }
 
 /// Parses an address and a port. If the address is `localhost` or left out, only this machine can reach it.
@@ -78,11 +97,11 @@ impl Display {
                 resnext_camera::display::spi::open(settings).map_err(|error| Error::new("", error))?;
             displays.add("panel", panel, remarks)?;
         }
-        if let Some(path) = self.snapshot.clone() {
+        if let Some(Snapshot { path, format }) = self.snapshot.clone() {
             check_writable(&path)?;
-            let save = move |png: &[u8]| write_atomically(&path, png).map_err(failed);
+            let save = move |picture: &[u8]| write_atomically(&path, picture).map_err(failed);
             let every = Duration::from_secs(self.snapshot_every.into());
-            displays.add("snapshots", Snapshots::new(every, save), remarks)?;
+            displays.add("snapshots", Snapshots::new(every, format, save), remarks)?;
         }
         if let Some(address) = self.serve {
             let options = web::Options { address, token: self.token.clone(), names: self.serve_name.clone() };
@@ -158,6 +177,21 @@ fn failed(error: Error) -> ShowError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_snapshot_states_its_format() {
+        let format = |text: &str| snapshot(text).map(|snapshot| snapshot.format).ok();
+        for (text, expected) in [
+            ("seen.png", Some(SnapshotFormat::Png)),
+            ("/run/a.b/seen.JPG", Some(SnapshotFormat::Jpeg)),
+            ("seen.jpeg", Some(SnapshotFormat::Jpeg)),
+            ("seen.webp", None),
+            ("seen", None),
+            ("png", None),
+        ] {
+            assert_eq!(format(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn addresses_to_serve_at() {

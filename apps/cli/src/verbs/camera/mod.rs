@@ -1,25 +1,25 @@
 //! `resnext camera`: classifies the frames of a camera, a pipe or a file.
 
+mod advice;
 mod display;
+mod list;
 
 use crate::machine::board::Board;
 use crate::records::{self, Records};
-use crate::remedies;
 use crate::session::artifact::Artifact;
 use crate::session::execution::Execution;
 use crate::session::exif;
 use crate::session::workspace::{Workspace, packing};
 use crate::terminal::Error;
 use crate::terminal::output::{self, terminal_width};
-use crate::terminal::text::{clean, plural};
+use crate::terminal::text::plural;
 use clap::ValueEnum;
 use display::{Display, Remarks};
 use resnext::Model;
 use resnext::preprocess::{YuvMatrix, YuvRange};
 use resnext_camera::show::{JsonLines, Style, Terminal};
 use resnext_camera::smoothing::{MAX_PREDICTIONS, Smoothing};
-use resnext_camera::source::v4l2::{self, Listed};
-use resnext_camera::source::{Colours, Container, SourceOptions, open};
+use resnext_camera::source::{Colours, Container, SourceError, SourceOptions, open};
 use resnext_camera::{Health, Options, PipelineError, PixelFormat, Show, ShowError, Stop, Summary};
 use resnext_photo::Exif;
 use std::fmt;
@@ -75,6 +75,10 @@ pub(crate) struct Args {
     /// Bytes from one row of a raw frame to the next [default: as many as the pixels take]
     #[arg(long, value_name = "BYTES")]
     stride: Option<usize>,
+
+    /// Rows of a raw frame in memory, if its planes are padded below; chroma planes have their share [default: the height]
+    #[arg(long, value_name = "ROWS")]
+    rows: Option<usize>,
 
     /// Range of levels of YUV frames [default: as the source says, else limited]
     #[arg(long, value_name = "RANGE")]
@@ -167,7 +171,7 @@ fn rate(text: &str) -> Result<f64, String> {
 
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
-    let (Some(model), Some(source)) = (&args.model, &args.source) else { return list(args.json) };
+    let (Some(model), Some(source)) = (&args.model, &args.source) else { return list::run(args.json) };
     let artifact = Artifact::open(model)?.packed(packing(&args.execution)?)?;
     let model = artifact.model()?;
     let mut workspace = Workspace::new(&model, &args.execution)?;
@@ -175,14 +179,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let mut runner = workspace.runner(&model)?;
     let mut log = args.records.start(artifact.path(), &model)?.frames(&model);
     let stop = stop_on_signals()?;
+    let name = match source {
+        path if path == Path::new("-") => "standard input".to_owned(),
+        path => path.display().to_string(),
+    };
+    let refused = |error: &SourceError| advice::failure(&name, source, artifact.path(), error);
     let opened = match open(source, &args.source_options(exif::of_model(&model), &stop)) {
         // The user ended the program before the source was open.
         Err(_) if stop.is_set() => return Ok(()),
-        Err(error) if source == Path::new("-") => Err(remedies::failure("standard input", &error)),
-        opened => opened.map_err(|error| remedies::failure(source.display(), &error)),
+        opened => opened.map_err(|error| refused(&error)),
     };
-    let mut source = opened.inspect_err(records::failure)?;
-    let name = source.name().to_owned();
+    let mut frames = opened.inspect_err(records::failure)?;
     let style = style();
     // On a terminal, a remark replaces the line that shows the current frame.
     let remarks = Remarks { over: !args.json && style != Style::Changes && io::stderr().is_terminal() };
@@ -190,7 +197,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         remarks.say(format_args!("{name}: {what}"));
         records::warning(what);
     };
-    let usual = if source.live() { Smoothing::Exponential { frames: 5 } } else { Smoothing::None };
+    let usual = if frames.live() { Smoothing::Exponential { frames: 5 } } else { Smoothing::None };
     let options = Options {
         model: artifact.path().file_stem().and_then(|stem| stem.to_str()).unwrap_or("model"),
         top_k: args.top_k.into(),
@@ -201,17 +208,20 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         note: &note,
         stop,
     };
-    let live = source.live();
+    let live = frames.live();
     let mut displays = args.display.open(remarks).inspect_err(records::failure)?;
     let mut text = text(args.json, style, &model);
     let mut shows: Vec<&mut dyn Show> = vec![&mut *text, &mut log];
     shows.extend(displays.shows());
-    let summary = resnext_camera::run(&mut *source, &mut runner, options, &mut shows);
+    let summary = resnext_camera::run(&mut *frames, &mut runner, options, &mut shows);
     // End the line of the terminal before any message.
     drop(text);
     let shown = displays.finish();
-    let summary =
-        summary.map_err(|error| failed(error, &name, artifact.path())).inspect_err(records::failure)?;
+    let failed = |error| match error {
+        PipelineError::Source(error) => refused(&error),
+        error => failed(error, &name, artifact.path()),
+    };
+    let summary = summary.map_err(failed).inspect_err(records::failure)?;
     log.finish();
     if args.json {
         // If stderr is closed, there is nowhere to report that either.
@@ -250,7 +260,6 @@ fn failed(error: PipelineError, source: &str, model: &Path) -> Error {
     match error {
         PipelineError::Show(ShowError::Closed) => Error::OutputClosed,
         PipelineError::Show(ShowError::Failed { subject, what }) => Error::new(subject, what),
-        PipelineError::Source(error) => remedies::failure(source, &error),
         PipelineError::Frame(error) => Error::new(source, error),
         PipelineError::Run(error) => Error::at(model, error),
         error => Error::new("", error),
@@ -271,6 +280,7 @@ impl Args {
             container: self.format,
             size: self.size,
             stride: self.stride,
+            rows: self.rows,
             rate: self.fps,
             colours: Colours { matrix, range },
             exif,
@@ -312,38 +322,5 @@ impl fmt::Display for SummaryText<'_> {
         }
         write!(f, "; capture to label {:.1} ms (p99 {:.1})", latency_ms.p50, latency_ms.p99)?;
         write!(f, ", of which inference {:.1} ms (p99 {:.1})", inference_ms.p50, inference_ms.p99)
-    }
-}
-
-/// `--list`.
-fn list(json: bool) -> Result<(), Error> {
-    let cameras = v4l2::list();
-    if json {
-        return output::print_json(&cameras);
-    }
-    if cameras.is_empty() {
-        output::note("found no camera; connect one, or pipe frames in (rpicam-vid on a Raspberry Pi)");
-    }
-    cameras.iter().try_for_each(|camera| output::print(&CameraText(camera)))
-}
-
-/// A camera and its formats for people.
-struct CameraText<'a>(&'a Listed);
-
-impl fmt::Display for CameraText<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Listed { path, name, driver, formats, problem } = self.0;
-        let path = path.display().to_string();
-        match problem {
-            Some(problem) => return writeln!(f, "{}: {}", clean(&path), clean(problem)),
-            None => writeln!(f, "{}: {} ({})", clean(&path), clean(name), clean(driver))?,
-        }
-        for offer in formats {
-            let sizes: Vec<_> =
-                offer.sizes.iter().map(|[width, height]| format!("{width}x{height}")).collect();
-            let unread = if offer.read { "" } else { "  (not supported)" };
-            writeln!(f, "  {}  {}{unread}", offer.code, sizes.join(" "))?;
-        }
-        Ok(())
     }
 }

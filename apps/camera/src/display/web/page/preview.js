@@ -1,7 +1,6 @@
 "use strict";
 
 const byId = (id) => document.getElementById(id);
-const picture = byId("picture");
 const pauseButton = byId("pause");
 const classes = byId("classes");
 
@@ -12,12 +11,20 @@ const HEIGHT = 48;
 // The temperature at which a Raspberry Pi begins to slow down, in degrees Celsius.
 const HOT = 80;
 
+// The least silence that is remarked on, and that of a source whose pace is not known yet, in milliseconds.
+const SILENCE = 2000;
+const FIRST_SILENCE = 10000;
+
+let picture = byId("picture");
 let events = null;
 let latencies = [];
 let lastNews = 0;
+// Milliseconds between the last readings.
+let intervals = [];
+// The newest reading, if its picture has not been fetched.
+let next = null;
+let fetching = false;
 let paused = false;
-// Whether the connection was lost. The picture stream ends without an event in that case.
-let lost = false;
 
 function show(id, text) {
   const element = byId(id);
@@ -76,8 +83,6 @@ function showLatency(latency) {
 }
 
 function showReading(reading) {
-  lastNews = performance.now();
-  setState("live", "Live");
   show("model", reading.model);
   showClasses(reading.top);
   showLatency(reading.latency_ms);
@@ -92,61 +97,84 @@ function showReading(reading) {
   byId("temperature").classList.toggle("hot", temperature >= HOT || Boolean(reading.slowed));
 }
 
+// A reading is shown together with the picture that it names. While one is fetched, newer readings replace each other.
+function receive(reading) {
+  const now = performance.now();
+  if (lastNews > 0) intervals = intervals.concat(now - lastNews).slice(-5);
+  lastNews = now;
+  setState("live", "Live");
+  next = reading;
+  if (!fetching) showNext();
+}
+
+async function showNext() {
+  fetching = true;
+  while (next !== null && !paused) {
+    const reading = next;
+    next = null;
+    try {
+      const answer = await fetch(reading.picture);
+      // A picture that the server no longer has is not shown, and neither is its reading.
+      if (!answer.ok) continue;
+      const image = new Image();
+      image.src = URL.createObjectURL(await answer.blob());
+      // It is decoded in advance, so that picture and reading change together.
+      await image.decode();
+      if (paused) break;
+      showPicture(image, reading.frame);
+      showReading(reading);
+    } catch {
+      // The connection is lost, which the events say, or the picture is cut for that reason.
+    }
+  }
+  fetching = false;
+}
+
+function showPicture(image, frame) {
+  const before = picture.src;
+  image.id = "picture";
+  image.alt = picture.alt;
+  image.width = image.naturalWidth;
+  image.height = image.naturalHeight;
+  picture.replaceWith(image);
+  picture = image;
+  byId("save").href = image.src;
+  byId("save").download = `resnext-${frame}.jpg`;
+  if (before) URL.revokeObjectURL(before);
+}
+
 function connect() {
   events = new EventSource("/events");
-  events.onmessage = (message) => showReading(JSON.parse(message.data));
-  events.onopen = () => {
-    if (lost) showStream();
-    lost = false;
-  };
+  events.onmessage = (message) => receive(JSON.parse(message.data));
   events.onerror = () => {
-    lost = true;
+    // Another run of the program may have another pace.
+    lastNews = 0;
+    intervals = [];
     setState("lost", "Connection lost; trying again");
     // The server refuses the connection, for example after a restart with another token. The reloaded page shows its message.
     if (events.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
   };
 }
 
-function showStream() {
-  // A new address each time, because browsers do not start the same stream twice.
-  picture.src = `/stream?${Date.now()}`;
-}
-
-function resume() {
-  showStream();
-  connect();
-}
-
 pauseButton.addEventListener("click", () => {
   paused = !paused;
   pauseButton.textContent = paused ? "Resume" : "Pause";
-  if (!paused) return resume();
+  if (!paused) return connect();
   events.close();
-  // The stream ends, and a copy of the last picture stays.
-  const still = document.createElement("canvas");
-  still.width = picture.naturalWidth || 1;
-  still.height = picture.naturalHeight || 1;
-  still.getContext("2d").drawImage(picture, 0, 0);
-  still.toBlob((blob) => {
-    if (paused && blob) picture.src = URL.createObjectURL(blob);
-  }, "image/png");
+  next = null;
+  lastNews = 0;
   setState("paused", "Paused");
 });
 
-picture.addEventListener("load", () => {
-  picture.width = picture.naturalWidth;
-  picture.height = picture.naturalHeight;
-  if (picture.src.startsWith("blob:")) URL.revokeObjectURL(picture.src);
-});
-
-picture.addEventListener("error", () => {
-  if (!paused) setTimeout(() => { if (!paused) showStream(); }, 2000);
-});
+// A slow model or camera is not a lost one: only a silence of several times its usual pace is remarked on.
+function longestSilence() {
+  return intervals.length > 0 ? Math.max(SILENCE, 3 * Math.max(...intervals)) : FIRST_SILENCE;
+}
 
 setInterval(() => {
   if (paused || lastNews === 0 || events.readyState !== EventSource.OPEN) return;
-  const seconds = Math.round((performance.now() - lastNews) / 1000);
-  if (seconds >= 2) setState("lost", `No frame for ${seconds} s`);
+  const silence = performance.now() - lastNews;
+  if (silence >= longestSilence()) setState("lost", `No frame for ${Math.round(silence / 1000)} s`);
 }, 1000);
 
 connect();
