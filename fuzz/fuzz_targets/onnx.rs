@@ -25,7 +25,7 @@ static FILE: LazyLock<PathBuf> =
 fuzz_target!(|data: &[u8]| {
     let Some(bytes) = changed(&SOUND, data) else { return };
     std::fs::write(&*FILE, &bytes).expect("a temporary file");
-    if let Err(error) = load_with(&FILE, ImportOptions { input_size: Some(32) }) {
+    if let Err(error) = load_with(&FILE, ImportOptions::of_size(32)) {
         let line = error.to_string();
         assert!(line.contains("; ") && !line.contains('\n'), "{line}");
     }

@@ -5,6 +5,7 @@
 
 #![deny(unsafe_code)]
 
+mod features;
 mod files;
 mod machine;
 #[cfg(feature = "manual")]
@@ -82,7 +83,16 @@ fn main() -> ExitCode {
     if let Some(folder) = manual::wanted() {
         return manual::write(&folder, Cli::command());
     }
-    let result = match Cli::parse().verb {
+    #[cfg(not(feature = "manual"))]
+    if let Some(what) = features::lacking_manual() {
+        output::note(what);
+        return ExitCode::from(WRONG_USAGE);
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return wrong_usage(&error),
+    };
+    let result = match cli.verb {
         #[cfg(feature = "compile")]
         Verb::Demo(args) => demo::run(&args),
         Verb::Zoo(args) => zoo::run(&args),
@@ -110,6 +120,21 @@ fn main() -> ExitCode {
     }
 }
 
+/// Says what is wrong with the command line, or prints the help that was asked for.
+fn wrong_usage(error: &clap::Error) -> ExitCode {
+    let verb = std::env::args_os().nth(1).unwrap_or_default();
+    match features::lacking(error, &verb.to_string_lossy()) {
+        Some(what) => {
+            output::note(what);
+            ExitCode::from(WRONG_USAGE)
+        }
+        None => error.exit(),
+    }
+}
+
+/// The exit status of wrong usage, which is clap's.
+const WRONG_USAGE: u8 = 2;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,5 +143,19 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Prose is wrapped to the width of the terminal. Lines that are indented are examples to paste, and tables, which must not be.
+    #[test]
+    fn examples_fit_a_terminal_of_80_columns() {
+        let mut cli = Cli::command();
+        cli.build();
+        let verbs = cli.get_subcommands().chain([&cli]);
+        for text in verbs.filter_map(|verb| verb.get_after_help().or(verb.get_after_long_help())) {
+            for line in text.to_string().lines().filter(|line| line.contains("  ")) {
+                let width = line.chars().count();
+                assert!(width <= 80, "{width} columns: {line}");
+            }
+        }
     }
 }

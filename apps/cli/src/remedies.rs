@@ -5,7 +5,10 @@
 
 use crate::terminal::Error;
 #[cfg(feature = "compile")]
-use resnext_calibration::{CompileError, import::ImportErrorKind};
+use resnext_calibration::{
+    CompileError,
+    import::{FileError, ImportErrorKind},
+};
 #[cfg(target_os = "linux")]
 use resnext_camera::{display, source::SourceError};
 use resnext_evaluation::RunFailed;
@@ -41,7 +44,13 @@ impl Remedy for CompileError {
 #[cfg(feature = "compile")]
 impl Remedy for ImportErrorKind {
     fn option(&self) -> Option<&'static str> {
-        matches!(self, Self::Architecture { .. }).then_some("--arch LIBRARY/VARIANT")
+        match self {
+            Self::Architecture { .. } | Self::Claim(_) => Some("--arch LIBRARY/VARIANT"),
+            Self::File(FileError::SeveralWeights(_) | FileError::NoSuchWeights { .. }) => {
+                Some("--weights-key KEY")
+            }
+            _ => None,
+        }
     }
 }
 
@@ -71,7 +80,7 @@ impl Remedy for SourceError {
     fn option(&self) -> Option<&'static str> {
         match self {
             Self::Stalled(_) => Some("--timeout S"),
-            Self::NotACamera(_) => Some("--list"),
+            Self::NotACamera(_) | Self::NoSuchCamera(_) => Some("--list"),
             Self::OtherSize { .. } | Self::UnknownSize => Some("--size WxH"),
             Self::UnknownFormat => Some("--format FORMAT --size WxH"),
             _ => None,

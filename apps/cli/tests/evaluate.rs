@@ -201,6 +201,7 @@ fn an_interrupted_evaluation_goes_on() {
         let ran = folder.resnext(&[&eval[..], more].concat());
         let mut report = ran.json_and_notes();
         assert!(report["latency"].take().is_array(), "{report}");
+        assert!(report["conditions"].take().is_object(), "{report}");
         report
     };
     let whole = eval(&[]);

@@ -142,6 +142,10 @@ impl Sample {
     /// beginning is read. Of a file that cannot be read the answer is `false`.
     pub fn is_rotated(&self) -> bool {
         let Origin::File(path) = &self.origin else { return false };
+        // To open a named pipe would wait for a writer.
+        if !path.is_file() {
+            return false;
+        }
         let read = || -> std::io::Result<Vec<u8>> {
             let (mut file, mut bytes) = (File::open(path)?, Vec::new());
             (&mut file).take(HEADER_BYTES).read_to_end(&mut bytes)?;
@@ -173,7 +177,21 @@ impl Sample {
     ///
     /// Returns the errors of [`decode`](Self::decode), and an error if the image is larger than the limit of the runtime.
     pub fn pixels(&self, preprocessing: &Preprocessing) -> Result<Vec<u8>, SampleError> {
-        self.decode()?.crop(preprocessing).map_err(|reason| self.error(reason))
+        self.pixels_and_size(preprocessing).map(|(pixels, _)| pixels)
+    }
+
+    /// Returns the [`pixels`](Self::pixels), and the width and the height of the whole image.
+    ///
+    /// # Errors
+    ///
+    /// As [`pixels`](Self::pixels).
+    pub fn pixels_and_size(
+        &self,
+        preprocessing: &Preprocessing,
+    ) -> Result<(Vec<u8>, (u32, u32)), SampleError> {
+        let image = self.decode()?;
+        let size = (image.width, image.height);
+        Ok((image.crop(preprocessing).map_err(|reason| self.error(reason))?, size))
     }
 
     fn error(&self, reason: impl std::fmt::Display) -> SampleError {

@@ -30,7 +30,7 @@ pub(crate) struct Step {
 
 #[derive(Debug)]
 pub(crate) enum Kind {
-    Gemm(Gemm),
+    Gemm(Box<Gemm>),
     Direct(Direct),
     MaxPool(Window),
     AvgPool(Window),
@@ -134,7 +134,7 @@ impl Step {
         if size != [to.height, to.width] {
             return Err(node.error("the window has another number of positions"));
         }
-        if groups == 0 || from.channels % groups != 0 || to.channels % groups != 0 {
+        if groups == 0 || !from.channels.is_multiple_of(groups) || !to.channels.is_multiple_of(groups) {
             return Err(node.error("the groups do not divide the channels"));
         }
         let weights = to.channels * (from.channels / groups) * window.kernel * window.kernel;
@@ -144,7 +144,7 @@ impl Step {
         if window.kernel == 1 && window.padding == 0 && groups == 1 {
             let stride = window.stride;
             let parts = gemm::Parts { weight, bias: &bias, relu, stride, from, to };
-            return Ok(Kind::Gemm(Gemm::new(parts, panels)?));
+            return Ok(Kind::Gemm(Box::new(Gemm::new(parts, panels)?)));
         }
         let parts = direct::Parts { window, groups, weight: &weight, bias: &bias, relu, from, to };
         Ok(Kind::Direct(Direct::new(&parts)))
@@ -160,7 +160,7 @@ impl Step {
             return Err(node.error("it has another number of weights or biases"));
         }
         let parts = gemm::Parts { weight, bias: &bias, relu: false, stride: 1, from, to };
-        Ok(Kind::Gemm(Gemm::new(parts, panels)?))
+        Ok(Kind::Gemm(Box::new(Gemm::new(parts, panels)?)))
     }
 }
 

@@ -38,7 +38,7 @@ const NOT_READ: [(&str, &[&str]); 10] = [
 pub fn file_kind(path: &Path) -> Option<FileKind> {
     let extension = path.extension()?.to_str()?;
     let is = |known: &&str| extension.eq_ignore_ascii_case(known);
-    if READ.iter().any(|known| is(known)) {
+    if READ.iter().any(is) {
         return Some(FileKind::Photo);
     }
     let other = NOT_READ.iter().find(|(_, extensions)| extensions.iter().any(is));

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use unicode_width::UnicodeWidthStr;
 
 /// The most classes that `--top-k` lists.
-const MOST: usize = 100;
+const MAX_CLASSES: usize = 100;
 
 /// The width of a probability bar in columns.
 const BAR: usize = 20;
@@ -52,7 +52,7 @@ pub(crate) struct Args {
 
     /// Number of classes to list for each image
     #[arg(long, value_name = "K", default_value_t = 5,
-        value_parser = clap::value_parser!(u16).range(1..=MOST as i64))]
+        value_parser = clap::value_parser!(u16).range(1..=MAX_CLASSES as i64))]
     top_k: u16,
 
     #[command(flatten)]
@@ -150,7 +150,7 @@ fn classify(
     runner.infer(&mut logits).map_err(failed)?;
     let times = Times { decode: decoded - start, resize: loaded - decoded, infer: loaded.elapsed() };
     log.inference(times.infer, model, &logits);
-    let hits = resnext::top_k::<MOST>(&logits);
+    let hits = resnext::top_k::<MAX_CLASSES>(&logits);
     let top = hits.iter().take(top_k).map(|hit| Class::new(model, hit)).collect();
     let image = path.display().to_string();
     Ok(Classified { image, top, size: (photo.width, photo.height), rotated, times })

@@ -21,7 +21,7 @@ fn what_is_not_read_is_refused_by_name() {
     let cases: [(&[&str], &str); 10] = [
         (&["deep.y4m"], "deep.y4m: has frames of the kind \"420p10\", which is not supported; "),
         (&["interlaced.y4m"], "interlaced.y4m: is interlaced, which is not supported; "),
-        (&["words.txt"], "words.txt: is neither YUV4MPEG2, JPEG nor PNG; "),
+        (&["words.txt"], "words.txt: is neither YUV4MPEG2, JPEG nor PNG; if it is uncompressed frames, "),
         (&["empty.y4m"], "empty.y4m: is empty; "),
         (&["empty"], "empty: has no pictures; "),
         (&["/dev/video99"], "/dev/video99: no such file or device; "),
@@ -196,8 +196,10 @@ fn a_size_that_is_not_the_files_is_noticed() {
     let raw = ["camera", "model.rnx", "film.raw", "--format", "rgb24", "--size", "33x33", "--json"];
     let ran = folder.resnext(&raw);
     assert_eq!(ran.status, 1);
-    let line = "resnext: film.raw: ended within a frame, after 333 of its 3267 bytes; check the format, the size and the stride\n";
-    assert!(ran.stderr.starts_with(line), "{}", ran.stderr);
+    let lines = "resnext: film.raw: its 3600 bytes are no whole number of frames of 3267 bytes; check the format, the size, the \
+                 stride and the rows\n\
+                 resnext: film.raw: ended within a frame, after 333 of its 3267 bytes\n";
+    assert!(ran.stderr.starts_with(lines), "{}", ran.stderr);
 }
 
 /// Waits until a condition is true.
@@ -356,6 +358,12 @@ fn a_snapshot_of_a_file_that_is_missing_at_the_end_is_a_failure() {
 #[test]
 fn displays_that_cannot_be_had_are_named() {
     let folder = Folder::new();
+    let wrong = folder.resnext(&["camera", "model.rnx", "red.png", "--snapshot", "seen.webp"]);
+    assert!(
+        wrong.status == 2 && wrong.stderr.contains("use a name that ends in .jpg or .png"),
+        "{}",
+        wrong.stderr
+    );
     let cases: [(&[&str], &str); 4] = [
         (&["--fb", "/dev/null"], "/dev/null: is not a framebuffer; "),
         (&["--fb", "/dev/fb99"], "/dev/fb99: does not exist; "),

@@ -4,11 +4,12 @@
 mod endings;
 #[path = "../support/mod.rs"]
 mod support;
+mod unread;
 
 use resnext_testing::data;
 use resnext_testing::networks::COLOURS;
 use serde_json::Value;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use support::{Folder, Ran, command, reference_model};
@@ -310,6 +311,79 @@ fn a_snapshot_is_left_for_whoever_wants_to_look() {
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     let seen = image::open(folder.path("seen.png")).unwrap().into_rgb8();
     assert!(seen.pixels().any(|pixel| pixel.0 == [20, 20, 220]), "the picture shows");
+
+    let ran = folder.resnext(&["camera", "model.rnx", "blue.png", "--snapshot", "seen.jpg"]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let bytes = std::fs::read(folder.path("seen.jpg")).unwrap();
+    assert!(bytes.starts_with(&[0xff, 0xd8]), "a JPEG, as its name says");
+    let seen = resnext_photo::Rgb8Image::decode(&bytes).unwrap();
+    let blue = seen.data.chunks_exact(3).filter(|pixel| pixel[2] > 200 && pixel[0] < 40).count();
+    assert!(blue > 1000, "the picture shows");
+}
+
+/// Planes that are padded below, as hardware decoders do. The frames are those of the file without padding.
+#[test]
+fn padded_planes_are_read_as_stated_and_remarked_on_if_not() {
+    let folder = Folder::new();
+    let (width, height, rows) = (98, 74, 80);
+    // Red, green and blue of the model as Y, U, V in the full range of BT.601.
+    let colours = [(79, 95, 228), (140, 60, 43), (43, 228, 112)];
+    let frames = |rows: usize| -> Vec<u8> {
+        let frame = |(y, u, v): (u8, u8, u8)| {
+            // What lies in the padding is not to be seen.
+            let luma = [vec![y; width * height], vec![255 - y; width * (rows - height)]].concat();
+            let chroma =
+                [[u, v].repeat(width / 2 * height / 2), [v, u].repeat(width / 2 * (rows - height) / 2)]
+                    .concat();
+            [luma, chroma].concat()
+        };
+        colours.into_iter().flat_map(frame).collect()
+    };
+    folder.write("tight.raw", &frames(height));
+    folder.write("padded.raw", &frames(rows));
+    let how = ["--format", "nv12", "--size", "98x74", "--range", "full"];
+    let expected = camera(&folder, "model.rnx", "tight.raw", &how);
+    let labels: Vec<_> = expected.iter().map(|top| top[0]["label"].clone()).collect();
+    assert_eq!(labels, ["red", "green", "blue"]);
+    assert_eq!(camera(&folder, "model.rnx", "padded.raw", &[&how[..], &["--rows", "80"]].concat()), expected);
+
+    let ran = folder.resnext(&[&["camera", "model.rnx", "padded.raw"], &how[..]].concat());
+    let line = "resnext: padded.raw: its 35280 bytes are no whole number of frames of 10878 bytes; planes may be padded, and they would \
+                be with rows 80\n";
+    assert!(ran.stderr.starts_with(line), "{}", ran.stderr);
+    let few = folder
+        .resnext(&[&["camera", "model.rnx", "padded.raw", "--rows", "73"], &how[..]].concat())
+        .failure();
+    assert!(
+        few.starts_with(
+            "resnext: padded.raw: there is no nv12 frame of 98x74 pixels in 73 rows of 98 bytes; "
+        ),
+        "{few}"
+    );
+}
+
+/// Of a pipe nobody knows the length, so the remark comes from the frames themselves, while it runs.
+#[test]
+fn a_pipe_of_padded_frames_is_remarked_on_while_it_runs() {
+    let folder = Folder::new();
+    let (width, rows) = (98usize, 80);
+    let scene = |at: usize| (40 + (at / width) * (at / width) / 7 % 150 + at % width / 3) as u8;
+    let frame: Vec<u8> = (0..width * rows * 3 / 2).map(scene).collect();
+    let how = ["--format", "nv12", "--size", "98x74", "--every-frame", "--timeout", "60"];
+    let mut child = start(&folder, &[&["camera", "model.rnx", "-"], &how[..]].concat());
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&frame.repeat(4)).unwrap();
+    let mut said = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    let (distance, stated) = (98 * 120, 98 * 111);
+    assert!(
+        said.starts_with(&format!(
+            "resnext: standard input: frames are {distance} bytes apart and not {stated}, "
+        )) && said.contains("(rows 80)"),
+        "{said}"
+    );
+    drop(stdin);
+    child.wait().unwrap();
 }
 
 #[test]

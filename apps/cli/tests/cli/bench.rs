@@ -14,6 +14,7 @@ fn bench_has_the_keys_that_tools_rely_on() {
         .json();
     let expected = [
         "arena_bytes",
+        "conditions",
         "cpus",
         "fidelity",
         "fps",
@@ -33,6 +34,9 @@ fn bench_has_the_keys_that_tools_rely_on() {
         "warnings",
     ];
     assert_eq!(keys(&report), expected);
+    let conditions = &report["conditions"];
+    assert_eq!(keys(conditions), ["command", "date", "load", "machine"]);
+    assert_eq!(conditions["command"], "resnext bench model.rnx --warmup 0 --runs 7 --threads 2 --json");
     assert_eq!(keys(&report["ms"]), ["min", "p50", "p90", "p99"]);
     assert_eq!((&report["threads"], &report["runs"], &report["warmup"]), (&json!(2), &json!(7), &json!(0)));
     assert!(report["cpus"].is_null(), "--threads alone pins nothing: {report}");

@@ -39,6 +39,23 @@ fn tables_fit_the_terminal() {
     }
 }
 
+/// Remedies break between words, below where they begin. What `doctor` finds depends on the machine, and so does its status.
+#[test]
+fn remedies_fit_the_terminal() {
+    let text = |columns: &str| {
+        let output = command(&["doctor"]).env("COLUMNS", columns).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (narrow, wide) = (text("60"), text("10000"));
+    // The name of a check takes 19 columns. A line is longer only if it is a single word.
+    for line in narrow.lines().filter(|line| line.chars().count() > 60) {
+        let text: String = line.chars().skip(19).collect();
+        assert!(!text.trim_start_matches("→ ").contains(' '), "{line}");
+    }
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(&narrow).len(), words(&wide).len(), "no word is broken:\n{narrow}");
+}
+
 #[test]
 fn models_that_cannot_be_used_say_why() {
     let folder = Folder::new();
@@ -103,6 +120,43 @@ fn wrong_usage_is_status_2() {
         assert_eq!((ran.status, ran.stdout.as_str()), (2, ""), "{args:?}: {}", ran.stderr);
         assert!(!ran.stderr.is_empty());
     }
+}
+
+/// The words of a message about what this build lacks, and what it must not say.
+#[test]
+fn what_another_build_has_is_explained() {
+    let folder = Folder::new();
+    let lacks = |args: &[&str], start: &str| {
+        let ran = folder.resnext(args);
+        assert_eq!((ran.status, ran.stdout.as_str()), (2, ""), "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.starts_with(start) && ran.stderr.lines().count() == 1, "{args:?}: {}", ran.stderr);
+    };
+    if !cfg!(feature = "compile") {
+        for verb in ["compile", "import", "demo"] {
+            let start =
+                format!("resnext: {verb}: this build is for running models and has no offline half; ");
+            lacks(&[verb, "--help"], &start);
+        }
+        lacks(&["bench", "model.rnx", "--baseline", "x"], "resnext: --baseline: this build cannot run fp32 ");
+    }
+    if cfg!(target_os = "linux") && !cfg!(feature = "spi") {
+        let start = "resnext: --spi: this build drives no SPI panels; ";
+        lacks(&["camera", "model.rnx", "red.png", "--spi", "/dev/spidev0.0,st7789"], start);
+        lacks(&["camera", "model.rnx", "red.png", "--spi=x"], start);
+    }
+    if !cfg!(feature = "defmt") {
+        lacks(
+            &["classify", "model.rnx", "red.png", "--defmt", "log"],
+            "resnext: --defmt: this build writes no ",
+        );
+    }
+    if !cfg!(feature = "manual") {
+        let ran = Ran::new(command(&["zoo"]).env("RESNEXT_MANUAL", "man").output().unwrap());
+        assert_eq!((ran.status, ran.stdout.as_str()), (2, ""), "{}", ran.stderr);
+        assert!(ran.stderr.starts_with("resnext: RESNEXT_MANUAL: this build writes no manual pages; "));
+    }
+    // What no build has is still wrong usage.
+    assert!(folder.resnext(&["inspect", "model.rnx", "--spi", "x"]).stderr.contains("unexpected argument"));
 }
 
 #[test]

@@ -21,6 +21,7 @@ fn bench_times_fp32_in_turn() {
     );
     let p50 = |of: &Value| of["ms"]["p50"].as_f64().unwrap();
     assert_eq!(fp32["ratio"].as_f64().unwrap(), p50(fp32) / p50(&report), "{report}");
+    assert_eq!((&fp32["int8_ms"], &fp32["ratio_all_threads"]), (&report["ms"], &fp32["ratio"]), "{report}");
     assert_eq!(report["steady_state_allocations"], 0, "those of fp32 are not int8's");
     assert_eq!(report["fidelity"]["samples"], 2, "{report}");
     let slower = report["warnings"]
@@ -30,11 +31,25 @@ fn bench_times_fp32_in_turn() {
         .any(|warning| warning.as_str().unwrap().starts_with("int8 is slower than fp32 here ("));
     assert_eq!(slower, p50(&report) > p50(fp32), "{report}");
     let words = folder.resnext(&[&bench[..], &[onnx]].concat()).results_and_warnings().0;
-    for part in ["fp32 (tract), 1 thread, in turn with int8: ", "accuracy     same class as fp32 on "] {
+    for part in [
+        "fp32 (tract), 1 thread, in turn with int8: int8 on 1 thread is ",
+        "accuracy     same class as fp32 on ",
+    ] {
         assert!(words.contains(part), "{part}: {words}");
     }
+    // On two threads, int8 is timed on one as well, because fp32 has only one.
+    let bench = ["bench", "tiny.rnx", "--threads", "2", "--warmup", "1", "--runs", "5", "--baseline", onnx];
+    let report = folder.resnext(&[&bench[..], &["--json"]].concat()).json_and_notes();
+    let (fp32, ms) = (&report["fp32"], |of: &Value| of["p50"].as_f64().unwrap());
+    assert_ne!(fp32["int8_ms"], report["ms"], "{report}");
+    assert_eq!(fp32["ratio"].as_f64().unwrap(), ms(&fp32["ms"]) / ms(&fp32["int8_ms"]), "{report}");
+    assert_eq!(fp32["ratio_all_threads"].as_f64().unwrap(), ms(&fp32["ms"]) / ms(&report["ms"]), "{report}");
+    assert_eq!(report["steady_state_allocations"], 0, "on one thread nor on two");
+    let words = folder.resnext(&bench).results_and_warnings().0;
+    assert!(words.contains("\nint8 alone   p50 ") && words.contains("; on 2 threads int8 is "), "{words}");
     let weights = repository("models/reference/resnext26_16x4d_half-imagenette.safetensors");
-    let line = folder.resnext(&[&bench[..], &[text(&weights)]].concat()).failure();
+    let others = [&bench[..bench.len() - 1], &[text(&weights)]].concat();
+    let line = folder.resnext(&others).failure();
     assert!(
         line.contains(".safetensors: takes ")
             && line.contains(" GMAC an inference, and the model takes 0.015; "),

@@ -5,9 +5,12 @@ mod bench;
 mod compile;
 mod demo;
 mod eval;
+mod import;
+mod recipe;
 mod refusals;
 #[path = "../support/mod.rs"]
 mod support;
+mod warnings;
 
 use std::path::{Path, PathBuf};
 use support::Folder;

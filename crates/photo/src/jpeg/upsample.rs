@@ -22,12 +22,12 @@ fn row<'a>(component: &'a Component, y: usize, buffer: &'a mut Vec<u8>) -> &'a [
     let [across, down] = component.expand;
     let near = component.row(y / down);
     // The other row that lies next to the pixels, in planes of half the height.
-    let far = if y % 2 == 0 { (y / 2).saturating_sub(1) } else { y / 2 + 1 };
+    let far = if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { y / 2 + 1 };
     buffer.resize(near.len() * across, 0);
     // libjpeg does not interpolate in rows of one or two samples.
     let wide = near.len() > 2;
     match (across, down) {
-        (1, 2) => between_rows(near, component.row(far), y % 2 == 0, buffer),
+        (1, 2) => between_rows(near, component.row(far), y.is_multiple_of(2), buffer),
         (2, 1) if wide => interpolate(near.len(), |i| u16::from(near[i]), [1, 2], 2, buffer),
         (2, 2) if wide => {
             let far = component.row(far);

@@ -1,7 +1,7 @@
 //! The baseline that int8 is compared with: an fp32 network, or its recorded logits.
 
 #[cfg(feature = "compile")]
-use crate::offline::network;
+use crate::offline::{network, recipe};
 use crate::remedies;
 use crate::session::artifact;
 use crate::terminal::Error;
@@ -44,8 +44,14 @@ pub(super) fn map(path: &Path) -> Result<Mmap, Error> {
 }
 
 impl<'a> Baseline<'a> {
-    /// Reads the mapped file.
-    pub(super) fn open(path: &Path, bytes: &'a [u8], model: &Model<'_>) -> Result<Self, Error> {
+    /// Reads the mapped file. `weights_key` chooses among several sets of weights of a checkpoint.
+    #[cfg_attr(not(feature = "compile"), expect(unused_variables, reason = "a record has no weights"))]
+    pub(super) fn open(
+        path: &Path,
+        weights_key: Option<&str>,
+        bytes: &'a [u8],
+        model: &Model<'_>,
+    ) -> Result<Self, Error> {
         if Record::is_record(bytes) {
             let record = Record::from_bytes(bytes, model)
                 .map_err(|error| remedies::failure(path.display(), &error))?;
@@ -53,7 +59,9 @@ impl<'a> Baseline<'a> {
         }
         #[cfg(feature = "compile")]
         {
-            let network = network::read(path, Some(model.preprocessing().crop_height as usize))?;
+            let side = model.preprocessing().crop_height as usize;
+            let network = network::baseline(path, weights_key, side)?;
+            recipe::compare(path, &network, model.preprocessing());
             Ok(Self::Network { path: path.to_owned(), network: Box::new(network) })
         }
         #[cfg(not(feature = "compile"))]
@@ -112,6 +120,10 @@ impl<'a> Baseline<'a> {
     pub(super) fn name(&self, provenance: &Provenance) -> String {
         match self {
             Self::Recorded { .. } => format!("{}, logits recorded on another machine", provenance.baseline),
+            #[cfg(feature = "compile")]
+            Self::Network { network, .. } if network.prequantized.is_some() => {
+                format!("{} on tract, which is quantized itself", provenance.baseline)
+            }
             #[cfg(feature = "compile")]
             Self::Network { .. } => format!("{} on tract", provenance.baseline),
         }

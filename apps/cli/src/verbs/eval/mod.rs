@@ -3,13 +3,16 @@
 mod baseline;
 mod page;
 mod text;
+mod warnings;
 
 use crate::files::write::{PendingFile, check_distinct, check_writable, write_atomically};
+use crate::machine::conditions::conditions;
 use crate::machine::cpu_list::CpuList;
+use crate::machine::load::Load;
 use crate::session::artifact::Artifact;
 use crate::session::exif::{ExifOption, note_rotated};
 use crate::session::labelled::{calibrated_on, doubts, labelled, note_left_out};
-use crate::session::latency::{self, Runs};
+use crate::session::latency::Runs;
 use crate::session::samples;
 use crate::terminal::Error;
 use crate::terminal::output;
@@ -22,11 +25,10 @@ use resnext_evaluation::provenance::Provenance;
 use resnext_evaluation::record::{self, LogitType};
 use resnext_evaluation::truth::{ClassIndex, Labelled};
 use resnext_evaluation::{Evaluation, Run};
-use resnext_metadata::Metadata;
-use resnext_models::Variant;
 use resnext_report::Report;
 use std::fs;
 use std::path::{Path, PathBuf};
+use warnings::warnings;
 
 /// Measure accuracy on labelled images, and the drop against the fp32 network.
 ///
@@ -35,17 +37,18 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "\
 DIR has one folder for each class, named by identifier (wnid) or label; folders that match no class are left out \
 and listed. Or --truth FILE has one line for each image:
-  val/0001.JPEG 65                                 name and index of the model's output, from 0
-  val/0001.JPEG n01751748                          name and wnid, or label
-  filename,label                                   a table with a header, separated by commas, semicolons or tabs
-  ILSVRC2012_val_00048981,n03995372 85 1 499 272   as in LOC_val_solution.csv
-  490                                              as in ILSVRC2012_validation_ground_truth.txt, or a wnid
+  val/0001.JPEG 65          name and output of the model, from 0
+  val/0001.JPEG n01751748   name and wnid, or label
+  filename,label            a table with a header: commas, semicolons or tabs
+  ILSVRC2012_val_00048981,n03995372 85 1 499 272   as LOC_val_solution.csv
+  490                       as ILSVRC2012_validation_ground_truth.txt, or a wnid
+
 Names are paths that may begin above or below DIR; the extension may be missing. The last form applies to the images sorted by name. Its numbers count from 1 in the order of the development kit \
 (1 is the kit fox, 490 the sea snake), which is not the order of the wnids. If yours count in another order, \
 give that order with --synsets FILE: on each line a wnid, or a wnid and a number.
 
 The fp32 network of --baseline runs on tract. A board can use recorded logits instead:
-  resnext eval model.rnx --data val --baseline net.onnx --record fp32.safetensors
+  resnext eval model.rnx --data val --baseline a.onnx --record fp32.safetensors
   resnext eval model.rnx --data val --baseline fp32.safetensors
 Recorded logits are valid only for the same pixels; other photos or another preprocessing are an error.
 
@@ -57,8 +60,8 @@ Examples:
 JSON: images, skipped, unmatched: [{name, images, ambiguous}], unrecorded, int8: {top1, top5, top1_ci95, \
 top5_ci95}, classes, confusions: [{truth, answer, int8, fp32}], warnings, and with --baseline fp32 (as int8), drop_top1_pp, drop_top1_pp_ci95, \
 drop_top5_pp, drop_top5_pp_ci95, agreement, agreement_ci95, flips: {lost, gained, both_wrong, images: [{image, flip, \
-truth, fp32, int8}]}, mcnemar_p, kl_mean, kl_max, logit_sqnr_db; latency: [{network, threads, runs, ms}]; with --html, \
-or if the model states it, layers: [{name, sqnr_db, alone_db, without_db, method, range}]. Accuracies and \
+truth, fp32, int8}]}, mcnemar_p, kl_mean, kl_max, logit_sqnr_db; latency: [{network, threads, runs, ms}], conditions: \
+{machine, date, load, command}; with --html, or if the model states it, layers: [{name, sqnr_db, alone_db, without_db, method, range}]. Accuracies and \
 agreement are fractions of 1, _pp are percentage points, a positive drop is a loss, and _ci95 are the ends of a 95 % confidence interval.")]
 pub(crate) struct Args {
     /// Model to evaluate
@@ -81,6 +84,10 @@ pub(crate) struct Args {
     /// fp32 network to compare with: the file that the model was compiled from, or the recorded logits of that network
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
+
+    /// Which of several sets of weights the baseline has: the key under which the checkpoint has them, such as ema
+    #[arg(long, value_name = "KEY", requires = "baseline")]
+    weights_key: Option<String>,
 
     /// Write the logits of the baseline, to use them as --baseline elsewhere
     #[arg(long, value_name = "OUT.safetensors", requires = "baseline")]
@@ -135,9 +142,6 @@ enum RecordType {
     F16,
 }
 
-/// Logits further apart than this, in dB, come from another network or a broken calibration.
-const UNLIKE_DB: f64 = 12.0;
-
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     args.html.as_deref().map_or(Ok(()), check_writable)?;
@@ -146,6 +150,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         &[args.html.as_deref(), args.record.as_deref(), args.resume.as_deref()],
         &[Some(&args.model), args.baseline.as_deref(), args.truth.as_deref(), args.synsets.as_deref()],
     )?;
+    let load = Load::now();
     let threads = samples::threads(args.threads, args.cpus.as_ref())?;
     let artifact = Artifact::open(&args.model)?.packed(Kernels::detect().packing())?;
     let model = artifact.model()?;
@@ -154,7 +159,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let images = labelled(&args.data, truth, &ClassIndex::new(&model), exif)?;
     let mapped = args.baseline.as_deref().map(baseline::map).transpose()?;
     let baseline = args.baseline.as_deref().zip(mapped.as_deref());
-    let baseline = baseline.map(|(path, bytes)| Baseline::open(path, bytes, &model)).transpose()?;
+    let weights_key = args.weights_key.as_deref();
+    let baseline =
+        baseline.map(|(path, bytes)| Baseline::open(path, weights_key, bytes, &model)).transpose()?;
     let num = args.num.map(|num| num as usize);
     // Recorded images come first: those that --num would choose of all images need not be those that it chose for the record.
     let images = match &baseline {
@@ -195,11 +202,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         (None, Some(_)) => Runs::MANY,
         (None, None) => Runs::FEW,
     };
-    report.latency = page::time(&model, baseline.as_ref(), runs)?;
+    let timed = page::time(&model, baseline.as_ref(), runs, load)?;
+    report.latency = timed.latency;
+    report.conditions = Some(conditions(load));
     report.warnings = warnings(&model, &evaluation);
     report.warnings.extend(doubts(&args.data, &images));
     report.warnings.extend(calibrated_on(&model, &evaluation));
-    report.warnings.extend(latency::slower_than_fp32(&report.latency));
+    report.warnings.extend(timed.warnings);
     report.warnings.iter().for_each(output::note);
     if let (Some(path), Some(journal)) = (&args.record, &journal) {
         let kind = match args.record_type {
@@ -280,37 +289,4 @@ fn journal(
 
 fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
-}
-
-/// Returns reasons to doubt the result.
-fn warnings(model: &Model<'_>, evaluation: &Evaluation) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let variant = variant(model);
-    if let Some((variant, published)) = variant.and_then(|v| Some((v, evaluation.far_below_published(v)?))) {
-        let (network, accuracy) = match &evaluation.comparison {
-            Some(comparison) => ("fp32", comparison.fp32),
-            None => ("int8", evaluation.int8),
-        };
-        warnings.push(format!(
-            "{network} has {:.1} % top-1, and {variant} is published with {:.1} %: the preprocessing, the labels or the weights \
-             are wrong; check --arch, --resize and --interpolation of `resnext compile`, and the labels",
-            100.0 * accuracy.top1.share(),
-            100.0 * published
-        ));
-    }
-    if evaluation.comparison.as_ref().is_some_and(|comparison| comparison.logit_sqnr_db < UNLIKE_DB) {
-        let what = "int8 and fp32 differ widely; check that --baseline is the network that the model was compiled from";
-        warnings.push(what.to_owned());
-    }
-    if let Some(what) = samples::identical("images", evaluation.pictures.len(), evaluation.images) {
-        warnings.push(format!(
-            "{what}; accuracies and intervals assume different pictures: look for copies in --data"
-        ));
-    }
-    warnings
-}
-
-/// Returns the published variant that the model names as its source.
-fn variant(model: &Model<'_>) -> Option<&'static Variant> {
-    resnext_models::find(&Metadata::parse(model.metadata()).source?)
 }

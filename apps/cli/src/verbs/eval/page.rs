@@ -1,12 +1,13 @@
 //! What the HTML report has besides accuracy: pictures of the flips, layers and latency.
 
 use super::baseline::Baseline;
-use crate::session::latency::{Runs, compare};
+use crate::machine::load::Load;
+use crate::session::latency::{Runs, Timed, compare};
 use crate::terminal::Error;
 use resnext::Model;
 use resnext_evaluation::truth::Labelled;
 use resnext_photo::Rgb8Image;
-use resnext_report::{FlippedPhoto, Latency, Report};
+use resnext_report::{FlippedPhoto, Report};
 
 /// The most pictures of flips.
 const PHOTOS: usize = 24;
@@ -49,11 +50,12 @@ pub(super) fn time(
     model: &Model<'_>,
     baseline: Option<&Baseline<'_>>,
     runs: Runs,
-) -> Result<Vec<Latency>, Error> {
+    load: Option<Load>,
+) -> Result<Timed, Error> {
     #[cfg(feature = "compile")]
     if let Some(Baseline::Network { network, .. }) = baseline {
-        return crate::offline::layers::time(model, network, runs);
+        return crate::offline::layers::time(model, network, runs, load);
     }
     let _ = baseline;
-    compare(model, None, runs)
+    compare(model, None, runs, load)
 }
