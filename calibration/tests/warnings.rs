@@ -160,3 +160,17 @@ fn a_wrong_preprocessing_is_told() {
         assert!(found.iter().any(|w| matches!(w, Warning::FarFromTraining(_))), "{form}: {found:?}");
     }
 }
+
+/// The distance of the bundled photos, by PyTorch: batch mean and variance of what the batch norms of the projection shortcuts
+/// read, against their running statistics (`fixtures/training_distance.py`).
+#[test]
+fn distances_are_those_of_pytorch() {
+    let report = with(&reference_network(), Method::Max, &bundled::photos()).report;
+    let found: Vec<f64> = report.training_distance.iter().map(|layer| layer.nats).collect();
+    assert_eq!(found.len(), 4);
+    for (found, expected) in found.into_iter().zip(PYTORCH) {
+        assert!((found / expected - 1.0).abs() < 0.03, "{found}, not {expected}");
+    }
+}
+
+const PYTORCH: [f64; 4] = [0.01290, 0.01108, 0.00696, 0.01189];
