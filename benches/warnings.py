@@ -4,9 +4,9 @@
     warnings.py RESNEXT DATA OUT_DIR [NAME...]
 
 Makes folders of photos and copies of the reference network in OUT_DIR, compiles each with RESNEXT, and prints a row of Markdown for
-each: agreement and dB on the samples, dB on synthetic images, agreement and dB on 200 photos of validation, the distance from the
-training images at each stage, and which warnings there were. DATA has imagenette/calib, imagenette/val and imagenet. NAMEs choose
-rows. Needs Pillow, numpy and safetensors.
+each: agreement and dB on the samples, with VALIDATE=1 also on 200 photos of validation, the distance from the training images at
+each stage, and which warnings there were. DATA has imagenette/calib, imagenette/val and imagenet. NAMEs choose
+rows. STRESS is the path of a script that writes networks whose channels differ in scale, called with a model and a folder. Needs Pillow, numpy and safetensors.
 """
 
 import json
@@ -179,8 +179,8 @@ for path in stress():
     ROWS[f"stress {path.stem}, fast"] = lambda path=path: (path, links("photos64", PHOTOS), FAST)
     ROWS[f"stress {path.stem}, data-free"] = lambda path=path: (path, None, [])
 
-print("| calibrated on | agreement %, dB | synthetic dB | validation: agreement %, dB | nats at stages 1 to 4 | warnings |")
-print("|---|---|---|---|---|---|")
+print("| calibrated on | agreement %, dB | validation: agreement %, dB | nats at stages 1 to 4 | warnings |")
+print("|---|---|---|---|---|")
 for name, row in ROWS.items():
     if wanted and not any(name.startswith(w) for w in wanted):
         continue
@@ -190,7 +190,7 @@ for name, row in ROWS.items():
     run = [resnext, "compile", str(weights), "--arch", ARCH, *calibrate, "-o", str(model), *options, "--json"]
     ran = subprocess.run(run, capture_output=True, text=True)
     if ran.returncode:
-        print(f"| {name} | {ran.stderr.strip()} | | | | |", flush=True)
+        print(f"| {name} | {ran.stderr.strip()} | | | |", flush=True)
         continue
     found = json.loads(ran.stdout)
     validated = ""
@@ -204,4 +204,4 @@ for name, row in ROWS.items():
     quiet = ("slower", "disturbed", "times vary")
     warnings = " / ".join(w.split(";")[0] for w in found["warnings"] if not any(q in w for q in quiet))
     agreement = "" if found["agreement"] is None else f"{100 * found['agreement']:.1f}"
-    print(f"| {name} | {agreement}, {number(found['logit_sqnr_db'])} | {number(found.get('synthetic_sqnr_db'))} | {validated} | {distance} | {warnings} |", flush=True)
+    print(f"| {name} | {agreement}, {number(found['logit_sqnr_db'])} | {validated} | {distance} | {warnings} |", flush=True)

@@ -60,9 +60,6 @@ pub use warning::Warning;
 /// Most samples on which the sensitivity of the layers is measured.
 const SENSITIVITY_SAMPLES: usize = 16;
 
-/// Synthetic images on which a model that was calibrated on samples is compared with fp32, too.
-const ELSEWHERE_IMAGES: usize = 16;
-
 /// Where the scales of activations come from.
 #[derive(Clone, Copy, Debug)]
 pub enum ScaleSource<'a> {
@@ -252,10 +249,6 @@ impl<'a> Compiler<'a> {
         };
         let mut artifact = emit(&parts, layers);
         let fidelity = check(self, &artifact, samples)?;
-        let elsewhere = match provenance.pictures.count {
-            0 => None,
-            _ => Some(check(self, &artifact, Some(&synthetic_images().take_spread(ELSEWHERE_IMAGES)))?),
-        };
         let layers: Vec<LayerReport> = network
             .steps()
             .zip(&fidelity.layers)
@@ -275,7 +268,6 @@ impl<'a> Compiler<'a> {
         let report = Report {
             calibrated: provenance.pictures.count,
             pictures: provenance.pictures,
-            synthetic_sqnr_db: elsewhere.as_ref().map(check::Fidelity::logit_sqnr_db),
             training_distance: std::mem::take(&mut provenance.distances),
             skipped: std::mem::take(&mut provenance.skipped),
             surrogate_images: provenance.surrogate_images,

@@ -28,8 +28,6 @@ pub struct Report {
     pub agreement: f64,
     /// The signal-to-quantization-noise ratio of the logits in dB; NaN if nothing was compared.
     pub logit_sqnr_db: f64,
-    /// The same ratio on synthetic images, which tells whether the ranges fit more than the samples; `None` without samples.
-    pub synthetic_sqnr_db: Option<f64>,
     /// The steps of the int8 network, in execution order. A projection shortcut that is
     /// [fused](crate::network::Network::fused_into) into another step is not among them.
     pub layers: Vec<LayerReport>,

@@ -27,7 +27,7 @@ const ONE_CLASS_SAMPLES: usize = 8;
 const ONE_CLASS_OF: usize = 4;
 
 /// The greatest distance from the training images in nats that photos of another kind have.
-const FAR_NATS: f64 = 0.5;
+const FAR_NATS: f64 = 0.2;
 
 /// The least ratio of signal to noise in the logits in dB that is usual.
 const USUAL_DB: f64 = 20.0;
@@ -177,9 +177,9 @@ pub(super) fn warnings(
     warnings.extend(
         one_class(options, fidelity).filter(|_| provenance.pictures.count > 0 && warnings.is_empty()),
     );
-    let furthest = provenance.distances.iter().max_by(|a, b| a.nats.total_cmp(&b.nats));
-    // What shows nothing is far from everything, and few pictures are far by chance.
-    if let Some(distance) = furthest
+    // Later stages see what the pictures show, the first one how they are made. What shows nothing is far from everything, and few
+    // pictures are far by chance.
+    if let Some(distance) = provenance.distances.first()
         && distance.nats > FAR_NATS
         && provenance.pictures.scenes >= ENOUGH_SCENES
     {

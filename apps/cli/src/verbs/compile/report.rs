@@ -67,7 +67,6 @@ impl Summary<'_> {
             "kept": report.retained.as_ref().map(retained_json),
             "agreement": report.agreement,
             "logit_sqnr_db": report.logit_sqnr_db,
-            "synthetic_sqnr_db": report.synthetic_sqnr_db,
             "training_distance": report.training_distance.iter().map(distance).collect::<Vec<_>>(),
             "layers": report.layers.iter().map(layer_json).collect::<Vec<_>>(),
             "sensitivity": report.sensitivity.iter().map(sensitivity).collect::<Vec<_>>(),
