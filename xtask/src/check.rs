@@ -143,7 +143,7 @@ pub(crate) fn deny(step: &mut Step<'_>) -> Result {
         step.skip("cargo install --locked cargo-deny");
         return Ok(());
     }
-    step.cargo("deny check bans licenses sources")
+    step.cargo("deny --workspace check bans licenses sources")
 }
 
 /// Builds the book. Its links are checked with those of all Markdown files.
