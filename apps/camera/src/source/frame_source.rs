@@ -97,9 +97,7 @@ pub enum SourceError {
     #[error("raw frames have no size of their own; give it, such as 1280x720")]
     UnknownSize,
     /// The content is in no format that is recognised. It may be raw frames.
-    #[error(
-        "is neither YUV4MPEG2, JPEG nor PNG; if it is uncompressed frames, give their format and size, such as yuv420 and 1280x720"
-    )]
+    #[error("is neither YUV4MPEG2, JPEG nor PNG; if it is uncompressed frames, state their format and size")]
     UnknownFormat,
     /// The content is recognised, and is not what can be read, such as compressed video.
     #[error("{0}")]
