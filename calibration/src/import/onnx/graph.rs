@@ -277,6 +277,18 @@ impl<'a> Graph<'a> {
         self.readers.get(value).map_or(&[], Vec::as_slice)
     }
 
+    /// Returns the only node that reads `value`. `wanted` names what is expected, for messages.
+    pub(super) fn only_reader(&self, value: &str, wanted: &str) -> Result<&'a NodeProto, ImportErrorKind> {
+        let (what, expected) = match *self.readers(value) {
+            [reader] => return Ok(reader),
+            [] => ("the model ends here".to_owned(), format!("expected {wanted} next")),
+            ref many => {
+                (format!("{} nodes read its output", many.len()), format!("expected a single {wanted}"))
+            }
+        };
+        Err(ImportErrorKind::layer(self.origin(value), what, expected))
+    }
+
     /// Returns the location of the producer of `value`, for messages.
     pub(super) fn origin(&self, value: &str) -> Location {
         self.producers.get(value).map_or(Location::Graph, |node| location(node))

@@ -93,24 +93,7 @@ impl<'a> Walk<'_, 'a> {
 
     /// Returns the only reader of `value`.
     fn next(&self, value: &'a str) -> Result<&'a NodeProto, ImportErrorKind> {
-        let wanted = self.wanted();
-        let node = match *self.graph.readers(value) {
-            [node] => node,
-            [] => {
-                return Err(ImportErrorKind::layer(
-                    self.graph.origin(value),
-                    "the model ends here",
-                    format!("expected {wanted} next"),
-                ));
-            }
-            ref many => {
-                return Err(ImportErrorKind::layer(
-                    self.graph.origin(value),
-                    format!("{} nodes read its output", many.len()),
-                    format!("expected a single {wanted}"),
-                ));
-            }
-        };
+        let node = self.graph.only_reader(value, self.wanted())?;
         let either = ["Add", "Mul"].contains(&node.op_type.as_str());
         if !either && node.input.first().map(|input| self.graph.resolve(input)) != Some(value) {
             return Err(ImportErrorKind::layer(

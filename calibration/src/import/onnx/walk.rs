@@ -75,23 +75,7 @@ impl<'a> Walk<'a> {
     /// Returns the only reader of `value`, which must be one of `operators` and read `value` as its data.
     fn next(&self, value: &str, operators: &[&str]) -> Result<&'a NodeProto, ImportErrorKind> {
         let wanted = operators.join(" or ");
-        let reader = match *self.graph.readers(value) {
-            [reader] => reader,
-            [] => {
-                return Err(ImportErrorKind::layer(
-                    self.graph.origin(value),
-                    "the model ends here",
-                    format!("expected {wanted} next"),
-                ));
-            }
-            ref many => {
-                return Err(ImportErrorKind::layer(
-                    self.graph.origin(value),
-                    format!("{} nodes read its output", many.len()),
-                    format!("expected a single {wanted}"),
-                ));
-            }
-        };
+        let reader = self.graph.only_reader(value, &wanted)?;
         if !operators.contains(&self.graph.kind(reader)) {
             return Err(ImportErrorKind::layer(
                 location(reader),
