@@ -190,20 +190,8 @@ impl<'t> Scan<'t> {
             *end_of_band -= 1;
             return Ok(());
         }
-        let table = part.ac.ok_or_else(no_table)?;
-        let [mut at, last] = self.band;
-        while at <= last {
-            let symbol = bits.symbol(table)?;
-            let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
-            if size == 0 && run < 15 {
-                *end_of_band = (1 << run) + bits.bits(run as u32)? - 1;
-                break;
-            }
-            at += run;
-            if size > 0 {
-                *coefficient(block, at)? = (bits.number(size)? << self.low) as i16;
-            }
-            at += 1;
+        if let Some(run) = ac(bits, part, self.band, self.low, block)? {
+            *end_of_band = (1 << run) + bits.bits(run)? - 1;
         }
         Ok(())
     }
@@ -289,24 +277,37 @@ fn next_dc(bits: &mut Bits<'_>, part: &Part<'_>, last: i32) -> Result<i32, Decod
     Ok(dc)
 }
 
+/// Reads the AC coefficients of a band, without their `low` last bits. Returns the run of the code that ends it early, if one does.
+#[inline]
+fn ac(
+    bits: &mut Bits<'_>,
+    part: &Part<'_>,
+    [mut at, last]: [usize; 2],
+    low: u8,
+    block: &mut Block,
+) -> Result<Option<u32>, DecodeError> {
+    let table = part.ac.ok_or_else(no_table)?;
+    while at <= last {
+        let symbol = bits.symbol(table)?;
+        let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
+        if size == 0 && run < 15 {
+            return Ok(Some(run as u32));
+        }
+        at += run;
+        if size > 0 {
+            *coefficient(block, at)? = (bits.number(size)? << low) as i16;
+        }
+        at += 1;
+    }
+    Ok(None)
+}
+
 /// Decodes a block of a sequential picture.
 fn sequential(bits: &mut Bits<'_>, part: &Part<'_>, dc: &mut i32) -> Result<Block, DecodeError> {
     let mut block = [0; 64];
     *dc = next_dc(bits, part, *dc)?;
     block[0] = *dc as i16;
-    let table = part.ac.ok_or_else(no_table)?;
-    let mut at = 1;
-    while at < 64 {
-        let symbol = bits.symbol(table)?;
-        let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
-        if size == 0 && run < 15 {
-            break;
-        }
-        at += run;
-        if size > 0 {
-            *coefficient(&mut block, at)? = bits.number(size)? as i16;
-        }
-        at += 1;
-    }
+    // Whatever its run, such a code ends the block.
+    ac(bits, part, [1, 63], 0, &mut block)?;
     Ok(block)
 }
