@@ -20,12 +20,9 @@ pub enum Fp32Error {
         /// The number of elements of the input.
         expected: usize,
     },
-    /// The network cannot be run.
+    /// The network cannot be run, or tract failed.
     #[error("fp32 model: {0}")]
     Runner(resnext_fp32::Error),
-    /// tract failed.
-    #[error("fp32 model: {}", one_line(.0))]
-    Tract(TractError),
 }
 
 impl From<resnext_fp32::Error> for Fp32Error {
@@ -39,11 +36,6 @@ impl From<resnext_fp32::Error> for Fp32Error {
 
 impl From<TractError> for Fp32Error {
     fn from(error: TractError) -> Self {
-        Self::Tract(error)
+        Self::Runner(error.into())
     }
-}
-
-/// Formats an error and its causes without line breaks.
-fn one_line(error: &TractError) -> String {
-    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
 }

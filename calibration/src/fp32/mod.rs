@@ -90,7 +90,7 @@ impl Fp32Model {
         });
         let values = values.collect::<Result<Vec<_>, Fp32Error>>()?;
         let keep: Vec<usize> = values.iter().map(|&(value, _)| value).collect();
-        let input = nodes::shape(network.shape(first));
+        let input = network.shape(first);
         let model = resnext_fp32::Model::new(input, nodes::nodes(network, nodes, rounded), &keep)?;
         Ok(Self { runner: resnext_fp32::Runner::new(Arc::new(model))?, values })
     }

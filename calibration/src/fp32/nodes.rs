@@ -2,18 +2,10 @@
 
 use std::ops::Range;
 
-use resnext_fp32::{Conv, Linear, Node, Op, Rounding, Shape, Window};
+use resnext_fp32::{Conv, Linear, Node, Op, Rounding};
 
 use super::error::Fp32Error;
 use crate::network::{self, Activation, Network};
-
-pub(super) fn shape(network::Shape { channels, height, width }: network::Shape) -> Shape {
-    Shape { channels, height, width }
-}
-
-fn window(network::Window { kernel, stride, padding }: network::Window) -> Window {
-    Window { kernel, stride, padding }
-}
 
 /// Translates the nodes `nodes` of a network, one by one. Values count from the one before the first node. Values that have
 /// an entry in `rounded` are rounded.
@@ -32,21 +24,21 @@ pub(super) fn nodes<'a>(
                 return Err(Fp32Error::NotFolded(node.name.clone()));
             }
             network::Op::Conv(conv) => Op::Conv(Conv {
-                window: window(conv.window),
+                window: conv.window,
                 groups: conv.groups,
                 weight: conv.weight.read(),
                 bias: conv.bias.clone(),
                 residual: conv.residual.map(value).transpose()?,
                 relu: conv.relu,
             }),
-            &network::Op::MaxPool(of) => Op::MaxPool(window(of)),
-            &network::Op::AvgPool(of) => Op::AvgPool(window(of)),
+            &network::Op::MaxPool(of) => Op::MaxPool(of),
+            &network::Op::AvgPool(of) => Op::AvgPool(of),
             network::Op::GlobalAvgPool => Op::GlobalAvgPool,
             network::Op::Linear(linear) => {
                 Op::Linear(Linear { weight: linear.weight.read(), bias: linear.bias.clone() })
             }
         };
-        let mut translated = Node::new(&node.name, value(node.input)?, shape(node.output), op);
+        let mut translated = Node::new(&node.name, value(node.input)?, node.output, op);
         translated.rounding = rounded.get(index + 1).copied().flatten().map(rounding);
         Ok(translated)
     })

@@ -19,6 +19,7 @@ pub use batch_norm::fold_batch_norm;
 pub use normalisation::Normalisation;
 pub use origin::Origin;
 pub use prequantized::{Pixels, Prequantized};
+pub use resnext_fp32::{Shape, Window};
 pub use weights::Weights;
 
 /// Names one value (activation tensor): `ValueId(0)` is the image, `ValueId(i + 1)` is the output of node `i`.
@@ -28,29 +29,6 @@ pub struct ValueId(pub usize);
 impl ValueId {
     /// The normalised input image.
     pub const IMAGE: Self = Self(0);
-}
-
-/// Shape of one value, batch 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Channels.
-    pub channels: usize,
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-}
-
-impl Shape {
-    /// Number of elements.
-    pub fn len(self) -> usize {
-        self.channels * self.height * self.width
-    }
-
-    /// Whether it has no elements.
-    pub fn is_empty(self) -> bool {
-        self.len() == 0
-    }
 }
 
 /// An fp32 network ready to be folded, calibrated and quantized.
@@ -110,36 +88,6 @@ pub enum Op {
     GlobalAvgPool,
     /// Fully connected classifier.
     Linear(Linear),
-}
-
-/// A square sliding window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Kernel height and width.
-    pub kernel: usize,
-    /// Step in both directions.
-    pub stride: usize,
-    /// Padding on all four sides.
-    pub padding: usize,
-}
-
-impl Window {
-    /// Returns the number of positions of the window along a side of `input` pixels; `None` if it does not fit even once.
-    pub fn positions(self, input: usize) -> Option<usize> {
-        let padded = input.checked_add(self.padding.checked_mul(2)?)?;
-        padded.checked_sub(self.kernel)?.checked_div(self.stride)?.checked_add(1)
-    }
-
-    /// Returns the number of positions of an [average pool](Op::AvgPool)'s window along a side of `input` pixels. Each
-    /// window starts on the image but need not end there.
-    ///
-    /// # Panics
-    ///
-    /// If the stride is 0.
-    pub fn positions_started(self, input: usize) -> usize {
-        let before_overhang = input.saturating_sub(self.kernel).div_ceil(self.stride) + 1;
-        before_overhang.min(input.div_ceil(self.stride))
-    }
 }
 
 /// A convolution, then its batch norm until that is folded, then the residual addition, then the ReLU.

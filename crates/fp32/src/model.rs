@@ -125,6 +125,9 @@ impl Step {
     fn conv(node: &Node, conv: Conv, from: Shape, panels: &mut Vec<PanelShape>) -> Result<Kind, Error> {
         let Conv { window, groups, weight, bias, relu, .. } = conv;
         let to = node.output;
+        if window.kernel == 0 {
+            return Err(node.error("the window is empty or does not move"));
+        }
         let Some(size) = [window.positions(from.height), window.positions(from.width)]
             .into_iter()
             .collect::<Option<Vec<_>>>()
@@ -179,22 +182,4 @@ fn check_window(
         return Err(node.error("the window has another number of positions"));
     }
     Ok(())
-}
-
-impl Window {
-    /// Returns the number of positions along a side; `None` if the window does not fit even once.
-    fn positions(self, side: usize) -> Option<usize> {
-        let padded = side.checked_add(self.padding.checked_mul(2)?)?;
-        if self.kernel == 0 {
-            return None;
-        }
-        padded.checked_sub(self.kernel)?.checked_div(self.stride)?.checked_add(1)
-    }
-
-    /// Returns the number of positions along a side at which a window starts on the image, up to the first that reaches the
-    /// end. The stride is not 0.
-    fn positions_started(self, side: usize) -> usize {
-        let before_overhang = side.saturating_sub(self.kernel).div_ceil(self.stride) + 1;
-        before_overhang.min(side.div_ceil(self.stride))
-    }
 }

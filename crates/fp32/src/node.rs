@@ -41,6 +41,25 @@ pub struct Window {
     pub padding: usize,
 }
 
+impl Window {
+    /// Returns the number of positions of the window along a side of `input` pixels; `None` if it does not fit even once.
+    pub fn positions(self, input: usize) -> Option<usize> {
+        let padded = input.checked_add(self.padding.checked_mul(2)?)?;
+        padded.checked_sub(self.kernel)?.checked_div(self.stride)?.checked_add(1)
+    }
+
+    /// Returns the number of positions of an [average pool](Op::AvgPool)'s window along a side of `input` pixels. Each
+    /// window starts on the image but need not end there.
+    ///
+    /// # Panics
+    ///
+    /// If the stride is 0.
+    pub fn positions_started(self, input: usize) -> usize {
+        let before_overhang = input.saturating_sub(self.kernel).div_ceil(self.stride) + 1;
+        before_overhang.min(input.div_ceil(self.stride))
+    }
+}
+
 /// One operation and the value that it computes.
 ///
 /// Value 0 is the input of the network, and value `i + 1` is the output of node `i`. A node reads values of earlier nodes.
