@@ -49,6 +49,10 @@ pub(crate) fn command(args: &[&str]) -> Command {
 /// How warnings begin that depend on what else the machine does while the tests run.
 const OF_THE_MACHINE: [&str; 2] = ["other programs disturbed the measurement ", "the times vary"];
 
+fn is_of_the_machine(warning: &str) -> bool {
+    OF_THE_MACHINE.iter().any(|start| warning.starts_with(start))
+}
+
 /// What a run of the program left, without warnings of the machine.
 #[derive(Debug)]
 pub(crate) struct Ran {
@@ -63,17 +67,13 @@ pub(crate) struct Ran {
 impl Ran {
     /// Takes apart what [`Command::output`] returned.
     pub(crate) fn new(output: Output) -> Self {
-        let of_the_machine = |line: &str| {
-            OF_THE_MACHINE
-                .iter()
-                .any(|start| line.strip_prefix("resnext: ").is_some_and(|line| line.starts_with(start)))
-        };
+        let stays = |line: &&str| !line.strip_prefix("resnext: ").is_some_and(is_of_the_machine);
         let stderr = String::from_utf8(output.stderr).unwrap();
         Self {
             // No status means a signal, which is never right.
             status: output.status.code().expect("ended by a signal"),
             stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: stderr.split_inclusive('\n').filter(|line| !of_the_machine(line)).collect(),
+            stderr: stderr.split_inclusive('\n').filter(stays).collect(),
         }
     }
 
@@ -116,12 +116,7 @@ impl Ran {
 fn parse(text: &str) -> serde_json::Value {
     let mut report: serde_json::Value = serde_json::from_str(text).unwrap();
     if let Some(warnings) = report.get_mut("warnings").and_then(serde_json::Value::as_array_mut) {
-        let of_the_machine = |warning: &serde_json::Value| {
-            OF_THE_MACHINE
-                .iter()
-                .any(|start| warning.as_str().is_some_and(|warning| warning.starts_with(start)))
-        };
-        warnings.retain(|warning| !of_the_machine(warning));
+        warnings.retain(|warning| !warning.as_str().is_some_and(is_of_the_machine));
     }
     report
 }
