@@ -240,7 +240,9 @@ fn compile_reports_as_a_page() {
     let (layer, sensitive) = (&report["layers"][0], &report["sensitivity"][0]);
     assert_eq!((&layer["name"], &layer["method"]), (&sensitive["name"], &Value::from("auto")), "{report}");
     assert!(layer["range"]["int8"][1].as_f64() > Some(0.0) && layer["range"]["seen"].is_array(), "{layer}");
-    assert_eq!(report["latency"][1]["runs"], 50, "{report}");
+    // Fewer where they take seconds, as on an emulator.
+    let runs = report["latency"][1]["runs"].as_u64();
+    assert!(runs > Some(0) && runs <= Some(50), "{report}");
     let inspected = folder.resnext(&["inspect", "tiny.rnx", "--json"]).json();
     assert_eq!(inspected["metadata"]["licence"], "<CC0>");
     let page = std::fs::read_to_string(folder.path("page.html")).unwrap();

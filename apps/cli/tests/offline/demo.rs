@@ -5,7 +5,7 @@ use crate::support::{Folder, Ran, command};
 #[test]
 fn demo_shows_the_whole_path() {
     let folder = Folder::new();
-    let report = folder.resnext(&["demo", "--runs", "2", "-o", "demo.rnx", "--json"]).json();
+    let report = folder.resnext(&["demo", "--runs", "2", "-o", "demo.rnx", "--json"]).json_and_notes();
     let photos = report["photos"].as_array().unwrap();
     assert_eq!(photos.len(), 14);
     for photo in &photos[..2] {
