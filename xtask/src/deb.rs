@@ -1,7 +1,8 @@
 //! `cargo xtask deb`: makes the Debian package.
 //!
 //! For boards it holds the static binary of `cargo board`. The same commit, compiler and crates give the same bytes: dates
-//! are the commit's, or `SOURCE_DATE_EPOCH`.
+//! are the commit's, or `SOURCE_DATE_EPOCH`. The maintainer is the commit's author, or `DEBFULLNAME` and `DEBEMAIL`, as for
+//! Debian's own tools.
 
 use crate::licences;
 use crate::step::{Result, Step};
@@ -59,9 +60,11 @@ pub(crate) fn build(step: &mut Step<'_>, architecture: Architecture) -> Result<P
     };
     let epoch = match std::env::var("SOURCE_DATE_EPOCH") {
         Ok(epoch) => epoch,
-        Err(_) => {
-            step.output(workspace.command("git").args(["log", "-1", "--format=%ct"]))?.trim().to_owned()
-        }
+        Err(_) => of_commit(step, "%ct")?,
+    };
+    let maintainer = match (std::env::var("DEBFULLNAME"), std::env::var("DEBEMAIL")) {
+        (Ok(name), Ok(address)) => format!("{name} <{address}>"),
+        _ => of_commit(step, "%an <%ae>")?,
     };
     let dated = |mut command: Command| {
         command.env("SOURCE_DATE_EPOCH", &epoch);
@@ -81,10 +84,7 @@ pub(crate) fn build(step: &mut Step<'_>, architecture: Architecture) -> Result<P
     let mut date = workspace.command("date");
     date.args(["-uR", "-d", &format!("@{epoch}")]).env("LC_ALL", "C");
     let date = step.output(&mut date)?;
-    fs::write(
-        generated.join("changelog.Debian"),
-        debian_changelog(&version()?, date.trim(), &maintainer()?),
-    )?;
+    fs::write(generated.join("changelog.Debian"), debian_changelog(date.trim(), &maintainer))?;
     for name in ["changelog", "changelog.Debian"] {
         step.run(workspace.command("gzip").arg("-9n").arg(generated.join(name)))?;
     }
@@ -95,33 +95,22 @@ pub(crate) fn build(step: &mut Step<'_>, architecture: Architecture) -> Result<P
     let as_is = "--no-build --no-strip --no-dbgsym --no-separate-debug-symbols";
     let mut pack =
         dated(std.cargo(workspace, &format!("deb {as_is} -p resnext-cli --profile board --target {target}")));
-    let path = step.output(&mut pack)?;
+    let path = step.output(pack.args(["--maintainer", &maintainer]))?;
     Ok(path.lines().last().ok_or("cargo-deb names no package")?.into())
 }
 
-fn debian_changelog(version: &str, date: &str, maintainer: &str) -> String {
+/// Returns what `git log` says of the last commit in a format.
+fn of_commit(step: &mut Step<'_>, format: &str) -> Result<String> {
+    let mut log = step.workspace.command("git");
+    Ok(step.output(log.args(["log", "-1"]).arg(format!("--format={format}")))?.trim().to_owned())
+}
+
+fn debian_changelog(date: &str, maintainer: &str) -> String {
+    // All crates share a version.
+    let version = env!("CARGO_PKG_VERSION");
     format!(
         "resnext ({version}-1) unstable; urgency=medium\n\n  \
          * Built from the project's own repository: see changelog.gz.\n\n \
          -- {maintainer}  {date}\n"
     )
-}
-
-/// Returns the version that all crates share.
-fn version() -> Result<String> {
-    field("Cargo.toml", "[workspace.package]", "version")
-}
-
-fn maintainer() -> Result<String> {
-    field("apps/cli/Cargo.toml", "[package.metadata.deb]", "maintainer")
-}
-
-/// Reads `key = "value"` in a section of a manifest.
-fn field(manifest: &str, section: &str, key: &str) -> Result<String> {
-    let text = fs::read_to_string(manifest)?;
-    let lines =
-        text.lines().skip_while(|line| *line != section).skip(1).take_while(|line| !line.starts_with('['));
-    let mut values = lines.filter_map(|line| line.strip_prefix(key)?.trim_start().strip_prefix('='));
-    let value = values.next().ok_or_else(|| format!("{manifest} has no {key} in {section}"))?;
-    Ok(value.trim().trim_matches('"').to_owned())
 }

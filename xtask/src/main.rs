@@ -46,6 +46,8 @@ environment:
   RESNEXT_DATA      images for the accuracy tests (default: ../shared/data); without them these tests are
                     skipped, or fail if CI is set
   CARGO_TARGET_DIR  where to build (default: target)
+  SOURCE_DATE_EPOCH, DEBFULLNAME, DEBEMAIL
+                    date and maintainer of the package (default: date and author of the last commit)
 ";
 
 fn main() -> ExitCode {

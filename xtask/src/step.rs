@@ -61,8 +61,10 @@ impl<'a> Step<'a> {
     /// The command cannot be started, or its exit status is not 0.
     pub(crate) fn run(&mut self, command: &mut Command) -> Result {
         writeln!(self.log, "$ {}", shown(command))?;
+        let begin = Instant::now();
         let status = command.stdout(self.log.try_clone()?).stderr(self.log.try_clone()?);
         let status = status.stdin(Stdio::null()).status().map_err(|error| started(command, &error))?;
+        writeln!(self.log, "({} s)", begin.elapsed().as_secs())?;
         if status.success() { Ok(()) } else { Err(format!("{}: {status}", shown(command)).into()) }
     }
 
@@ -189,9 +191,8 @@ fn run(workspace: &Workspace, plan: &Plan) -> Result<(bool, Tests)> {
     let tests = Tests::counted(&text);
     let seconds = begin.elapsed().as_secs();
     if !step.failures.is_empty() {
-        println!("FAILED, {seconds} s; the end of {}:", path.display());
-        let lines: Vec<&str> = text.lines().collect();
-        lines.iter().skip(lines.len().saturating_sub(60)).for_each(|line| println!("    {line}"));
+        println!("FAILED, {seconds} s; from {}:", path.display());
+        failed_tests(&text).into_iter().chain(end(&text)).for_each(|line| println!("    {line}"));
         return Ok((false, tests));
     }
     match &step.skipped {
@@ -201,6 +202,22 @@ fn run(workspace: &Workspace, plan: &Plan) -> Result<(bool, Tests)> {
     }
     step.notes.iter().for_each(|note| println!("    {note}"));
     Ok((true, tests))
+}
+
+/// Returns what `cargo test` prints of the tests that failed. The programs that ran after them have pushed it far up the log.
+fn failed_tests(log: &str) -> Vec<&str> {
+    let mut inside = false;
+    let lines = log.lines().filter(|line| {
+        inside = (inside || *line == "failures:") && !line.starts_with("test result: ");
+        inside
+    });
+    lines.collect()
+}
+
+/// Returns the last lines of a log, where the error of a command stands.
+fn end(log: &str) -> Vec<&str> {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(30)..].to_vec()
 }
 
 /// Counts tests by what `cargo test` prints of each program.
@@ -251,6 +268,17 @@ fn compiler(workspace: &Workspace) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failed_tests_are_found_far_up() {
+        let log = "test a ... FAILED\n\nfailures:\n\n---- a stdout ----\nwrong\n\n\nfailures:\n    a\n\n\
+            test result: FAILED. 3 passed; 1 failed; 0 ignored\n\n     Running b\ntest result: ok. 1 passed; 0 failed\n";
+        let said: Vec<_> = failed_tests(log).into_iter().filter(|line| !line.is_empty()).collect();
+        assert_eq!(said, ["failures:", "---- a stdout ----", "wrong", "failures:", "    a"]);
+        assert_eq!(failed_tests("test result: ok. 1 passed; 0 failed\n"), [""; 0]);
+        assert_eq!(end(log).last(), Some(&"test result: ok. 1 passed; 0 failed"));
+        assert_eq!((end("").len(), end(&"a\n".repeat(99)).len()), (0, 30));
+    }
 
     #[test]
     fn tests_are_counted_over_all_programs() {
