@@ -9,8 +9,8 @@ use crate::{deb, inventory, links, manifests, paths};
 /// targets are linked by `cargo fuzz` alone.
 pub(crate) const HOST: [&str; 5] =
     ["--workspace", "--exclude", "resnext-fuzz", "--features", "resnext-cli/spi"];
-/// The same with the fuzz targets, to be checked and not linked.
-const HOST_AND_FUZZ: &str = "--workspace --features resnext-cli/spi,resnext-fuzz/onnx";
+/// All code with every feature, to be checked and not linked.
+const ALL: &str = "--workspace --all-features";
 
 /// Lists the steps. What takes seconds comes first.
 pub(crate) fn steps() -> Vec<Plan> {
@@ -71,15 +71,13 @@ fn format(step: &mut Step<'_>) -> Result {
     step.cargo("fmt --manifest-path tests/defmt/Cargo.toml --check")
 }
 
-/// Lints everything that is built anywhere, the fuzz targets included. One `cargo clippy` covers most; the others differ in features.
+/// Lints everything that is built anywhere, the fuzz targets included. The first `cargo clippy` sees all code but what stands
+/// for a feature that is off, and what is compiled for other machines.
 fn clippy(step: &mut Step<'_>) -> Result {
     // A call of what the oldest compiler lacks is a warning by default.
     let deny = " -- -D warnings";
-    step.cargo(&format!("clippy {HOST_AND_FUZZ} --all-targets{deny}"))?;
+    step.cargo(&format!("clippy {ALL} --all-targets{deny}"))?;
     step.cargo(&format!("clippy -p resnext-cli --no-default-features{deny}"))?;
-    step.cargo(&format!("clippy {} --all-targets{deny}", deb::FEATURES_WITH_MANUAL.join(" ")))?;
-    step.cargo(&format!("clippy -p resnext --no-default-features --features defmt{deny}"))?;
-    // What is compiled for other machines only.
     if Std::for_board(step.workspace) == Some(Std::Default) {
         step.cargo(&format!("clippy -p resnext --features tract --target {BOARD}{deny}"))?;
     }
@@ -91,7 +89,7 @@ fn clippy(step: &mut Step<'_>) -> Result {
 
 fn documentation(step: &mut Step<'_>) -> Result {
     // The lints have checked the dependencies with these features.
-    let mut doc = step.workspace.cargo(&format!("doc --no-deps {HOST_AND_FUZZ}"));
+    let mut doc = step.workspace.cargo(&format!("doc --no-deps {ALL}"));
     step.run(doc.env("RUSTDOCFLAGS", "-Dwarnings"))?;
     // The page that docs.rs shows first is that for boards.
     if Std::for_board(step.workspace) == Some(Std::Default) {
