@@ -58,6 +58,9 @@ pub const MAX_DIGITS: i32 = 127 * 256 + 127;
 /// Largest height and width of a window.
 pub const MAX_KERNEL: usize = 15;
 
+/// Largest number of steps. The deepest ResNeXt that is published has 105.
+pub const MAX_STEPS: usize = 1024;
+
 /// Number of entries of [`Header::sections`].
 pub const SECTIONS: usize = 7;
 
@@ -106,9 +109,10 @@ pub struct Header {
     pub checksum: U64,
     /// Length of the file in bytes.
     pub file_len: U64,
-    /// Bytes of arena a [`Runner`](crate::Runner) needs.
+    /// Bytes of arena a [`Runner`](crate::Runner) needs: up to the end of the farthest tensor with its slack, or to the next
+    /// multiple of [`ARENA_ALIGN`].
     pub arena_len: U64,
-    /// Where the sections lie.
+    /// Where the sections lie. No two overlap.
     pub sections: [Section; SECTIONS],
     /// From frame to input tensor.
     pub preprocessing: PreprocessingRecord,
@@ -290,7 +294,8 @@ pub struct Block {
     pub bias: [I32; LANES],
     /// Q31 multiplier, see [`crate::requantize`]; non-negative.
     pub multiplier: [I32; LANES],
-    /// Σ weights, including those of a fused shortcut, for kernels that read activations as unsigned.
+    /// Σ weights, including those of a fused shortcut, for kernels that read activations as unsigned. Validation holds it
+    /// against the weights.
     pub weight_sum: [I32; LANES],
     /// Accumulator units of one step of the residual tensor, non-negative; 0 without residual.
     pub residual: [I16; LANES],

@@ -78,10 +78,52 @@ impl Packing {
         [Self::K4, Self::K8].into_iter().find(|&packing| packing as u8 == code)
     }
 
+    /// Returns the number of consecutive bytes of one lane.
+    const fn lane_len(self) -> usize {
+        match self {
+            Self::K4 => K_GROUP,
+            Self::K8 => 2 * K_GROUP,
+        }
+    }
+
+    /// Returns where the weights of a 4-channel group begin in a block: byte `lane × lane_len` from there on is the first of a
+    /// lane.
+    const fn group_offset(self, k_group: usize) -> usize {
+        match self {
+            Self::K4 => k_group * UNIT,
+            Self::K8 => k_group / 2 * (2 * UNIT) + k_group % 2 * K_GROUP,
+        }
+    }
+
+    /// Returns the sum of the weights of each lane of a block.
+    pub(crate) fn lane_sums(self, weights: &[i8]) -> [i32; LANES] {
+        match self {
+            Self::K4 => lane_sums::<UNIT>(weights),
+            Self::K8 => lane_sums::<{ 2 * UNIT }>(weights),
+        }
+    }
+
     /// Returns the packing that the header of `artifact` states, or `None` if it has no header. Nothing else is read.
     pub fn of(artifact: &[u8]) -> Option<Self> {
         Header::ref_from_prefix(artifact).ok().and_then(|(header, _)| Self::from_code(header.packing))
     }
+}
+
+/// Sums what each of 16 lanes has in each `LEN` bytes.
+fn lane_sums<const LEN: usize>(weights: &[i8]) -> [i32; LANES] {
+    /// So many weights fit into the sums of 16 bits that compilers turn into vectors.
+    const FIT: usize = 256;
+    let mut sums = [0; LANES];
+    for units in weights.as_chunks::<LEN>().0.chunks(FIT) {
+        let mut columns = [0i16; LEN];
+        for unit in units {
+            columns.iter_mut().zip(unit).for_each(|(sum, &weight)| *sum += i16::from(weight));
+        }
+        for (sum, columns) in sums.iter_mut().zip(columns.chunks_exact(LEN / LANES)) {
+            *sum += columns.iter().map(|&column| i32::from(column)).sum::<i32>();
+        }
+    }
+    sums
 }
 
 /// Interleaves every two units of 16 lanes × 4 into 16 lanes × 8.
@@ -216,6 +258,30 @@ impl ConvShape {
             }
             WeightLayout::Quad4 => Some(block * LANES + lane % 4 * 4 + lane / 4),
         }
+    }
+
+    /// Returns whether everything in the packed weights of a block that stands for no weight is zero: lanes without an output
+    /// channel, and the rest of the last k-group of each segment.
+    pub(crate) fn padding_is_zero(&self, packing: Packing, block: usize, weights: &[i8]) -> bool {
+        let lane_len = packing.lane_len();
+        let is_zero = |bytes: &[i8]| bytes.iter().all(|&weight| weight == 0);
+        let unused = |lane: &usize| self.channel(block, *lane).is_none();
+        let lanes_are_zero = (0..LANES).filter(unused).all(|lane| {
+            weights.chunks_exact(LANES * lane_len).all(|unit| is_zero(&unit[lane * lane_len..][..lane_len]))
+        });
+        let window = core::iter::repeat_n((self.segment_len(), self.k_groups()), self.segments());
+        let shortcut = core::iter::once((self.shortcut_channels, self.shortcut_k_groups()));
+        let mut k_groups = 0;
+        lanes_are_zero
+            && window.chain(shortcut).all(|(len, count)| {
+                k_groups += count;
+                let rest = len % K_GROUP;
+                rest == 0
+                    || (0..LANES).all(|lane| {
+                        let at = packing.group_offset(k_groups - 1) + lane * lane_len;
+                        is_zero(&weights[at + rest..at + K_GROUP])
+                    })
+            })
     }
 
     /// Packs `weights`, `[out][kernel][kernel][in / groups]`, and those of the fused shortcut,

@@ -5,7 +5,9 @@
 //! | `parse` | finds the sections of an artifact and the records in them |
 //! | `steps` | decodes the record of a step and checks it against the tensors that it names |
 //! | `validate` | decodes every step once and checks every number that a kernel relies on |
+//! | `dataflow` | checks that steps read what earlier steps wrote |
 
+mod dataflow;
 mod parse;
 mod steps;
 mod validate;

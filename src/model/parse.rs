@@ -69,6 +69,16 @@ impl<'a> Artifact<'a> {
                 .and_then(|(start, end)| artifact.get(start..end))
                 .ok_or(invalid("section outside the file or misaligned", id as usize))
         };
+        for (id, section) in header.sections.iter().enumerate() {
+            let others = header.sections[..id].iter().map(|other| (other.offset.get(), other.len.get()));
+            let mut apart = others.chain([(0, size_of::<Header>() as u64)]).map(|(offset, len)| {
+                offset.saturating_add(len) <= section.offset.get()
+                    || section.offset.get().saturating_add(section.len.get()) <= offset
+            });
+            if section.len.get() != 0 && !apart.all(|apart| apart) {
+                return Err(invalid("sections overlap", id));
+            }
+        }
         let text =
             |id| core::str::from_utf8(section(id)?).map_err(|_| invalid("text is not UTF-8", id as usize));
         let whole = |id: SectionId| invalid("section is not whole records", id as usize);

@@ -3,9 +3,12 @@
 use super::steps::MAX_CHANNELS;
 use super::{Artifact, invalid};
 use crate::error::LoadError;
-use crate::format::{ARENA_ALIGN, LANES, MAX_ACCUMULATOR, MAX_KERNEL, StepKind, TENSOR_SLACK, TensorRecord};
+use crate::format::{
+    ARENA_ALIGN, LANES, MAX_ACCUMULATOR, MAX_KERNEL, MAX_STEPS, StepKind, TENSOR_SLACK, TensorRecord,
+};
 use crate::program::{AvgPool, Conv, Linear, Op, Tensor};
-use crate::weights::ConvShape;
+use crate::weights::{ConvShape, Packing};
+use zerocopy::little_endian::I32;
 
 /// Largest height and width of a tensor: sizes stay far from overflow even in 32 bits.
 const MAX_TENSOR_SIDE: u32 = 4096;
@@ -19,6 +22,10 @@ impl Artifact<'_> {
         let arena_len = self.header.arena_len.get();
         if arena_len > MAX_ARENA || usize::try_from(arena_len).is_err() {
             return Err(invalid("arena is absurdly large", 0));
+        }
+        // `validate_dataflow` holds each read against all writes before it.
+        if self.steps.len() > MAX_STEPS {
+            return Err(invalid("too many steps", MAX_STEPS));
         }
         for (index, t) in self.tensors.iter().enumerate() {
             validate_tensor(t, arena_len).map_err(|what| invalid(what, index))?;
@@ -60,7 +67,7 @@ impl Artifact<'_> {
         if macs != self.header.macs.get() {
             return Err(invalid("multiply-accumulate count does not match the steps", 0));
         }
-        Ok(())
+        self.validate_dataflow()
     }
 }
 
@@ -91,10 +98,32 @@ fn reach(shape: &ConvShape) -> i64 {
     (shape.block_len() / LANES) as i64 * 127 * 128
 }
 
-fn validate_conv(conv: &Conv<'_>) -> Result<(), &'static str> {
-    if conv.weights.contains(&i8::MIN) {
+/// Checks what kernels rely on in packed weights. `sums` gives Σ weights of each lane of each block, as the artifact states
+/// them.
+fn validate_weights<'a>(
+    shape: &ConvShape,
+    packing: Packing,
+    weights: &[i8],
+    sums: impl Iterator<Item = &'a [I32; LANES]>,
+) -> Result<(), &'static str> {
+    if weights.contains(&i8::MIN) {
         return Err("weight of −128");
     }
+    for ((block, weights), stated) in weights.chunks_exact(shape.block_len()).enumerate().zip(sums) {
+        // Padding meets bytes that belong to other channels, or to no tensor.
+        if !shape.padding_is_zero(packing, block, weights) {
+            return Err("padding of weights that is not zero");
+        }
+        if packing.lane_sums(weights) != stated.map(I32::get) {
+            return Err("sum of weights does not match the weights");
+        }
+    }
+    Ok(())
+}
+
+fn validate_conv(conv: &Conv<'_>) -> Result<(), &'static str> {
+    let sums = conv.blocks.iter().map(|block| &block.weight_sum);
+    validate_weights(&conv.shape, conv.packing, conv.weights, sums)?;
     let reach = reach(&conv.shape);
     for block in conv.blocks {
         for lane in 0..LANES {
@@ -127,9 +156,8 @@ fn validate_avg_pool(pool: &AvgPool, input: &Tensor) -> Result<(), &'static str>
 }
 
 fn validate_linear(linear: &Linear<'_>) -> Result<(), &'static str> {
-    if linear.weights.contains(&i8::MIN) {
-        return Err("weight of −128");
-    }
+    let sums = linear.blocks.iter().map(|block| &block.weight_sum);
+    validate_weights(&linear.shape, Packing::K4, linear.weights, sums)?;
     let reach = reach(&linear.shape);
     for block in linear.blocks {
         for lane in 0..LANES {

@@ -22,8 +22,10 @@ pub mod networks;
 pub mod oracle;
 pub mod pictures;
 
-use resnext::internals::format::{CHECKSUM_FROM, checksum};
+use resnext::internals::format::{CHECKSUM_FROM, Header, SectionId, checksum};
 use resnext::{Kernels, Model, Runner, Workers};
+use std::ops::Range;
+use zerocopy::FromBytes;
 
 pub use networks::{deep, small};
 pub use pictures::{Random, input_pixels, picture};
@@ -39,6 +41,26 @@ pub fn fix_checksum(artifact: &mut [u8]) {
     if let Some(field) = artifact.get_mut(CHECKSUM_FROM - 8..CHECKSUM_FROM) {
         field.copy_from_slice(&sum.to_le_bytes());
     }
+}
+
+/// Returns the header of `artifact`, to change it.
+///
+/// # Panics
+///
+/// If `artifact` is shorter.
+pub fn header(artifact: &mut [u8]) -> &mut Header {
+    Header::mut_from_prefix(artifact).expect("at least a header").0
+}
+
+/// Returns where a section of `artifact` lies.
+///
+/// # Panics
+///
+/// If `artifact` is shorter than a header.
+pub fn section(artifact: &[u8], id: SectionId) -> Range<usize> {
+    let section = Header::ref_from_prefix(artifact).expect("at least a header").0.sections[id as usize];
+    let start = section.offset.get() as usize;
+    start..start + section.len.get() as usize
 }
 
 /// Returns the logits of `pixels`, `height × width × 3` bytes of the size that `model` reads.
