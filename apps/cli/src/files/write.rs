@@ -79,7 +79,7 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// A file that gets its name only when it is complete.
 ///
 /// The bytes go to a temporary file in the same directory, are synced to the disk, and the file is renamed in one step. So a
-/// board never boots into half a model after a power cut, and a process that has mapped the old model keeps seeing it. If a
+/// board never boots into half a model after a power cut, and a process that is reading the old model gets all of it. If a
 /// `PendingFile` is dropped before [`commit`](Self::commit), `path` stays as it was and the temporary file is deleted. If the
 /// process is killed, the next run that [checks](check_writable) the directory deletes it.
 pub(crate) struct PendingFile {

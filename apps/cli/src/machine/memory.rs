@@ -2,7 +2,7 @@
 
 /// Returns the most physical memory that this process has used so far, in bytes, or `None` if the system does not say.
 ///
-/// On Linux this is `VmHWM`. It includes every page of the mapped model, because validation reads all of them.
+/// On Linux this is `VmHWM`. It includes the whole model.
 pub(crate) fn peak_rss() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     high_water_mark(&status)

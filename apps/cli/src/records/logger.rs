@@ -101,7 +101,7 @@ pub(super) fn has_room() -> bool {
 pub(super) struct Writer(());
 
 impl Writer {
-    /// Writes to `path`: a device, or a file that is created or emptied. It must not be the mapped `model`.
+    /// Writes to `path`: a device, or a file that is created or emptied. It must not be `model`.
     pub(super) fn open(path: &Path, model: &Path) -> Result<Self, Error> {
         let file = open(path, model)?;
         Self::start(file).map_err(|error| {
@@ -139,7 +139,7 @@ fn open(path: &Path, model: &Path) -> Result<File, Error> {
     let file = options.open(path).map_err(failed)?;
     let kind = file.metadata().map_err(failed)?;
     if kind.is_file() {
-        // The model is mapped, and truncating it would crash the program.
+        // Whoever names the model here would lose it.
         if fs::metadata(model).is_ok_and(|model| (model.dev(), model.ino()) == (kind.dev(), kind.ino())) {
             return Err(Error::at(path, "is the model; give another file for the records"));
         }

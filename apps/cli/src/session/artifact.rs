@@ -1,55 +1,62 @@
-//! Model files. They are mapped into memory, so that loading copies nothing and several processes share one copy.
+//! Model files. They are read into memory of this process, so that nothing that becomes of the file can harm a running
+//! program: a model that is copied over the old one, or truncated, would change mapped memory or end the process.
 
-use crate::files::cannot_read;
+use crate::files::{cannot_read, open_regular};
 use crate::terminal::Error;
-use memmap2::{Mmap, MmapMut, MmapOptions};
+use memmap2::MmapMut;
 use resnext::Model;
+use resnext::internals::format::MAGIC;
 use resnext::pack::{Packing, repack};
-use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// An open `.rnx` file.
+/// More bytes than any model has: the largest that is published has 829 M weights.
+const MAX_LEN: u64 = 4 << 30;
+
+const REMEDY: &str = "give the path of a .rnx model";
+
+/// The content of a `.rnx` file.
 pub(crate) struct Artifact {
     path: PathBuf,
-    file: File,
-    bytes: Bytes,
-}
-
-enum Bytes {
-    /// The bytes of the file.
-    Mapped(Mmap),
-    /// A private copy with repacked weights. Only the pages that repacking changed take memory of their own.
-    Repacked(MmapMut),
+    /// Anonymous memory, because its pages are aligned as kernels want their weights.
+    bytes: MmapMut,
 }
 
 impl Artifact {
-    /// Maps the file at `path`.
+    /// Reads the file at `path`. What is no model is not read beyond its first bytes.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let (file, bytes) = map(path, "give the path of a .rnx model")?;
-        Ok(Self { path: path.to_owned(), file, bytes: Bytes::Mapped(bytes) })
+        let failed = |error: io::Error| Error::at(path, cannot_read(&error, REMEDY));
+        let mut file = open_regular(path, REMEDY)?;
+        let len = file.metadata().map_err(failed)?.len();
+        let mut magic = Vec::with_capacity(MAGIC.len());
+        file.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(failed)?;
+        // `model` says what is wrong with so few bytes.
+        let wanted = if magic == MAGIC { len } else { magic.len() as u64 };
+        let Some(wanted) = usize::try_from(wanted).ok().filter(|_| wanted <= MAX_LEN) else {
+            return Err(Error::at(path, format_args!("is larger than any model; {REMEDY}")));
+        };
+        // No system maps nothing.
+        let mut bytes = MmapMut::map_anon(wanted.max(1)).map_err(failed)?;
+        if let Some((start, rest)) =
+            bytes.get_mut(..wanted).and_then(|bytes| bytes.split_at_mut_checked(magic.len()))
+        {
+            start.copy_from_slice(&magic);
+            file.read_exact(rest).map_err(failed)?;
+        }
+        Ok(Self { path: path.to_owned(), bytes })
     }
 
     /// Returns the model with its weights in the order of `packing`. The file itself does not change.
     pub(crate) fn packed(mut self, packing: Packing) -> Result<Self, Error> {
-        if Packing::of(self.bytes()).is_none_or(|found| found == packing) {
-            return Ok(self);
+        if Packing::of(&self.bytes).is_some_and(|found| found != packing) {
+            repack(&mut self.bytes, packing).map_err(|error| Error::at(&self.path, error))?;
         }
-        let failed = |error: io::Error| Error::at(&self.path, format!("cannot be read: {error}"));
-        // SAFETY: the mapping is copy-on-write, so nothing that this process writes reaches the file. No other process changes
-        // the file, as in `map`.
-        let mut bytes = unsafe { MmapOptions::new().map_copy(&self.file) }.map_err(failed)?;
-        repack(&mut bytes, packing).map_err(|error| Error::at(&self.path, error))?;
-        self.bytes = Bytes::Repacked(bytes);
         Ok(self)
     }
 
     /// Returns the bytes of the artifact, repacked or not.
     pub(crate) fn bytes(&self) -> &[u8] {
-        match &self.bytes {
-            Bytes::Mapped(bytes) => bytes,
-            Bytes::Repacked(bytes) => bytes,
-        }
+        &self.bytes
     }
 
     /// Validates the whole file and borrows it as a model.
@@ -61,22 +68,4 @@ impl Artifact {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
-}
-
-/// Maps the file at `path`. `remedy` says which file to give instead.
-pub(crate) fn map(path: &Path, remedy: &str) -> Result<(File, Mmap), Error> {
-    let failed = |error: io::Error| Error::at(path, cannot_read(&error, remedy));
-    // The kind comes first, because to open a named pipe would wait for a writer.
-    let kind = fs::metadata(path).map_err(failed)?;
-    if kind.is_dir() {
-        return Err(Error::at(path, format_args!("is a directory; {remedy}")));
-    }
-    if !kind.is_file() {
-        return Err(Error::at(path, format_args!("is not a regular file; {remedy}")));
-    }
-    let file = File::open(path).map_err(failed)?;
-    // SAFETY: the mapping is read-only and its owner keeps it private. The type system cannot know that no other process
-    // changes the file; models are replaced by renaming (`write_atomically`), which leaves a mapped file as it was.
-    let bytes = unsafe { Mmap::map(&file) }.map_err(failed)?;
-    Ok((file, bytes))
 }

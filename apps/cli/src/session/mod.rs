@@ -1,6 +1,5 @@
 //! A session with a model: its file, the memory and threads that run it, the images that it reads, and its latency.
 
-#[expect(unsafe_code, reason = "maps files into memory")]
 pub(crate) mod artifact;
 pub(crate) mod execution;
 pub(crate) mod exif;

@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 
 mod endings;
+mod replaced;
 #[path = "../support/mod.rs"]
 mod support;
 mod unread;

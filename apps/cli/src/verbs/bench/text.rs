@@ -51,7 +51,7 @@ impl fmt::Display for Report {
                 format!("{same} when it was compiled, logits {db:.1} dB SQNR; see resnext eval"),
             );
         }
-        fields.add("load", format!("{:.1} ms to map and check the model", self.load_ms));
+        fields.add("load", format!("{:.1} ms to read and check the model", self.load_ms));
         fields.add("allocations", format!("{} while measuring", self.steady_state_allocations));
         fields.add("measured on", clean(&self.conditions.to_string()));
         write!(f, "{fields}")?;

@@ -1,9 +1,9 @@
 //! The baseline that int8 is compared with: an fp32 network, or its recorded logits.
 
+use crate::files::{cannot_read, open_regular};
 #[cfg(feature = "compile")]
 use crate::offline::{network, recipe};
 use crate::remedies;
-use crate::session::artifact;
 use crate::terminal::Error;
 use crate::terminal::output;
 use memmap2::Mmap;
@@ -34,13 +34,17 @@ pub(super) enum Baseline<'a> {
 }
 
 /// Maps the file of `--baseline`.
+#[expect(unsafe_code, reason = "maps a file into memory")]
 pub(super) fn map(path: &Path) -> Result<Mmap, Error> {
     let remedy = if cfg!(feature = "compile") {
         "give the fp32 network that the model was compiled from, or its recorded logits"
     } else {
         "give fp32 logits recorded with `resnext eval --record`"
     };
-    Ok(artifact::map(path, remedy)?.1)
+    let file = open_regular(path, remedy)?;
+    // SAFETY: the mapping is read-only and its owner keeps it private. The type system cannot know that no other process
+    // changes the file while it is evaluated; checkpoints of gigabytes would not fit into memory besides.
+    unsafe { Mmap::map(&file) }.map_err(|error| Error::at(path, cannot_read(&error, remedy)))
 }
 
 impl<'a> Baseline<'a> {
