@@ -8,12 +8,12 @@
 //! ```
 
 use resnext::{Frame, Kernels, Model, Pool, Runner, Serial, Workers};
-use resnext_testing::builder::Window;
-use resnext_testing::{bits, deep, infer, input_pixels, oracle, picture, reference, small};
+use resnext_testing::builder::{Built, Window};
+use resnext_testing::{bits, deep, infer, input_pixels, oracle, picture, reference, small, tiny};
 use std::fmt::Write;
 use std::path::PathBuf;
 
-/// Miri interprets each instruction, so it gets one input and one pool.
+/// Miri interprets each instruction, so it gets a tiny network, one input and one pool.
 const MIRI: bool = cfg!(miri);
 
 /// Calls `f` for every set of kernels with every number of threads.
@@ -42,21 +42,27 @@ fn infer_on_tract(model: &Model<'_>, pixels: &[u8], threads: usize) -> Option<Ve
 
 #[test]
 fn small_network_equals_its_definition() {
-    let built = small();
-    let model = Model::from_bytes(&built.bytes).unwrap();
-    for seed in 0..if MIRI { 1 } else { 3 } {
-        let pixels = input_pixels(&model, seed);
-        let expected = oracle::logits(&built, &pixels);
-        assert!(expected.iter().any(|&logit| logit != expected[0]), "the network computes something");
-        each_configuration(|kernels, workers, name| {
-            let actual = infer(&model, &pixels, kernels, workers);
-            assert_eq!(bits(&actual), bits(&expected), "{name}, seed {seed}");
-        });
-        #[cfg(feature = "tract")]
-        for threads in 1..=4 {
-            if let Some(actual) = infer_on_tract(&model, &pixels, threads) {
-                assert_eq!(bits(&actual), bits(&expected), "tract, {threads} threads, seed {seed}");
-            }
+    let networks = if MIRI { vec![tiny()] } else { vec![tiny(), small()] };
+    for built in networks {
+        let model = Model::from_bytes(&built.bytes).unwrap();
+        for seed in 0..if MIRI { 1 } else { 3 } {
+            equals_its_definition(&built, &model, seed);
+        }
+    }
+}
+
+fn equals_its_definition(built: &Built, model: &Model<'_>, seed: u64) {
+    let pixels = input_pixels(model, seed);
+    let expected = oracle::logits(built, &pixels);
+    assert!(expected.iter().any(|&logit| logit != expected[0]), "the network computes something");
+    each_configuration(|kernels, workers, name| {
+        let actual = infer(model, &pixels, kernels, workers);
+        assert_eq!(bits(&actual), bits(&expected), "{name}, seed {seed}");
+    });
+    #[cfg(feature = "tract")]
+    for threads in 1..=4 {
+        if let Some(actual) = infer_on_tract(model, &pixels, threads) {
+            assert_eq!(bits(&actual), bits(&expected), "tract, {threads} threads, seed {seed}");
         }
     }
 }

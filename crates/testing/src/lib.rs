@@ -27,7 +27,7 @@ use resnext::{Kernels, Model, Runner, Workers};
 use std::ops::Range;
 use zerocopy::FromBytes;
 
-pub use networks::{deep, small};
+pub use networks::{deep, small, tiny};
 pub use pictures::{Random, input_pixels, picture};
 
 /// Returns a copy of the bundled artifact, a trained network that `resnext compile` compiled.

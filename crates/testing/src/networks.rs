@@ -90,6 +90,30 @@ pub fn small() -> Built {
     b.finish()
 }
 
+/// Returns the least network that has a step of every kind, a residual and a fused shortcut: a network for interpreters.
+pub fn tiny() -> Built {
+    let mut b = Builder::new(28);
+    let add = NO_TENSOR;
+    let image = b.tensor(4, 4, 3, 1);
+    b.tensor_mut(image).zero_point = i8::MIN;
+    let stem = b.tensor(2, 2, 16, 1);
+    b.conv("conv1", Window { kernel: 3, stride: 2, padding: 1, groups: 1 }, image, stem, add);
+    let pooled = b.tensor(2, 2, 16, 1);
+    b.max_pool("maxpool", Window { kernel: 3, stride: 1, padding: 1, groups: 1 }, stem, pooled);
+    let grouped = b.tensor(2, 2, 16, 0);
+    b.conv("layer1.0.conv2", Window { kernel: 3, stride: 1, padding: 1, groups: 4 }, pooled, grouped, add);
+    let sum = b.tensor(2, 2, 16, 0);
+    b.conv("layer1.0.conv3", POINTWISE, grouped, sum, pooled);
+    let fused = b.tensor(2, 2, 10, 0);
+    b.fused("layer2.0.conv3", sum, fused, (pooled, 1));
+    let averaged = b.tensor(1, 1, 10, 0);
+    b.avg_pool("layer2.1.avgpool", Window { kernel: 2, stride: 2, padding: 0, groups: 1 }, fused, averaged);
+    let mean = b.tensor(1, 2, 10, 0);
+    b.global_avg_pool("avgpool", averaged, mean);
+    b.linear("fc", mean, 3);
+    b.finish()
+}
+
 /// Side in pixels of the input of [`colours`].
 pub const COLOURS_SIDE: u32 = 16;
 
