@@ -9,7 +9,7 @@ a model with perfect caches and perfect branch prediction: good for comparing ke
     cargo board
     benches/cycles.py target/aarch64-unknown-linux-gnu/board/resnext model.rnx
 
-Debian: qemu-user, llvm-19, gcc.
+benches/peers/arm.py does the same with other runtimes. Debian: qemu-user, llvm-19, gcc.
 """
 
 import argparse
@@ -43,12 +43,10 @@ def tool(name):
     return found or sys.exit(f"{name} not found: apt-get install llvm-19")
 
 
-def blocks(binary, model, cpu, runs, directory):
-    """Returns how often each block runs, by its code."""
+def blocks(program, cpu, runs, directory):
+    """Returns how often each block runs, by its code. `program` is called with the CPU, qemu's options, and `runs`."""
     path = directory / f"{cpu}-{runs}"
-    plugin = ["-plugin", f"{directory / 'count.so'},blocks={path}"]
-    bench = [binary, "bench", model, "--threads", "1", "--warmup", "0", "--json", "--runs", str(runs)]
-    subprocess.run(["qemu-aarch64", "-cpu", cpu, *plugin, *bench], check=True, stdout=subprocess.DEVNULL)
+    program(cpu, ["-plugin", f"{directory / 'count.so'},blocks={path}"], runs)
     counts = Counter()
     for line in path.read_text().splitlines():
         count, code = line.split()
@@ -92,21 +90,14 @@ def cycles(assembly, core):
     return [total.get(i, 0.0) for i in range(len(assembly))]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("binary", help="resnext for aarch64, see `cargo board`")
-    parser.add_argument("model", help="a .rnx model")
-    parser.add_argument("cpu", nargs="*", help=f"what qemu emulates: {', '.join(CORES)} [default: all]")
-    args = parser.parse_args()
-    if unknown := set(args.cpu) - set(CORES):
-        parser.error(f"no model for {', '.join(sorted(unknown))}; choose from {', '.join(CORES)}")
-
+def count(program, cpus):
+    """Prints what one inference executes and how many cycles it takes on each core."""
     with tempfile.TemporaryDirectory() as directory:
         directory = Path(directory)
         compile_plugin = ["cc", "-O2", "-shared", "-fPIC", "-DAPI_VERSION=1", PLUGIN, "-o", directory / "count.so"]
         subprocess.run(compile_plugin, check=True)
-        for cpu in args.cpu or CORES:
-            one, two = (blocks(args.binary, args.model, cpu, runs, directory) for runs in (1, 2))
+        for cpu in cpus or CORES:
+            one, two = (blocks(program, cpu, runs, directory) for runs in (1, 2))
             inference = {code: count - one[code] for code, count in two.items() if count > one[code]}
             weight = {code: count * len(words(code)) for code, count in inference.items()}
             total, hot, covered = sum(weight.values()), [], 0
@@ -122,4 +113,21 @@ def main():
                 print(f"{'':12} {modelled * total / covered / 1e6:9.1f} M cycles, modelled: {name}", flush=True)
 
 
-main()
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("binary", help="resnext for aarch64, see `cargo board`")
+    parser.add_argument("model", help="a .rnx model")
+    parser.add_argument("cpu", nargs="*", help=f"what qemu emulates: {', '.join(CORES)} [default: all]")
+    args = parser.parse_args()
+    if unknown := set(args.cpu) - set(CORES):
+        parser.error(f"no model for {', '.join(sorted(unknown))}; choose from {', '.join(CORES)}")
+
+    def program(cpu, options, runs):
+        bench = [args.binary, "bench", args.model, "--threads", "1", "--warmup", "0", "--json", "--runs", str(runs)]
+        subprocess.run(["qemu-aarch64", "-cpu", cpu, *options, *bench], check=True, stdout=subprocess.DEVNULL)
+
+    count(program, args.cpu)
+
+
+if __name__ == "__main__":
+    main()

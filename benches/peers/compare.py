@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures resnext against int8 OpenVINO and onnxruntime (and fp32 onnxruntime) on this machine, in one run.
+"""Measures resnext against OpenVINO, onnxruntime, LiteRT and ncnn on this machine, in one run.
 
     benches/peers/compare.py                      two networks, 1 and 2 threads: a quarter of an hour
     benches/peers/compare.py --models resnext50_32x4d --threads 1 --rounds 10 --json out.json
@@ -36,6 +36,8 @@ TARGET = ROOT / "target"
 MODELS = ("resnext50_32x4d", "resnext101_32x8d", "resnext101_32x4d", "resnext101_64x4d")
 # May be missing: OpenVINO is then measured on onnxruntime's quantized network only.
 OPTIONAL = "nncf"
+# Installed without what it requires: torch, which its converter of ONNX files does not use.
+ALONE = "pnnx"
 # More CPU time than this between two turns, in milliseconds, means that a peer's threads are still spinning.
 RESTLESS_MS = 10.0
 
@@ -57,6 +59,9 @@ PEERS = (
     Peer("ort-s8s8", "onnxruntime int8, QDQ s8s8", "onnxruntime", "ort-s8s8.onnx"),
     Peer("ort-u8u8", "onnxruntime int8, QDQ u8u8", "onnxruntime", "ort-u8u8.onnx"),
     Peer("ort-fp32", "onnxruntime fp32", "onnxruntime", "fp32.onnx"),
+    Peer("litert", "LiteRT int8", "litert", "litert-int8.tflite"),
+    Peer("ncnn-int8", "ncnn int8", "ncnn", "ncnn-int8.param"),
+    Peer("ncnn-fp32", "ncnn fp32", "ncnn", "ncnn-fp32.param"),
 )
 
 
@@ -83,9 +88,11 @@ def install(cache: Path) -> Path:
     wanted = (HERE / "requirements.txt").read_text()
 
     def fill(pip) -> None:
-        pip(*(line for line in wanted.split() if not line.startswith(OPTIONAL)))
+        together = [line for line in wanted.split() if not line.startswith(ALONE)]
+        pip("--no-deps", *(line for line in wanted.split() if line.startswith(ALONE)))
+        pip(*(line for line in together if not line.startswith(OPTIONAL)))
         try:
-            pip(*wanted.split())
+            pip(*together)
         except Failure as failure:
             say(f"{failure}; going on without {OPTIONAL} (to try again, remove {cache / 'venv'})")
 
@@ -123,7 +130,8 @@ class Network:
     def prepare(self, python: Path, peers: dict[str, str]) -> None:
         """Writes the network and the peers' versions of it, unless the cache has them."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        depends = (HERE / "prepare.py").read_bytes(), json.dumps(peers).encode()
+        scripts = ((HERE / name).read_bytes() for name in ("prepare.py", "litert_int8.py", "ncnn_int8.py"))
+        depends = *scripts, json.dumps(peers).encode()
         if not self.ready("prepare", *depends):
             output_of(f"preparing {self.name}", python, HERE / "prepare.py", self.name, self.folder)
             self.done("prepare", *depends)
@@ -409,7 +417,7 @@ def arguments() -> argparse.Namespace:
     """Reads the command line."""
     keys = [peer.key for peer in PEERS]
     parser = argparse.ArgumentParser(
-        description="Measures resnext against int8 OpenVINO and onnxruntime on this machine, turn by turn.",
+        description="Measures resnext against OpenVINO, onnxruntime, LiteRT and ncnn on this machine, turn by turn.",
         epilog="A ratio is a time over resnext's: above 1, resnext is faster.",
     )
     option = parser.add_argument

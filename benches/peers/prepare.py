@@ -10,16 +10,24 @@ computes the same one. Writes to DIR:
     inputs.npy, logits.npy           the same samples, cropped and normalised, and what fp32 makes of them
     ort-{u8s8,s8s8,u8u8}.onnx        QDQ by onnxruntime, per-channel weights
     openvino-nncf.xml                int8 by NNCF, if it is installed
+    litert-int8.tflite               int8 by ai-edge-quantizer
+    ncnn-{fp32,int8}.{param,bin}     fp32 by pnnx, and int8 made from it
 """
 
 import argparse
+import importlib.util
 import logging
+import shutil
 import struct
+import subprocess
 import sys
+import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import litert_int8
+import ncnn_int8
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -202,6 +210,17 @@ def quantize_nncf(folder: Path, inputs: np.ndarray) -> None:
     openvino.save_model(quantized, out, compress_to_fp16=False)
 
 
+def convert_ncnn(folder: Path) -> None:
+    """Converts fp32 with pnnx, whose Python package is only a wrapper of its program and would need torch."""
+    pnnx = Path(importlib.util.find_spec("pnnx").origin).with_name("pnnx")
+    with tempfile.TemporaryDirectory() as scratch:  # It writes ten files, all beside its input.
+        shutil.copy(folder / "fp32.onnx", scratch)
+        shape = f"inputshape=[1,3,{CROP},{CROP}]"
+        subprocess.run([pnnx, "fp32.onnx", shape, "fp16=0"], cwd=scratch, check=True, stdout=subprocess.DEVNULL)
+        for kind in ("param", "bin"):
+            shutil.move(f"{scratch}/fp32.ncnn.{kind}", folder / f"ncnn-fp32.{kind}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Makes the networks that compare.py measures.")
     parser.add_argument("variant", choices=VARIANTS)
@@ -216,6 +235,9 @@ def main() -> None:
     np.save(args.folder / "logits.npy", logits)
     quantize_onnxruntime(args.folder, inputs)
     quantize_nncf(args.folder, inputs)
+    litert_int8.quantize(args.folder / "fp32.onnx", args.folder / "litert-int8.tflite", inputs)
+    convert_ncnn(args.folder)
+    ncnn_int8.quantize(args.folder, "ncnn-fp32", "ncnn-int8", inputs)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Holds one network in one runtime, and times inferences when `compare.py` asks.
 
-    python worker.py RUNTIME MODEL THREADS
+    python worker.py RUNTIME MODEL THREADS [--samples N]
 
-RUNTIME is `onnxruntime` or `openvino`. MODEL lies beside the `inputs.npy` and `logits.npy` of `prepare.py`. Prints
-a line of JSON about the loaded network, then one for each line `WARMUP RUNS` on stdin. In between the process
-sleeps.
+RUNTIME is `litert`, `ncnn`, `onnxruntime` or `openvino`. MODEL lies beside the `inputs.npy` and `logits.npy` of
+`prepare.py`. Prints a line of JSON about the loaded network, then one for each line `WARMUP RUNS` on stdin. In between the
+process sleeps.
 """
 
 import argparse
@@ -114,7 +114,78 @@ class OpenVino(Runtime):
         return "int8" if primitive.endswith("_I8") else "fp32"
 
 
-RUNTIMES = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
+class LiteRt(Runtime):
+    """LiteRT's interpreter, which hands everything that XNNPACK knows to XNNPACK."""
+
+    def __init__(self, model: Path, threads: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.network = Interpreter(str(model), num_threads=threads)
+        self.network.allocate_tensors()
+        self.entry, self.result = self.network.get_input_details()[0], self.network.get_output_details()[0]
+        # Private, but nothing public lists the operators. XNNPACK appears beside those that it has taken over.
+        operators = [each for each in self.network._get_ops_details() if each["op_name"] != "DELEGATE"]
+        types = {each["index"]: np.dtype(each["dtype"]) for each in self.network.get_tensor_details()}
+        self.layers = Counter(f"{each['op_name']} {types[each['inputs'][0]]}" for each in operators)
+
+    def set_input(self, x: np.ndarray) -> None:
+        x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+        if self.entry["dtype"] == np.int8:
+            scale, zero = self.entry["quantization"]
+            x = np.clip(np.rint(x / scale) + zero, -128, 127).astype(np.int8)
+        self.network.set_tensor(self.entry["index"], x)
+
+    def infer(self) -> None:
+        self.network.invoke()
+
+    def output(self) -> np.ndarray:
+        values = self.network.get_tensor(self.result["index"])
+        if values.dtype != np.int8:
+            return values
+        scale, zero = self.result["quantization"]
+        return (values.astype(np.float32) - zero) * scale
+
+    @staticmethod
+    def convolution(layer: str) -> str | None:
+        kind, _, element = layer.partition(" ")
+        return element if kind == "CONV_2D" else None
+
+
+class Ncnn(Runtime):
+    """ncnn with its defaults, but for the number of threads."""
+
+    def __init__(self, model: Path, threads: int) -> None:
+        import ncnn
+
+        self.network = ncnn.Net()
+        self.network.opt.num_threads = threads
+        if self.network.load_param(str(model)) or self.network.load_model(str(model.with_suffix(".bin"))):
+            raise RuntimeError(f"ncnn cannot load {model}")
+        # ncnn does not tell what it does in int8; SQNR shows that it does.
+        self.layers = Counter(
+            f"{line.split()[0]} {'int8' if ' 8=' in line else 'fp32'}" for line in model.read_text().splitlines()[2:]
+        )
+        self.entry, self.result = self.network.input_names()[0], self.network.output_names()[0]
+        self.mat = ncnn.Mat
+
+    def set_input(self, x: np.ndarray) -> None:
+        self.pixels = self.mat(np.ascontiguousarray(x[0])).clone()
+
+    def infer(self) -> None:
+        extractor = self.network.create_extractor()
+        extractor.input(self.entry, self.pixels)
+        self.logits = extractor.extract(self.result)[1]
+
+    def output(self) -> np.ndarray:
+        return np.array(self.logits)
+
+    @staticmethod
+    def convolution(layer: str) -> str | None:
+        kind, _, element = layer.partition(" ")
+        return element if kind.startswith("Convolution") else None
+
+
+RUNTIMES = {"litert": LiteRt, "ncnn": Ncnn, "onnxruntime": OnnxRuntime, "openvino": OpenVino}
 
 
 def signal_to_noise(runtime: Runtime, inputs: np.ndarray, expected: np.ndarray) -> float:
@@ -157,11 +228,12 @@ def main() -> None:
     parser.add_argument("runtime", choices=RUNTIMES)
     parser.add_argument("model", type=Path)
     parser.add_argument("threads", type=int)
+    parser.add_argument("--samples", type=int, help="for the SQNR (default: all)")
     args = parser.parse_args()
 
-    inputs = np.load(args.model.parent / "inputs.npy")
+    inputs, logits = (np.load(args.model.parent / name)[: args.samples] for name in ("inputs.npy", "logits.npy"))
     runtime = RUNTIMES[args.runtime](args.model, args.threads)
-    print(json.dumps(facts(runtime, inputs, np.load(args.model.parent / "logits.npy"))), flush=True)
+    print(json.dumps(facts(runtime, inputs, logits)), flush=True)
 
     runtime.set_input(inputs[:1])
     time.sleep(SETTLE_S)
