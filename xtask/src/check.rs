@@ -3,7 +3,7 @@
 use crate::step::{Plan, Result, Step};
 use crate::tools::{self, BARE, BOARD, Std};
 use crate::workspace::in_ci;
-use crate::{deb, inventory, links, manifests, paths};
+use crate::{inventory, links, manifests, paths};
 
 /// The feature set of the host: everything but `defmt`, whose records need a logger that only the command line has. Fuzz
 /// targets are linked by `cargo fuzz` alone.
@@ -111,13 +111,13 @@ fn tests(step: &mut Step<'_>) -> Result {
     step.run(&mut test)
 }
 
-/// Runs the tests whose code differs on a board: the command line without its offline half and with records, and the
-/// runtime without tract-linalg.
+/// Runs the tests of the command line as it is on a board: without its offline half, and with records. The workspace is
+/// selected as for all tests, so that most dependencies have the same features and are not built again. The acceptance tests
+/// the runtime without tract-linalg, on an emulated core.
 fn board_tests(step: &mut Step<'_>) -> Result {
-    let mut cli = step.workspace.cargo("test --no-fail-fast");
-    cli.args(deb::FEATURES_WITH_MANUAL);
-    step.attempt(cli.args(["--bins", "--test", "cli", "--test", "evaluate", "--test", "camera"]));
-    step.cargo("test -p resnext --no-fail-fast --lib --tests")
+    let mut cli = step.workspace.cargo("test --no-fail-fast --no-default-features");
+    cli.args(&HOST[..3]).args(["--features", "resnext-cli/defmt,resnext-cli/manual"]);
+    step.run(cli.args(["--bin", "resnext", "--test", "cli", "--test", "evaluate", "--test", "camera"]))
 }
 
 /// Runs the runtime's examples as they are, on what they bring.
