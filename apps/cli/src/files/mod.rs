@@ -1,6 +1,7 @@
 //! Reading and writing files, with errors that name the file and the remedy.
 
 pub(crate) mod photo;
+pub(crate) mod temporary;
 pub(crate) mod text;
 pub(crate) mod write;
 

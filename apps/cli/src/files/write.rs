@@ -1,39 +1,18 @@
 //! Writing result files so that a reader sees either the old file or the new one, never a part.
 
+use super::temporary::{Temporary, remove_leftovers};
 use crate::terminal::Error;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use tempfile::{Builder, NamedTempFile};
-
-/// The names of temporary files begin and end like this.
-const TEMPORARY: (&str, &str) = (".resnext-", ".tmp");
 
 /// Fails if [`write_atomically`] is bound to fail later, so that the error comes before minutes of work and not after. Removes
 /// what killed runs have left in the directory.
 pub(crate) fn check_writable(path: &Path) -> Result<(), Error> {
     let target = resolve(path)?;
     remove_leftovers(directory_of(&target));
-    temporary(directory_of(&target)).map_err(|error| Error::at(path, cannot_write(&error)))?;
+    Temporary::create(directory_of(&target)).map_err(|error| Error::at(path, cannot_write(&error)))?;
     Ok(())
-}
-
-/// Removes temporary files of runs that have ended. A run locks its temporary file as long as it lives, so that a file which can
-/// be locked belongs to nobody.
-fn remove_leftovers(directory: &Path) {
-    let is_ours = |name: &str| name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1);
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    for entry in entries.flatten() {
-        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-        if is_file && entry.file_name().to_str().is_some_and(is_ours) {
-            // What cannot be opened, locked or removed stays. The next run tries again.
-            if let Ok(file) = File::open(entry.path())
-                && file.try_lock().is_ok()
-            {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
-    }
 }
 
 /// Fails if a file to write is the same as another file to write or to read, under whatever path, because the run would
@@ -81,18 +60,19 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// The bytes go to a temporary file in the same directory, are synced to the disk, and the file is renamed in one step. So a
 /// board never boots into half a model after a power cut, and a process that is reading the old model gets all of it. If a
 /// `PendingFile` is dropped before [`commit`](Self::commit), `path` stays as it was and the temporary file is deleted. If the
-/// process is killed, the next run that [checks](check_writable) the directory deletes it.
+/// process ends by a signal, it is [deleted](super::temporary), too.
 pub(crate) struct PendingFile {
     path: PathBuf,
     target: PathBuf,
-    file: NamedTempFile,
+    file: Temporary,
 }
 
 impl PendingFile {
     /// Starts a replacement for `path`.
     pub(crate) fn create(path: &Path) -> Result<Self, Error> {
         let target = resolve(path)?;
-        let file = temporary(directory_of(&target)).map_err(|error| Error::at(path, cannot_write(&error)))?;
+        let file = Temporary::create(directory_of(&target))
+            .map_err(|error| Error::at(path, cannot_write(&error)))?;
         Ok(Self { path: path.to_owned(), target, file })
     }
 
@@ -117,7 +97,7 @@ impl PendingFile {
     pub(crate) fn commit(self) -> Result<(), Error> {
         let failed = |error: &io::Error| Error::at(&self.path, cannot_write(error));
         self.file.as_file().sync_all().map_err(|error| failed(&error))?;
-        self.file.persist(&self.target).map_err(|error| failed(&error.error))?;
+        self.file.persist(&self.target).map_err(|error| failed(&error))?;
         // The file is complete even if its directory entry has not reached the disk, and some file systems cannot sync
         // a directory. Neither is worth a failure.
         let _ = File::open(directory_of(&self.target)).and_then(|directory| directory.sync_all());
@@ -143,31 +123,6 @@ fn resolve(path: &Path) -> Result<PathBuf, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
         Err(error) => Err(failed(error)),
     }
-}
-
-fn temporary(directory: &Path) -> io::Result<NamedTempFile> {
-    loop {
-        let file = unlocked(directory)?;
-        // Some file systems have no locks. There, no other run takes this file for a leftover either.
-        let _ = file.as_file().lock();
-        // Until it was locked, another run may have taken it for a leftover.
-        if file.path().exists() {
-            return Ok(file);
-        }
-    }
-}
-
-fn unlocked(directory: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = Builder::new();
-    builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // A temporary file is private by default, but the result should have the permissions of any new file. The
-        // umask still applies.
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(directory)
 }
 
 /// Says why a file cannot be written and how to fix that.

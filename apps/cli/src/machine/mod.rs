@@ -12,4 +12,5 @@ pub(crate) mod identity;
 pub(crate) mod load;
 pub(crate) mod memory;
 pub(crate) mod placement;
+pub(crate) mod signals;
 pub(crate) mod sysfs;

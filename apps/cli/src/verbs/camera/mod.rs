@@ -5,6 +5,7 @@ mod display;
 mod list;
 
 use crate::machine::board::Board;
+use crate::machine::signals;
 use crate::records::{self, Records};
 use crate::session::artifact::Artifact;
 use crate::session::execution::Execution;
@@ -293,19 +294,10 @@ impl Args {
 
 /// Returns the flag that Ctrl-C and service managers set. A second signal ends the program at once.
 fn stop_on_signals() -> Result<Stop, Error> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
     let stop = Stop::default();
-    for signal in [SIGINT, SIGTERM] {
-        // The order matters: the first signal must not find the flag set already.
-        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.flag())
-            .and_then(|_| signal_hook::flag::register(signal, stop.flag()))
-            .map_err(|error| {
-                Error::new(
-                    "",
-                    format_args!("cannot catch signals: {error}; run it where signals are allowed"),
-                )
-            })?;
-    }
+    signals::stop_first(stop.flag()).map_err(|error| {
+        Error::new("", format_args!("cannot catch signals: {error}; run it where signals are allowed"))
+    })?;
     Ok(stop)
 }
 
