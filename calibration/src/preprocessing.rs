@@ -2,7 +2,8 @@
 //! reads, normalised. A [`Recipe`] is the preprocessing that weights want, at any size of the input.
 
 use resnext::preprocess::{CropRounding, Interpolation, MAX_FRAME_SIDE, Preprocessing, SideRounding};
-use resnext_models::{Interpolation as Published, Preprocessing as PublishedPreprocessing, Variant};
+use resnext_models::{Interpolation as Published, Library, Preprocessing as PublishedPreprocessing, Variant};
+use resnext_photo::Exif;
 
 /// Returns the preprocessing of a published variant, to the byte. That of torchvision, timm and mmcls rounds sizes as
 /// [`Preprocessing::imagenet`] does; PaddleClas, which alone resizes with OpenCV, has rules of its own.
@@ -34,6 +35,13 @@ pub struct Recipe {
     pub crop: f64,
     /// A second size, and its crop, if the library evaluates the weights at that size, too.
     pub test: Option<(u32, f64)>,
+    /// What becomes of the EXIF orientation of photos.
+    pub exif: Exif,
+}
+
+/// Returns what `library` did with the EXIF orientation of the photos that it trained and measured on.
+fn exif_of(library: Library) -> Exif {
+    if library.applies_exif() { Exif::Apply } else { Exif::Ignore }
 }
 
 impl Recipe {
@@ -45,12 +53,14 @@ impl Recipe {
             preprocessing: published(&variant.preprocessing),
             crop: exact(variant.preprocessing.crop),
             test: variant.test.map(|test| (test.size.into(), exact(test.crop))),
+            exif: exif_of(variant.library),
         }
     }
 
     /// Returns the recipe of torchvision's first weights, which most of those who train a network follow.
     pub fn usual() -> Self {
-        Self { preprocessing: Preprocessing::imagenet(224, 256), crop: 0.875, test: None }
+        let preprocessing = Preprocessing::imagenet(224, 256);
+        Self { preprocessing, crop: 0.875, test: None, exif: Exif::Ignore }
     }
 
     /// Returns the side of the input that the recipe was published for, in pixels.
@@ -61,7 +71,7 @@ impl Recipe {
     /// Returns the recipe with `size` as its usual size.
     #[must_use]
     pub fn sized(&self, size: u32) -> Self {
-        Self { preprocessing: self.at(size), crop: self.crop_at(size), test: self.test }
+        Self { preprocessing: self.at(size), crop: self.crop_at(size), ..*self }
     }
 
     /// Returns the preprocessing for an input of `size` × `size` pixels.
@@ -125,7 +135,15 @@ impl Recipe {
             Some(crop) => crop.parse::<f64>().ok().filter(|&crop| crop > 0.0 && crop.is_finite()),
             None => Some(f64::from(size) / f64::from(short_side)),
         };
-        Ok(Some(Self { preprocessing, crop: crop.ok_or_else(|| error("crop_pct"))?, test: None }))
+        let exif = match get("exif") {
+            Some(value) => named(&Exif::ALL, |exif| exif.as_str(), value).ok_or_else(|| error("exif"))?,
+            // In files that an earlier release wrote, the source tells the library.
+            None => {
+                let variant = get("source").and_then(resnext_models::find);
+                variant.map_or(Exif::Ignore, |variant| exif_of(variant.library))
+            }
+        };
+        Ok(Some(Self { preprocessing, crop: crop.ok_or_else(|| error("crop_pct"))?, test: None, exif }))
     }
 }
 
@@ -153,7 +171,7 @@ fn named<T: Copy>(all: &[T], name: impl Fn(T) -> &'static str, text: &str) -> Op
 
 /// Returns what a user of a network has to know to prepare images for it, as keys and values: the metadata of ONNX files.
 /// [`Recipe::from_properties`] reads them.
-pub fn properties(preprocessing: &Preprocessing) -> Vec<(&'static str, String)> {
+pub fn properties(preprocessing: &Preprocessing, exif: Exif) -> Vec<(&'static str, String)> {
     let list = |values: [f32; 3]| values.map(|value| value.to_string()).join(", ");
     vec![
         ("resize", preprocessing.short_side.to_string()),
@@ -163,6 +181,7 @@ pub fn properties(preprocessing: &Preprocessing) -> Vec<(&'static str, String)> 
         ("crop_rounding", preprocessing.crop_rounding.as_str().to_owned()),
         ("mean", list(preprocessing.mean)),
         ("std", list(preprocessing.std)),
+        ("exif", exif.as_str().to_owned()),
     ]
 }
 
@@ -259,23 +278,32 @@ mod tests {
 
     #[test]
     fn properties_come_back_for_every_variant() {
-        let text = |preprocessing: &Preprocessing| {
+        let text = |preprocessing: &Preprocessing, exif| {
             let owned = |(key, value): (&str, String)| (key.to_owned(), value);
-            properties(preprocessing).into_iter().map(owned).collect::<Vec<_>>()
+            properties(preprocessing, exif).into_iter().map(owned).collect::<Vec<_>>()
         };
         for variant in resnext_models::ZOO.iter().chain([&resnext_models::reference::VARIANT]) {
             let recipe = Recipe::of(variant);
             for size in [recipe.size(), 160, 321] {
                 let preprocessing = recipe.at(size);
-                let found = Recipe::from_properties(&text(&preprocessing)).unwrap().unwrap();
-                assert_eq!(found.at(size), preprocessing, "{variant}");
+                for exif in Exif::ALL {
+                    let found = Recipe::from_properties(&text(&preprocessing, exif)).unwrap().unwrap();
+                    assert_eq!((found.at(size), found.exif), (preprocessing, exif), "{variant}");
+                }
             }
-            // An earlier release left the rounding out.
-            let old = text(&recipe.preprocessing).into_iter().filter(|(key, _)| !key.ends_with("_rounding"));
-            let found = Recipe::from_properties(&old.collect::<Vec<_>>()).unwrap().unwrap();
-            assert_eq!(found.preprocessing, recipe.preprocessing, "{variant}");
+            // An earlier release left the rounding and the orientation out.
+            let mut old = text(&recipe.preprocessing, recipe.exif);
+            old.retain(|(key, _)| !key.ends_with("_rounding") && key != "exif");
+            old.push(("source".to_owned(), variant.to_string()));
+            let found = Recipe::from_properties(&old).unwrap().unwrap();
+            let expected = if matches!(variant.library, Library::Mmcls | Library::Ppcls) {
+                Exif::Apply
+            } else {
+                Exif::Ignore
+            };
+            assert_eq!((found.preprocessing, found.exif), (recipe.preprocessing, expected), "{variant}");
         }
-        let good = text(&Recipe::usual().preprocessing);
+        let good = text(&Recipe::usual().preprocessing, Exif::Ignore);
         assert_eq!(Recipe::from_properties(&good[1..]), Ok(None), "something of other programs");
         for (key, value) in [
             ("resize", "0"),
@@ -285,6 +313,7 @@ mod tests {
             ("mean", "0.5, 0.5"),
             ("mean", "0.5, 0.5, NaN"),
             ("std", "0.1, 0, 0.1"),
+            ("exif", "transpose"),
         ] {
             let mut bad = good.clone();
             bad.iter_mut().filter(|(other, _)| other == key).for_each(|entry| entry.1 = value.to_owned());

@@ -157,7 +157,7 @@ impl<'a> Compiler<'a> {
         let quantized = compiled.quantized.as_ref()?;
         let preprocessing = &self.options.preprocessing;
         let mut metadata = vec![("source", self.options.source.clone())];
-        metadata.extend(properties(preprocessing));
+        metadata.extend(properties(preprocessing, self.options.exif));
         Some(OnnxFile::qdq(self.network, quantized, preprocessing, &metadata))
     }
 

@@ -17,6 +17,19 @@ pub enum Exif {
     Apply,
 }
 
+impl Exif {
+    /// Both rules.
+    pub const ALL: [Self; 2] = [Self::Ignore, Self::Apply];
+
+    /// Returns the name in options and files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ignore => "ignore",
+            Self::Apply => "apply",
+        }
+    }
+}
+
 /// Returns the orientation that an encoded image states. Without one, or if it is invalid, the image stays as it is.
 pub(crate) fn of(encoded: &[u8]) -> Orientation {
     let found = if jpeg::is_jpeg(encoded) {

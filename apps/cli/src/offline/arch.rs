@@ -94,7 +94,8 @@ pub(super) fn recognised(path: &Path, network: &Network, library: Option<Library
         format!("images are prepared as for torchvision, {assumed}, unless you name a variant with --arch");
     let architecture = Described(&network.architecture);
     let shared = found.first().filter(|first| {
-        found.iter().all(|other| other.preprocessing == first.preprocessing && other.test == first.test)
+        let recipe = Recipe::of(first);
+        found.iter().all(|other| Recipe::of(other) == recipe)
     });
     let (said_by, note) = if shared.is_some() {
         let note = format!(

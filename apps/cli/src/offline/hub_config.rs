@@ -5,6 +5,7 @@
 use resnext::preprocess::{Interpolation, Preprocessing};
 use resnext_calibration::preprocessing::Recipe;
 use resnext_models::Variant;
+use resnext_photo::Exif;
 use serde_json::Value;
 use std::fs::File;
 use std::io::Read;
@@ -83,7 +84,7 @@ impl HubConfig {
         };
         let test = config.get("test_input_size").and_then(square).filter(|test| *test != size);
         let test = test.map(|test| Ok::<_, String>((test, crop("test_crop_pct", share)?))).transpose()?;
-        let recipe = Recipe { preprocessing, crop: share, test };
+        let recipe = Recipe { preprocessing, crop: share, test, exif: Exif::Ignore };
 
         let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
         let architecture = text(document, "architecture").or_else(|| text(config, "architecture"));

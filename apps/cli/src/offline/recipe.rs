@@ -113,7 +113,7 @@ fn statement(path: &Path, network: &Network, config: Option<HubConfig>) -> Optio
             // The variant knows its crop exactly, and its second size.
             let same = variant.map(Recipe::of).filter(|of| of.at(recipe.size()) == recipe.preprocessing);
             // Where a file normalises the image itself, its graph has the last word.
-            let recipe = same.map_or(recipe, |of| of.sized(recipe.size()));
+            let recipe = same.map_or(recipe, |of| Recipe { exif: recipe.exif, ..of.sized(recipe.size()) });
             let recipe = network::normalised(recipe, network);
             return Some(Statement { recipe, variant, by: "the metadata of the file" });
         }
@@ -152,7 +152,9 @@ fn explicit(
     expect(&network.architecture, variant).map_err(|error| remedies::failure(path.display(), &error))?;
     let recipe = Recipe::of(variant);
     let (size, file) = (network.input.height as u32, path.display());
-    let differs = |other: &Recipe| described(&other.at(size)) != described(&recipe.at(size));
+    let differs = |other: &Recipe| {
+        described(&other.at(size)) != described(&recipe.at(size)) || other.exif != recipe.exif
+    };
     let mut notes = Vec::new();
     if !network.origin.may_be(variant.library) {
         let libraries: Vec<_> = network.origin.libraries.iter().map(|library| library.as_str()).collect();
@@ -165,11 +167,16 @@ fn explicit(
     let named = named(path);
     if let Some(statement) = statement {
         if differs(&statement.recipe) {
+            let with_exif = statement.recipe.exif != recipe.exif;
+            let wanted = |recipe: &Recipe| match with_exif {
+                true => format!("{} with --exif {}", described(&recipe.at(size)), recipe.exif.as_str()),
+                false => described(&recipe.at(size)),
+            };
             notes.push(format!(
                 "{file}: {} asks for {}, and --arch {variant} for {}; the latter is taken: leave out --arch if it is wrong",
                 statement.by,
-                described(&statement.recipe.at(size)),
-                described(&recipe.at(size))
+                wanted(&statement.recipe),
+                wanted(&recipe)
             ));
         }
     } else if let Some(other) = named.first().filter(|_| !named.contains(&variant)) {

@@ -65,8 +65,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         recipe::import(&args.weights, arch, args.size, args.weights_key.as_deref())?;
     let mut metadata: Vec<_> = variant.map(|variant| ("source", variant.to_string())).into_iter().collect();
     let recipe = recipe.map(|recipe| recipe.sized(network.input.height as u32));
-    if let Some(Recipe { preprocessing, crop, .. }) = &recipe {
-        metadata.extend(properties(preprocessing));
+    if let Some(Recipe { preprocessing, crop, exif, .. }) = &recipe {
+        metadata.extend(properties(preprocessing, *exif));
         metadata.push(("crop_pct", crop.to_string()));
     }
     let file = OnnxFile::fp32(&network, &metadata);

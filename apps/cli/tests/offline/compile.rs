@@ -55,6 +55,18 @@ fn the_model_says_what_becomes_of_rotated_photos() {
         let (words, _) = folder.resnext(&["classify", "tiny.rnx", "photos/6.jpg"]).results_and_warnings();
         assert!(words.starts_with(&format!("photos/6.jpg: {size}, ")), "{words}");
     }
+    // ONNX files carry the rule from step to step.
+    let compile = ["compile", text(&onnx), "--samples", "photos", "-o", "tiny.rnx", "--effort", "fast"];
+    let ran = folder.resnext(&[&compile[..], &["--exif", "apply", "--qdq", "int8.onnx"]].concat());
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert_eq!(folder.resnext(&["import", "--weights", "int8.onnx", "-o", "net.onnx"]).status, 0);
+    for file in ["int8.onnx", "net.onnx"] {
+        let compile = ["compile", file, "--samples", "photos", "-o", "back.rnx", "--effort", "fast"];
+        let ran = folder.resnext(&compile);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        let inspected = folder.resnext(&["inspect", "back.rnx", "--json"]).json();
+        assert_eq!(inspected["metadata"]["exif_orientation"], true, "{file}: {inspected}");
+    }
 }
 
 #[test]

@@ -45,8 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let arch = args.arch.as_deref().map(Arch::parse).transpose()?;
     let Imported { network, variant, recipe, said_by } =
         recipe::import(&args.model, arch, args.size, args.weights_key.as_deref())?;
-    let applies = variant.is_some_and(|variant| variant.library.applies_exif());
-    let exif = args.exif.or(if applies { Exif::Apply } else { Exif::Ignore });
+    let exif = args.exif.or(recipe.as_ref().map_or(Exif::Ignore, |recipe| recipe.exif));
     let all = open_samples(args, &network)?.map(|samples| samples.with_exif(exif));
     // All samples name the classes, even if calibration uses fewer.
     let (classes, named_after) = network::classes(&network, args.labels.as_deref(), variant, all.as_ref())?;
