@@ -41,7 +41,7 @@ fn the_same_inputs_give_the_same_bytes() {
     let one = compiled(Method::Max, &photos, 1);
     let two = compiled(Method::Max, &photos, 2);
     assert!(one.artifact == two.artifact, "threads change the artifact");
-    assert_eq!(one.report.calibrated, photos.len());
+    assert_eq!(one.report.pictures.count, photos.len());
     let other = compiled(Method::Percentile(99.9), &photos, 2);
     assert!(one.artifact != other.artifact, "the method does not matter?");
 }
@@ -168,7 +168,7 @@ fn batch_norms_are_nearly_as_good_as_photos() {
     let network = reference_network();
     let options = Options { techniques: Techniques::NORMAL, ..reference_options(Method::Auto, 2) };
     let free = Compiler::new(&network, &options).compile(ScaleSource::BatchNorms).expect("compiles");
-    assert_eq!(free.report.calibrated, 0);
+    assert_eq!(free.report.pictures.count, 0);
     let model = Model::from_bytes(&free.artifact).expect("loads");
     let metadata: serde_json::Value = serde_json::from_str(model.metadata()).expect("JSON");
     assert_eq!(metadata["calibration"]["data_free"], true);
@@ -279,7 +279,7 @@ fn broken_samples_are_skipped_and_named() {
     samples.insert(1, Sample::embedded("broken", None, b"\xff\xd8\xff\xe0 not a JPEG"));
     let samples: Samples = samples.into_iter().collect();
     let report = compiled(Method::Max, &samples, 2).report;
-    assert_eq!(report.calibrated, 3);
+    assert_eq!(report.pictures.count, 3);
     assert_eq!(report.skipped.len(), 1);
     assert_eq!(report.skipped[0].name, "broken");
 
@@ -315,10 +315,10 @@ fn layers_that_never_change_are_named() {
     let constant: Vec<_> =
         report.layers.iter().filter_map(|layer| Some((layer.name.as_str(), layer.constant?))).collect();
     assert_eq!(constant, [(network.nodes[3].name.as_str(), 1.5)]);
-    assert_eq!((report.pictures.distinct, report.calibrated), (3, 3));
+    assert_eq!((report.pictures.distinct, report.pictures.count), (3, 3));
     let twice: Samples = samples.iter().chain(&samples).cloned().collect();
     let report = compile(&reference_network(), &twice, &options).expect("compiles").report;
-    assert_eq!((report.pictures.distinct, report.calibrated), (3, 6));
+    assert_eq!((report.pictures.distinct, report.pictures.count), (3, 6));
     assert!(report.layers.iter().all(|layer| layer.constant.is_none()));
 }
 

@@ -129,7 +129,7 @@ fn samples_are_compared_on_and_change_nothing() {
     let (without, _) = compiled(&network, None);
     let (with, _) = compiled(&network, Some(&photos()));
     assert_eq!(int8(&without.artifact), int8(&with.artifact));
-    assert_eq!((without.report.checked, with.report.checked, with.report.calibrated), (0, 12, 0));
+    assert_eq!((without.report.checked, with.report.checked, with.report.pictures.count), (0, 12, 0));
     assert!(with.report.logit_sqnr_db > 15.0, "{:.1} dB", with.report.logit_sqnr_db);
     let metadata = |compiled: &Compiled| -> Value {
         let model = Model::from_bytes(&compiled.artifact).expect("loads");

@@ -23,12 +23,13 @@ const LINUX: &str = "cameras are read on Linux only; run it there";
 const DEFMT: &str = "this build writes no defmt records; use one that was built with --features defmt";
 const SPI: &str = "this build drives no SPI panels; use one that was built with --features spi, or --fb for a panel that Linux drives";
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     Part { name: "compile", verbs: &[], here: cfg!(feature = "compile"), lacking: OFFLINE },
     Part { name: "import", verbs: &[], here: cfg!(feature = "compile"), lacking: OFFLINE },
     Part { name: "demo", verbs: &[], here: cfg!(feature = "compile"), lacking: OFFLINE },
     Part { name: "camera", verbs: &[], here: cfg!(target_os = "linux"), lacking: LINUX },
     Part { name: "--baseline", verbs: &["bench"], here: cfg!(feature = "compile"), lacking: TRACT },
+    Part { name: "--weights-key", verbs: &["bench"], here: cfg!(feature = "compile"), lacking: TRACT },
     Part {
         name: "--defmt",
         verbs: &["bench", "camera", "classify"],
@@ -84,6 +85,7 @@ mod tests {
         says("--spi", "camera", "--spi: this build drives no SPI panels; ");
         says("--defmt=log", "bench", "--defmt: this build writes no defmt records; ");
         says("--baseline", "bench", "--baseline: this build cannot run fp32 networks; ");
+        says("--weights-key", "bench", "--weights-key: this build cannot run fp32 networks; ");
         for (asked, verb) in [("--spi", "classify"), ("--defmt", "zoo"), ("frobnicate", "frobnicate")] {
             assert_eq!(explain(asked, verb, |_| false), None, "{verb} {asked}");
         }

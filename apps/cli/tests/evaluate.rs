@@ -76,6 +76,7 @@ fn accuracy_without_baseline() {
     assert!(ran.stderr.contains("skipped val/red/cut.png: "), "{}", ran.stderr);
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!((&report["images"], &report["skipped"]), (&json!(6), &json!(2)));
+    assert_eq!(report["photos"], json!({ "rotated": 0, "exif": "ignore", "left_out": {} }));
     assert_eq!(report["int8"]["top1"], 5.0 / 6.0);
     assert_eq!(report["int8"]["top5"], 1.0, "there are only three classes");
     assert!(report["fp32"].is_null() && report["drop_top1_pp"].is_null(), "{report}");
@@ -83,6 +84,15 @@ fn accuracy_without_baseline() {
     assert_eq!((&blue["label"], &blue["int8_top1"]), (&json!("blue"), &json!(0.5)));
     let words = folder.resnext(&["eval", "model.rnx", "--data", "val"]).stdout;
     assert!(words.contains("int8") && words.contains("83.33") && words.contains("images       6"), "{words}");
+    let command = "\ncommand      resnext eval model.rnx --data val\n";
+    assert!(words.contains("\nmeasured on  ") && words.contains(command), "{words}");
+    // Formats that are not read are counted.
+    for name in ["red/a.heic", "red/b.HEIC", "blue/c.tiff"] {
+        folder.write(&format!("val/{name}"), b"");
+    }
+    let report = folder.resnext(&["eval", "model.rnx", "--data", "val", "--exif", "apply", "--json"]);
+    let photos = json!({ "rotated": 0, "exif": "apply", "left_out": { "HEIC": 2, "TIFF": 1 } });
+    assert_eq!(report.json_and_notes()["photos"], photos);
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(super) fn metadata(
             method: Some((*method).to_owned()),
             percentile: *percentile,
             rounded_together: techniques.round_together,
-            samples: Some(report.calibrated as u64),
+            samples: Some(report.pictures.count as u64),
             skipped: Some(report.skipped.len() as u64),
             warnings: report.warnings.iter().map(ToString::to_string).collect(),
         },

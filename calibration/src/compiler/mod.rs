@@ -266,7 +266,6 @@ impl<'a> Compiler<'a> {
             .collect();
         let warnings = warnings(options, &provenance, &fidelity, &layers);
         let report = Report {
-            calibrated: provenance.pictures.count,
             pictures: provenance.pictures,
             training_distance: std::mem::take(&mut provenance.distances),
             skipped: std::mem::take(&mut provenance.skipped),

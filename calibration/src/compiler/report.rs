@@ -10,9 +10,7 @@ use crate::observe::{Pictures, TrainingDistance};
 /// What compiling found out.
 #[derive(Debug)]
 pub struct Report {
-    /// The number of samples that calibrated the ranges.
-    pub calibrated: usize,
-    /// What those samples look like.
+    /// What the samples look like that calibrated the ranges, and how many there were.
     pub pictures: Pictures,
     /// How far they are from the training images, for each layer of which that is known: the projection shortcuts, if they have
     /// had a batch norm.

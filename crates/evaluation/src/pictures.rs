@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 /// The most checksums that a model keeps, as many as `resnext compile` uses by default. Of more, it keeps the least, and every
 /// kept one can still be found.
-const MOST: usize = 512;
+const MAX_PICTURES: usize = 512;
 
 /// Hexadecimal digits of each checksum. With 40 bits, one of 50,000 other pictures is mistaken for a calibration picture with a
 /// probability of 2e-5.
@@ -18,7 +18,7 @@ const DIGITS: usize = 10;
 pub fn encode(pictures: &HashSet<u64>) -> String {
     let mut pictures: Vec<u64> = pictures.iter().copied().collect();
     pictures.sort_unstable();
-    pictures.truncate(MOST);
+    pictures.truncate(MAX_PICTURES);
     pictures.into_iter().map(shortened).collect()
 }
 
@@ -47,7 +47,7 @@ mod tests {
         assert_eq!(overlap(&text, &set(101..5000)), 0);
         // Of many, those that are kept are found.
         let text = encode(&set(1..5001));
-        assert_eq!((text.len(), overlap(&text, &set(1..5001))), (MOST * DIGITS, MOST));
+        assert_eq!((text.len(), overlap(&text, &set(1..5001))), (MAX_PICTURES * DIGITS, MAX_PICTURES));
         assert_eq!(encode(&HashSet::from([1])), "0000000000");
         for odd in ["", "nonsense", "ünïcödé text"] {
             assert_eq!(overlap(odd, &set(1..100)), 0, "{odd}");

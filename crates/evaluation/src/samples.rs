@@ -200,6 +200,17 @@ impl Sample {
     }
 }
 
+/// What a reader of a result should know of the files behind it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Photos {
+    /// The number of photos with an EXIF orientation.
+    pub rotated: usize,
+    /// What became of the orientation.
+    pub exif: Exif,
+    /// The images that were left out, because their format is not read.
+    pub left_out: LeftOut,
+}
+
 /// An ordered list of samples.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {

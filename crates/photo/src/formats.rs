@@ -61,6 +61,11 @@ impl LeftOut {
         self.0.is_empty()
     }
 
+    /// Iterates over the formats, by name, and the number of images of each.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        self.0.iter().map(|(&format, &images)| (format, images))
+    }
+
     /// Returns the number of images.
     pub fn images(&self) -> usize {
         self.0.values().sum()

@@ -2,7 +2,7 @@
 
 use crate::Report;
 use crate::page::Section;
-use crate::text::{count, size};
+use crate::text::{count, plural, size};
 use maud::html;
 use resnext::internals::format::VERSION;
 use resnext::preprocess::Preprocessing;
@@ -21,7 +21,7 @@ pub(crate) fn subtitle(report: &Report<'_>) -> String {
             parts.push(format!("calibrated data-free, from batch norms, method {method}"));
         }
         (Some(method), Some(samples)) => {
-            parts.push(format!("calibrated on {} images, method {method}", count(samples as usize)));
+            parts.push(format!("calibrated on {}, method {method}", plural(samples as usize, "image")));
         }
         _ => {}
     }

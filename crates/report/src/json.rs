@@ -4,6 +4,7 @@ use crate::latency::sorted;
 use crate::text::percentile;
 use crate::{Latency, Report};
 use resnext_evaluation::outcome::Answer;
+use resnext_evaluation::samples::Photos;
 use resnext_evaluation::statistics::{Interval, Proportion};
 use resnext_evaluation::summary::{
     Accuracy, ClassSummary, Comparison, Confusion, Evaluation, Flip, FlipKind,
@@ -17,6 +18,9 @@ pub fn json(report: &Report<'_>) -> Value {
     map.insert("model".into(), report.name.clone().into());
     if let Some(evaluation) = report.evaluation {
         evaluated(report, evaluation, &mut map);
+    }
+    if let Some(found) = &report.photos {
+        map.insert("photos".into(), photos(found));
     }
     if !report.latency.is_empty() {
         map.insert("latency".into(), latency(&report.latency));
@@ -47,6 +51,14 @@ pub fn latency(measured: &[Latency]) -> Value {
                 "ms": { "p50": p50, "p90": p90, "p99": p99, "min": min } })
     };
     measured.iter().map(entry).collect()
+}
+
+/// Returns what is known of the files behind a result as JSON.
+pub fn photos(photos: &Photos) -> Value {
+    let Photos { rotated, exif, left_out } = photos;
+    let left_out: Map<_, _> =
+        left_out.iter().map(|(format, images)| (format.to_owned(), images.into())).collect();
+    json!({ "rotated": rotated, "exif": exif.as_str(), "left_out": left_out })
 }
 
 fn evaluated(report: &Report<'_>, evaluation: &Evaluation, map: &mut Map<String, Value>) {

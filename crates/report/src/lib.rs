@@ -22,13 +22,14 @@ mod page;
 mod plot;
 mod text;
 
-pub use json::{json, latency as latency_json};
+pub use json::{json, latency as latency_json, photos as photos_json};
 pub use markdown::markdown;
 pub use page::html;
 pub use text::{p_value, speed};
 
 use resnext::Model;
 use resnext_evaluation::Evaluation;
+use resnext_evaluation::samples::Photos;
 use resnext_metadata::Metadata;
 
 /// The content of a report.
@@ -44,6 +45,8 @@ pub struct Report<'a> {
     pub baseline: Option<String>,
     /// The accuracy and its drop.
     pub evaluation: Option<&'a Evaluation>,
+    /// The files of the images.
+    pub photos: Option<Photos>,
     /// Pictures of images to which the networks give different classes.
     pub flips: Vec<FlippedPhoto>,
     /// The latency of each network.
@@ -98,6 +101,7 @@ impl<'a> Report<'a> {
             tool: tool.into(),
             baseline: None,
             evaluation: None,
+            photos: None,
             flips: Vec::new(),
             latency: Vec::new(),
             layers,

@@ -190,10 +190,10 @@ fn evaluated(evaluation: &Evaluation, tiles: &mut Vec<Tile>) {
 fn compiled(report: &Report<'_>, tiles: &mut Vec<Tile>) {
     let metadata = Metadata::parse(report.model.metadata());
     let Some(fidelity) = metadata.fidelity else { return };
-    let images = if metadata.calibration.data_free { "synthetic images" } else { "calibration images" };
+    let images = if metadata.calibration.data_free { "synthetic image" } else { "calibration image" };
     if let Some(agreement) = fidelity.agreement {
         let what =
-            format!("of {} {images} get the same class as with fp32", count(fidelity.samples as usize));
+            format!("of {} get the same class as with fp32", plural(fidelity.samples as usize, images));
         tiles.push((percent(agreement), "%", what));
     }
     if let Some(db) = fidelity.logit_sqnr_db {

@@ -2,6 +2,8 @@
 
 use crate::machine::identity;
 use crate::machine::load::Load;
+use crate::terminal::table::Fields;
+use crate::terminal::text::clean;
 use resnext_report::Conditions;
 use std::time::SystemTime;
 
@@ -16,8 +18,14 @@ pub(crate) fn conditions(load: Option<Load>) -> Conditions {
     }
 }
 
+/// Adds the conditions to what a text form says.
+pub(crate) fn add_to(fields: &mut Fields, conditions: &Conditions) {
+    fields.add("measured on", clean(&conditions.to_string()));
+    fields.add("command", clean(&conditions.command));
+}
+
 /// Quotes an argument for a shell, if it needs that.
-fn quoted(argument: &str) -> String {
+pub(crate) fn quoted(argument: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
     match !argument.is_empty() && argument.chars().all(plain) {
         true => argument.to_owned(),

@@ -10,20 +10,20 @@ use resnext::Model;
 use resnext_evaluation::truth::{ClassIndex, Labelled, Split, Truth, parse_synsets};
 use resnext_evaluation::{Evaluation, pictures};
 use resnext_metadata::Metadata;
-use resnext_photo::Exif;
+use resnext_photo::{Exif, LeftOut};
 use std::fmt::Display;
 use std::path::Path;
 
-/// Opens the labelled images in `data`. Folders name the classes, unless there is a file with the ground truth; that file may
+/// Opens the labelled images in `data`, and counts the files in it whose format is not read. Folders name the classes, unless there is a file with the ground truth; that file may
 /// count classes in the order of a second file, `synsets`. `exif` says what becomes of the EXIF orientation.
 pub(crate) fn labelled(
     data: &Path,
     (truth, synsets): (Option<&Path>, Option<&Path>),
     classes: &ClassIndex,
     exif: Exif,
-) -> Result<Labelled, Error> {
+) -> Result<(Labelled, LeftOut), Error> {
     let all = samples::open(data)?.with_exif(exif);
-    match truth {
+    let labelled = match truth {
         None => Labelled::by_folder(&all, classes).map_err(|error| remedies::failure(data.display(), &error)),
         Some(path) => {
             let synsets =
@@ -39,7 +39,8 @@ pub(crate) fn labelled(
             }
             Ok(labelled)
         }
-    }
+    };
+    Ok((labelled?, all.left_out().clone()))
 }
 
 /// Returns reasons to doubt the labels of the images in `data`: several splits of a data set in one directory, and labels that

@@ -31,8 +31,10 @@ pub(crate) fn open(directory: &Path) -> Result<Samples, Error> {
 pub(crate) fn note_fewer(directory: &Path, found: usize, asked: usize) {
     if found < asked {
         note(format_args!(
-            "{}: has only {found} images, not {asked}; all of them are used",
-            directory.display()
+            "{}: has only {found} image{}, not {asked}; {} used",
+            directory.display(),
+            plural(found),
+            if found == 1 { "it is" } else { "all of them are" }
         ));
     }
 }

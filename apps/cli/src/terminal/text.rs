@@ -68,6 +68,16 @@ pub(crate) fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
+/// Joins what an English sentence lists: `a`, `a and b`, `a, b and c`.
+pub(crate) fn listed(items: &[&str]) -> String {
+    match items {
+        [first @ .., second, last] if !first.is_empty() => {
+            format!("{}, {second} and {last}", first.join(", "))
+        }
+        few => few.join(" and "),
+    }
+}
+
 /// Formats a number of bytes for people.
 pub(crate) fn size(bytes: u64) -> String {
     let mut size = bytes as f64;
@@ -126,6 +136,15 @@ mod tests {
         assert_eq!(sparkline(&values, 0.0, 8.0, false), "_. ##__");
         assert_eq!(sparkline(&[Some(3.0)], 3.0, 3.0, true), "▁");
         assert_eq!(sparkline(&[], 0.0, 1.0, true), "");
+    }
+
+    #[test]
+    fn lists_have_one_and() {
+        assert_eq!(listed(&[]), "");
+        assert_eq!(listed(&["--method"]), "--method");
+        assert_eq!(listed(&["--method", "--effort"]), "--method and --effort");
+        assert_eq!(listed(&["--method", "--percentile", "--effort"]), "--method, --percentile and --effort");
+        assert_eq!(listed(&["a", "b", "c", "d"]), "a, b, c and d");
     }
 
     #[test]

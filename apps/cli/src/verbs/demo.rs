@@ -11,7 +11,7 @@ use crate::session::statistics::{Times, milliseconds};
 use crate::terminal::Error;
 use crate::terminal::output::{self, paragraph, terminal_width};
 use crate::terminal::table::{Column, Fields, Table};
-use crate::terminal::text::{bar, size};
+use crate::terminal::text::{bar, plural, size};
 use resnext::{Kernels, Model, Pool, Runner, Workers};
 use resnext_calibration::fp32::Fp32Model;
 use resnext_calibration::import::{ImportOptions, load_safetensors};
@@ -101,7 +101,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         "calibrated",
         format!(
             "on {} bundled photos in {seconds:.1} s, as `resnext compile` does",
-            compiled.report.calibrated
+            compiled.report.pictures.count
         ),
     );
     fields.add("model", size(compiled.artifact.len() as u64));
@@ -135,7 +135,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         on_cpus if on_cpus.is_empty() => " on this machine".to_owned(),
         on_cpus => on_cpus + " of this machine",
     };
-    say(&format_args!("\n4. Latency\n\n{table}\n{} runs of each, in turn,{place}.\n", args.runs))?;
+    say(&format_args!(
+        "\n4. Latency\n\n{table}\n{} run{} of each, in turn,{place}.\n",
+        args.runs,
+        plural(args.runs as usize)
+    ))?;
     say(&format_args!("\n5. Accuracy\n\n{}\n\n{STEPS}", paragraph(ACCURACY)))?;
 
     if args.json {

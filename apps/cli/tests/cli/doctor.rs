@@ -10,7 +10,7 @@ fn doctor_looks_at_this_machine() {
     let folder = Folder::new();
     let ran = folder.resnext(&["doctor", "--json"]);
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(keys(&report), ["checks", "healthy", "isa"]);
+    assert_eq!(keys(&report), ["checks", "healthy", "isa", "measurable"]);
     assert_eq!(ran.status, if report["healthy"] == true { 0 } else { 1 });
     let checks = report["checks"].as_array().unwrap();
     for check in checks {

@@ -61,3 +61,25 @@ fn bench_times_fp32_in_turn() {
         "{line}"
     );
 }
+
+/// A checkpoint may have several sets of weights.
+#[test]
+fn the_weights_of_the_baseline_can_be_chosen() {
+    let folder = Folder::new();
+    let (_, photos) = tiny();
+    let checkpoint = repository("calibration/tests/fixtures/forms/ema.pth");
+    let checkpoint = text(&checkpoint);
+    let key = ["--weights-key", "model"];
+    let compile = ["compile", checkpoint, "--samples", text(&photos), "--num", "2", "--size", "40"];
+    let fast = ["--effort", "fast", "-o", "tiny.rnx"];
+    let ran = folder.resnext(&[&compile[..], &fast, &key].concat());
+    let next = format!("--baseline {checkpoint} --weights-key model\n");
+    assert!(ran.status == 0 && ran.stdout.contains(&next), "{}{}", ran.stdout, ran.stderr);
+    let bench = ["bench", "tiny.rnx", "--runs", "1", "--warmup", "0", "--baseline", checkpoint];
+    for (options, said) in
+        [(&[][..], "those `ema` are used, not `model`"), (&key, "those `model` are used, not `ema`")]
+    {
+        let ran = folder.resnext(&[&bench[..], options].concat());
+        assert!(ran.status == 0 && ran.stderr.contains(said), "{}", ran.stderr);
+    }
+}

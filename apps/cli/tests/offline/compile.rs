@@ -2,7 +2,7 @@
 
 use crate::support::Folder;
 use crate::{files, repository, text, tiny};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[test]
 fn compile_writes_a_model_that_classifies() {
@@ -17,6 +17,10 @@ fn compile_writes_a_model_that_classifies() {
     // The text for people; the bytes are the same again.
     let words = folder.resnext(&compile).results_and_warnings().0;
     assert!(words.contains("calibrated   on 12 images, method max"), "{words}");
+    assert!(
+        words.contains("\nmeasured on  ") && words.contains("\ncommand      resnext compile "),
+        "{words}"
+    );
     // The latency beside that of fp32, and the command that measures the drop.
     assert!(words.contains("\nlatency      int8 (") && words.contains(" fp32 (tract), "), "{words}");
     assert!(words.contains("the drop of accuracy: resnext eval tiny.rnx --data DIR --baseline "), "{words}");
@@ -62,8 +66,9 @@ fn the_model_says_what_becomes_of_rotated_photos() {
     assert_eq!(folder.resnext(&["import", "--weights", "int8.onnx", "-o", "net.onnx"]).status, 0);
     for file in ["int8.onnx", "net.onnx"] {
         let compile = ["compile", file, "--samples", "photos", "-o", "back.rnx", "--effort", "fast"];
-        let ran = folder.resnext(&compile);
-        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        let report = folder.resnext(&[&compile[..], &["--json"]].concat()).json_and_notes();
+        let photos = json!({ "rotated": 7, "exif": "apply", "left_out": { "HEIC": 1 } });
+        assert_eq!(report["photos"], photos, "{report}");
         let inspected = folder.resnext(&["inspect", "back.rnx", "--json"]).json();
         assert_eq!(inspected["metadata"]["exif_orientation"], true, "{file}: {inspected}");
     }
@@ -176,7 +181,7 @@ fn max_drop_raises_the_effort() {
     }
     let arch = "bundled/resnext26_16x4d_half-imagenette";
     let compile = ["compile", text(&weights), "--arch", arch, "--samples", text(&photos), "-o", "out.rnx"];
-    let limited = [&compile[..], &["--num", "4", "--max-drop", "0"]].concat();
+    let limited = [&compile[..], &["--num", "12", "--max-drop", "0"]].concat();
     let ran = folder.resnext(&[&limited[..], &["--data", "data", "--json"]].concat());
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     for part in [
@@ -193,6 +198,9 @@ fn max_drop_raises_the_effort() {
         (&"fast".into(), &2.into()),
         "{found}"
     );
+    let told = "the model was calibrated on 2 of the 2 pictures in --data";
+    assert!(report["warnings"].to_string().contains(told), "{}", report["warnings"]);
+    assert_eq!(ran.stderr.matches(told).count(), 1, "{}", ran.stderr);
     assert!(folder.path("out.rnx").exists());
     for wrong in [
         &limited[..],

@@ -34,6 +34,7 @@ fn demo_shows_the_whole_path() {
     assert!(words[church..].lines().next().unwrap().ends_with("right"), "{words}");
     // Lines are wrapped wherever the width of the terminal wants it.
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("1 run of each, in turn"), "{words}");
     for section in ["1. An fp32 ResNeXt", "2. Calibrate", "3. Classify", "4. Latency", "need labelled images"]
     {
         assert!(words.contains(section), "{section}: {words}");

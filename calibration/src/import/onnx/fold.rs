@@ -10,7 +10,7 @@ use super::tensors::{ints, scalar};
 
 /// The most elements that are computed for a graph: twice the biases of the largest ResNeXt. It bounds the memory that a file can
 /// make the importer take.
-pub(super) const MOST: usize = 1 << 20;
+pub(super) const MAX_FOLDED_ELEMENTS: usize = 1 << 20;
 
 /// Returns the output of `node`, if it is a `Constant` that holds numbers, or one of the few supported operators and `constant`
 /// knows all its inputs. A computed output has at most `most` elements.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::attributes::location;
 use super::constants::{ConstantView, Constants, resolve};
-use super::fold::{MOST, elements, fold};
+use super::fold::{MAX_FOLDED_ELEMENTS, elements, fold};
 use super::foreign;
 use super::image::Image;
 use super::quantizers::{Quantizers, refusal};
@@ -72,7 +72,7 @@ impl<'a> Graph<'a> {
         let mut views: HashMap<&str, ConstantView> = HashMap::new();
         let mut aliases = HashMap::new();
         let mut producers = HashMap::new();
-        let mut computable = MOST;
+        let mut computable = MAX_FOLDED_ELEMENTS;
         for node in &proto.node {
             for output in node.output.iter().filter(|o| !o.is_empty()) {
                 if producers.insert(output.as_str(), node).is_some() {

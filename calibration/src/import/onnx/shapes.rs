@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use super::attributes::Attributes;
 use super::graph::Graph;
 
-/// How many nodes one shape may be computed from. Exporters write about ten.
-const MOST: usize = 64;
+/// The most nodes that one shape may be computed from. Exporters write about ten.
+const MAX_SHAPE_NODES: usize = 64;
 
 /// The sizes of values, of which that of the batch is [`BATCH`](super::layout::BATCH).
 pub(super) type Sizes<'a> = HashMap<&'a str, Vec<i64>>;
 
 /// Returns the shape `name`: a constant, or computed from the `sizes` of values; `None` if it is computed in another way.
 pub(super) fn evaluate<'a>(graph: &Graph<'a>, sizes: &Sizes<'a>, name: &'a str) -> Option<Vec<i64>> {
-    let mut left = MOST;
+    let mut left = MAX_SHAPE_NODES;
     step(graph, sizes, name, &mut left)
 }
 

@@ -223,10 +223,16 @@ impl<'a> Walk<'a> {
                 (self.branch(conv, value, sides)?, None)
             }
             ref readers => {
-                let found: Vec<_> = readers.iter().map(|node| node.op_type.as_str()).collect();
+                let mut found: Vec<_> = readers.iter().map(|node| node.op_type.as_str()).collect();
+                let last = found.pop().unwrap_or("nothing");
+                let found = if found.is_empty() {
+                    last.to_owned()
+                } else {
+                    format!("{} and {last}", found.join(", "))
+                };
                 return Err(ImportErrorKind::layer(
                     self.graph.origin(value),
-                    format!("its output is read by {}", found.join(" and ").escape_debug()),
+                    format!("its output is read by {}", found.escape_debug()),
                     "expected a residual block: two Conv, a Conv and an AveragePool, or a Conv and an Add",
                 ));
             }

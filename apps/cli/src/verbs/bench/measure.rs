@@ -73,7 +73,7 @@ impl<'a> Baseline<'a> {
 pub(super) fn baseline<'a>(args: &Args, model: &Model<'_>) -> Result<Option<Baseline<'a>>, Error> {
     let Some(path) = &args.baseline else { return Ok(None) };
     let side = model.preprocessing().crop_height as usize;
-    let network = crate::offline::network::baseline(path, None, side)?;
+    let network = crate::offline::network::baseline(path, args.weights_key.as_deref(), side)?;
     if network.macs() != model.macs() {
         let [theirs, ours] = [network.macs(), model.macs()].map(|macs| macs as f64 / 1e9);
         let what = format!(

@@ -79,6 +79,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "sustained")]
     baseline: Option<PathBuf>,
 
+    /// Which of several sets of weights the baseline has: the key under which the checkpoint has them, such as ema
+    #[cfg(feature = "compile")]
+    #[arg(long, value_name = "KEY", requires = "baseline")]
+    weights_key: Option<String>,
+
     /// Measure each layer
     #[arg(long)]
     profile: bool,

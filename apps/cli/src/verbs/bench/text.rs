@@ -1,6 +1,7 @@
 //! The report for people.
 
 use super::report::{Fp32, Layer, Milliseconds, Report, per_second};
+use crate::machine::conditions;
 use crate::terminal::output::terminal_width;
 use crate::terminal::table::{Column, Fields, Table};
 use crate::terminal::text::{clean, plural, shorten, size};
@@ -53,7 +54,7 @@ impl fmt::Display for Report {
         }
         fields.add("load", format!("{:.1} ms to read and check the model", self.load_ms));
         fields.add("allocations", format!("{} while measuring", self.steady_state_allocations));
-        fields.add("measured on", clean(&self.conditions.to_string()));
+        conditions::add_to(&mut fields, &self.conditions);
         write!(f, "{fields}")?;
         writeln!(f)?;
         if let Some(sustained) = &self.sustained {

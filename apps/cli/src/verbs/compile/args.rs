@@ -36,7 +36,8 @@ Examples:
   resnext compile net.onnx --samples photos --qdq net-int8.onnx -o net.rnx
   resnext compile net-int8.onnx -o net.rnx
 
-JSON: {output, bytes, qdq, preprocess: {size, resize, interpolation, said_by}, samples, skipped, method, \
+JSON: {output, bytes, qdq, preprocess: {size, resize, interpolation, said_by}, samples, skipped, \
+photos: {rotated (how many have an EXIF orientation), exif: apply|ignore, left_out: {FORMAT: FILES}}, method, \
 data_free, kept, agreement, logit_sqnr_db, training_distance: [{layer, nats}] (of the samples, by the batch norms), \
 layers: [{name, sqnr_db, method, range: {int8, seen}}], sensitivity: [{name, alone_db, without_db}], max_drop: {limit_pp, \
 attempts: [{method, effort, layers, images, drop_top1_pp, drop_top1_pp_ci95, agreement}], held_out}, latency: \

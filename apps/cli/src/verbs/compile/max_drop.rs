@@ -6,6 +6,7 @@ use crate::session::labelled::{calibrated_on, doubts, labelled, note_left_out};
 use crate::terminal::Error;
 use crate::terminal::output::note;
 use crate::terminal::table::Fields;
+use crate::terminal::text::plural;
 use indicatif::ProgressBar;
 use resnext::Model;
 use resnext_calibration::evaluate::Judge;
@@ -57,6 +58,8 @@ pub(crate) struct LimitReport {
     attempts: Vec<Attempt>,
     /// The evaluation on the images that were not used to choose.
     held_out: Evaluation,
+    /// Reasons to doubt the labelled images.
+    pub(super) doubts: Vec<String>,
 }
 
 impl Limit {
@@ -87,8 +90,9 @@ impl Limit {
         }
         let names = options.classes.iter().map(|class| (class.id.as_str(), class.label.as_str()));
         let truth = (self.truth.as_deref(), self.synsets.as_deref());
-        let images = labelled(data, truth, &ClassIndex::of(names), options.exif)?;
-        doubts(data, &images).iter().for_each(note);
+        let (images, _) = labelled(data, truth, &ClassIndex::of(names), options.exif)?;
+        let mut doubts = doubts(data, &images);
+        doubts.iter().for_each(note);
         note_rotated("image", images.samples().rotated(), images.len(), options.exif);
         let (choosing, held_out) = images.halves();
         if held_out.is_empty() {
@@ -129,8 +133,10 @@ impl Limit {
             .judge(&model)
             .map_err(|error| failed(&error))?;
         note_left_out(&held_out);
-        calibrated_on(&model, &held_out).iter().for_each(note);
-        Ok((escalated.compiled, LimitReport { limit, attempts: escalated.attempts, held_out }))
+        let overlap = calibrated_on(&model, &held_out);
+        overlap.iter().for_each(note);
+        doubts.extend(overlap);
+        Ok((escalated.compiled, LimitReport { limit, attempts: escalated.attempts, held_out, doubts }))
     }
 }
 
@@ -172,7 +178,8 @@ impl fmt::Display for Cost {
         let agreement = 100.0 * agreement;
         write!(
             f,
-            "{drop:+.2} points ({low:+.2} to {high:+.2}), agreement {agreement:.2} %, on {images} images"
+            "{drop:+.2} points ({low:+.2} to {high:+.2}), agreement {agreement:.2} %, on {images} image{}",
+            plural(*images)
         )
     }
 }

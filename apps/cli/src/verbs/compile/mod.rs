@@ -28,7 +28,7 @@ use resnext::{LoadError, Model};
 use resnext_calibration::network::Network;
 use resnext_calibration::preprocessing::Recipe;
 use resnext_calibration::{Compiler, Options, ScaleSource};
-use resnext_evaluation::samples::Samples;
+use resnext_evaluation::samples::{Photos, Samples};
 use resnext_photo::Exif;
 use resnext_report::Report;
 use std::borrow::Cow;
@@ -49,9 +49,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let all = open_samples(args, &network)?.map(|samples| samples.with_exif(exif));
     // All samples name the classes, even if calibration uses fewer.
     let (classes, named_after) = network::classes(&network, args.labels.as_deref(), variant, all.as_ref())?;
+    let left_out = all.as_ref().map(|all| all.left_out().clone()).unwrap_or_default();
     let samples = all.map(|all| all.take_spread(args.num.map_or(DEFAULT_SAMPLES, |num| num as usize)));
-    if let Some(samples) = &samples {
-        exif::note_rotated("sample", samples.rotated(), samples.len(), exif);
+    let photos = samples.as_ref().map(|samples| Photos { rotated: samples.rotated(), exif, left_out });
+    if let (Some(samples), Some(photos)) = (&samples, &photos) {
+        exif::note_rotated("sample", photos.rotated, samples.len(), exif);
     }
     let file_name =
         args.model.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -96,6 +98,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     page.warnings = warnings(args, &options, &compiled.report);
     page.warnings.extend(timed.warnings);
     page.warnings.iter().for_each(output::note);
+    // These have been told before the attempts.
+    page.warnings.extend(met.iter().flat_map(|met| met.doubts.iter().cloned()));
     if let (Some(path), Some(samples)) = (&args.report, &samples) {
         layers::fill(&mut page, &args.model, &network, samples, threads)?;
         write_atomically(path, resnext_report::html(&page).as_bytes())?;
@@ -110,6 +114,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         met: met.as_ref(),
         named_after,
         said_by: &said_by,
+        photos: photos.as_ref(),
         latency: &page.latency,
         conditions: page.conditions.as_ref(),
         warnings: &page.warnings,

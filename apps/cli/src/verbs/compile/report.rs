@@ -2,15 +2,17 @@
 
 use super::args::Args;
 use super::max_drop::LimitReport;
+use crate::machine::conditions::{self, quoted};
 use crate::offline::recipe::described;
 use crate::session::latency;
 use crate::terminal::output::terminal_width;
 use crate::terminal::table::{Column, Fields, Table};
-use crate::terminal::text::size;
+use crate::terminal::text::{plural, size};
 use resnext_calibration::network::Range;
 use resnext_calibration::{
     Compiled, LayerReport, Options, Retained, SURROGATE_IMAGES, Sensitivity, TrainingDistance,
 };
+use resnext_evaluation::samples::Photos;
 use resnext_report::{Conditions, Latency};
 use serde_json::{Value, json};
 use std::fmt;
@@ -29,6 +31,8 @@ pub(super) struct Summary<'a> {
     pub(super) named_after: &'a str,
     /// Who says how images are prepared.
     pub(super) said_by: &'a str,
+    /// The files of the samples, if there are any.
+    pub(super) photos: Option<&'a Photos>,
     pub(super) latency: &'a [Latency],
     pub(super) conditions: Option<&'a Conditions>,
     pub(super) warnings: &'a [String],
@@ -60,8 +64,9 @@ impl Summary<'_> {
                 "interpolation": preprocessing.interpolation.as_str(),
                 "said_by": self.said_by,
             },
-            "samples": report.calibrated,
+            "samples": report.pictures.count,
             "skipped": report.skipped.len(),
+            "photos": self.photos.map(resnext_report::photos_json),
             "method": self.method(),
             "data_free": args.data_free,
             "kept": report.retained.as_ref().map(retained_json),
@@ -127,24 +132,25 @@ impl Summary<'_> {
         if let Some(path) = &args.qdq {
             fields.add("QDQ", path.display().to_string());
         }
+        let count = |images: usize| format!("{images} image{}", plural(images));
+        let images = count(report.pictures.count);
         match (&report.retained, self.met) {
             (Some(retained), _) => add_retained(&mut fields, retained),
             (None, _) if args.data_free => fields.add("calibrated", self.data_free()),
-            (None, Some(met)) => {
-                fields.add("calibrated", format!("on {} images, {}", report.calibrated, met.setting()))
-            }
-            (None, None) => {
-                fields.add("calibrated", format!("on {} images, method {}", report.calibrated, self.method()))
-            }
+            (None, Some(met)) => fields.add("calibrated", format!("on {images}, {}", met.setting())),
+            (None, None) => fields.add("calibrated", format!("on {images}, method {}", self.method())),
         }
         if let Some(met) = self.met {
             met.add_to(&mut fields);
         }
         if !report.skipped.is_empty() {
-            fields.add("skipped", format!("{} images", report.skipped.len()));
+            fields.add("skipped", count(report.skipped.len()));
         }
         if let Some(latency) = latency::text(self.latency) {
             fields.add("latency", latency);
+        }
+        if let Some(conditions) = self.conditions {
+            conditions::add_to(&mut fields, conditions);
         }
         fields
     }
@@ -175,10 +181,12 @@ impl Summary<'_> {
         let named = noisiest.iter().take(3).map(|layer| format!("{} {:.1} dB", layer.name, layer.sqnr_db));
         fields.add("noisiest", named.collect::<Vec<_>>().join(", "));
         let (model, network) = (args.output.display(), args.model.display());
-        fields.add(
-            "next",
-            format!("measure the drop of accuracy: resnext eval {model} --data DIR --baseline {network}"),
-        );
+        let mut next =
+            format!("measure the drop of accuracy: resnext eval {model} --data DIR --baseline {network}");
+        if let Some(key) = &args.weights_key {
+            next += &format!(" --weights-key {}", quoted(key));
+        }
+        fields.add("next", next);
         if let Some(path) = &args.report {
             fields.add("report", path.display().to_string());
         }

@@ -1,6 +1,7 @@
 //! Reasons to doubt a calibration, with what to do about them on the command line.
 
 use super::args::{Args, Effort};
+use crate::terminal::text::listed;
 use resnext_calibration::{Method, Options, Report, Warning};
 
 /// What a good calibration set is.
@@ -43,16 +44,16 @@ fn noisy(args: &Args, options: &Options, report: &Report) -> String {
     }
     let mut defaults = Vec::new();
     if options.method != Method::Auto {
-        defaults.push(match options.method {
-            Method::Percentile(_) => "--method and --percentile",
-            _ => "--method",
-        });
+        defaults.push("--method");
+    }
+    if let Method::Percentile(_) = options.method {
+        defaults.push("--percentile");
     }
     if args.effort != Effort::High {
         defaults.push("--effort");
     }
     match (defaults.is_empty(), args.data_free) {
-        (false, _) => format!("leave out {}", defaults.join(" and ")),
+        (false, _) => format!("leave out {}", listed(&defaults)),
         (true, true) => "calibrate on photos: --samples DIR instead of --data-free".to_owned(),
         (true, false) => {
             "see with --sensitivity which layers it costs, and with resnext eval what accuracy".to_owned()

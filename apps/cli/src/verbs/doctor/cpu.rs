@@ -1,7 +1,7 @@
 //! Checks of the CPU, its clock and its temperature.
 
+use super::Finding;
 use super::machine::Machine;
-use super::{Finding, Status};
 use crate::machine::big_cores::big_cores;
 use crate::machine::board::{Throttled, Zone, celsius, is_limited, zones};
 use crate::machine::clock::governors;
@@ -173,7 +173,8 @@ pub(super) fn load(machine: &Machine) -> Vec<Finding> {
                 "{load}: other programs use the CPUs, so everything is slower and no measurement is right"
             ),
             "find them with top and stop them",
-        ),
+        )
+        .disturbing(),
     }]
 }
 
@@ -221,18 +222,17 @@ fn trip(machine: &Machine, zone: &Zone) -> Option<f32> {
 pub(super) fn firmware(machine: &Machine) -> Vec<Finding> {
     let Some(flags) = Throttled::read(&machine.sysfs) else { return Vec::new() };
     let (now, before) = (flags.now(), flags.remembered());
-    let finding = |flags: Throttled, when: &str| Finding {
-        status: Status::Note,
-        found: format!("{flags} {when}"),
-        remedy: Some(match flags.remedy() {
+    let finding = |flags: Throttled, when: &str| {
+        let remedy = match flags.remedy() {
             power if power.contains("power") => {
                 format!("{power}: the one made for this board, with its cable")
             }
             cooling => format!("{cooling}: a heat sink, a fan, air around it"),
-        }),
+        };
+        Finding::note(format!("{flags} {when}"), remedy)
     };
     match (now.any(), before.any()) {
-        (true, _) => vec![finding(now, "at this moment: the firmware slows the CPU down")],
+        (true, _) => vec![finding(now, "at this moment: the firmware slows the CPU down").disturbing()],
         (false, true) => vec![finding(before, "since the board was started, but not now")],
         (false, false) => vec![Finding::ok("has not slowed the CPU down since the board was started")],
     }

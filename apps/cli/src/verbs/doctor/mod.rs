@@ -11,7 +11,7 @@ mod tests;
 use crate::terminal::Error;
 use crate::terminal::output::{self, terminal_width};
 use crate::terminal::table::FIELD_INDENT;
-use crate::terminal::text::{clean, plural, wrap};
+use crate::terminal::text::{clean, listed, plural, wrap};
 use machine::Machine;
 use resnext::Kernels;
 use serde::Serialize;
@@ -34,7 +34,7 @@ Examples:
   resnext doctor
   resnext doctor --json | jq '.checks[] | select(.status != \"ok\")'
 
-JSON: healthy, isa, checks: [{check, status: ok|note|mend, found, remedy (null if there is none)}]. \
+JSON: healthy, measurable (false if other programs or the firmware make whatever is measured now wrong), isa, checks: [{check, status: ok|note|mend, found, remedy (null if there is none)}]. \
 The remedy of a camera or framebuffer that is ok is the command that uses it.")]
 pub(crate) struct Args {
     /// Print JSON
@@ -99,30 +99,43 @@ struct Finding {
     status: Status,
     found: String,
     remedy: Option<String>,
+    /// Whether it makes whatever is measured at this moment wrong.
+    #[serde(skip)]
+    disturbs: bool,
 }
 
 impl Finding {
     fn ok(found: impl Into<String>) -> Self {
-        Self { status: Status::Ok, found: found.into(), remedy: None }
+        Self::new(Status::Ok, found, None)
+    }
+
+    fn new(status: Status, found: impl Into<String>, remedy: Option<String>) -> Self {
+        Self { status, found: found.into(), remedy, disturbs: false }
     }
 
     /// Creates a finding that something works, with the command that uses it.
     fn usable(found: impl Into<String>, command: impl Into<String>) -> Self {
-        Self { status: Status::Ok, found: found.into(), remedy: Some(command.into()) }
+        Self::new(Status::Ok, found, Some(command.into()))
     }
 
     fn note(found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { status: Status::Note, found: found.into(), remedy: Some(remedy.into()) }
+        Self::new(Status::Note, found, Some(remedy.into()))
     }
 
     fn mend(found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { status: Status::Mend, found: found.into(), remedy: Some(remedy.into()) }
+        Self::new(Status::Mend, found, Some(remedy.into()))
+    }
+
+    /// Adds that it makes whatever is measured at this moment wrong.
+    fn disturbing(self) -> Self {
+        Self { disturbs: true, ..self }
     }
 }
 
 #[derive(Serialize)]
 struct Report {
     healthy: bool,
+    measurable: bool,
     isa: &'static str,
     checks: Vec<Checked>,
 }
@@ -141,7 +154,15 @@ impl Report {
         };
         let checks: Vec<_> = CHECKS.into_iter().flat_map(checked).collect();
         let healthy = checks.iter().all(|check| check.finding.status != Status::Mend);
-        Self { healthy, isa: machine.isa, checks }
+        let measurable = !checks.iter().any(|check| check.finding.disturbs);
+        Self { healthy, measurable, isa: machine.isa, checks }
+    }
+
+    /// Returns the checks whose findings spoil measurements, as a part of a sentence.
+    fn disturbing(&self) -> Option<String> {
+        let names: Vec<_> =
+            self.checks.iter().filter(|check| check.finding.disturbs).map(|check| check.check).collect();
+        (!names.is_empty()).then(|| listed(&names))
     }
 
     fn count(&self, status: Status) -> usize {
@@ -174,11 +195,19 @@ impl Report {
             previous = check;
         }
         let (notes, broken) = (self.count(Status::Note), self.broken());
-        match (notes, broken) {
-            (0, 0) => writeln!(f, "\nAll is well."),
-            (_, 0) => writeln!(f, "\nNothing is broken; {notes} note{}.", plural(notes)),
-            _ => writeln!(f, "\n{broken} to fix, {notes} note{}.", plural(notes)),
-        }
+        let told = format_args!("{notes} note{}", plural(notes));
+        let summary = match (notes, broken, self.disturbing()) {
+            (0, 0, _) => "All is well.".to_owned(),
+            (_, 0, None) => format!("Nothing is broken; {told}."),
+            (_, 0, Some(why)) => {
+                format!("Nothing is broken, but whatever is measured now is wrong (see {why}); {told}.")
+            }
+            (_, _, None) => format!("{broken} to fix, {told}."),
+            (_, _, Some(why)) => {
+                format!("{broken} to fix, {told}. Whatever is measured now is wrong (see {why}).")
+            }
+        };
+        writeln!(f, "\n{}", wrap(&summary, width, 0))
     }
 }
 

@@ -188,6 +188,8 @@ fn a_raspberry_pi_4_in_trouble() {
     let report = neon.report(&fake);
     assert!(!report.healthy);
     assert_eq!(report.broken(), 2, "memory and camera");
+    let text = report.to_string();
+    assert!(text.ends_with(". Whatever is measured now is wrong (see load and firmware).\n"), "{text}");
     assert_eq!(one(&report, "kernels"), ok("neon; the CPU has NEON"));
     assert_eq!(one(&report, "governor"), ok("performance on CPUs 0-3"));
     let (status, clock, remedy) = one(&report, "clock");
@@ -451,6 +453,13 @@ fn the_table_in_colour_and_without() {
     assert!(plain.contains("\nnote  governor     ondemand"), "{plain}");
     assert!(plain.contains("\n                   → echo performance | sudo tee"), "{plain}");
     assert!(plain.ends_with("\nNothing is broken; 2 notes.\n"), "{plain}");
+    // Other programs are a note, and spoil every measurement.
+    fake.write("proc/pressure/cpu", "some avg10=40.00 avg60=0.10 avg300=0.00 total=65398048");
+    let busy = ARM.report(&fake);
+    assert!(report.measurable && !busy.measurable);
+    let text = busy.to_string();
+    let expected = "\nNothing is broken, but whatever is measured now is wrong (see load); 3 notes.\n";
+    assert!(text.ends_with(expected), "{text}");
     assert!(coloured.contains("\n\x1b[32mok  \x1b[0m  cpu          4 × Cortex-A76"), "{coloured}");
     assert_eq!(coloured.replace("\x1b[32m", "").replace("\x1b[33m", "").replace("\x1b[0m", ""), plain);
 }

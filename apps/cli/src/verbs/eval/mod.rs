@@ -23,6 +23,7 @@ use resnext_evaluation::identity::Identity;
 use resnext_evaluation::journal::Journal;
 use resnext_evaluation::provenance::Provenance;
 use resnext_evaluation::record::{self, LogitType};
+use resnext_evaluation::samples::Photos;
 use resnext_evaluation::truth::{ClassIndex, Labelled};
 use resnext_evaluation::{Evaluation, Run};
 use resnext_report::Report;
@@ -57,7 +58,8 @@ Examples:
   resnext eval model.rnx --data val --baseline net.onnx --resume eval.journal
   resnext eval model.rnx --data val --truth solution.csv --json | jq .int8.top1
 
-JSON: images, skipped, unmatched: [{name, images, ambiguous}], unrecorded, int8: {top1, top5, top1_ci95, \
+JSON: images, skipped, photos: {rotated (how many have an EXIF orientation), exif: apply|ignore, left_out: {FORMAT: FILES}}, \
+unmatched: [{name, images, ambiguous}], unrecorded, int8: {top1, top5, top1_ci95, \
 top5_ci95}, classes, confusions: [{truth, answer, int8, fp32}], warnings, and with --baseline fp32 (as int8), drop_top1_pp, drop_top1_pp_ci95, \
 drop_top5_pp, drop_top5_pp_ci95, agreement, agreement_ci95, flips: {lost, gained, both_wrong, images: [{image, flip, \
 truth, fp32, int8}]}, mcnemar_p, kl_mean, kl_max, logit_sqnr_db; latency: [{network, threads, runs, ms}], conditions: \
@@ -156,7 +158,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let model = artifact.model()?;
     let truth = (args.truth.as_deref(), args.synsets.as_deref());
     let exif = args.exif.or_of(&model);
-    let images = labelled(&args.data, truth, &ClassIndex::new(&model), exif)?;
+    let (images, left_out) = labelled(&args.data, truth, &ClassIndex::new(&model), exif)?;
     let mapped = args.baseline.as_deref().map(baseline::map).transpose()?;
     let baseline = args.baseline.as_deref().zip(mapped.as_deref());
     let weights_key = args.weights_key.as_deref();
@@ -175,7 +177,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         }
         None => images,
     };
-    note_rotated("image", images.samples().rotated(), images.len(), exif);
+    let photos = Photos { rotated: images.samples().rotated(), exif, left_out };
+    note_rotated("image", photos.rotated, images.len(), exif);
     let provenance = provenance(args, baseline.as_ref(), mapped.as_deref())?;
     let journal = journal(args, &model, &images, &provenance)?;
 
@@ -196,6 +199,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let mut report =
         Report::new(&model, file_name(&args.model), concat!("resnext ", env!("CARGO_PKG_VERSION")));
     report.evaluation = Some(&evaluation);
+    report.photos = Some(photos);
     report.baseline = baseline.as_ref().map(|baseline| baseline.name(&provenance));
     let runs = match (args.runs, &args.html) {
         (Some(runs), _) => Runs::Exactly(runs),
@@ -228,7 +232,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     } else if args.markdown {
         output::print(&resnext_report::markdown(&report))?;
     } else {
-        text::print(&model, &evaluation, &report.latency, args)?;
+        text::print(&model, &evaluation, (&report.latency, report.conditions.as_ref()), args)?;
     }
     if let Some(path) = &args.resume {
         // The journal is no longer needed. If it stays, it only repeats what is known.

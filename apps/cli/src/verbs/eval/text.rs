@@ -1,6 +1,7 @@
 //! The result for people.
 
 use super::Args;
+use crate::machine::conditions;
 use crate::session::latency;
 use crate::terminal::Error;
 use crate::terminal::output::{self, terminal_width};
@@ -9,7 +10,7 @@ use crate::terminal::text::{clean, plural};
 use resnext::Model;
 use resnext_evaluation::statistics::{Interval, Proportion};
 use resnext_evaluation::summary::{ClassSummary, Comparison, Confusion, Evaluation, FlipKind};
-use resnext_report::{Latency, p_value};
+use resnext_report::{Conditions, Latency, p_value};
 
 /// The number of flips that are named.
 const NAMED: usize = 5;
@@ -21,7 +22,7 @@ const CLASSES: usize = 3;
 pub(super) fn print(
     model: &Model<'_>,
     evaluation: &Evaluation,
-    latency: &[Latency],
+    (latency, conditions): (&[Latency], Option<&Conditions>),
     args: &Args,
 ) -> Result<(), Error> {
     let columns = [
@@ -59,6 +60,9 @@ pub(super) fn print(
     confused(model, evaluation, &mut fields);
     if let Some(latency) = latency::text(latency) {
         fields.add("latency", latency);
+    }
+    if let Some(conditions) = conditions {
+        conditions::add_to(&mut fields, conditions);
     }
     if let Some(path) = &args.record {
         fields.add("recorded", path.display().to_string());
@@ -119,7 +123,8 @@ fn compared(model: &Model<'_>, evaluation: &Evaluation, comparison: &Comparison,
     if evaluation.classes.len() > 1 && !classes.is_empty() {
         let class = |class: &&ClassSummary| {
             let label = model.class(class.class).map_or("", |class| class.label);
-            format!("{label} {:+.2} points of {} images", 100.0 * class.drop(), class.int8.of)
+            let images = class.int8.of;
+            format!("{label} {:+.2} points of {images} image{}", 100.0 * class.drop(), plural(images))
         };
         fields.add(
             "classes",
