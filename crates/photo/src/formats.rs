@@ -191,7 +191,7 @@ pub(crate) fn decode(encoded: &[u8]) -> Result<Rgb8Image, DecodeError> {
         return Err(DecodeError::TooLarge);
     }
     let image = DynamicImage::from_decoder(decoder)?;
-    Ok(Rgb8Image { width, height, data: rgb8(image) })
+    Ok(Rgb8Image { width, height, data: rgb8(image, is_deep_grey_png(encoded)) })
 }
 
 /// Returns the EXIF orientation of an image other than a JPEG.
@@ -200,12 +200,22 @@ pub(crate) fn orientation(encoded: &[u8]) -> Option<Orientation> {
     decoder.orientation().ok()
 }
 
-/// Converts an image to RGB, by the rules of [`Rgb8Image::decode`].
-fn rgb8(image: DynamicImage) -> Vec<u8> {
+/// Returns whether an image is a PNG of 16-bit grey levels without alpha.
+fn is_deep_grey_png(encoded: &[u8]) -> bool {
+    encoded.starts_with(b"\x89PNG") && encoded.get(24..26) == Some(&[16, 0])
+}
+
+/// Converts an image to RGB, by the rules of [`Rgb8Image::decode`]. `deep_grey` says whether it has grey levels of 16 bits and no
+/// alpha; it may still state a transparent level, which `image` makes an alpha of.
+fn rgb8(image: DynamicImage, deep_grey: bool) -> Vec<u8> {
     let high = |v: u16| (v >> 8) as u8;
+    let clipped = |v: u16| u8::try_from(v).unwrap_or(u8::MAX);
     match image {
         DynamicImage::ImageLuma16(grey) => {
-            grey.into_raw().into_iter().flat_map(|v| [u8::try_from(v).unwrap_or(u8::MAX); 3]).collect()
+            grey.into_raw().into_iter().flat_map(|v| [clipped(v); 3]).collect()
+        }
+        DynamicImage::ImageLumaA16(grey) if deep_grey => {
+            grey.pixels().flat_map(|p| [clipped(p.0[0]); 3]).collect()
         }
         DynamicImage::ImageLumaA16(grey) => grey.pixels().flat_map(|p| [high(p.0[0]); 3]).collect(),
         DynamicImage::ImageRgb16(rgb) => rgb.into_raw().into_iter().map(high).collect(),

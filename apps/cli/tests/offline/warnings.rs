@@ -49,8 +49,7 @@ fn a_ruined_model_is_told_and_remembered() {
     let [warning] = of_calibration(&report)[..] else { panic!("{report}") };
     let expected = "int8 is far from fp32: it names the same class on ";
     assert!(
-        warning.starts_with(expected)
-            && warning.ends_with("; leave out --method, --percentile and --effort"),
+        warning.starts_with(expected) && warning.ends_with("; leave out --method, --percentile and --effort"),
         "{warning}"
     );
     assert!(notes.contains(&format!("resnext: {warning}")), "{notes:?}");
