@@ -416,3 +416,33 @@ fn pages_are_whole_or_not_there() {
         .failure();
     assert!(line.contains("is a record already"), "{line}");
 }
+
+/// Nothing in a file of numbers says that they count from 1, but the answers do.
+#[test]
+fn numbers_that_count_from_1_are_told() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("flat")).unwrap();
+    let (mut from_0, mut from_1) = (String::new(), String::new());
+    for (class, colour) in ["red", "green"].into_iter().enumerate() {
+        for copy in 0..3 {
+            let name = format!("{colour}{copy}.png");
+            std::fs::copy(folder.path(&format!("{colour}.png")), folder.path("flat").join(&name)).unwrap();
+            from_0 += &format!("{name} {class}\n");
+            from_1 += &format!("{name} {}\n", class + 1);
+        }
+    }
+    let told = |truth: &str| {
+        folder.write("truth.txt", truth.as_bytes());
+        let eval = ["eval", "model.rnx", "--data", "flat", "--truth", "truth.txt", "--json"];
+        let report = folder.resnext(&eval).json_and_notes();
+        let warnings = report["warnings"].as_array().unwrap();
+        let seems = |warning: &Value| {
+            warning
+                .as_str()
+                .unwrap()
+                .contains("the numbers of --truth seem to count from 1: int8 would be right on 6 of 6 images")
+        };
+        warnings.iter().any(seems)
+    };
+    assert_eq!((told(&from_0), told(&from_1)), (false, true));
+}

@@ -25,6 +25,7 @@ mod label_file;
 mod labelled;
 mod matching;
 mod names;
+mod numbering;
 mod splits;
 #[cfg(test)]
 mod tests;
@@ -33,4 +34,5 @@ pub use class_index::ClassIndex;
 pub use error::TruthError;
 pub use label_file::{Line, Truth, parse_synsets};
 pub use labelled::{Labelled, Unmatched};
+pub use numbering::{Miscount, Numbering};
 pub use splits::Split;

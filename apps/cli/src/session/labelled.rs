@@ -7,7 +7,7 @@ use crate::terminal::Error;
 use crate::terminal::output::note;
 use crate::terminal::text::plural;
 use resnext::Model;
-use resnext_evaluation::truth::{ClassIndex, Labelled, Split, Truth, parse_synsets};
+use resnext_evaluation::truth::{ClassIndex, Labelled, Miscount, Split, Truth, parse_synsets};
 use resnext_evaluation::{Evaluation, pictures};
 use resnext_metadata::Metadata;
 use resnext_photo::{Exif, LeftOut};
@@ -80,6 +80,15 @@ pub(crate) fn calibrated_on(model: &Model<'_>, evaluation: &Evaluation) -> Optio
              others"
         )
     })
+}
+
+/// Returns a warning if the answers show that the numbers of --truth count in another way than they are taken.
+pub(crate) fn miscounted(images: &Labelled, evaluation: &Evaluation, classes: &ClassIndex) -> Option<String> {
+    let Miscount { seems, right, taken, images } = Miscount::find(images, evaluation, classes)?;
+    Some(format!(
+        "the numbers of --truth seem to count {seems}: int8 would be right on {right} of {images} images, and as they are taken it is on \
+         {taken}; give wnids or labels, or numbers that count as the outputs of the model, from 0"
+    ))
 }
 
 fn read(path: &Path) -> Result<String, Error> {

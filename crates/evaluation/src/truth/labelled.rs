@@ -5,6 +5,7 @@ use super::error::TruthError;
 use super::label_file::Truth;
 use super::matching::{Matched, matched};
 use super::names::stem;
+use super::numbering::Numbering;
 use super::splits::{Split, pooled};
 use crate::samples::{Sample, Samples};
 use resnext_models::labels;
@@ -31,6 +32,7 @@ pub struct Labelled {
     unused_lines: usize,
     splits: Vec<Split>,
     contradicted: usize,
+    numbering: Option<Numbering>,
 }
 
 impl Labelled {
@@ -68,20 +70,22 @@ impl Labelled {
     ) -> Result<Self, TruthError> {
         let labelled = match truth {
             Truth::Named(lines) => {
-                let Matched { images, unused_lines } = matched(samples, classes, lines)?;
+                let Matched { images, unused_lines, numbered } = matched(samples, classes, lines)?;
                 let mut found = images.into_iter();
                 let labelled =
                     Self::new(samples, classes, |_| found.next().flatten().unwrap_or((None, String::new())));
-                Self { unused_lines, ..labelled }
+                Self { unused_lines, numbering: numbered.then_some(Numbering::Outputs), ..labelled }
             }
             Truth::Numbered(numbers) => {
                 let kit = || labels::ilsvrc2012().map(str::to_owned).collect();
-                let synsets = synsets.map_or_else(kit, <[String]>::to_vec);
-                let class = |number: &usize| match number.checked_sub(1).and_then(|at| synsets.get(at)) {
+                let order = synsets.map_or_else(kit, <[String]>::to_vec);
+                let class = |number: &usize| match number.checked_sub(1).and_then(|at| order.get(at)) {
                     Some(wnid) => (classes.find(wnid), wnid.clone()),
                     None => (None, format!("number {number}")),
                 };
-                Self::by_order(samples, classes, numbers.iter().map(class).collect())?
+                let labelled = Self::by_order(samples, classes, numbers.iter().map(class).collect())?;
+                let numbering = synsets.is_none().then_some(Numbering::DevelopmentKit);
+                Self { numbering, ..labelled }
             }
             Truth::Wnids(wnids) => {
                 let class = |wnid: &String| (classes.find(wnid), wnid.clone());
@@ -221,6 +225,11 @@ impl Labelled {
         self.contradicted
     }
 
+    /// Returns how the numbers of the file of labels are taken, if it gives the classes as numbers without a list of synsets.
+    pub fn numbering(&self) -> Option<Numbering> {
+        self.numbering
+    }
+
     /// Returns the splits of a data set that the images pool; nothing if they seem to be of one split.
     pub fn pooled_splits(&self) -> &[Split] {
         &self.splits
@@ -242,6 +251,7 @@ impl Labelled {
             unused_lines: self.unused_lines,
             splits: self.splits.clone(),
             contradicted: self.contradicted,
+            numbering: self.numbering,
         }
     }
 }

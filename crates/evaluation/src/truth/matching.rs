@@ -13,6 +13,8 @@ pub(super) struct Matched {
     pub(super) images: Vec<Option<(Option<usize>, String)>>,
     /// The number of lines that name no image.
     pub(super) unused_lines: usize,
+    /// Whether classes are given as numbers.
+    pub(super) numbered: bool,
 }
 
 /// The line that names an image most closely.
@@ -34,7 +36,7 @@ pub(super) fn matched(
     let expected = "the name of an image and its class";
     let entries = divide(lines, &names).map_err(|line| TruthError::Line { line, expected })?;
     let known: Vec<Option<usize>> = entries.iter().map(|entry| classes.named(&entry.class)).collect();
-    let known = numbers(&entries, known, classes)?;
+    let (known, numbered) = numbers(&entries, known, classes)?;
     let same = |a: usize, b: usize| match (known[a], known[b]) {
         (None, None) => entries[a].class == entries[b].class,
         (a, b) => a == b,
@@ -81,16 +83,16 @@ pub(super) fn matched(
     }
     let class =
         |best: Option<Best>| best.map(|best| (known[best.entry], entries[best.entry].class.to_string()));
-    Ok(Matched { images: best.into_iter().map(class).collect(), unused_lines })
+    Ok(Matched { images: best.into_iter().map(class).collect(), unused_lines, numbered })
 }
 
-/// Adds the classes that are given as numbers. One number beyond the outputs of the model shows that all of them count
+/// Adds the classes that are given as numbers, and says whether there are any. One number beyond the outputs of the model shows that all of them count
 /// something else.
 fn numbers(
     entries: &[Entry<'_>],
     mut known: Vec<Option<usize>>,
     classes: &ClassIndex,
-) -> Result<Vec<Option<usize>>, TruthError> {
+) -> Result<(Vec<Option<usize>>, bool), TruthError> {
     let (mut least, mut greatest) = (usize::MAX, None);
     for (entry, known) in entries.iter().zip(&mut known).filter(|(_, known)| known.is_none()) {
         // Tables that have passed through floating point say 3.0.
@@ -113,7 +115,7 @@ fn numbers(
             };
             Err(TruthError::Numbers { line, number, last: classes.count.saturating_sub(1), counts })
         }
-        _ => Ok(known),
+        _ => Ok((known, greatest.is_some())),
     }
 }
 

@@ -1,5 +1,7 @@
 use super::*;
+use crate::outcome::Outcome;
 use crate::samples::{Sample, Samples};
+use crate::{Evaluation, Outcomes};
 use resnext::Model;
 use resnext_models::reference;
 
@@ -171,4 +173,53 @@ fn pooled_splits_are_found() {
     };
     assert_eq!(by_truth(&["calib/1.jpg", "val/1.jpg"]), 2);
     assert_eq!(by_truth(&["a/x/1.jpg", "b/x/1.jpg"]), 0, "folders do not name classes here");
+}
+
+/// The images of a data set whose numbers count in one way and are taken in another.
+#[test]
+fn numbers_that_count_in_another_way_are_noticed() {
+    let ilsvrc2012: Vec<&str> = resnext_models::labels::ilsvrc2012().collect();
+    let imagenet: Vec<_> = resnext_models::labels::imagenet1k().collect();
+    let classes = ClassIndex::of(imagenet.iter().map(|class| (class.wnid, class.label)));
+    let names: Vec<String> = (0..10).map(|i| format!("{i}.jpg")).collect();
+    let samples = samples(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    // The classes that the images show, and the answers of a network that is wrong twice.
+    let shown: Vec<usize> = (0..10).map(|i| 17 + 90 * i).collect();
+    let found = |lines: &[String]| {
+        let truth = Truth::parse(&lines.join("\n")).expect("a file of labels");
+        let images = Labelled::by_truth(&samples, &classes, &truth, None).expect("labelled");
+        let done = images.samples().iter().enumerate().map(|(index, sample)| {
+            let image: usize = sample.key().trim_end_matches(".jpg").parse().expect("a number");
+            let mut logits = vec![0.0; 1000];
+            logits[if image < 2 { 999 } else { shown[image] }] = 1.0;
+            Outcome::new(index, 0, &logits, None)
+        });
+        let outcomes = Outcomes { done: done.collect(), failed: Vec::new() };
+        let evaluation = Evaluation::new(&images, outcomes).expect("images");
+        Miscount::find(&images, &evaluation, &classes)
+            .map(|found| (found.seems, found.right, found.taken, found.images))
+    };
+    let named = |number: &dyn Fn(usize) -> usize| -> Vec<String> {
+        names.iter().zip(&shown).map(|(name, &class)| format!("{name} {}", number(class))).collect()
+    };
+    let bare = |number: &dyn Fn(usize) -> usize| -> Vec<String> {
+        shown.iter().map(|&class| number(class).to_string()).collect()
+    };
+    let in_kit =
+        |class: usize| 1 + ilsvrc2012.iter().position(|&wnid| wnid == imagenet[class].wnid).expect("there");
+    assert_eq!(found(&named(&|class| class)), None);
+    assert_eq!(found(&bare(&in_kit)), None);
+    assert_eq!(found(&named(&|class| class + 1)), Some(("from 1", 8, 0, 10)));
+    let kit = "from 1 in the order of ILSVRC2012's development kit";
+    assert_eq!(found(&named(&in_kit)), Some((kit, 8, 0, 10)));
+    assert_eq!(found(&bare(&|class| class + 1)), Some(("from 1 in the order of the outputs", 8, 0, 10)));
+    assert_eq!(found(&bare(&|class| class)), Some(("from 0 in the order of the outputs", 8, 0, 10)));
+    // Names leave no doubt, and wrong labels of another kind are no matter of counting.
+    let wnids: Vec<_> = names
+        .iter()
+        .zip(&shown)
+        .map(|(name, &class)| format!("{name} {}", imagenet[class + 1].wnid))
+        .collect();
+    assert_eq!(found(&wnids), None);
+    assert_eq!(found(&named(&|class| class + 2)), None);
 }

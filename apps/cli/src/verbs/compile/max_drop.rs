@@ -2,7 +2,7 @@
 
 use crate::remedies;
 use crate::session::exif::note_rotated;
-use crate::session::labelled::{calibrated_on, doubts, labelled, note_left_out};
+use crate::session::labelled::{calibrated_on, doubts, labelled, miscounted, note_left_out};
 use crate::terminal::Error;
 use crate::terminal::output::note;
 use crate::terminal::table::Fields;
@@ -90,12 +90,13 @@ impl Limit {
         }
         let names = options.classes.iter().map(|class| (class.id.as_str(), class.label.as_str()));
         let truth = (self.truth.as_deref(), self.synsets.as_deref());
-        let (images, _) = labelled(data, truth, &ClassIndex::of(names), options.exif)?;
+        let classes = ClassIndex::of(names);
+        let (images, _) = labelled(data, truth, &classes, options.exif)?;
         let mut doubts = doubts(data, &images);
         doubts.iter().for_each(note);
         note_rotated("image", images.samples().rotated(), images.len(), options.exif);
-        let (choosing, held_out) = images.halves();
-        if held_out.is_empty() {
+        let (choosing, measuring) = images.halves();
+        if measuring.is_empty() {
             return Err(Error::at(
                 data,
                 "has only one labelled image; give a few hundred, because one half chooses and the other measures",
@@ -129,13 +130,13 @@ impl Limit {
         let failed = |error: &dyn fmt::Display| Error::at(path, error);
         let here = super::packed_for_here(&escalated.compiled.artifact).map_err(|error| failed(&error))?;
         let model = Model::from_bytes(&here).map_err(|error| failed(&error))?;
-        let held_out = Judge::new(network, &held_out, options.threads, progress)
+        let held_out = Judge::new(network, &measuring, options.threads, progress)
             .judge(&model)
             .map_err(|error| failed(&error))?;
         note_left_out(&held_out);
-        let overlap = calibrated_on(&model, &held_out);
-        overlap.iter().for_each(note);
-        doubts.extend(overlap);
+        let found = [miscounted(&measuring, &held_out, &classes), calibrated_on(&model, &held_out)];
+        found.iter().flatten().for_each(note);
+        doubts.extend(found.into_iter().flatten());
         Ok((escalated.compiled, LimitReport { limit, attempts: escalated.attempts, held_out, doubts }))
     }
 }

@@ -11,7 +11,7 @@ use crate::machine::cpu_list::CpuList;
 use crate::machine::load::Load;
 use crate::session::artifact::Artifact;
 use crate::session::exif::{ExifOption, note_rotated};
-use crate::session::labelled::{calibrated_on, doubts, labelled, note_left_out};
+use crate::session::labelled::{calibrated_on, doubts, labelled, miscounted, note_left_out};
 use crate::session::latency::Runs;
 use crate::session::samples;
 use crate::terminal::Error;
@@ -158,7 +158,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let model = artifact.model()?;
     let truth = (args.truth.as_deref(), args.synsets.as_deref());
     let exif = args.exif.or_of(&model);
-    let (images, left_out) = labelled(&args.data, truth, &ClassIndex::new(&model), exif)?;
+    let classes = ClassIndex::new(&model);
+    let (images, left_out) = labelled(&args.data, truth, &classes, exif)?;
     let mapped = args.baseline.as_deref().map(baseline::map).transpose()?;
     let baseline = args.baseline.as_deref().zip(mapped.as_deref());
     let weights_key = args.weights_key.as_deref();
@@ -211,6 +212,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     report.conditions = Some(conditions(load));
     report.warnings = warnings(&model, &evaluation);
     report.warnings.extend(doubts(&args.data, &images));
+    report.warnings.extend(miscounted(&images, &evaluation, &classes));
     report.warnings.extend(calibrated_on(&model, &evaluation));
     report.warnings.extend(timed.warnings);
     report.warnings.iter().for_each(output::note);

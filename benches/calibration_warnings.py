@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a calibration set or a network does to int8: the measurements behind the thresholds of `resnext compile`'s warnings.
 
-    warnings.py RESNEXT DATA OUT_DIR [NAME...]
+    calibration_warnings.py RESNEXT DATA OUT_DIR [NAME...]
 
 Makes folders of photos and copies of the reference network in OUT_DIR, compiles each with RESNEXT, and prints a row of Markdown for
 each: agreement and dB on the samples, with VALIDATE=1 also on 200 photos of validation, the distance from the training images at
