@@ -101,6 +101,20 @@ fn encoded_content_is_called_what_it_is() {
     }
 }
 
+/// Without a size nothing can be read, but what the content is matters more.
+#[test]
+fn encoded_content_needs_no_size() {
+    let mp4 = fixtures().join("mp4.head");
+    let nv12 = Some(Container::Raw(PixelFormat::Nv12));
+    let without_size = SourceOptions { size: None, ..options(nv12) };
+    let said = |path: &Path| open(path, &without_size).err().unwrap().to_string();
+    assert!(said(&mp4).starts_with("is an MP4 file, which is compressed; "), "{}", said(&mp4));
+    let folder = tempfile::tempdir().unwrap();
+    let frames = folder.path().join("frames");
+    std::fs::write(&frames, [90; 640]).unwrap();
+    assert_eq!(open(&frames, &without_size).err(), Some(SourceError::UnknownSize));
+}
+
 /// A camera's stream may be joined at any byte.
 #[test]
 fn a_transport_stream_is_recognised_wherever_it_is_joined() {

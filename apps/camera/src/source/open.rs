@@ -109,7 +109,14 @@ fn stream(fd: OwnedFd, name: String, options: &SourceOptions) -> Result<Box<dyn 
         }
         Container::Mjpeg => Ok(paced(Mjpeg::new(stream, info), options)),
         Container::Raw(pixels) => {
-            let (width, height) = options.size.ok_or(SourceError::UnknownSize)?;
+            let Some((width, height)) = options.size else {
+                // What is no frames has no use for a size. A pipe would have to be waited for.
+                if info.bytes.is_some() {
+                    let _ = stream.peek(SEARCHED);
+                }
+                let content = recognise(stream.buffered(), Certainty::AmongFrames);
+                return Err(content.map_or(SourceError::UnknownSize, SourceError::Encoded));
+            };
             let yuv = options.colours.or_default(width, height);
             let tight = RawFormat::tight(pixels, width, height, yuv);
             let stride = options.stride.unwrap_or(tight.stride);

@@ -19,6 +19,9 @@ pub struct Content {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Video,
+    /// A picture that is read, if it is a file whose format is not stated.
+    Photo,
+    /// A picture that is not read.
     Picture,
     Sound,
     Archive,
@@ -45,6 +48,12 @@ impl fmt::Display for Content {
         match self.kind {
             Kind::Video => {
                 write!(f, "is {name}, which is compressed; decode it to YUV4MPEG2 or to raw frames")
+            }
+            Kind::Photo => {
+                write!(
+                    f,
+                    "is {name}, and pictures are read from files, without a format; give its path alone"
+                )
             }
             Kind::Picture => write!(f, "is {name}, which is not read here; convert it to PNG or JPEG"),
             Kind::Sound => write!(f, "is {name} and has no frames; give a source of pictures"),
@@ -75,6 +84,9 @@ pub(super) fn recognise(start: &[u8], certainty: Certainty) -> Option<Content> {
         .or_else(|| iso_media(start))
         .or_else(|| riff(start))
         .or_else(|| ebml(start))
+        .or_else(|| bitmap(start))
+        .or_else(|| netpbm(start))
+        .or_else(|| compressed(start))
         // Its packets hold elementary streams.
         .or_else(|| transport::is_transport_stream(start, certainty).then_some(TRANSPORT_STREAM))
         .or_else(|| bitstream::recognise(start));
@@ -89,6 +101,9 @@ const MATROSKA: Content = Content::new(Kind::Video, "a Matroska file");
 const WEBM: Content = Content::new(Kind::Video, "a WebM file");
 const MP4: Content = Content::new(Kind::Video, "an MP4 file");
 const QUICKTIME: Content = Content::new(Kind::Video, "a QuickTime file");
+const BMP: Content = Content::new(Kind::Photo, "a BMP picture");
+const GZIP: Content = Content::new(Kind::Archive, "compressed with gzip");
+const BZIP2: Content = Content::new(Kind::Archive, "compressed with bzip2");
 const HEIF: Content = Content::new(Kind::Picture, "a HEIF picture");
 
 /// Signatures of at least four bytes at the start.
@@ -115,8 +130,9 @@ const SIGNATURES: &[(&[u8], Content)] = &[
     (b"\x1f\x07\x00\xbf", Content::new(Kind::Video, "DV video")),
     // Dirac Specification 2.2.3, section 9.6.
     (b"BBCD\0\0\0\0", Content::new(Kind::Video, "Dirac video")),
-    (b"GIF87a", Content::new(Kind::Picture, "a GIF picture")),
-    (b"GIF89a", Content::new(Kind::Picture, "a GIF picture")),
+    (super::image_files::PNG, Content::new(Kind::Photo, "a PNG picture")),
+    (b"GIF87a", Content::new(Kind::Photo, "a GIF picture")),
+    (b"GIF89a", Content::new(Kind::Photo, "a GIF picture")),
     (b"II*\0", Content::new(Kind::Picture, "a TIFF picture")),
     (b"MM\0*", Content::new(Kind::Picture, "a TIFF picture")),
     // The boxes of JPEG XL and of JPEG 2000.
@@ -137,9 +153,9 @@ const SIGNATURES: &[(&[u8], Content)] = &[
 /// Recognises by the few bytes that a picture may begin with, too.
 fn short(start: &[u8]) -> Option<Content> {
     let signatures: [(&[u8], Content); 6] = [
-        (b"\x1f\x8b\x08", Content::new(Kind::Archive, "compressed with gzip")),
-        (b"BZh", Content::new(Kind::Archive, "compressed with bzip2")),
-        (b"BM", Content::new(Kind::Picture, "a BMP picture")),
+        (b"\x1f\x8b\x08", GZIP),
+        (b"BZh", BZIP2),
+        (b"BM", BMP),
         (b"\xff\x0a", Content::new(Kind::Picture, "a JPEG XL picture")),
         (b"ID3", Content::new(Kind::Sound, "MP3")),
         (b"v=0", Content::new(Kind::Text, "a session description (SDP)")),
@@ -153,9 +169,6 @@ fn readable(start: &[u8]) -> Option<Content> {
     let jpeg = matches!(start, [0xff, 0xd8, 0xff, 0xe0..=0xef | 0xfe | 0xdb, 0, ..]);
     match start {
         _ if start.starts_with(super::y4m::MAGIC) => Some(Content::new(Kind::Readable, "YUV4MPEG2")),
-        _ if start.starts_with(super::image_files::PNG) => {
-            Some(Content::new(Kind::Readable, "a PNG picture"))
-        }
         _ if jpeg => Some(Content::new(Kind::Readable, "JPEG")),
         _ => None,
     }
@@ -191,8 +204,35 @@ fn iso_media(start: &[u8]) -> Option<Content> {
 fn riff(start: &[u8]) -> Option<Content> {
     match (start.get(..4)?, start.get(8..12)?) {
         (b"RIFF", b"AVI " | b"AVIX") => Some(Content::new(Kind::Video, "an AVI file")),
-        (b"RIFF", b"WEBP") => Some(Content::new(Kind::Picture, "a WebP picture")),
+        (b"RIFF", b"WEBP") => Some(Content::new(Kind::Photo, "a WebP picture")),
         (b"RIFF" | b"RIFX" | b"RF64", b"WAVE") => Some(Content::new(Kind::Sound, "WAV")),
+        _ => None,
+    }
+}
+
+/// Recognises BMP by its reserved bytes, the length of the second header, and its one plane.
+fn bitmap(start: &[u8]) -> Option<Content> {
+    let (reserved, header) = (start.strip_prefix(b"BM")?.get(4..8)?, start.get(14..18)?);
+    let planes = match u32::from_le_bytes(header.try_into().ok()?) {
+        12 => start.get(22..24)?,
+        40 | 52 | 56 | 64 | 108 | 124 => start.get(26..28)?,
+        _ => return None,
+    };
+    (reserved == [0; 4] && planes == [1, 0]).then_some(BMP)
+}
+
+/// Recognises the formats of Netpbm: `P6`, white space, and a width or a comment.
+fn netpbm(start: &[u8]) -> Option<Content> {
+    let [b'P', b'1'..=b'6', space, first, second, ..] = start else { return None };
+    let begins = matches!(first, b'#' | b'1'..=b'9') && (second.is_ascii_graphic() || *second == b' ');
+    (matches!(space, b'\n' | b' ' | b'\t') && begins).then_some(Content::new(Kind::Picture, "a PNM picture"))
+}
+
+/// Recognises compressed files by the whole header: flags and system of gzip (RFC 1952), the first block of bzip2.
+fn compressed(start: &[u8]) -> Option<Content> {
+    match start {
+        [0x1f, 0x8b, 8, 0..=0x1f, _, _, _, _, 0 | 2 | 4, 0..=13 | 255, ..] => Some(GZIP),
+        [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', b'&', b'S', b'Y', ..] => Some(BZIP2),
         _ => None,
     }
 }
