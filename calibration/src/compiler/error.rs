@@ -19,7 +19,7 @@ pub enum CompileError {
     Observe(#[from] ObserveError),
     /// There must be a class for each logit.
     #[error(
-        "the model has {logits} classes but {labels} labels were given; give one label for each class, in class order"
+        "the model has {logits} classes, and the number of labels is {labels}; give one label for each class, in class order"
     )]
     Labels {
         /// The number of logits of the network.

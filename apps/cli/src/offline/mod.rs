@@ -2,6 +2,7 @@
 
 pub(crate) mod arch;
 mod hub_config;
+mod labels;
 pub(crate) mod layers;
 pub(crate) mod network;
 pub(crate) mod onnx;

@@ -1,6 +1,6 @@
 //! Reading fp32 networks, and choosing their preprocessing and the names of their classes.
 
-use crate::files::text;
+use crate::offline::labels;
 use crate::remedies;
 use crate::terminal::Error;
 use crate::terminal::output::note;
@@ -70,13 +70,13 @@ pub(crate) fn normalised(recipe: Recipe, network: &Network) -> Recipe {
 /// Returns the names of the classes, and says where they come from.
 pub(crate) fn classes(
     network: &Network,
-    labels: Option<&Path>,
+    named_by: Option<&Path>,
     variant: Option<&Variant>,
     samples: Option<&Samples>,
 ) -> Result<(Vec<ClassName>, &'static str), Error> {
     let count = network.architecture.classes;
-    if let Some(path) = labels {
-        return Ok((read_labels(path)?, "the labels file"));
+    if let Some(path) = named_by {
+        return Ok((labels::read(path)?, "the labels file"));
     }
     let is_reference = variant.is_some_and(|v| v.name == resnext_models::reference::VARIANT.name);
     let imagenet = bundled::imagenet_classes();
@@ -96,16 +96,4 @@ pub(crate) fn classes(
         let numbered = |index| ClassName { id: String::new(), label: format!("class {index}") };
         ((0..count).map(numbered).collect(), "their numbers; give --labels to name them")
     })
-}
-
-/// Reads one class from each line: a label, or an identifier and a label with a tab between them.
-fn read_labels(path: &Path) -> Result<Vec<ClassName>, Error> {
-    let text = text::read(path, "give a text file with one label on each line")?;
-    let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
-    Ok(lines
-        .map(|line| {
-            let (id, label) = line.split_once('\t').unwrap_or(("", line));
-            ClassName { id: id.to_owned(), label: label.to_owned() }
-        })
-        .collect())
 }

@@ -75,7 +75,10 @@ fn what_cannot_be_compiled_says_why_and_writes_nothing() {
         (&["missing.onnx", "--samples", photos, "-o", "out.rnx"], "missing.onnx: cannot be read"),
         (&[onnx, "--samples", "empty", "-o", "out.rnx"], "contains no .jpg"),
         (&[onnx, "--samples", photos, "-o", "no/such/out.rnx"], "no such directory"),
-        (&[onnx, "--samples", photos, "-o", "out.rnx", "--labels", "names.txt"], "10 classes but 2 labels"),
+        (
+            &[onnx, "--samples", photos, "-o", "out.rnx", "--labels", "names.txt"],
+            "10 classes, and the number of labels is 2",
+        ),
         (&[onnx, "--samples", photos, "-o", "out.rnx", "--arch", "timm/resnext7"], "no such variant"),
         (
             &[onnx, "--samples", photos, "-o", "out.rnx", "--arch", "timm/resnext50_32x4d"],
@@ -134,12 +137,26 @@ fn labels_are_read_whatever_wrote_them() {
     let label = |index: usize| inspected["classes"][index]["label"].as_str().unwrap();
     assert_eq!((label(0), label(9)), ("a", "j"));
     std::fs::remove_file(folder.path("out.rnx")).unwrap();
+    // Numbers give the order, whatever that of the lines is.
+    folder.write("names.txt", b"9 j\n8 i\n7 h\n6 g\n5 f\n4 e\n3 d\n2 a\n1 b\n0 a\n");
+    let ran = compile("names.txt");
+    assert!(
+        ran.stderr.contains("names.txt: a is the label of several classes, so it names none "),
+        "{}",
+        ran.stderr
+    );
+    let inspected = folder.resnext(&["inspect", "out.rnx", "--json"]).json();
+    let label = |index: usize| inspected["classes"][index]["label"].as_str().unwrap();
+    assert_eq!((label(0), label(1), label(9)), ("a", "b", "j"));
+    std::fs::remove_file(folder.path("out.rnx")).unwrap();
+    folder.write("index.json", br#"{"0": ["n01440764", "tench"]}"#);
     folder.write("nine.txt", b"1\n2\n3\n4\n5\n6\n7\n8\n9\n");
     let before = files(&folder);
     let mut refused = vec![
-        ("nine.txt", "has 10 classes but 9 labels were given; "),
+        ("nine.txt", "has 10 classes, and the number of labels is 9; "),
         (".", ".: is a directory; "),
         ("model.rnx", "model.rnx: is not text; "),
+        ("index.json", "index.json: is JSON, not lines of text; "),
         ("missing.txt", "missing.txt: no such file; "),
     ];
     if cfg!(target_os = "linux") {

@@ -24,7 +24,8 @@ files have no batch norms left; give the checkpoint.
 An ONNX file that is already quantized in the QDQ format (onnxruntime's quantize_static) needs no samples: the \
 model keeps its scales. --qdq also writes the result in that format, for onnxruntime, OpenVINO and others.
 
-The names of the classes come from --labels (on each line a label, or an identifier, a tab and a label), from \
+The names of the classes come from --labels (on each line a label, or an identifier, a tab and a label, or a wnid and a label; if all \
+lines are numbered, the numbers give the order), from \
 ImageNet-1k if there are 1000 classes, or from the sorted sample folders if their number fits.
 
 Examples:
