@@ -122,11 +122,15 @@ impl Watch {
 
     fn finish_after(self, took: Duration, times: &[Spread<'_>]) -> Option<String> {
         let Self { files, load, threads, cpus, before, .. } = self;
+        if threads > cpus {
+            return Some(format!(
+                "more threads than CPUs ({threads} on {cpus}) wait for each other; give --threads {cpus}"
+            ));
+        }
         let after = Counters::read(&files);
         let mut signs: Vec<String> =
             load.filter(Load::is_busy).map(|load| load.to_string()).into_iter().collect();
-        // More threads than CPUs wait for each other.
-        let waited = after.waited_since(before, took, threads).filter(|_| threads <= cpus);
+        let waited = after.waited_since(before, took, threads);
         if let Some(waited) = waited.filter(|&waited| waited > QUIET_MEASUREMENT) {
             signs.push(format!("the threads waited for a CPU {waited:.0} % of the time"));
         }
@@ -268,8 +272,8 @@ mod tests {
         assert!(varies.contains("(p90 of fp32 (tract) is 16.0 times its minimum); stop other "), "{varies}");
         let all = found(load("9", None), (6600, 0), &[wide]);
         assert!(all.contains("CPUs, the threads waited for a CPU 33 % of the time, p90 of fp32"), "{all}");
-        // Five threads on four CPUs wait for each other.
-        assert_eq!(warning(None, (30_000, 0), 5, &[STEADY]), None);
+        let own = "more threads than CPUs (5 on 4) wait for each other; give --threads 4";
+        assert_eq!(warning(load("9", None), (30_000, 0), 5, &[wide]).as_deref(), Some(own));
     }
 
     #[test]

@@ -47,7 +47,8 @@ pub(crate) fn command(args: &[&str]) -> Command {
 }
 
 /// How warnings begin that depend on what else the machine does while the tests run.
-const OF_THE_MACHINE: [&str; 2] = ["other programs disturbed the measurement ", "the times vary"];
+const OF_THE_MACHINE: [&str; 3] =
+    ["other programs disturbed the measurement ", "the times vary", "more threads than CPUs "];
 
 fn is_of_the_machine(warning: &str) -> bool {
     OF_THE_MACHINE.iter().any(|start| warning.starts_with(start))

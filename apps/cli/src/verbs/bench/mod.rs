@@ -29,7 +29,7 @@ inferences run.
 
 Bench warns if something slows the CPUs down: a scaling governor other than performance, a limit on their clock \
 before or after the measurement, or low voltage or heat that the firmware of a Raspberry Pi reports. It also warns \
-if other programs take the CPUs away, or if times vary for a reason unknown.
+if other programs take the CPUs away, if there are more threads than CPUs, or if times vary for a reason unknown.
 
 fp32 runs on one thread. With --baseline and several threads, int8 is timed on one thread, too, and both are compared.
 
