@@ -21,17 +21,29 @@ pub enum FileKind {
 const READ: [&str; 8] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif"];
 
 /// Extensions of images that are not read, with the name of the format.
-const NOT_READ: [(&str, &[&str]); 10] = [
-    ("HEIC", &["heic", "heif", "hif"]),
-    ("AVIF", &["avif"]),
+const NOT_READ: [(&str, &[&str]); 16] = [
+    ("HEIC", &["heic", "heics", "heif", "heifs", "hif"]),
+    ("AVIF", &["avif", "avifs"]),
     ("TIFF", &["tif", "tiff"]),
     ("JPEG XL", &["jxl"]),
-    ("JPEG 2000", &["jp2", "j2k", "jpf", "jpx"]),
-    ("raw", &["dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf", "pef", "srw"]),
-    ("PPM", &["ppm", "pgm", "pbm", "pnm"]),
+    ("JPEG 2000", &["jp2", "j2k", "j2c", "jpc", "jpf", "jpx"]),
+    (
+        "raw",
+        &[
+            "dng", "cr2", "cr3", "crw", "nef", "nrw", "arw", "sr2", "srf", "orf", "rw2", "rwl", "raf", "pef",
+            "srw", "3fr", "erf", "kdc", "mrw", "x3f", "iiq",
+        ],
+    ),
+    ("PPM", &["ppm", "pgm", "pbm", "pnm", "pam"]),
     ("PSD", &["psd"]),
     ("SVG", &["svg"]),
     ("TGA", &["tga"]),
+    ("MPO", &["mpo"]),
+    ("APNG", &["apng"]),
+    ("DIB", &["dib"]),
+    ("ICO", &["ico"]),
+    ("PCX", &["pcx"]),
+    ("HDR", &["hdr", "exr"]),
 ];
 
 /// Returns what kind of image a file is by its extension, in any case; `None` if it is none.

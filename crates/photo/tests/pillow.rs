@@ -114,7 +114,18 @@ fn extensions_tell_photos_from_other_images_and_other_files() {
     for name in ["a.jpg", "a.b.JPEG", "a.jfif", "x/a.PNG", "a.webp", "a.bmp", "a.gif"] {
         assert_eq!(kind(name), Some(FileKind::Photo), "{name}");
     }
-    for (name, format) in [("a.HEIC", "HEIC"), ("a.avif", "AVIF"), ("a.tif", "TIFF"), ("a.CR2", "raw")] {
+    let others = [
+        ("a.HEIC", "HEIC"),
+        ("a.avif", "AVIF"),
+        ("a.tif", "TIFF"),
+        ("a.CR2", "raw"),
+        ("a.nrw", "raw"),
+        ("a.jpc", "JPEG 2000"),
+        ("a.MPO", "MPO"),
+        ("a.ico", "ICO"),
+        ("a.exr", "HDR"),
+    ];
+    for (name, format) in others {
         assert_eq!(kind(name), Some(FileKind::OtherImage(format)), "{name}");
     }
     for name in ["a.txt", "jpg", ".jpg", "a.jpg.part", "a", ""] {
