@@ -376,7 +376,11 @@ fn wrong_preprocessing_is_suspected() {
     let folder = folder();
     folder.write("model.rnx", &colours(r#"{"source": "bundled/resnext26_16x4d_half-imagenette"}"#).bytes);
     let eval = ["eval", "model.rnx", "--data", "val", "--json"];
-    assert_eq!(folder.resnext(&eval).json_and_notes()["warnings"], json!([]));
+    let report = folder.resnext(&eval).json_and_notes();
+    let warnings = report["warnings"].as_array().unwrap();
+    let of_labels =
+        |warning: &Value| warning.as_str().unwrap().contains("the same picture as an image of another class");
+    assert!(warnings.iter().all(of_labels), "{report}");
     // Pictures in the wrong folder, such as the blue one in the green folder.
     for (from, to) in [("red", "green"), ("green", "blue"), ("blue", "red")] {
         for i in 0..8 {
@@ -415,6 +419,26 @@ fn pages_are_whole_or_not_there() {
         .resnext(&["eval", "model.rnx", "--data", "val", "--baseline", "fp32.safetensors", "--record", "x"])
         .failure();
     assert!(line.contains("is a record already"), "{line}");
+}
+
+#[test]
+fn a_picture_in_two_classes_is_told() {
+    let folder = Folder::new();
+    for (colour, to) in
+        [("red", "red/1.png"), ("green", "green/1.png"), ("green", "green/2.png"), ("red", "blue/1.png")]
+    {
+        let to = folder.path("val").join(to);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(folder.path(&format!("{colour}.png")), to).unwrap();
+    }
+    let warnings = || {
+        folder.resnext(&["eval", "model.rnx", "--data", "val", "--json"]).json_and_notes()["warnings"]
+            .to_string()
+    };
+    let told = "2 of the 4 images show the same picture as an image of another class, so not all of them can be right: look";
+    assert!(warnings().contains(told), "{}", warnings());
+    std::fs::copy(folder.path("blue.png"), folder.path("val/blue/1.png")).unwrap();
+    assert!(!warnings().contains("of another class"), "{}", warnings());
 }
 
 /// Nothing in a file of numbers says that they count from 1, but the answers do.

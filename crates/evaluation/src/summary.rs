@@ -7,7 +7,7 @@ use crate::samples::SampleError;
 use crate::statistics::{Interval, Paired, Proportion};
 use crate::truth::{Labelled, Unmatched};
 use resnext_models::Variant;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Accuracy of a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct Evaluation {
     pub images: usize,
     /// The [checksums](crate::outcome::pixel_checksum) of the pictures, after cropping.
     pub pictures: HashSet<u64>,
+    /// Number of images whose picture, after cropping, is an image of another class, too. No network has them all right.
+    pub ambivalent: usize,
     /// Images that could not be decoded.
     pub failed: Vec<SampleError>,
     /// Images that were left out because the model does not know their class.
@@ -164,6 +166,7 @@ impl Evaluation {
         let (mut int8, mut compared) = (Accuracy::default(), Compared::default());
         let mut classes: Vec<ClassSummary> = Vec::new();
         let mut confusions = BTreeMap::<(usize, usize), Confusion>::new();
+        let mut truths_of = HashMap::<u64, BTreeMap<usize, usize>>::new();
         for outcome in &done {
             let Some((&truth, sample)) =
                 images.truths().get(outcome.image).zip(images.samples().get(outcome.image))
@@ -171,6 +174,7 @@ impl Evaluation {
                 continue;
             };
             int8.count(&outcome.int8, truth);
+            *truths_of.entry(outcome.pixels).or_default().entry(truth).or_default() += 1;
             let index = classes.binary_search_by_key(&truth, |class| class.class).unwrap_or_else(|index| {
                 classes.insert(index, ClassSummary { class: truth, ..ClassSummary::default() });
                 index
@@ -188,6 +192,7 @@ impl Evaluation {
         Some(Self {
             images: int8.top1.of,
             pictures: done.iter().map(|outcome| outcome.pixels).collect(),
+            ambivalent: truths_of.values().filter(|truths| truths.len() > 1).flat_map(BTreeMap::values).sum(),
             failed,
             unmatched,
             unrecorded,

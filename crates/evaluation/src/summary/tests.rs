@@ -107,6 +107,7 @@ fn far_below_the_published_accuracy() {
         let evaluation = Evaluation {
             images: of,
             pictures: HashSet::new(),
+            ambivalent: 0,
             failed,
             unmatched,
             int8: accuracy,

@@ -24,6 +24,13 @@ pub(super) fn warnings(model: &Model<'_>, evaluation: &Evaluation) -> Vec<String
             "{what}; accuracies and intervals assume different pictures: look for copies in --data"
         ));
     }
+    if evaluation.ambivalent > 0 {
+        warnings.push(format!(
+            "{} of the {} images show the same picture as an image of another class, so not all of them can be right: look for \
+             copies in --data",
+            evaluation.ambivalent, evaluation.images
+        ));
+    }
     warnings
 }
 
