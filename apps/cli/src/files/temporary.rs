@@ -201,13 +201,15 @@ mod tests {
 
     #[test]
     fn a_second_signal_ends_what_a_first_one_only_stops() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut child = writer(folder.path(), "", "stops");
-        send(&child, "-INT");
-        std::thread::sleep(Duration::from_millis(200));
-        assert_eq!(child.try_wait().unwrap(), None);
-        send(&child, "-INT");
-        assert_eq!(child.wait().unwrap().signal(), Some(2));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        for before in ["", "trap '' INT;"] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut child = writer(folder.path(), before, "stops");
+            send(&child, "-INT");
+            std::thread::sleep(Duration::from_millis(200));
+            assert_eq!(child.try_wait().unwrap(), None);
+            send(&child, "-INT");
+            assert_eq!(child.wait().unwrap().signal(), Some(2));
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        }
     }
 }

@@ -48,8 +48,10 @@ mod linux {
     fn start() -> io::Result<()> {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let ignored = ignored(&status);
-        // A signal that is ignored from the start is meant to be, as SIGHUP is by nohup.
-        let wanted: Vec<_> = ENDING.into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0).collect();
+        // A signal that is ignored from the start is meant to be, as SIGHUP is by nohup. But a program that one can only stop, such as
+        // in the background of a script, where shells ignore SIGINT, listens.
+        let is_wanted = |signal: &i32| stops(*signal).is_some() || ignored & (1 << (signal - 1)) == 0;
+        let wanted: Vec<_> = ENDING.into_iter().filter(is_wanted).collect();
         let (started, answer) = mpsc::channel();
         // The signals are caught in the thread, because a signal that is caught must have somebody to handle it.
         thread::Builder::new().name("signals".to_owned()).spawn(move || match Signals::new(wanted) {
@@ -64,10 +66,13 @@ mod linux {
         answer.recv().unwrap_or_else(|_| Err(io::Error::other("the thread that waits for them ended")))
     }
 
+    /// Returns the flag that `signal` sets, if it only stops the program the first time.
+    fn stops(signal: i32) -> Option<&'static AtomicBool> {
+        STOP.get().filter(|_| signal != SIGHUP).map(Arc::as_ref)
+    }
+
     fn handle(signal: i32) {
-        if let Some(stop) = STOP.get().filter(|_| signal != SIGHUP)
-            && !stop.swap(true, Ordering::Relaxed)
-        {
+        if stops(signal).is_some_and(|stop| !stop.swap(true, Ordering::Relaxed)) {
             return;
         }
         // Until the end, no file is made or renamed.
