@@ -3,13 +3,14 @@
 use crate::machine::identity;
 use crate::machine::load::Load;
 use crate::terminal::table::Fields;
-use crate::terminal::text::clean;
+use crate::terminal::text::{clean, shell};
 use resnext_report::Conditions;
 use std::time::SystemTime;
 
 /// Describes this machine, this moment and this command.
 pub(crate) fn conditions(load: Option<Load>) -> Conditions {
-    let arguments = std::env::args_os().skip(1).map(|argument| quoted(&argument.to_string_lossy()));
+    let arguments =
+        std::env::args_os().skip(1).map(|argument| shell(&argument.to_string_lossy()).into_owned());
     Conditions {
         machine: identity::this_machine(),
         date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
@@ -24,26 +25,9 @@ pub(crate) fn add_to(fields: &mut Fields, conditions: &Conditions) {
     fields.add("command", clean(&conditions.command));
 }
 
-/// Quotes an argument for a shell, if it needs that.
-pub(crate) fn quoted(argument: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
-    match !argument.is_empty() && argument.chars().all(plain) {
-        true => argument.to_owned(),
-        false => format!("'{}'", argument.replace('\'', "'\\''")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn commands_can_be_pasted() {
-        let cases = [("--data", "--data"), ("my photos", "'my photos'"), ("", "''"), ("it's", "'it'\\''s'")];
-        for (argument, expected) in cases {
-            assert_eq!(quoted(argument), expected);
-        }
-    }
 
     #[test]
     fn a_date_has_no_fractions() {

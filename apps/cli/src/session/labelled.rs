@@ -5,7 +5,7 @@ use crate::files::text;
 use crate::remedies;
 use crate::terminal::Error;
 use crate::terminal::output::note;
-use crate::terminal::text::plural;
+use crate::terminal::text::{plural, shell};
 use resnext::Model;
 use resnext_evaluation::truth::{ClassIndex, Labelled, Miscount, Split, Truth, parse_synsets};
 use resnext_evaluation::{Evaluation, pictures};
@@ -56,7 +56,7 @@ pub(crate) fn doubts(data: &Path, images: &Labelled) -> Vec<String> {
         doubts.push(format!(
             "--data pools several splits of a data set: {}; give one of them, such as --data {}",
             splits.iter().map(named).collect::<Vec<_>>().join(", "),
-            data.join(&last.folder).display()
+            shell(&data.join(&last.folder).to_string_lossy())
         ));
     }
     if images.contradicted() > 0 {

@@ -78,6 +78,15 @@ pub(crate) fn listed(items: &[&str]) -> String {
     }
 }
 
+/// Quotes a word for a shell, if it needs that.
+pub(crate) fn shell(word: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:=@%".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => Cow::Borrowed(word),
+        false => Cow::Owned(format!("'{}'", word.replace('\'', r"'\''"))),
+    }
+}
+
 /// Formats a number of bytes for people.
 pub(crate) fn size(bytes: u64) -> String {
     let mut size = bytes as f64;
@@ -136,6 +145,17 @@ mod tests {
         assert_eq!(sparkline(&values, 0.0, 8.0, false), "_. ##__");
         assert_eq!(sparkline(&[Some(3.0)], 3.0, 3.0, true), "▁");
         assert_eq!(sparkline(&[], 0.0, 1.0, true), "");
+    }
+
+    #[test]
+    fn commands_can_be_pasted() {
+        for word in ["--data", "film.mp4", "/dev/video0", "rtsp://10.0.0.7:554/stream"] {
+            assert_eq!(shell(word), word);
+        }
+        assert_eq!(shell("my film.mp4"), "'my film.mp4'");
+        assert_eq!(shell("http://camera/video?size=1&x"), "'http://camera/video?size=1&x'");
+        assert_eq!(shell("it's"), r"'it'\''s'");
+        assert_eq!(shell(""), "''");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::offline::recipe::{self, Imported, described};
 use crate::terminal::Error;
 use crate::terminal::output;
 use crate::terminal::table::Fields;
-use crate::terminal::text::size;
+use crate::terminal::text::{shell, size};
 use resnext_calibration::export::OnnxFile;
 use resnext_calibration::import::architecture::Described;
 use resnext_calibration::preprocessing::{Recipe, properties};
@@ -100,6 +100,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     fields.add("cost", format!("{millions:.3} M weights, {billions:.3} GMAC at {side}×{side}"));
     let unknown = || "not known; give --arch".to_owned();
     fields.add("preprocess", recipe.map_or_else(unknown, |recipe| described(&recipe.preprocessing)));
-    fields.add("next", format!("resnext compile {} --samples DIR -o OUT.rnx", args.output.display()));
+    fields.add(
+        "next",
+        format!("resnext compile {} --samples DIR -o OUT.rnx", shell(&args.output.to_string_lossy())),
+    );
     output::print(&fields)
 }

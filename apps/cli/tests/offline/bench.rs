@@ -71,11 +71,11 @@ fn the_weights_of_the_baseline_can_be_chosen() {
     let checkpoint = text(&checkpoint);
     let key = ["--weights-key", "model"];
     let compile = ["compile", checkpoint, "--samples", text(&photos), "--num", "2", "--size", "40"];
-    let fast = ["--effort", "fast", "-o", "tiny.rnx"];
+    let fast = ["--effort", "fast", "-o", "my tiny.rnx"];
     let ran = folder.resnext(&[&compile[..], &fast, &key].concat());
-    let next = format!("--baseline {checkpoint} --weights-key model\n");
+    let next = format!("resnext eval 'my tiny.rnx' --data DIR --baseline {checkpoint} --weights-key model\n");
     assert!(ran.status == 0 && ran.stdout.contains(&next), "{}{}", ran.stdout, ran.stderr);
-    let bench = ["bench", "tiny.rnx", "--runs", "1", "--warmup", "0", "--baseline", checkpoint];
+    let bench = ["bench", "my tiny.rnx", "--runs", "1", "--warmup", "0", "--baseline", checkpoint];
     for (options, said) in
         [(&[][..], "those `ema` are used, not `model`"), (&key, "those `model` are used, not `ema`")]
     {

@@ -2,8 +2,8 @@
 
 use crate::remedies;
 use crate::terminal::Error;
+use crate::terminal::text::shell;
 use resnext_camera::source::SourceError;
-use std::borrow::Cow;
 use std::path::Path;
 
 /// What turns any video into frames that `camera` reads, before and after the name of the video.
@@ -30,30 +30,5 @@ pub(super) fn failure(source: &str, path: &Path, model: &Path, error: &SourceErr
             Error::new(source, format_args!("{error}: {before} {quoted} {after} | resnext camera {model} -"))
         }
         _ => remedies::failure(source, error),
-    }
-}
-
-/// Quotes a word for a shell, if it needs that.
-fn shell(word: &str) -> Cow<'_, str> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:=@%".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => Cow::Borrowed(word),
-        false => Cow::Owned(format!("'{}'", word.replace('\'', r"'\''"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commands_can_be_pasted() {
-        for word in ["film.mp4", "/dev/video0", "rtsp://10.0.0.7:554/stream"] {
-            assert_eq!(shell(word), word);
-        }
-        assert_eq!(shell("my film.mp4"), "'my film.mp4'");
-        assert_eq!(shell("http://camera/video?size=1&x"), "'http://camera/video?size=1&x'");
-        assert_eq!(shell("it's"), r"'it'\''s'");
-        assert_eq!(shell(""), "''");
     }
 }

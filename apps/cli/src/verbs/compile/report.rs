@@ -2,12 +2,12 @@
 
 use super::args::Args;
 use super::max_drop::LimitReport;
-use crate::machine::conditions::{self, quoted};
+use crate::machine::conditions;
 use crate::offline::recipe::described;
 use crate::session::latency;
 use crate::terminal::output::terminal_width;
 use crate::terminal::table::{Column, Fields, Table};
-use crate::terminal::text::{plural, size};
+use crate::terminal::text::{plural, shell, size};
 use resnext_calibration::network::Range;
 use resnext_calibration::{
     Compiled, LayerReport, Options, Retained, SURROGATE_IMAGES, Sensitivity, TrainingDistance,
@@ -180,11 +180,12 @@ impl Summary<'_> {
         noisiest.sort_by(|a, b| a.sqnr_db.total_cmp(&b.sqnr_db));
         let named = noisiest.iter().take(3).map(|layer| format!("{} {:.1} dB", layer.name, layer.sqnr_db));
         fields.add("noisiest", named.collect::<Vec<_>>().join(", "));
-        let (model, network) = (args.output.display(), args.model.display());
+        let (model, network) = (args.output.to_string_lossy(), args.model.to_string_lossy());
+        let (model, network) = (shell(&model), shell(&network));
         let mut next =
             format!("measure the drop of accuracy: resnext eval {model} --data DIR --baseline {network}");
         if let Some(key) = &args.weights_key {
-            next += &format!(" --weights-key {}", quoted(key));
+            next += &format!(" --weights-key {}", shell(key));
         }
         fields.add("next", next);
         if let Some(path) = &args.report {
