@@ -327,7 +327,7 @@ fn wrong_number_of_labels_is_an_error() {
     let mut options = reference_options(Method::Max, 1);
     options.classes.pop();
     let error = compile(&reference_network(), &bundled::photos(), &options).expect_err("9 labels");
-    assert!(error.to_string().contains("10 classes but 9 labels"), "{error}");
+    assert!(error.to_string().contains("10 classes, and the number of labels is 9"), "{error}");
 }
 
 /// int8 and fp32 read the same pixels: they classify the synthetic image alike.
