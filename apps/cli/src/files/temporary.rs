@@ -177,7 +177,9 @@ mod tests {
 
     #[test]
     fn a_signal_leaves_no_file_and_ends_the_program() {
-        for (name, number) in [("-INT", 2), ("-TERM", 15), ("-HUP", 1)] {
+        let all = [("-INT", 2), ("-TERM", 15), ("-HUP", 1)];
+        // The writer inherits what is ignored, as SIGINT is in the background of a script.
+        for (name, number) in all.into_iter().filter(|(_, number)| !signals::is_ignored(*number)) {
             let folder = tempfile::tempdir().unwrap();
             let mut child = writer(folder.path(), "", "");
             send(&child, name);

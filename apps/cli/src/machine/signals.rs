@@ -8,6 +8,8 @@ pub(crate) fn watch() -> std::io::Result<()> {
     Ok(())
 }
 
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) use linux::is_ignored;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{stop_first, watch};
 
@@ -46,11 +48,9 @@ mod linux {
     }
 
     fn start() -> io::Result<()> {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let ignored = ignored(&status);
         // A signal that is ignored from the start is meant to be, as SIGHUP is by nohup. But a program that one can only stop, such as
         // in the background of a script, where shells ignore SIGINT, listens.
-        let is_wanted = |signal: &i32| stops(*signal).is_some() || ignored & (1 << (signal - 1)) == 0;
+        let is_wanted = |signal: &i32| stops(*signal).is_some() || !is_ignored(*signal);
         let wanted: Vec<_> = ENDING.into_iter().filter(is_wanted).collect();
         let (started, answer) = mpsc::channel();
         // The signals are caught in the thread, because a signal that is caught must have somebody to handle it.
@@ -78,6 +78,12 @@ mod linux {
         // Until the end, no file is made or renamed.
         let _held = temporary::remove_all();
         let _ = emulate_default_handler(signal);
+    }
+
+    /// Returns whether this process ignores `signal`.
+    pub(crate) fn is_ignored(signal: i32) -> bool {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        ignored(&status) & (1 << (signal - 1)) != 0
     }
 
     /// Returns the ignored signals as the bits of a mask, from the text of `/proc/self/status`.
