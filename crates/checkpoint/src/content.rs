@@ -55,7 +55,11 @@ pub fn not_a_model(bytes: &[u8]) -> Result<(), FileError> {
             "it is a Git LFS pointer, not the file itself",
             "run `git lfs pull`, or download the file by its link",
         )
-    } else if text.starts_with(b"<") {
+    } else if text.starts_with(b"<") && contains(&text[..text.len().min(512)], b"<net ") {
+        ("it is an OpenVINO model", "give the ONNX file or the checkpoint that it was made from")
+    } else if text.starts_with(b"<")
+        && text.get(1).is_some_and(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'!' | b'?'))
+    {
         (
             "it is a web page or an XML message, not a checkpoint",
             "open the link in a browser to see what it says, and download the file itself",
@@ -66,11 +70,77 @@ pub fn not_a_model(bytes: &[u8]) -> Result<(), FileError> {
     Err(FileError::other(what, remedy))
 }
 
+/// Refuses a file that is called an ONNX file and has another format.
+///
+/// # Errors
+///
+/// Returns an error if the file is a checkpoint, or something else that its first bytes tell.
+pub fn not_onnx(bytes: &[u8]) -> Result<(), FileError> {
+    not_a_model(bytes)?;
+    match recognise(bytes) {
+        Ok(content) => {
+            let (what, end) = match content {
+                Content::SafeTensors => ("a .safetensors checkpoint", ".safetensors"),
+                Content::PyTorchZip | Content::PyTorchLegacy => {
+                    ("a file of PyTorch or a zip archive", ".pth")
+                }
+                Content::Pickle => ("a pickle, as PaddleClas' checkpoints are", ".pdparams"),
+            };
+            Err(FileError::other(format!("it is {what}, not an ONNX file"), format!("name it {end}")))
+        }
+        Err(FileError::Other { what, .. }) if what == SEEMS_ONNX => Ok(()),
+        Err(error @ FileError::Other { .. }) => Err(error),
+        Err(_) => Ok(()),
+    }
+}
+
+/// What a file is that begins as ONNX files do.
+const SEEMS_ONNX: &str = "it seems to be an ONNX file";
+
+/// Files of other programs: how they begin, from which position, what they are, and how to get at the weights.
+const OTHERS: &[(usize, &[u8], &str, &str)] = &[
+    (0, b"\x1f\x8b", "it is compressed (gzip)", "unpack it first"),
+    (0, b"\xfd7zXZ\0", "it is compressed (xz)", "unpack it first"),
+    (0, b"BZh", "it is compressed (bzip2)", "unpack it first"),
+    (0, b"\x28\xb5\x2f\xfd", "it is compressed (Zstandard)", "unpack it first"),
+    (0, b"7z\xbc\xaf\x27\x1c", "it is a 7z archive", "unpack it first"),
+    (0, b"Rar!\x1a\x07", "it is a RAR archive", "unpack it first"),
+    (0, b"\x93NUMPY", "it is a single NumPy array", "give a file of all weights (.pth, .safetensors)"),
+    (4, b"ORTM", "it is a model of ONNX Runtime (.ort)", "give the ONNX file that it was made from"),
+    (0, b"ftrt", "it is a TensorRT engine", "give the ONNX file that it was made from"),
+    (0, b"ptrt", "it is a TensorRT engine", "give the ONNX file that it was made from"),
+    (0, b"7767517\n", "it is an ncnn model", "give the ONNX file or the checkpoint that it was made from"),
+    (0, b"RKNN", "it is a model for Rockchip's NPUs", "give the ONNX file that it was made from"),
+    (
+        0,
+        b"\x12\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+        "it is a file of parameters of MXNet",
+        "load it in gluon and export the network as ONNX",
+    ),
+    (
+        0,
+        b"\x04\0\0\0\x01\0\0\0\x03\0\0\0V 1",
+        "it is a model of Lua Torch (.t7)",
+        "give weights of PyTorch or Paddle",
+    ),
+    (
+        0,
+        b"\x89RNX",
+        "it is an int8 model of this program already",
+        "give the network that it was compiled from",
+    ),
+];
+
 /// Returns the error for a file that has none of the formats.
 fn misnamed(bytes: &[u8]) -> FileError {
     let other = |what: &str, remedy: &str| FileError::other(what, remedy);
+    let begins = |&&(at, magic, ..): &&(usize, &[u8], &str, &str)| {
+        bytes.get(at..).is_some_and(|rest| rest.starts_with(magic))
+    };
+    if let Some(&(.., what, remedy)) = OTHERS.iter().find(begins) {
+        return other(what, remedy);
+    }
     match *bytes {
-        [0x1f, 0x8b, ..] => other("it is compressed (gzip)", "unpack it first"),
         [0x89, b'H', b'D', b'F', ..] => {
             other("it is an HDF5 file, as Keras writes", "give weights of PyTorch or Paddle")
         }
@@ -90,8 +160,32 @@ fn misnamed(bytes: &[u8]) -> FileError {
             "it holds the parameters of an exported Paddle program without their names",
             "give the .pdparams file of the model",
         ),
+        // Protobuf fields: a version, then a message that begins with a message, where ONNX has the name of its producer.
+        [8, 1, 0x12, first, 0x0a, ..]
+        | [8, 1, 0x12, first, _, 0x0a, ..]
+        | [8, 1, 0x12, first, _, _, 0x0a, ..]
+            if first >= 0x80 || bytes[4] == 0x0a =>
+        {
+            other("it is a SavedModel of TensorFlow", "convert it with tf2onnx, and give the ONNX file")
+        }
+        [8, 2..=32, 0x12, _, 0x0a, ..] | [8, 2..=32, 0x12, 0x80..=0xff, _, 0x0a, ..] => {
+            other("it is a Core ML model", "give the network that it was made from")
+        }
+        // The name of the network and its first layer.
+        [0x0a, name, ..]
+            if bytes.get(2 + usize::from(name)..).is_some_and(|rest| rest.starts_with(b"\xa2\x06")) =>
+        {
+            other("it is a model of Caffe (.caffemodel)", "convert it to ONNX or to PyTorch")
+        }
+        [0x0a, ..] if contains(&bytes[..bytes.len().min(512)], b"Placeholder") => {
+            other("it is a graph of TensorFlow", "convert it with tf2onnx, and give the ONNX file")
+        }
         // The protobuf fields `ir_version` and `producer_name` or `opset_import`.
-        [8, 1..=32, 0x12 | 0x3a | 0x42, ..] => other("it seems to be an ONNX file", "name it .onnx"),
+        [8, 1..=32, 0x12 | 0x3a | 0x42, ..] => other(SEEMS_ONNX, "name it .onnx"),
+        [b'{', ..] if contains(&bytes[..bytes.len().min(1 << 16)], b"\"weight_map\"") => other(
+            "it lists the files over which a checkpoint is spread, and holds no weights",
+            "load the model and save its state dict in one file",
+        ),
         [b'{' | b'[', ..] => {
             other("it is JSON text, not a checkpoint", "look into it, and download the file itself")
         }
@@ -110,7 +204,7 @@ mod tests {
     #[test]
     fn what_people_download_by_mistake_is_named() {
         let tar = [vec![b'x'; 257], b"ustar\x0000".to_vec(), vec![0; 300]].concat();
-        let cases: [(&[u8], &str); 12] = [
+        let cases: [(&[u8], &str); 28] = [
             (b"", "it is empty"),
             (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "Git LFS pointer"),
             (b"<!DOCTYPE html><html><title>Sign in</title></html>", "web page"),
@@ -120,6 +214,22 @@ mod tests {
             (b"\x1f\x8b\x08\x00\x00", "gzip"),
             (b"\x89HDF\r\n\x1a\n", "Keras"),
             (&tar, "tar archive"),
+            (b"<?xml version=\"1.0\"?>\n<net name=\"torch_jit\" version=\"11\">", "OpenVINO"),
+            (b"{\"metadata\": {}, \"weight_map\": {}}", "lists the files"),
+            (b"\xfd7zXZ\0\0\x04", "xz"),
+            (b"BZh91AY", "bzip2"),
+            (b"\x28\xb5\x2f\xfd\x04", "Zstandard"),
+            (b"Rar!\x1a\x07\x01\0", "RAR"),
+            (b"\x93NUMPY\x01\0v\0{'descr': '<f4'", "NumPy array"),
+            (b"\x18\0\0\0ORTM\0\0", "ONNX Runtime"),
+            (b"ftrt\0\0\0\0", "TensorRT"),
+            (b"7767517\n75 83\n", "ncnn"),
+            (b"\x12\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02", "MXNet"),
+            (b"\x89RNX\r\n\x1a\n", "int8 model"),
+            (b"\x08\x01\x12\xa0\x10\x0a\x1a\x0a\x05serve", "SavedModel"),
+            (b"\x08\x04\x12\x10\x0a\x05image", "Core ML"),
+            (b"\x0a\x09ResNeXt50\xa2\x06\x30\x0a\x04data", "Caffe"),
+            (b"\x0a\x3c\x0a\x05input\x12\x0bPlaceholder", "graph of TensorFlow"),
             (b"\x08\x08\x12\x07pytorch", "name it .onnx"),
             (b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x04\0\0\0\x08\x05\x10\x02", "give the .pdparams"),
             (b"\xff\xd8\xff\xe0 a photo", "not a known model format"),
@@ -127,6 +237,24 @@ mod tests {
         for (bytes, expected) in cases {
             let line = recognise(bytes).expect_err(expected).to_string();
             assert!(line.contains(expected) && line.contains("; ") && !line.contains('\n'), "{line}");
+        }
+    }
+
+    #[test]
+    fn files_called_onnx_are_named() {
+        for (bytes, expected) in [
+            (&b"PK\x03\x04"[..], "a file of PyTorch or a zip archive, not an ONNX file; name it .pth"),
+            (b"\x02\0\0\0\0\0\0\0{}", "name it .safetensors"),
+            (b"ftrt\0\0\0\0", "TensorRT"),
+            (b"\x1f\x8b\x08\0", "gzip"),
+            (b"", "it is empty"),
+        ] {
+            let line = not_onnx(bytes).expect_err(expected).to_string();
+            assert!(line.contains(expected) && line.contains("; "), "{line}");
+        }
+        // Fields of ONNX, and what tells nothing.
+        for bytes in [&b"\x08\x08\x12\x07pytorch"[..], b"\x08\x07\x3a\x10", b"?"] {
+            assert!(not_onnx(bytes).is_ok(), "{bytes:?}");
         }
     }
 

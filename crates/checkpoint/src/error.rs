@@ -62,6 +62,17 @@ pub enum FileError {
 }
 
 impl FileError {
+    /// Makes the error for a file that the operating system did not read.
+    pub fn unread(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::IsADirectory => Self::other(
+                "it is a directory",
+                "give the file of weights inside, or save the weights as one file",
+            ),
+            _ => Self::Read(error),
+        }
+    }
+
     /// Makes an [`Other`](Self::Other).
     pub(crate) fn other(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Other { what: what.into(), remedy: remedy.into() }

@@ -63,7 +63,7 @@ pub fn open(path: &Path) -> Result<TensorFile, FileError> {
 ///
 /// Returns an error if the file cannot be opened, and the errors of [`read_with`].
 pub fn open_with(path: &Path, key: Option<&str>) -> Result<TensorFile, FileError> {
-    read_with(FileBytes::map(path).map_err(FileError::Read)?, key)
+    read_with(FileBytes::map(path).map_err(FileError::unread)?, key)
 }
 
 /// Finds the tensors in a checkpoint. The content of the file decides its format.

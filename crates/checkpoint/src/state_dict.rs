@@ -16,7 +16,10 @@ const AVERAGED_KEYS: [&str; 3] = ["state_dict_ema", "model_ema", "ema"];
 const PLAIN_KEYS: [&str; 3] = ["state_dict", "model_state_dict", "model"];
 
 /// How deep the keys may be nested.
-const MAX_DEPTH: usize = 4;
+const MAX_DEPTH: usize = 6;
+
+/// How many values the search for a nested dictionary looks at. No file needs more.
+const MAX_VISITED: usize = 4096;
 
 /// Prefixes that DataParallel and `torch.compile` put before every name.
 const PREFIXES: [&str; 2] = ["module.", "_orig_mod."];
@@ -126,7 +129,14 @@ fn find<'k>(pickle: &Pickle<'_>, mut wanted: Option<&'k str>) -> Result<Found<'k
         } else if pairs.iter().any(|&(_, value)| is_tensor(pickle, value)) {
             return Ok(Found { pairs, choice, key: wanted });
         } else {
-            match holding(pickle, &pairs)[..] {
+            let mut found = holding(pickle, &pairs);
+            if found.is_empty() {
+                let mut budget = MAX_VISITED;
+                let leading =
+                    pairs.iter().filter(|&&(_, value)| leads(pickle, value, MAX_DEPTH, &mut budget));
+                found = leading.filter_map(|&(key, value)| Some((pickle.name(key)?, value))).collect();
+            }
+            match found[..] {
                 // What is unknown may be a tensor; reading it will tell.
                 [] if pairs
                     .iter()
@@ -184,6 +194,22 @@ pub(crate) fn is_weights(pickle: &Pickle<'_>, value: Value) -> bool {
             && is_tensor(pickle, value)
     };
     pickle.pairs(value).is_some_and(|pairs| pairs.iter().any(is_weight))
+}
+
+/// Whether `value` is a dictionary of weights, or has one in it, at most `depth` dictionaries deep.
+fn leads(pickle: &Pickle<'_>, value: Value, depth: usize, budget: &mut usize) -> bool {
+    if depth == 0 || *budget == 0 {
+        return false;
+    }
+    *budget -= 1;
+    let inside = |budget: &mut usize| {
+        pickle.pairs(value).is_some_and(|pairs| {
+            pairs
+                .iter()
+                .any(|&(_, value)| pickle.pairs(value).is_some() && leads(pickle, value, depth - 1, budget))
+        })
+    };
+    is_weights(pickle, value) || inside(budget)
 }
 
 fn is_tensor(pickle: &Pickle<'_>, value: Value) -> bool {

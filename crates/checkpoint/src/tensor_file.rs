@@ -26,7 +26,7 @@ pub struct Unread {
 impl Unread {
     /// Makes the reason for a tensor of another type.
     pub(crate) fn element(problem: impl Into<String>) -> Self {
-        Self { reason: problem.into(), remedy: "expected float32, float16 or bfloat16" }
+        Self { reason: problem.into(), remedy: "give the checkpoint in float32, float16 or bfloat16" }
     }
 }
 

@@ -231,3 +231,9 @@ fn the_content_decides_whatever_the_extension() {
     }
     assert!(open(Path::new("/nowhere/model.pth")).expect_err("none").to_string().contains("cannot be read"));
 }
+
+#[test]
+fn a_directory_is_no_file_of_weights() {
+    let line = open(Path::new(env!("CARGO_MANIFEST_DIR"))).expect_err("a directory").to_string();
+    assert_eq!(line, "it is a directory; give the file of weights inside, or save the weights as one file");
+}

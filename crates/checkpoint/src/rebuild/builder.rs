@@ -5,7 +5,7 @@ use crate::error::FileError;
 use crate::file_bytes::FileBytes;
 use crate::pickle::{Pickle, Value};
 use crate::tensor::{StoredTensor, View, ViewError};
-use crate::tensor_file::Entry;
+use crate::tensor_file::{Entry, Unread};
 
 /// The most dimensions of a tensor. Many tensors may share their sizes, so without a limit a small file could ask for much
 /// memory.
@@ -52,7 +52,17 @@ impl<'a> TensorBuilder<'a> {
 
     /// Makes the tensor that `view` describes.
     pub(super) fn tensor(&self, name: &str, view: View) -> Result<Entry, FileError> {
-        let tensor: Result<_, ViewError> = StoredTensor::new(self.bytes.clone(), view);
-        tensor.map(Entry::from).map_err(|e| FileError::tensor(name, e))
+        let expands = view.strides.iter().zip(&view.shape).any(|(&stride, &size)| stride == 0 && size > 1);
+        let shape = view.shape.clone();
+        match StoredTensor::new(self.bytes.clone(), view) {
+            Err(ViewError::Short { .. }) if expands => Ok(Entry {
+                shape,
+                data: Err(Unread {
+                    reason: "it repeats elements without having them (expand)".into(),
+                    remedy: "save each tensor with clone()",
+                }),
+            }),
+            tensor => tensor.map(Entry::from).map_err(|e| FileError::tensor(name, e)),
+        }
     }
 }
