@@ -178,6 +178,10 @@ impl Walk<'_> {
             ref other => return Err(misshapen(&keys.weight, other, &expected)),
         };
         let [scale, shift, mean, variance] = &keys.batch_norm;
+        let bias = keys.weight.strip_suffix(".weight").map(|module| format!("{module}.bias"));
+        let bias = bias.filter(|bias| self.file.get(bias).is_some());
+        // What fuses batch norms into their convolutions leaves biases, and no trace of the norms.
+        let is_fused = bias.is_some() && keys.batch_norm.iter().all(|name| self.file.get(name).is_none());
         if self.file.get(scale).is_some()
             && self.file.get(mean).is_none()
             && self.file.get(variance).is_none()
@@ -189,12 +193,16 @@ impl Walk<'_> {
             ));
         }
         let mut vector = |name: &str| self.tensor(name, &[out_channels]);
-        let batch_norm = BatchNorm {
-            scale: vector(scale)?,
-            shift: vector(shift)?,
-            mean: vector(mean)?,
-            variance: vector(variance)?,
-            epsilon: EPSILON,
+        let bias = bias.map_or(Ok(Vec::new()), |bias| vector(&bias))?;
+        let batch_norm = match is_fused {
+            true => None,
+            false => Some(BatchNorm {
+                scale: vector(scale)?,
+                shift: vector(shift)?,
+                mean: vector(mean)?,
+                variance: vector(variance)?,
+                epsilon: EPSILON,
+            }),
         };
         let weight = self.take(&keys.weight)?;
         let conv = Conv {
@@ -203,8 +211,8 @@ impl Walk<'_> {
             in_channels,
             out_channels,
             weight: weight.into(),
-            bias: Vec::new(),
-            batch_norm: Some(batch_norm),
+            bias,
+            batch_norm,
             statistics: None,
             residual: None,
             relu: false,
@@ -221,8 +229,15 @@ impl Walk<'_> {
             false => format!("[classes, {in_features}]"),
         };
         let usual = keys.weight.clone();
+        let left: Vec<&str> = self
+            .file
+            .names()
+            .filter(|name| !self.scheme.ignores(name) && !self.read.contains(*name))
+            .filter(|name| !training::belongs(name))
+            .collect();
         let Head { keys: LinearKeys { weight, bias, .. }, sequence } =
-            head::find(self.file, keys, in_features).map_err(|none| no_head(&none, usual, &expected))?;
+            head::find(self.file, keys, in_features, &left)
+                .map_err(|none| no_head(&none, usual, &expected))?;
         // The WSL programs of Paddle have the names of PyTorch and the order of Paddle.
         let shape = self.shape(&weight, &expected)?;
         let (out_features, transposed) = match head::matrix(shape) {
@@ -312,10 +327,12 @@ impl Walk<'_> {
         Err(ImportErrorKind::Unexpected {
             location,
             remedy: format!(
-                "expected only the tensors of a ResNeXt with {:?} blocks, named as in {}{}",
+                "expected only the tensors of a ResNeXt with {:?} blocks, named as in {}{}; if the network computes nothing with \
+                 {}, save the state dict without, or else export the network as ONNX",
                 network.architecture.blocks,
                 self.scheme.name(),
-                if other.len() > 1 { format!(" ({} more are not)", other.len() - 1) } else { String::new() }
+                if other.len() > 1 { format!(" ({} more are not)", other.len() - 1) } else { String::new() },
+                if other.len() > 1 { "them" } else { "it" },
             ),
         })
     }
@@ -340,7 +357,7 @@ fn no_head(none: &NoHead, usual: String, expected: &str) -> ImportErrorKind {
     ImportErrorKind::Missing {
         location,
         remedy: format!(
-            "expected it with shape {expected}, one linear layer, but {} {what}",
+            "expected it with shape {expected}, one linear layer, but {} {what}, so export the network as ONNX",
             names.join(", ")
         ),
     }

@@ -30,6 +30,7 @@ const ACTIVATION: &str = "another activation than ReLU";
 const ANTI_ALIASED: &str = "anti-aliased: strides are poolings of their own";
 const DILATED: &str = "dilated convolutions in place of strides";
 const POOLING: &str = "another pooling before the classifier than the average";
+const EARLY: &str = "a stride in the first stage";
 const CAFFE: &str = "strides on the first convolution of a block, as in Caffe";
 
 /// Activations whose names nothing else contains.
@@ -118,6 +119,9 @@ fn fact(key: &str, value: &str) -> Option<&'static str> {
         "output_stride" => (value != "32").then_some(DILATED),
         "replace_stride_with_dilation" => (value == "true").then_some(DILATED),
         "style" => (value == "caffe").then_some(CAFFE),
+        // Of transformers.
+        "downsample_in_bottleneck" => (value == "true").then_some(CAFFE),
+        "downsample_in_first_stage" => (value == "true").then_some(EARLY),
         _ if has(&["act", "activation", "nonlinearity"]) => {
             class.split(|c: char| !c.is_ascii_alphanumeric()).any(is_activation).then_some(ACTIVATION)
         }
@@ -230,6 +234,8 @@ mod tests {
             ("replace_stride_with_dilation.2", "true", DILATED),
             ("meta.cfg", "model = dict(\n    backbone=dict(act_cfg=dict(type=\"SiLU\")))", ACTIVATION),
             ("meta.cfg", "  style='caffe',\n", CAFFE),
+            ("downsample_in_bottleneck", "true", CAFFE),
+            ("downsample_in_first_stage", "true", EARLY),
         ] {
             let claim = of_facts("here", &[(key.into(), value.into())]).unwrap_or_else(|| panic!("{key}"));
             assert_eq!(claim.meaning, meaning, "{key}: {value}");

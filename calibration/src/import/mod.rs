@@ -118,7 +118,15 @@ pub fn read(path: &Path, options: ImportOptions) -> Result<Imported, ImportError
     let imported = match extension.as_deref() {
         Some("onnx") => onnx::load(path, name, options),
         _ => open_with(path, options.weights_key).map_err(ImportErrorKind::File).and_then(|file| {
-            let mut imported = checkpoint::load(&file, name, options)?;
+            let mut imported =
+                checkpoint::load(&file, name, options).map_err(|error| match part_of(path) {
+                    Some(count) => ImportErrorKind::layer(
+                        Location::Graph,
+                        format!("it is one of {count} files of a checkpoint"),
+                        "load the model and save its state dict in one file",
+                    ),
+                    None => error,
+                })?;
             let claim = claims::of_file(path).or_else(|| claims::of_facts("its metadata", file.facts()));
             match claim {
                 Some(claim) if options.is_plain => imported.notes.push(Note::Overruled(claim)),
@@ -129,6 +137,14 @@ pub fn read(path: &Path, options: ImportOptions) -> Result<Imported, ImportError
         }),
     };
     imported.map_err(|kind| ImportError { path: path.to_owned(), kind })
+}
+
+/// Returns over how many files a checkpoint is spread, if `path` is named as one of several: `model-00001-of-00002.safetensors`.
+fn part_of(path: &Path) -> Option<u32> {
+    let stem = path.file_stem()?.to_string_lossy();
+    let (before, count) = stem.rsplit_once("-of-")?;
+    before.rsplit_once('-')?.1.parse::<u32>().ok()?;
+    count.parse().ok().filter(|&count| count > 1)
 }
 
 /// Reads a `.safetensors` checkpoint from memory, such as one that is part of the program.

@@ -2,7 +2,7 @@
 //!
 //! The importer works on the protobuf and not on tract's model, because tract would already have rewritten what has to be
 //! recognised: a 1×1 convolution becomes a matrix product, for one. It understands what both exporters of PyTorch and that of
-//! Paddle write, and what mmdeploy makes of the former: opset 11 and later; batch norm folded or kept; a fixed or an open batch,
+//! Paddle write, and what mmdeploy makes of the former: opset 7 and later; batch norm folded or kept; a fixed or an open batch,
 //! height and width; weights in the message, in nodes or beside the file, in any floating-point type; a softmax at the end. It
 //! reads a graph that is quantized in the QDQ format as the real values that its integers stand for, and its scales go into
 //! [`Network::prequantized`].
@@ -52,12 +52,12 @@ use resnext_models::Library;
 use tensors::Files;
 
 /// The oldest operator set whose attributes have the meaning that the importer assumes.
-const OLDEST_OPSET: i64 = 11;
+const OLDEST_OPSET: i64 = 7;
 
 /// Reads the model in `path` and calls it `name`.
 pub(super) fn load(path: &Path, name: String, options: ImportOptions) -> Result<Imported, ImportErrorKind> {
-    let source = FileBytes::map(path).map_err(|e| ImportErrorKind::File(FileError::Read(e)))?;
-    content::not_a_model(source.bytes()).map_err(ImportErrorKind::File)?;
+    let source = FileBytes::map(path).map_err(|e| ImportErrorKind::File(FileError::unread(e)))?;
+    content::not_onnx(source.bytes()).map_err(ImportErrorKind::File)?;
     let proto = file::decode(source.bytes()).map_err(|e| ImportErrorKind::corrupt("ONNX", e))?;
     import(&proto, &Files::new(path, source), name, options)
 }
@@ -88,6 +88,13 @@ fn import(
     let Some(graph) = &proto.graph else {
         return Err(ImportErrorKind::corrupt("ONNX", "it contains no graph"));
     };
+    if let Some(tensor) = graph.sparse_initializer.first().and_then(|sparse| sparse.values.as_ref()) {
+        return Err(ImportErrorKind::layer(
+            Location::Tensor(tensor.name.clone()),
+            "it is a sparse tensor",
+            "export the model with dense weights",
+        ));
+    }
     let graph = Graph::new(graph, files)?;
     graph.expect_operators()?;
     let mut imported = walk::network(&graph, name, options)?;

@@ -18,11 +18,14 @@ const NAMES: [&str; 10] = [
     "logits",
 ];
 
+/// Parts of names of layers that give features and not logits.
+const EMBEDS: [&str; 6] = ["proj", "embed", "feat", "neck", "contrast", "hash"];
+
 /// A classifier that was found.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) keys: LinearKeys,
-    /// The module, if it is part of a sequence such as dropout and a linear layer: `fc.1`.
+    /// The module, if it has no usual name because it is part of a sequence, such as dropout and a linear layer: `fc.1`.
     pub(super) sequence: Option<String>,
 }
 
@@ -37,12 +40,22 @@ pub(super) enum NoHead {
 
 /// Finds the classifier of `features` features. `keys` are the names that the library gives it; if they are not there, it may be a
 /// sequence of modules, or have another usual name under one of the modules around the network.
-pub(super) fn find(file: &TensorFile, keys: LinearKeys, features: usize) -> Result<Head, NoHead> {
+///
+/// Failing that, it is the only layer among the tensors that are `left` once the stages are read.
+pub(super) fn find(
+    file: &TensorFile,
+    keys: LinearKeys,
+    features: usize,
+    left: &[&str],
+) -> Result<Head, NoHead> {
     if file.get(&keys.weight).is_some() {
         return Ok(Head { keys, sequence: None });
     }
     let module = keys.weight.strip_suffix(".weight").unwrap_or(&keys.weight);
     let mut candidates = layers(file, module);
+    if candidates.is_empty() {
+        candidates = after(file, module);
+    }
     if candidates.is_empty() {
         // `model.backbone.` → `model.backbone.`, `model.`, and the top.
         let mut prefix = module.rsplit_once('.').map_or("", |(prefix, _)| prefix);
@@ -63,20 +76,50 @@ pub(super) fn find(file: &TensorFile, keys: LinearKeys, features: usize) -> Resu
         }
         candidates.dedup();
     }
+    if candidates.is_empty() {
+        let layers = left.iter().filter_map(|name| name.strip_suffix(".weight"));
+        candidates = layers.map(str::to_owned).collect();
+        if let [only] = candidates.as_slice()
+            && EMBEDS.iter().any(|part| only.to_ascii_lowercase().contains(part))
+        {
+            return Err(NoHead::Several(vec![format!("{only}.weight")]));
+        }
+    }
     match candidates.as_slice() {
         [] => Err(NoHead::Missing),
         [only] if fits(file, only, features) => {
-            let numbered = only.rsplit_once('.').is_some_and(|(_, last)| last.parse::<usize>().is_ok());
+            let last = only.rsplit('.').next().unwrap_or(only);
+            let known = last.parse::<usize>().is_err()
+                && NAMES.iter().any(|name| only == name || only.ends_with(&format!(".{name}")));
             Ok(Head {
                 keys: LinearKeys {
                     weight: format!("{only}.weight"),
                     bias: format!("{only}.bias"),
                     transposed: keys.transposed,
                 },
-                sequence: numbered.then(|| only.clone()),
+                sequence: (!known).then(|| only.clone()),
             })
         }
         several => Err(NoHead::Several(several.iter().map(|module| format!("{module}.weight")).collect())),
+    }
+}
+
+/// Returns what follows in a sequence that the network is, or that it is part of. In the first, its children have numbers, and
+/// after the four stages come a pooling and perhaps a flattening; in the second, the next module is the classifier.
+fn after(file: &TensorFile, module: &str) -> Vec<String> {
+    let prefix = module.rsplit_once('.').map_or("", |(prefix, _)| prefix);
+    let dot = if prefix.is_empty() { "" } else { "." };
+    let has = |module: &String| file.get(&format!("{module}.weight")).is_some();
+    let inside: Vec<String> = (8..=10).map(|number| format!("{prefix}{dot}{number}")).filter(has).collect();
+    let (outer, last) = prefix.rsplit_once('.').map_or(("", prefix), |(outer, last)| (outer, last));
+    match last.parse::<usize>() {
+        _ if !inside.is_empty() => inside,
+        Ok(number) => {
+            let dot = if outer.is_empty() { "" } else { "." };
+            let next = format!("{outer}{dot}{}", number.saturating_add(1));
+            if has(&next) { vec![next] } else { layers(file, &next) }
+        }
+        Err(_) => Vec::new(),
     }
 }
 

@@ -52,7 +52,8 @@ pub(super) fn apply(file: &TensorFile) -> Result<(Cow<'_, TensorFile>, usize), I
             resolved.insert(name.to_owned(), entry.clone());
             continue;
         };
-        let Some(mask) = file.get(&format!("{plain}_mask")) else {
+        let mask_name = format!("{plain}_mask");
+        let Some(mask) = file.get(&mask_name) else {
             return refuse(
                 name,
                 "it has no mask beside it, as spectral norm leaves it",
@@ -64,7 +65,8 @@ pub(super) fn apply(file: &TensorFile) -> Result<(Cow<'_, TensorFile>, usize), I
                 Some(product) => resolved.insert(plain, product),
                 None => return refuse(name, "its mask has another shape", "save the checkpoint again"),
             },
-            (Err(unread), _) | (_, Err(unread)) => return refuse(name, &unread.reason, unread.remedy),
+            (Err(unread), _) => return refuse(name, &unread.reason, unread.remedy),
+            (_, Err(unread)) => return refuse(&mask_name, &unread.reason, unread.remedy),
         }
     }
     Ok((Cow::Owned(resolved), count))

@@ -4,6 +4,8 @@
 //! |---|---|---|---|
 //! | [`pytorch`]: torchvision, timm, gluon | `conv1`, `bn1`; deep: `conv1.{0,3,6}`, `conv1.{1,4}`, `bn1` | `layer1.0.conv1`, `.bn1`, `.downsample.{0,1}` | `fc` |
 //! | [`pytorch`]: mmcls | the same after `backbone.`; deep: `stem.0.conv`, `stem.0.bn` | the same | `head.fc` |
+//! | [`pytorch`]: NVIDIA; an `nn.Sequential` | the same; `0`, `1` | `layers.0.0.conv1`; `4.0.conv1` | `fc`; `9` |
+//! | [`transformers`] | `embedder.embedder` | `encoder.stages.0.layers.0.layer.0` | `classifier.1` |
 //! | [`ppcls`] | `conv._conv`, `conv._batch_norm`; deep: `conv1_1._conv` | `bb_0_0.conv0._conv`, `.short._conv` | `out` |
 //! | [`ppcls_wsl`] | `_conv_stem._conv`, `_conv_stem._bn` | `_conv1_0._conv0._conv`, `._short._conv._conv` | `_out` |
 //! | [`paddle_program`] | `res_conv1_weights`, `bn_conv1_scale`; deep: `conv1_1_weights`, `bnv1_1_scale` | `res2a_branch2a_weights`, `bn2a_branch1_scale` | `fc_weights` |
@@ -15,6 +17,7 @@ mod paddle_program;
 mod ppcls;
 mod ppcls_wsl;
 mod pytorch;
+mod transformers;
 
 use resnext_models::{Library, Stem};
 
@@ -93,19 +96,27 @@ pub(super) trait KeyScheme {
 ///
 /// If there are several networks under different prefixes.
 pub(super) fn recognise(file: &TensorFile) -> Result<Option<Box<dyn KeyScheme>>, ImportErrorKind> {
-    for anchor in ANCHORS {
-        let prefixes = prefixes(file, anchor);
+    for anchor in ANCHORS.into_iter().chain([pytorch::LISTED, pytorch::NUMBERED, transformers::ANCHOR]) {
+        let mut prefixes = prefixes(file, anchor);
+        if anchor == pytorch::NUMBERED {
+            prefixes.retain(|prefix| file.get(&format!("{prefix}1.running_mean")).is_some());
+        }
         if prefixes.len() > 1 && !prefixes.contains(&String::new()) {
             let names = prefixes.iter().map(|prefix| prefix.trim_end_matches('.').to_owned()).collect();
             return Err(ImportErrorKind::File(FileError::SeveralWeights(names)));
         }
     }
-    Ok([pytorch::recognise, ppcls::recognise, ppcls_wsl::recognise, paddle_program::recognise]
-        .iter()
-        .find_map(|recognise| recognise(file)))
+    let all = [
+        pytorch::recognise,
+        ppcls::recognise,
+        ppcls_wsl::recognise,
+        paddle_program::recognise,
+        transformers::recognise,
+    ];
+    Ok(all.iter().find_map(|recognise| recognise(file)))
 }
 
-/// The name by which each scheme is recognised, for messages.
+/// The usual names by which schemes are recognised, for messages.
 pub(super) const ANCHORS: [&str; 4] =
     [pytorch::ANCHOR, ppcls::ANCHOR, ppcls_wsl::ANCHOR, paddle_program::ANCHOR];
 

@@ -20,7 +20,13 @@ const SMALL: usize = 1 << 10;
 pub(super) fn decode(bytes: &[u8]) -> Result<ModelProto, String> {
     let mut rest = Vec::new();
     take_out(Kind::Model, bytes, 0, &mut rest).ok_or("a field is malformed or ends early")?;
-    ModelProto::decode(&*rest).map_err(|error| error.to_string())
+    let mut model = ModelProto::decode(&*rest).map_err(|error| error.to_string())?;
+    // Caffe2 writes additions as sums of any number of values.
+    let nodes = model.graph.iter_mut().flat_map(|graph| &mut graph.node);
+    nodes
+        .filter(|node| node.op_type == "Sum" && node.input.len() == 2)
+        .for_each(|node| node.op_type = "Add".into());
+    Ok(model)
 }
 
 /// The messages on the way to a tensor.

@@ -13,12 +13,12 @@ use crate::import::families::Family;
 const WEIGHTED: [&str; 3] = ["Conv", "Gemm", "MatMul"];
 /// Operators that average over the image.
 const POOLING: [&str; 2] = ["GlobalAveragePool", "ReduceMean"];
-/// How many nodes stand between the pooling of an attention and the product with its result: the two layers, their activations, and
-/// what shapes the result.
-const ATTENTION: usize = 12;
+/// How many nodes stand between the pooling of an attention and the product with its result, on both ways into it: the two layers,
+/// their activations, and what shapes the result.
+const ATTENTION: usize = 24;
 
-/// Makes the error for the live `node`, whose operator no ResNeXt has.
-pub(super) fn refusal<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> ImportErrorKind {
+/// Makes the error for the live `node`, whose operator no ResNeXt has. `of_image` says whether it depends on the image.
+pub(super) fn refusal<'a>(graph: &Graph<'a>, node: &'a NodeProto, of_image: bool) -> ImportErrorKind {
     let layer = |node: &NodeProto, problem: String, remedy: &str| {
         ImportErrorKind::layer(location(node), problem, remedy)
     };
@@ -28,17 +28,50 @@ pub(super) fn refusal<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> ImportError
         return layer(node, problem, "give the file as it was exported, before optimized_model_filepath");
     }
     if !matches!(node.domain.as_str(), "" | "ai.onnx") {
-        return expected(node);
+        return layer(
+            node,
+            format!("it is no operator of ONNX but of `{}`", node.domain.escape_debug()),
+            "if it is a function inside the model, inline it (onnx.inliner.inline_local_functions)",
+        );
     }
-    let mut inputs = graph.reads(node).peekable();
-    if inputs.peek().is_some() && inputs.all(|input| graph.is_constant(input)) {
+    let reflects = |node: &&NodeProto| {
+        node.op_type == "Pad" && node.attribute.iter().any(|attribute| attribute.s == b"reflect")
+    };
+    if let Some(pad) = graph.live().find(reflects).filter(|_| !of_image) {
+        let problem = "it pads by reflection, as an anti-aliased network (blur pooling) does";
+        return layer(pad, problem.into(), "expected padding with zeros; the network is no plain ResNeXt");
+    }
+    if !of_image {
         return layer(
             node,
             "it computes a constant".into(),
             "fold the constants of the model first (onnxsim)",
         );
     }
+    let is_weighted = |node: &NodeProto| WEIGHTED.contains(&node.op_type.as_str());
+    let prepares = |node: &'a NodeProto| !above(graph, node, usize::MAX).any(is_weighted);
+    if prepares(node) && below(graph, node).any(is_weighted) {
+        let resizes = |node: &&'a NodeProto| matches!(node.op_type.as_str(), "Resize" | "Upsample");
+        let node = graph.live().filter(resizes).find(|node| prepares(node)).unwrap_or(node);
+        let what = match node.op_type.as_str() {
+            "Resize" | "Upsample" => "it resizes the image",
+            "Slice" | "Split" | "Concat" | "Gather" => {
+                "it crops or mirrors the image, or reorders its colours"
+            }
+            _ => "it changes the image before the first convolution",
+        };
+        return layer(
+            node,
+            what.into(),
+            "export the network without it, because the int8 model prepares its images itself",
+        );
+    }
     if ends(graph, node) {
+        if let Some(classifier) = above(graph, node, usize::MAX).find(|&node| is_weighted(node))
+            && graph.gives_one(classifier)
+        {
+            return ImportErrorKind::OneLogit(location(classifier));
+        }
         let op = node.op_type.escape_debug();
         let what = if op.to_string() == "Sigmoid" {
             "; a sigmoid for each class is for several labels a picture, and the int8 model computes a softmax"
@@ -78,6 +111,11 @@ pub(super) fn refusal<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> ImportError
         "Split" | "Slice" if graph.live().any(|node| node.op_type == "Mul" && attends(graph, node)) => {
             Family::SplitAttention.refusal(location(node))
         }
+        "Clip" | "Pow" if has("Pow") && has("Clip") => layer(
+            node,
+            "its pooling is a generalised mean (GeM)".into(),
+            "expected an average over all pixels before the classifier",
+        ),
         "Concat" => Family::Other("a DenseNet, an Inception or another network that joins channels")
             .refusal(location(node)),
         "InstanceNormalization" | "GroupNormalization" => {
@@ -112,16 +150,22 @@ fn attends<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> bool {
     let multiplies = |node: &'a NodeProto| {
         node.op_type == "Mul" && graph.reads(node).filter(|input| !graph.is_constant(input)).count() == 2
     };
-    (multiplies(node) || below(graph, node).take(ATTENTION / 2).any(multiplies))
+    (multiplies(node) || below(graph, node).take(ATTENTION / 4).any(multiplies))
         && above(graph, node, ATTENTION).any(|node| POOLING.contains(&node.op_type.as_str()))
 }
 
 /// Returns a network that `graph` has the operators of.
 fn other_network<'a>(graph: &Graph<'a>) -> Option<&'static str> {
     let has = |ops: &[&str]| graph.live().any(|node| ops.contains(&node.op_type.as_str()));
-    let multiplies = |node: &'a NodeProto| {
-        node.op_type == "MatMul" && graph.reads(node).all(|input| !graph.is_constant(input))
+    let is_computed = |input: &'a str| {
+        let weighted = |node: &NodeProto| WEIGHTED.contains(&node.op_type.as_str());
+        graph
+            .producer(input)
+            .is_some_and(|node| weighted(node) || above(graph, node, usize::MAX).any(weighted))
     };
+    let multiplies = |node: &'a NodeProto| node.op_type == "MatMul" && graph.reads(node).all(is_computed);
+    // A head may have one.
+    let norms = graph.live().filter(|node| node.op_type == "LayerNormalization").count();
     let depthwise = |node: &'a NodeProto| {
         node.op_type == "Conv"
             && node.attribute.iter().any(|attribute| attribute.name == "group" && attribute.i > 1)
@@ -129,9 +173,7 @@ fn other_network<'a>(graph: &Graph<'a>) -> Option<&'static str> {
     };
     match () {
         () if graph.live().any(multiplies) => Some("a transformer or another network with self-attention"),
-        () if has(&["LayerNormalization"]) => {
-            Some("a ConvNeXt, a transformer or another network with layer norms")
-        }
+        () if norms > 1 => Some("a ConvNeXt, a transformer or another network with layer norms"),
         () if has(&["Sigmoid", "HardSigmoid", "HardSwish", "Clip"]) && graph.live().any(depthwise) => {
             Some("an EfficientNet, a MobileNet or another network of depthwise convolutions")
         }
@@ -167,9 +209,12 @@ fn activation<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Option<String> {
                     .flatten()
             })
         }
-        "Clip" => Some("a Clip with an upper bound (ReLU6)".into()),
-        "LeakyRelu" | "PRelu" | "Elu" | "Selu" | "Celu" | "Gelu" | "Erf" | "HardSwish" | "Mish"
-        | "Softplus" | "Tanh" | "ThresholdedRelu" | "Softsign" | "Swish" => Some(node.op_type.clone()),
+        "Clip" if node.input.get(2).is_some_and(|most| !most.is_empty()) || !node.attribute.is_empty() => {
+            Some("a Clip with an upper bound (ReLU6)".into())
+        }
+        "Erf" => Some("Gelu".into()),
+        "LeakyRelu" | "PRelu" | "Elu" | "Selu" | "Celu" | "Gelu" | "HardSwish" | "Mish" | "Softplus"
+        | "Tanh" | "ThresholdedRelu" | "Softsign" | "Swish" => Some(node.op_type.clone()),
         "Sigmoid" | "HardSigmoid" if !attends(graph, node) && graph.readers(output).len() == 1 => {
             let reader = graph.readers(output).first()?;
             (reader.op_type == "Conv").then(|| node.op_type.clone())

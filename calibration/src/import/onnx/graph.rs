@@ -186,11 +186,41 @@ impl<'a> Graph<'a> {
         };
         // What computes shapes says less than what computes values.
         let shapes = |node: &&&NodeProto| SHAPES.contains(&node.op_type.as_str());
-        let mut found = self.live.iter().filter(foreign);
-        let first = found.next();
-        match first.filter(|node| !shapes(node)).or_else(|| found.find(|node| !shapes(node))).or(first) {
-            None => Ok(()),
-            Some(node) => Err(foreign::refusal(self, node)),
+        let found: Vec<_> = self.live.iter().filter(foreign).collect();
+        let Some(&first) = found.first() else { return Ok(()) };
+        let of_image = self.of_image();
+        let is_of_image = |node: &&&'a NodeProto| of_image.contains(&std::ptr::from_ref::<NodeProto>(*node));
+        let values = || found.iter().copied().filter(|node| !shapes(&node));
+        let node = values().find(is_of_image).or_else(|| values().next()).unwrap_or(first);
+        Err(foreign::refusal(self, node, is_of_image(&node)))
+    }
+
+    /// Returns the live nodes whose outputs depend on the image.
+    fn of_image(&self) -> HashSet<*const NodeProto> {
+        let mut found = HashSet::new();
+        let mut pending = vec![self.image.name.as_str()];
+        while let Some(value) = pending.pop() {
+            for &node in self.readers(value) {
+                if found.insert(std::ptr::from_ref(node)) {
+                    pending.extend(node.output.iter().map(|output| self.resolve(output)));
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether `node`, which may be a classifier, has a single output.
+    pub(super) fn gives_one(&self, node: &'a NodeProto) -> bool {
+        let of = |name: &'a String| {
+            let name = self.resolve(name);
+            let source = self.views.get(name).map_or(name, |view| view.source);
+            self.constants.get(source)
+        };
+        let dims = node.input.get(1).and_then(of).map(|tensor| tensor.dims.as_slice());
+        match (node.op_type.as_str(), dims) {
+            ("Conv", Some([outputs, ..])) => *outputs == 1,
+            (_, Some(&[rows, columns])) => rows == 1 || columns == 1,
+            _ => false,
         }
     }
 

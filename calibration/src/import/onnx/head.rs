@@ -223,6 +223,11 @@ impl<'a> Walk<'_, 'a> {
                 self.layout = moved;
                 Ok(())
             }
+            None if self.layout.channels == 1
+                && let Some((classifier, _)) = &self.classifier =>
+            {
+                Err(ImportErrorKind::OneLogit(location(classifier)))
+            }
             None => Err(ImportErrorKind::layer(
                 location(node),
                 what,

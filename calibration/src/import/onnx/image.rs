@@ -55,7 +55,11 @@ impl<'a> Image<'a> {
             [batch, height, width, Some(3)] => {
                 Ok(Image { name, batch, height, width, channels_last: true, is_bytes })
             }
-            _ => wrong("its input has another shape".into()),
+            _ => {
+                let sizes: Vec<String> =
+                    sizes.iter().map(|size| size.map_or("?".to_owned(), |size| size.to_string())).collect();
+                wrong(format!("the shape of its input is {}", sizes.join("×")))
+            }
         }
     }
 }

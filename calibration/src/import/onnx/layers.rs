@@ -59,8 +59,16 @@ pub(super) fn conv<'a>(
 
 /// Reads a `BatchNormalization` in inference mode.
 pub(super) fn batch_norm<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<BatchNorm, ImportErrorKind> {
-    let attributes = Attributes::new(node, &["epsilon", "momentum", "training_mode"])?;
-    attributes.expect_int("training_mode", 0)?;
+    let attributes = Attributes::new(node, &["epsilon", "momentum", "spatial", "training_mode"])?;
+    if attributes.int("training_mode", 0)? != 0 {
+        return Err(ImportErrorKind::layer(
+            location(node),
+            "it takes its statistics from the batch, as in training",
+            "export the model in inference mode (model.eval())",
+        ));
+    }
+    // Before opset 9: whether a channel has one scale, and not each of its pixels.
+    attributes.expect_int("spatial", 1)?;
     let epsilon = attributes.float("epsilon", 1e-5)?;
     let [_, scale, shift, mean, variance] = node.input.as_slice() else {
         return Err(arity(node, "data, scale, shift, mean and variance"));

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 MODEL is a checkpoint (.pth, .pt, .safetensors, .pdparams) as torchvision, timm, mmcls or PaddleClas publish it, \
-or an ONNX file (opset 11 or later). A few hundred photos like those that the model will see are enough; they \
+or an ONNX file (opset 7 or later). A few hundred photos like those that the model will see are enough; they \
 need no labels. The model stores its preprocessing: that of the variant that --arch names (`resnext zoo` lists \
 them), else what the metadata of an ONNX file or timm's config.json beside a checkpoint states, else \
 torchvision's. The result tells which.
