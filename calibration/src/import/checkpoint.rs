@@ -249,6 +249,15 @@ impl Walk<'_> {
             Some([classes, features]) if classes > 0 && features == in_features && !transposed => {
                 (classes, false)
             }
+            Some([_, twice]) if twice == 2 * in_features => {
+                return Err(ImportErrorKind::layer(
+                    Location::Tensor(weight),
+                    format!(
+                        "it reads twice the {in_features} features, as after an average and a maximum (catavgmax)"
+                    ),
+                    "expected average pooling alone before the classifier",
+                ));
+            }
             _ => return Err(misshapen(&weight, shape, &expected)),
         };
         let matrix = head::as_matrix(self.take(&weight)?);

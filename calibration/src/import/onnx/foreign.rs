@@ -17,6 +17,9 @@ const POOLING: [&str; 2] = ["GlobalAveragePool", "ReduceMean"];
 /// their activations, and what shapes the result.
 const ATTENTION: usize = 24;
 
+/// How many nodes stand between a pooling that joins several and each of them, at most.
+const JOINED: usize = 6;
+
 /// Makes the error for the live `node`, whose operator no ResNeXt has. `of_image` says whether it depends on the image.
 pub(super) fn refusal<'a>(graph: &Graph<'a>, node: &'a NodeProto, of_image: bool) -> ImportErrorKind {
     let layer = |node: &NodeProto, problem: String, remedy: &str| {
@@ -116,6 +119,11 @@ pub(super) fn refusal<'a>(graph: &Graph<'a>, node: &'a NodeProto, of_image: bool
             "its pooling is a generalised mean (GeM)".into(),
             "expected an average over all pixels before the classifier",
         ),
+        "Concat" | "ReduceMax" | "GlobalMaxPool" if takes_maxima(graph, node) => layer(
+            node,
+            "its pooling before the classifier takes maxima".into(),
+            "expected an average over all pixels alone",
+        ),
         "Concat" => Family::Other("a DenseNet, an Inception or another network that joins channels")
             .refusal(location(node)),
         "InstanceNormalization" | "GroupNormalization" => {
@@ -142,6 +150,15 @@ fn expected(node: &NodeProto) -> ImportErrorKind {
 fn ends<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> bool {
     let is_weighted = |node: &NodeProto| WEIGHTED.contains(&node.op_type.as_str());
     !below(graph, node).any(is_weighted) && above(graph, node, usize::MAX).any(is_weighted)
+}
+
+/// Whether `node` is, or joins, a maximum over the pixels of the last stage.
+fn takes_maxima<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> bool {
+    let is_maximum =
+        |node: &NodeProto| matches!(node.op_type.as_str(), "ReduceMax" | "GlobalMaxPool" | "MaxPool");
+    let is_conv = |node: &NodeProto| node.op_type == "Conv";
+    let is_near = |node: &'a NodeProto| above(graph, node, JOINED).any(is_maximum);
+    !below(graph, node).any(is_conv) && (is_maximum(node) || is_near(node))
 }
 
 /// Whether `node` is part of an attention: an average over the image comes shortly before it, and it is, or leads to, a product of
