@@ -104,16 +104,16 @@ pub(super) fn refusal<'a>(graph: &Graph<'a>, node: &'a NodeProto, of_image: bool
             let family = if splits { Family::SplitAttention } else { Family::ChannelAttention };
             family.refusal(location(node))
         }
-        "ReduceSum" if graph.live().any(|node| node.op_type == "Mul" && attends(graph, node)) => {
-            Family::SplitAttention.refusal(location(node))
-        }
+        "ReduceSum" if gates(graph) => Family::SplitAttention.refusal(location(node)),
+        // CBAM: an average and a maximum weigh the channels.
+        "ReduceMax" | "GlobalMaxPool" if gates(graph) => Family::ChannelAttention.refusal(location(node)),
+        // SKNet.
+        "Split" | "Slice" if has("Softmax") && gates(graph) => Family::SplitAttention.refusal(location(node)),
         "Split" | "Slice" | "Concat" if has("Concat") && (has("Split") || has("Slice")) => {
             Family::Other("a Res2Net, a CSPNet or another network that splits its channels")
                 .refusal(location(node))
         }
-        "Split" | "Slice" if graph.live().any(|node| node.op_type == "Mul" && attends(graph, node)) => {
-            Family::SplitAttention.refusal(location(node))
-        }
+        "Split" | "Slice" if gates(graph) => Family::SplitAttention.refusal(location(node)),
         "Clip" | "Pow" if has("Pow") && has("Clip") => layer(
             node,
             "its pooling is a generalised mean (GeM)".into(),
@@ -169,6 +169,11 @@ fn attends<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> bool {
     };
     (multiplies(node) || below(graph, node).take(ATTENTION / 4).any(multiplies))
         && above(graph, node, ATTENTION).any(|node| POOLING.contains(&node.op_type.as_str()))
+}
+
+/// Whether some product in `graph` is that of an attention.
+fn gates(graph: &Graph<'_>) -> bool {
+    graph.live().any(|node| node.op_type == "Mul" && attends(graph, node))
 }
 
 /// Returns a network that `graph` has the operators of.
