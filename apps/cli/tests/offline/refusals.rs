@@ -177,7 +177,7 @@ fn weights_come_from_files() {
     let compile =
         |model: &str| folder.resnext(&["compile", model, "--samples", text(&photos), "-o", "a.rnx"]);
     let line = compile(".").failure();
-    assert!(line.contains(".: cannot be read (it is a directory); "), "{line}");
+    assert!(line.contains(".: it is a directory; give the file of weights inside"), "{line}");
     if cfg!(target_os = "linux") {
         let line = compile("/dev/zero").failure();
         assert!(line.contains("/dev/zero: cannot be read (it is not a regular file); "), "{line}");
