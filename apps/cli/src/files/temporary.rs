@@ -98,7 +98,6 @@ impl Drop for Entry {
 
 /// Removes the temporary files of this process. As long as the guard lives, it makes no others and renames none.
 #[cfg(target_os = "linux")]
-#[must_use]
 pub(crate) fn remove_all() -> MutexGuard<'static, Vec<PathBuf>> {
     let listed = listed();
     for path in &*listed {

@@ -190,7 +190,7 @@ impl<'a> Graph<'a> {
         let Some(&first) = found.first() else { return Ok(()) };
         let of_image = self.of_image();
         let is_of_image = |node: &&&'a NodeProto| of_image.contains(&std::ptr::from_ref::<NodeProto>(*node));
-        let values = || found.iter().copied().filter(|node| !shapes(&node));
+        let values = || found.iter().copied().filter(|node| !shapes(node));
         let node = values().find(is_of_image).or_else(|| values().next()).unwrap_or(first);
         Err(foreign::refusal(self, node, is_of_image(&node)))
     }
