@@ -79,7 +79,7 @@ impl Factored {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
+    use resnext_testing::Random;
 
     /// Returns `δᵀ H δ` in steps.
     fn error(covariance: &[f64], row: &[f32], rounded: &[i8]) -> f64 {
@@ -97,25 +97,27 @@ mod tests {
         choices.fold(f64::INFINITY, f64::min)
     }
 
-    proptest! {
-        /// On strongly correlated inputs, rounding together leaves a small part of the error of rounding to nearest, on average
-        /// not much above the least possible.
-        #[test]
-        fn near_the_best(rows in prop::collection::vec(prop::collection::vec(-20f32..20.0, 6), 40)) {
-            let covariance: Vec<f64> =
-                (0..36).map(|i: i32| 0.95f64.powi((i / 6 - i % 6).abs())).collect();
-            let factored = Factored::new(&covariance, 6, 1e-6);
+    /// On strongly correlated inputs, rounding together leaves a small part of the error of rounding to nearest, on average
+    /// not much above the least possible.
+    #[test]
+    fn near_the_best() {
+        let covariance: Vec<f64> = (0..36).map(|i: i32| 0.95f64.powi((i / 6 - i % 6).abs())).collect();
+        let factored = Factored::new(&covariance, 6, 1e-6);
+        // A mean over few rows may be far from that of all, so there are many, and always the same.
+        for seed in 0..8 {
+            let mut random = Random(seed);
             let (mut together, mut nearest, mut best) = (0.0, 0.0, 0.0);
-            for row in &rows {
+            for _ in 0..500 {
+                let row: [f32; 6] = std::array::from_fn(|_| random.below(40_001) as f32 / 1000.0 - 20.0);
                 let mut rounded = [0; 6];
-                factored.round(row, 1.0, &mut rounded);
-                together += error(&covariance, row, &rounded);
-                let plain: Vec<i8> = row.iter().map(|w| w.round() as i8).collect();
-                nearest += error(&covariance, row, &plain);
-                best += brute_force(&covariance, row);
+                factored.round(&row, 1.0, &mut rounded);
+                together += error(&covariance, &row, &rounded);
+                let plain = row.map(|w| w.round() as i8);
+                nearest += error(&covariance, &row, &plain);
+                best += brute_force(&covariance, &row);
             }
-            prop_assert!(best <= nearest && together < 0.6 * nearest, "{best} {together} {nearest}");
-            prop_assert!(together < 1.6 * best, "{together} {best}");
+            assert!(together < 0.5 * nearest, "{best} {together} {nearest}");
+            assert!(best <= together && together < 1.4 * best, "{together} {best}");
         }
     }
 
