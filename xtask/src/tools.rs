@@ -41,7 +41,7 @@ impl Std {
         if has_std(workspace, "rustc", target) {
             return Some(Self::Default);
         }
-        PathBuf::from(DEBIAN_SOURCE).is_file().then_some(Self::DebianSource)
+        (PathBuf::from(DEBIAN_SOURCE).is_file() && workspace.has(DEBIAN)).then_some(Self::DebianSource)
     }
 
     /// Builds a cargo command for a target with this standard library. Another compiler gets another target directory,

@@ -77,7 +77,10 @@ const NEEDS: [Need; 12] = [
 pub(super) fn set_up(step: &mut Step<'_>, install: bool) -> Result {
     if install {
         // Targets cost little with rustup. Where it cannot fetch them, Debian can.
-        if step.workspace.has("rustup") && Std::for_board(step.workspace) != Some(Std::Default) {
+        let here = |found: Option<Std>| found == Some(Std::Default);
+        let all_here = here(Std::for_board(step.workspace))
+            && BARE.iter().all(|target| here(Std::for_bare(step.workspace, target)));
+        if step.workspace.has("rustup") && !all_here {
             let mut add = step.workspace.command("rustup");
             if step.run(add.args(["target", "add", BOARD]).args(BARE)).is_err() {
                 step.log("rustup cannot; Debian's packages may have them");
