@@ -37,6 +37,9 @@ impl Artifact {
         };
         // No system maps nothing.
         let mut bytes = MmapMut::map_anon(wanted.max(1)).map_err(failed)?;
+        // Fewer pages are found faster: 2 % of an inference on x86-64. Where there are none, small ones do.
+        #[cfg(target_os = "linux")]
+        let _ = bytes.advise(memmap2::Advice::HugePage);
         if let Some((start, rest)) =
             bytes.get_mut(..wanted).and_then(|bytes| bytes.split_at_mut_checked(magic.len()))
         {
