@@ -15,10 +15,7 @@ impl Artifact<'_> {
         }
         for index in 0..self.steps.len() {
             for tensor in self.step(index)?.reads() {
-                if !self
-                    .last_written(&tensor, index)?
-                    .is_some_and(|written| is_same_memory(&written, &tensor))
-                {
+                if !is_same_memory(&self.last_written(&tensor, index)?, &tensor) {
                     return Err(invalid("step reads memory that no step wrote as this tensor", index));
                 }
             }
@@ -26,23 +23,22 @@ impl Artifact<'_> {
         self.validate_arena()
     }
 
-    /// Returns the tensor that was written last, before step `index`, to memory of `tensor`.
-    fn last_written(&self, tensor: &Tensor, index: usize) -> Result<Option<Tensor>, LoadError> {
+    /// Returns the tensor that a step before `index` wrote last to memory of `tensor`, or the input if none did.
+    fn last_written(&self, tensor: &Tensor, index: usize) -> Result<Tensor, LoadError> {
         for earlier in self.steps[..index].iter().rev() {
             let output = self.tensor(earlier.output.get(), index)?;
             if overlap(&output, tensor) {
-                return Ok(Some(output));
+                return Ok(output);
             }
         }
-        Ok(Some(self.input()?).filter(|input| overlap(input, tensor)))
+        self.input()
     }
 
     /// Checks that the arena ends with its farthest tensor, and that it is not mostly gaps.
     fn validate_arena(&self) -> Result<(), LoadError> {
         let (mut end, mut total) = (0, 0u64);
-        for index in 0..self.tensors.len() {
-            let id = u16::try_from(index).map_err(|_| invalid("more tensors than steps can name", index))?;
-            let range = self.tensor(id, index)?.arena_range();
+        for id in (0..u16::MAX).take(self.tensors.len()) {
+            let range = self.tensor(id, 0)?.arena_range();
             end = end.max(range.end as u64);
             total = total.saturating_add(range.len().next_multiple_of(ARENA_ALIGN) as u64);
         }

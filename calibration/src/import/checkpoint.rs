@@ -74,7 +74,7 @@ struct Walk<'a> {
     notes: Vec<Note>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
     fn network(mut self, name: String, options: ImportOptions) -> Result<Imported, ImportErrorKind> {
         let side = options.resolve(None)?;
         let mut builder = Builder::new(name, Shape { channels: 3, height: side, width: side });
@@ -229,12 +229,7 @@ impl Walk<'_> {
             false => format!("[classes, {in_features}]"),
         };
         let usual = keys.weight.clone();
-        let left: Vec<&str> = self
-            .file
-            .names()
-            .filter(|name| !self.scheme.ignores(name) && !self.read.contains(*name))
-            .filter(|name| !training::belongs(name))
-            .collect();
+        let left: Vec<&str> = self.left().filter(|name| !training::belongs(name)).collect();
         let Head { keys: LinearKeys { weight, bias, .. }, sequence } =
             head::find(self.file, keys, in_features, &left)
                 .map_err(|none| no_head(&none, usual, &expected))?;
@@ -309,13 +304,17 @@ impl Walk<'_> {
         }
     }
 
+    /// Lists the tensors that have not been read, but for those that play no part in inference.
+    fn left(&self) -> impl Iterator<Item = &'a str> {
+        self.file.names().filter(|name| !self.scheme.ignores(name) && !self.read.contains(*name))
+    }
+
     /// Checks that all tensors were read but those that belong to training, and notes those.
     fn expect_nothing_left(&mut self, network: &Network) -> Result<(), ImportErrorKind> {
-        let left = |name: &&str| !self.scheme.ignores(name) && !self.read.contains(*name);
         // No layer has weights that are integers, but counters are.
         let counts = |name: &str| self.file.get(name).is_some_and(|entry| entry.data.is_err());
         let (training, other): (Vec<&str>, Vec<&str>) =
-            self.file.names().filter(left).partition(|name| training::belongs(name) || counts(name));
+            self.left().partition(|name| training::belongs(name) || counts(name));
         let Some(&name) = other.iter().min() else {
             let multi_label = training.iter().find(|name| training::is_multi_label(name));
             self.notes.extend(multi_label.map(|name| Note::MultiLabel((*name).to_owned())));

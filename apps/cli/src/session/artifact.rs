@@ -7,7 +7,7 @@ use memmap2::MmapMut;
 use resnext::Model;
 use resnext::internals::format::MAGIC;
 use resnext::pack::{Packing, repack};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
 /// More bytes than any model has: the largest that is published has 829 M weights.
@@ -40,12 +40,7 @@ impl Artifact {
         // Fewer pages are found faster: 2 % of an inference on x86-64. Where there are none, small ones do.
         #[cfg(target_os = "linux")]
         let _ = bytes.advise(memmap2::Advice::HugePage);
-        if let Some((start, rest)) =
-            bytes.get_mut(..wanted).and_then(|bytes| bytes.split_at_mut_checked(magic.len()))
-        {
-            start.copy_from_slice(&magic);
-            file.read_exact(rest).map_err(failed)?;
-        }
+        file.rewind().and_then(|()| file.read_exact(&mut bytes[..wanted])).map_err(failed)?;
         Ok(Self { path: path.to_owned(), bytes })
     }
 

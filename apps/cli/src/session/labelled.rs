@@ -14,8 +14,9 @@ use resnext_photo::{Exif, LeftOut};
 use std::fmt::Display;
 use std::path::Path;
 
-/// Opens the labelled images in `data`, and counts the files in it whose format is not read. Folders name the classes, unless there is a file with the ground truth; that file may
-/// count classes in the order of a second file, `synsets`. `exif` says what becomes of the EXIF orientation.
+/// Opens the labelled images in `data`, and counts the files in it whose format is not read. Folders name the classes, unless
+/// there is a file with the ground truth; that file may count classes in the order of a second file, `synsets`. `exif` says
+/// what becomes of the EXIF orientation.
 pub(crate) fn labelled(
     data: &Path,
     (truth, synsets): (Option<&Path>, Option<&Path>),

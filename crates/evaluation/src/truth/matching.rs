@@ -86,8 +86,8 @@ pub(super) fn matched(
     Ok(Matched { images: best.into_iter().map(class).collect(), unused_lines, numbered })
 }
 
-/// Adds the classes that are given as numbers, and says whether there are any. One number beyond the outputs of the model shows that all of them count
-/// something else.
+/// Adds the classes that are given as numbers, and says whether there are any. One number beyond the outputs of the model shows
+/// that all of them count something else.
 fn numbers(
     entries: &[Entry<'_>],
     mut known: Vec<Option<usize>>,
